@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+
+mod accuracy;
+mod arch;
+mod attack;
+mod dataset;
+mod event;
+mod ids;
+mod job;
+mod method;
+mod optimizer;
+mod plan;
+mod read;
+mod state;
+mod threat;
+mod validate;
+mod view;
+mod worker;
+
+pub use accuracy::Accuracy;
+pub use arch::{Arch, Family, ParseArchError};
+pub use attack::{ApgdLoss, ApgdSpec, AttackSpec, PgdSelection, PgdSpec, PgdStart};
+pub use dataset::{Augmentation, Dataset, DatasetName, Normalization};
+pub use event::{
+    CheckpointRecord, CheckpointRole, EpochRecord, EvaluationRecord, Event, FailureClass, ImageOutcome, Outcome,
+    Progress, Record, RunStarted,
+};
+pub use ids::{ArtifactHash, AttemptId, JobId, ParseIdError, RequestId, SubmissionId, WorkerId};
+pub use job::{EvaluateSpec, JobKind, JobRef, JobSpec, ModelSource, TrainSpec, Validation};
+pub use method::{Method, Mode, RepresentationLoss};
+pub use optimizer::{OptimizerSpec, Schedule};
+pub use plan::{DeviceRequest, MAX_JOBS_PER_PLAN, Plan, PlannedJob};
+pub use read::read_job;
+pub use state::{AttemptOutcome, Disposition, IllegalTransition, JobState, RetryBudget, Stop, Transition, disposition};
+pub use threat::{Epsilon, Norm, ParseEpsilonError, ThreatModel};
+pub use validate::{Violation, Violations};
+pub use view::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, WorkerView};
+pub use worker::{
+    Assignment, Device, DeviceInfo, HeartbeatReply, HeldAttempt, InputArtifact, Instruction, Registration, ResumePoint,
+};

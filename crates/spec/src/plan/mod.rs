@@ -1,0 +1,254 @@
+//! Several jobs that refer to each other by name, as a user writes them down.
+
+pub(crate) mod decode;
+mod sweep;
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::{
+    JobRef, JobSpec, Method, Violation, Violations,
+    validate::{Checker, join},
+};
+
+/// More jobs than this in one plan are refused.
+pub const MAX_JOBS_PER_PLAN: usize = 10_000;
+
+/// Jobs that are submitted together: all or none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What the plan is called in lists and reports.
+    pub name: String,
+    /// Its jobs; references go to earlier ones only, so that no cycle can be written.
+    pub jobs: Vec<PlannedJob>,
+}
+
+/// A job of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedJob {
+    /// Its name, unique in the plan.
+    pub name: String,
+    /// What it does.
+    pub spec: JobSpec,
+    /// Higher runs first.
+    pub priority: i32,
+    /// Tries after a reported error of the machine.
+    pub max_retries: u32,
+    /// Where it may run.
+    pub device: DeviceRequest,
+}
+
+/// Which devices a job accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceRequest {
+    /// Any device.
+    #[default]
+    Any,
+    /// Only the processor.
+    Cpu,
+    /// Only a CUDA device.
+    Cuda,
+}
+
+impl Plan {
+    /// Reads a plan from TOML: `name`, tables of `[defaults.train]` and `[defaults.evaluate]` that hold for every job of that
+    /// kind, and `[[job]]`s with an optional `[job.sweep]` of field paths to lists of values.
+    ///
+    /// A job that refers to a swept one is made once per variant.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn from_toml(text: &str) -> Result<Self, Violations> {
+        let mut document: Table =
+            text.parse().map_err(|e: toml::de::Error| Violations::one("plan", "", e.to_string()))?;
+        let mut found = Vec::new();
+        let name = decode::take_text(&mut document, "name", &mut found);
+        let defaults = decode::take_defaults(&mut document, &mut found);
+        let tables = decode::take_tables(&mut document, "job", &mut found);
+        decode::refuse_unknown(&document, "", "name, defaults or job", &mut found);
+        let tables = tables.into_iter().map(|table| decode::with_defaults(table, &defaults)).collect();
+        let jobs = sweep::expand(tables, &mut found);
+        let jobs = jobs.into_iter().filter_map(|table| decode::planned_job(table, &mut found)).collect();
+        let plan = Self { name: name.unwrap_or_default(), jobs };
+        plan.collect_edges(&mut found);
+        Violations::check(found).map(|()| plan)
+    }
+
+    /// Checks every job and every reference.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn validate(&self) -> Result<(), Violations> {
+        let mut found = Vec::new();
+        for job in &self.jobs {
+            job.spec.collect(&mut Checker::new(&job.path(), &mut found));
+        }
+        self.collect_edges(&mut found);
+        Violations::check(found)
+    }
+
+    fn collect_edges(&self, found: &mut Vec<Violation>) {
+        let mut fault = |field: String, value: &str, allowed: &str| {
+            found.push(Violation { field, value: value.to_owned(), allowed: allowed.to_owned() });
+        };
+        if self.name.is_empty() || self.name.len() > 100 {
+            fault("name".into(), &self.name, "must be a text of 1 to 100 bytes");
+        }
+        if self.jobs.is_empty() || self.jobs.len() > MAX_JOBS_PER_PLAN {
+            fault("job".into(), &self.jobs.len().to_string(), "must be 1 to 10000 jobs");
+        }
+        let mut earlier: HashMap<&str, &JobSpec> = HashMap::new();
+        for job in &self.jobs {
+            if !is_job_name(&job.name) {
+                fault(
+                    join(&job.path(), "name"),
+                    &job.name,
+                    "must be 1 to 200 bytes, without #, white space at its ends and control characters",
+                );
+            }
+            for (field, value, allowed) in job.edge_faults(&earlier) {
+                fault(field, &value, allowed);
+            }
+            if earlier.insert(&job.name, &job.spec).is_some() {
+                fault(join(&job.path(), "name"), &job.name, "must be unique in the plan");
+            }
+        }
+    }
+}
+
+fn is_job_name(name: &str) -> bool {
+    (1..=200).contains(&name.len()) && name.trim() == name && !name.contains(|c: char| c == '#' || c.is_control())
+}
+
+impl PlannedJob {
+    fn path(&self) -> String {
+        format!("job.{}", self.name)
+    }
+
+    fn edge_faults(&self, earlier: &HashMap<&str, &JobSpec>) -> Vec<(String, String, &'static str)> {
+        let field = match &self.spec {
+            JobSpec::Train(_) => join(&self.path(), "method.teacher.job"),
+            JobSpec::Evaluate(_) => join(&self.path(), "model.job"),
+        };
+        let named = self.spec.needs().into_iter().filter_map(|job| match job {
+            JobRef::Name(name) => Some(name),
+            JobRef::Id(_) => None,
+        });
+        named
+            .filter_map(|name| {
+                let allowed = match earlier.get(name.as_str()) {
+                    None => "must name a job further up in the plan, or #ID",
+                    Some(JobSpec::Evaluate(_)) => "must name a train job: an evaluation makes no network",
+                    Some(JobSpec::Train(parent)) if parent.dataset.name != self.spec.dataset().name => {
+                        "must name a network of the same dataset"
+                    }
+                    Some(JobSpec::Train(_)) => return None,
+                };
+                Some((field.clone(), name.clone(), allowed))
+            })
+            .collect()
+    }
+
+    /// The method's label, or that it is an evaluation.
+    pub fn label(&self) -> &'static str {
+        match &self.spec {
+            JobSpec::Train(spec) => Method::label(&spec.method),
+            JobSpec::Evaluate(_) => "evaluate",
+        }
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = r#"
+        name = "three"
+        [defaults.train]
+        dataset = { name = "fashion-mnist", train_images = 1000 }
+        epochs = 2
+        batch_size = 64
+        seed = 0
+        optimizer = { learning_rate = 0.1, schedule = { kind = "cosine" } }
+
+        [[job]]
+        name = "teacher"
+        kind = "train"
+        arch = "dnn/4"
+        [job.method]
+        kind = "adversarial-training"
+        attack_mode = "train"
+        attack = { kind = "pgd", threat = { norm = "linf", epsilon = "0.1" }, steps = 3, step_size = 0.05, start = "uniform", selection = "last" }
+
+        [[job]]
+        name = "student"
+        kind = "train"
+        arch = "resnet18/8"
+        method = { kind = "rrm", teacher = { job = "teacher" }, representation_loss = "cosine", lambda = 0.005 }
+        [job.sweep]
+        seed = [0, 1]
+        "method.lambda" = [0.005, 0.05]
+
+        [[job]]
+        name = "attack"
+        kind = "evaluate"
+        model = { job = "student" }
+        dataset = { name = "fashion-mnist" }
+        attack = { kind = "apgd", threat = { norm = "linf", epsilon = "0.1" }, iterations = 20, restarts = 5 }
+        batch_size = 100
+        seed = 0
+    "#;
+
+    #[test]
+    fn a_swept_student_is_evaluated_once_per_variant() {
+        let plan = Plan::from_toml(PLAN).unwrap_or_else(|e| panic!("{e}"));
+        let names: Vec<_> = plan.jobs.iter().map(|job| job.name.as_str()).collect();
+        assert_eq!(names.len(), 9, "{names:?}");
+        assert!(names.contains(&"student[seed=1,lambda=0.05]"), "{names:?}");
+        assert!(names.contains(&"attack[seed=1,lambda=0.05]"), "{names:?}");
+        assert_eq!(plan.validate(), Ok(()));
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let broken = PLAN
+            .replace("epochs = 2", "epochs = 2\nepoch = 3")
+            .replace("arch = \"dnn/4\"", "arch = \"dnn/5\"")
+            .replace("epsilon = \"0.1\" }, steps", "epsilon = \"1.5\" }, steps")
+            .replace("learning_rate = 0.1", "learning_rate = -1.0")
+            .replace("{ job = \"student\" }", "{ job = \"pupil\" }");
+        let text = Plan::from_toml(&broken).unwrap_err().to_string();
+        for part in ["epoch", "dnn/5", "epsilon = 1.5", "learning_rate = -1", "pupil"] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_reference_to_a_later_job_is_refused() {
+        let text = PLAN.replace("teacher = { job = \"teacher\" }", "teacher = { job = \"attack\" }");
+        let error = Plan::from_toml(&text).unwrap_err().to_string();
+        assert!(error.contains("further up"), "{error}");
+    }
+
+    #[test]
+    fn a_plan_survives_json() {
+        let plan = Plan::from_toml(PLAN).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    }
+
+    #[test]
+    fn garbage_is_one_syntax_fault() {
+        assert!(Plan::from_toml("job = [").is_err());
+        assert!(Plan::from_toml("").is_err());
+    }
+}

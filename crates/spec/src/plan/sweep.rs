@@ -1,0 +1,127 @@
+//! One table per combination of swept values.
+
+use std::collections::HashMap;
+
+use toml::{Table, Value};
+
+use super::text_of;
+use crate::{MAX_JOBS_PER_PLAN, Violation, validate::join};
+
+/// A job's variant: what is appended to the name of the job as written, such as `[seed=1]` without the brackets.
+type Suffix = String;
+
+/// Replaces every job that has a `sweep`, or refers to one that has, by its variants.
+pub(super) fn expand(tables: Vec<Table>, found: &mut Vec<Violation>) -> Vec<Table> {
+    let mut variants: HashMap<String, Vec<Suffix>> = HashMap::new();
+    let mut jobs = Vec::new();
+    for mut table in tables {
+        let name = table.get("name").map(text_of).unwrap_or_default();
+        let axes = take_axes(&mut table, &name, found);
+        let inherited = parent(&table).and_then(|parent| variants.get(&parent).cloned());
+        let mut suffixes = Vec::new();
+        for parent_suffix in inherited.as_deref().unwrap_or(&[String::new()]) {
+            for combination in combinations(&axes) {
+                let suffix = joined(parent_suffix, &combination);
+                if jobs.len() <= MAX_JOBS_PER_PLAN {
+                    jobs.push(variant(table.clone(), &name, parent_suffix, &suffix, &combination));
+                }
+                suffixes.push(suffix);
+            }
+        }
+        variants.insert(name, suffixes);
+    }
+    jobs
+}
+
+/// A swept field's path and values.
+type Axis = (String, Vec<Value>);
+
+fn take_axes(table: &mut Table, name: &str, found: &mut Vec<Violation>) -> Vec<Axis> {
+    let Some(sweep) = table.remove("sweep") else { return Vec::new() };
+    let path = format!("job.{name}.sweep");
+    let mut fault = |field: String, value: &Value| {
+        let allowed = "must be a list of at least one value".to_owned();
+        found.push(Violation { field, value: text_of(value), allowed });
+    };
+    let Value::Table(sweep) = sweep else {
+        fault(path, &sweep);
+        return Vec::new();
+    };
+    let (good, bad): (Vec<_>, Vec<_>) =
+        sweep.into_iter().partition(|(_, value)| value.as_array().is_some_and(|list| !list.is_empty()));
+    bad.iter().for_each(|(field, value)| fault(join(&path, field), value));
+    let mut axes: Vec<Axis> =
+        good.into_iter().filter_map(|(field, value)| Some((field, value.as_array()?.clone()))).collect();
+    // The seed goes first: seeds are the outermost repetition when people read a list.
+    axes.sort_by_key(|(field, _)| (field != "seed", field.clone()));
+    axes
+}
+
+fn combinations(axes: &[Axis]) -> Vec<Vec<(String, Value)>> {
+    axes.iter().fold(vec![Vec::new()], |partial, (field, values)| {
+        partial
+            .iter()
+            .flat_map(|start| {
+                values.iter().map(move |value| {
+                    let mut longer = start.clone();
+                    longer.push((field.clone(), value.clone()));
+                    longer
+                })
+            })
+            .take(MAX_JOBS_PER_PLAN + 1)
+            .collect()
+    })
+}
+
+fn joined(parent: &str, combination: &[(String, Value)]) -> Suffix {
+    let own = combination.iter().map(|(field, value)| {
+        let short = field.rsplit('.').next().unwrap_or(field);
+        format!("{short}={}", text_of(value))
+    });
+    let parent = (!parent.is_empty()).then(|| parent.to_owned());
+    parent.into_iter().chain(own).collect::<Vec<_>>().join(",")
+}
+
+fn named(name: &str, suffix: &str) -> String {
+    if suffix.is_empty() { name.to_owned() } else { format!("{name}[{suffix}]") }
+}
+
+fn variant(mut table: Table, name: &str, parent_suffix: &str, suffix: &str, values: &[(String, Value)]) -> Table {
+    if !name.is_empty() {
+        table.insert("name".into(), Value::String(named(name, suffix)));
+    }
+    if let Some(Value::String(parent)) = reference(&mut table) {
+        *parent = named(parent, parent_suffix);
+    }
+    for (field, value) in values {
+        set(&mut table, field, value.clone());
+    }
+    table
+}
+
+fn set(table: &mut Table, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_owned(), value);
+        }
+        Some((head, rest)) => {
+            let below = table.entry(head).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(below) = below {
+                set(below, rest, value);
+            }
+        }
+    }
+}
+
+fn parent(table: &Table) -> Option<String> {
+    reference(&mut table.clone()).and_then(|value| value.as_str().map(str::to_owned))
+}
+
+/// The place where a job names the job that it needs.
+fn reference(table: &mut Table) -> Option<&mut Value> {
+    let source = match table.get("kind").and_then(Value::as_str) {
+        Some("evaluate") => table.get_mut("model"),
+        _ => table.get_mut("method").and_then(|method| method.get_mut("teacher")),
+    };
+    source.and_then(|source| source.get_mut("job"))
+}

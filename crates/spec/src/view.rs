@@ -1,0 +1,132 @@
+//! What can be read back of jobs and workers: the daemon's answers.
+//!
+//! Times are microseconds since the Unix epoch, UTC, by the daemon's clock.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AttemptId, AttemptOutcome, CheckpointRecord, EpochRecord, EvaluationRecord, JobId, JobKind, JobSpec, JobState,
+    Progress, RunStarted, Stop, SubmissionId, WorkerId,
+};
+
+/// A job in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSummary {
+    /// Its id.
+    pub id: JobId,
+    /// The plan it came with.
+    pub submission: SubmissionId,
+    /// The plan's name.
+    pub plan: String,
+    /// Its name in the plan.
+    pub name: String,
+    /// Its kind.
+    pub kind: JobKind,
+    /// Where it stands.
+    pub state: JobState,
+    /// What it has been asked to do while running.
+    pub stop: Option<Stop>,
+    /// Higher runs first.
+    pub priority: i32,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Epochs recorded, and epochs in all; 0 of 0 for evaluations.
+    pub epochs_done: u32,
+    /// Epochs in all.
+    pub epochs_total: u32,
+    /// Where the running attempt stands, as far as it is known.
+    pub progress: Option<Progress>,
+    /// Why it failed, was skipped or is waiting.
+    pub reason: Option<String>,
+    /// When it was submitted.
+    pub created_at: i64,
+    /// When its first attempt began.
+    pub started_at: Option<i64>,
+    /// When it ended.
+    pub ended_at: Option<i64>,
+}
+
+/// A job with everything that is recorded of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobDetail {
+    /// The list's row.
+    pub summary: JobSummary,
+    /// What it does; references are resolved to ids.
+    pub spec: JobSpec,
+    /// The jobs that must have succeeded before.
+    pub parents: Vec<JobId>,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<AttemptView>,
+    /// Its epochs, 1..n: of each the one of the newest attempt that trained it.
+    pub epochs: Vec<EpochRecord>,
+    /// Its evaluations, without the outcomes of single images.
+    pub evaluations: Vec<EvaluationRecord>,
+    /// Checkpoints that the artifact store holds.
+    pub checkpoints: Vec<CheckpointRecord>,
+}
+
+/// One try at a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Its id.
+    pub id: AttemptId,
+    /// The worker that made it.
+    pub worker: WorkerId,
+    /// That worker's machine.
+    pub node: String,
+    /// The device it ran on.
+    pub device: String,
+    /// When it was leased.
+    pub started_at: i64,
+    /// When it ended.
+    pub ended_at: Option<i64>,
+    /// How it ended; absent while it runs.
+    pub outcome: Option<AttemptOutcome>,
+    /// What was said about its end.
+    pub message: Option<String>,
+    /// What ran; absent until the trainer reports.
+    pub run: Option<RunStarted>,
+}
+
+/// A worker in a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its machine.
+    pub node: String,
+    /// Its software's version.
+    pub version: String,
+    /// Whether it is connected.
+    pub online: bool,
+    /// When it was last heard.
+    pub last_seen_at: i64,
+    /// Its devices.
+    pub devices: Vec<DeviceView>,
+}
+
+/// A worker's device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// The job that it runs now.
+    pub job: Option<JobId>,
+}
+
+/// An entry of the log of everything that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Position in the log; strictly increasing.
+    pub seq: i64,
+    /// When.
+    pub at: i64,
+    /// Whose.
+    pub job: Option<JobId>,
+    /// Whose.
+    pub attempt: Option<AttemptId>,
+    /// What, such as `job.state` or `epoch`.
+    pub kind: String,
+    /// Details, a JSON object.
+    pub data: String,
+}
