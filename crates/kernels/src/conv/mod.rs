@@ -1,0 +1,63 @@
+//! Convolution of images (N, C, H, W) with square kernels (O, C, k, k).
+
+mod frozen;
+mod op;
+mod passes;
+mod plain;
+mod shape;
+
+use candle_core::{Result, Tensor, bail};
+
+pub use frozen::{FrozenNorm, conv2d_frozen_norm};
+pub(crate) use passes::count_weight_gradient;
+pub use passes::weight_gradient_passes;
+
+use op::Conv2d;
+use shape::ConvShape;
+
+/// How a kernel moves over the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dConfig {
+    /// Pixels between two neighbouring windows, at least 1.
+    pub stride: usize,
+    /// Zero pixels added on each side.
+    pub padding: usize,
+}
+
+/// Cross-correlation of `x` (N, C, H, W) with `weight` (O, C, k, k), plus `bias` (O); the output is (N, O, H', W') with
+/// `H' = (H + 2 padding - k) / stride + 1`.
+///
+/// The backward pass computes the gradients of tracked arguments alone.
+///
+/// # Errors
+/// When the shapes do not fit, or the type is neither f32 nor f64.
+pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfig) -> Result<Tensor> {
+    let shape = ConvShape::new(x, weight, config)?;
+    check_bias(bias, &shape)?;
+    if !x.device().is_cpu() {
+        return composed(x, weight, bias, config);
+    }
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    match bias {
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Conv2d { shape }),
+        None => x.apply_op2(&weight, Conv2d { shape }),
+    }
+}
+
+fn check_bias(bias: Option<&Tensor>, shape: &ConvShape) -> Result<()> {
+    match bias {
+        Some(bias) if bias.dims() != [shape.out_channels] => {
+            bail!("conv2d: the bias is {:?} for {} output channels", bias.shape(), shape.out_channels)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same through Candle's own operations, for other devices.
+fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfig) -> Result<Tensor> {
+    let y = x.conv2d(weight, config.padding, config.stride, 1, 1)?;
+    match bias {
+        Some(bias) => y.broadcast_add(&bias.reshape((1, (), 1, 1))?),
+        None => Ok(y),
+    }
+}

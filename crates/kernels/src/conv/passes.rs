@@ -1,0 +1,61 @@
+//! The three passes of a convolution by element type, and how often the costliest ran.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use candle_core::{Result, Tensor};
+
+use super::plain;
+use super::shape::ConvShape;
+use crate::element::{Borrowed, Element, by_element};
+use crate::epilogue::Finish;
+
+static WEIGHT_GRADIENT_PASSES: AtomicU64 = AtomicU64::new(0);
+
+/// Weight-gradient passes (of convolutions and linear layers) run so far in this process.
+///
+/// An attack on a frozen network must not move this number.
+pub fn weight_gradient_passes() -> u64 {
+    WEIGHT_GRADIENT_PASSES.load(Relaxed)
+}
+
+/// Notes that a weight gradient was computed.
+pub(crate) fn count_weight_gradient() {
+    WEIGHT_GRADIENT_PASSES.fetch_add(1, Relaxed);
+}
+
+/// Forward pass with its epilogue.
+pub(crate) fn forward<T: Element>(s: &ConvShape, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
+    let mut out = vec![T::ZERO; s.out_len()];
+    plain::forward(s, x, weight, finish, &mut out);
+    out
+}
+
+/// Gradient of the input; `gradient` must be contiguous.
+pub(crate) fn input_gradient(s: &ConvShape, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    let (w, g) = (Borrowed::of(weight), Borrowed::of(gradient));
+    by_element!(gradient.dtype(), "conv2d", T => {
+        let mut out = vec![T::ZERO; s.in_len()];
+        plain::input_gradient::<T>(s, g.numbers()?, w.numbers()?, &mut out);
+        Tensor::from_vec(out, (s.images, s.in_channels, s.height, s.width), gradient.device())
+    })
+}
+
+/// Gradient of the weight; both tensors must be contiguous.
+pub(crate) fn weight_gradient(s: &ConvShape, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    count_weight_gradient();
+    let (x, g) = (Borrowed::of(x), Borrowed::of(gradient));
+    by_element!(gradient.dtype(), "conv2d", T => {
+        let mut out = vec![T::ZERO; s.weight_len()];
+        plain::weight_gradient::<T>(s, x.numbers()?, g.numbers()?, &mut out);
+        Tensor::from_vec(out, (s.out_channels, s.in_channels, s.kernel, s.kernel), gradient.device())
+    })
+}
+
+/// Gradient of the bias.
+pub(crate) fn bias_gradient(s: &ConvShape, gradient: &Tensor) -> Result<Tensor> {
+    let g = Borrowed::of(gradient);
+    by_element!(gradient.dtype(), "conv2d", T => {
+        let out = plain::bias_gradient::<T>(s.out_channels, s.out_plane(), g.numbers()?);
+        Tensor::from_vec(out, s.out_channels, gradient.device())
+    })
+}

@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+mod activation;
+mod conv;
+mod element;
+mod epilogue;
+mod linear;
+mod memory;
+mod norm;
+mod normalize;
+mod pool;
+mod sgd;
+mod threads;
+
+pub use activation::relu;
+pub use conv::{Conv2dConfig, FrozenNorm, conv2d, conv2d_frozen_norm, weight_gradient_passes};
+pub use epilogue::{Activation, Epilogue};
+pub use linear::linear;
+pub use memory::keep_freed_memory;
+pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
+pub use normalize::normalize;
+pub use pool::{PoolConfig, avg_pool2d, max_pool2d};
+pub use sgd::{SgdConfig, sgd_step, update_running};
+pub use threads::{set_threads, threads};

@@ -1,0 +1,96 @@
+//! From pixels to the numbers that a network was trained on.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
+
+/// `(clamp(x, 0, 1) - mean) / std` per channel of `x` (N, C, H, W).
+///
+/// The clamp's gradient passes on the closed interval [0, 1], as PyTorch's does: an attack that starts on the border of
+/// the box still sees a gradient.
+///
+/// # Errors
+/// When `mean` and `std` do not have one number per channel, or the type is neither f32 nor f64.
+pub fn normalize(x: &Tensor, mean: &[f64], std: &[f64]) -> Result<Tensor> {
+    let (_, channels, height, width) = x.dims4()?;
+    if mean.len() != channels || std.len() != channels {
+        bail!("normalize: {} means and {} deviations for {channels} channels", mean.len(), std.len());
+    }
+    if !x.device().is_cpu() {
+        return composed(x, mean, std);
+    }
+    let op = Normalize { plane: height * width, mean: mean.to_vec(), std: std.to_vec() };
+    x.contiguous()?.apply_op1(op)
+}
+
+/// The same through Candle's own operations. Its clamp splits the gradient on the border, so the clamp's step is a detached
+/// difference with a mask of our own.
+fn composed(x: &Tensor, mean: &[f64], std: &[f64]) -> Result<Tensor> {
+    let vector = |v: &[f64]| Tensor::new(v, x.device())?.to_dtype(x.dtype())?.reshape((1, (), 1, 1));
+    let clamped = x.detach().clamp(0.0, 1.0)?;
+    let inside = clamped.eq(&x.detach())?.to_dtype(x.dtype())?;
+    let x = ((x * &inside)? + (&clamped - (&clamped * &inside)?)?)?;
+    x.broadcast_sub(&vector(mean)?)?.broadcast_div(&vector(std)?)
+}
+
+struct Normalize {
+    plane: usize,
+    mean: Vec<f64>,
+    std: Vec<f64>,
+}
+
+impl Normalize {
+    fn forward<T: Element>(&self, x: &[T]) -> Vec<T> {
+        let mut out = vec![T::ZERO; x.len()];
+        out.par_chunks_mut(self.plane).zip(x.par_chunks(self.plane)).enumerate().for_each(|(plane, (out, x))| {
+            let c = plane % self.mean.len();
+            let (mean, std) = (T::from_f64(self.mean[c]), T::from_f64(self.std[c]));
+            out.iter_mut().zip(x).for_each(|(out, &x)| *out = (clamp(x) - mean) / std);
+        });
+        out
+    }
+
+    fn backward<T: Element>(&self, x: &[T], gradient: &[T]) -> Vec<T> {
+        let mut out = vec![T::ZERO; x.len()];
+        let inputs = x.par_chunks(self.plane).zip(gradient.par_chunks(self.plane));
+        out.par_chunks_mut(self.plane).zip(inputs).enumerate().for_each(|(plane, (out, (x, gradient)))| {
+            let std = T::from_f64(self.std[plane % self.std.len()]);
+            for (out, (&x, &g)) in out.iter_mut().zip(x.iter().zip(gradient)) {
+                *out = if x >= T::ZERO && x <= T::ONE { g / std } else { T::ZERO };
+            }
+        });
+        out
+    }
+}
+
+fn clamp<T: Element>(x: T) -> T {
+    if x < T::ZERO {
+        T::ZERO
+    } else if x > T::ONE {
+        T::ONE
+    } else {
+        x
+    }
+}
+
+impl CustomOp1 for Normalize {
+    fn name(&self) -> &'static str {
+        "normalize"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let out = by_element!(dtype(x), "normalize", T => {
+            stored(self.forward::<T>(numbers(x, layout)?))
+        });
+        Ok((out, layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let gradient = gradient.contiguous()?;
+        let (bx, bg) = (Borrowed::of(x), Borrowed::of(&gradient));
+        by_element!(x.dtype(), "normalize", T => {
+            Tensor::from_vec(self.backward::<T>(bx.numbers()?, bg.numbers()?), x.shape(), x.device()).map(Some)
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! Max-pooling.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::{PoolConfig, PoolShape, windows};
+use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
+
+/// The maximum of each window; padding never wins. The whole gradient goes to a window's first maximum in row-major order,
+/// and NaN counts as the largest number, both as in PyTorch.
+///
+/// # Errors
+/// When the shapes do not fit, or the type is neither f32 nor f64.
+pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
+    let shape = PoolShape::new(x, config)?;
+    if x.device().is_cpu() { x.contiguous()?.apply_op1(MaxPool(shape)) } else { windows::max(x, &shape) }
+}
+
+struct MaxPool(PoolShape);
+
+/// Index of the first maximum in a window of `plane`.
+fn first_maximum<T: Element>(
+    plane: &[T],
+    width: usize,
+    rows: std::ops::Range<usize>,
+    columns: std::ops::Range<usize>,
+) -> usize {
+    let mut best = rows.start * width + columns.start;
+    for row in rows {
+        for i in row * width + columns.start..row * width + columns.end {
+            if plane[i] > plane[best] || (plane[i].is_nan() && !plane[best].is_nan()) {
+                best = i;
+            }
+        }
+    }
+    best
+}
+
+fn forward<T: Element>(s: &PoolShape, x: &[T]) -> Vec<T> {
+    let mut out = vec![T::ZERO; s.out_len()];
+    out.par_chunks_mut(s.out_plane()).zip(x.par_chunks(s.in_plane())).for_each(|(out, x)| {
+        s.for_each_window(|o, rows, columns| out[o] = x[first_maximum(x, s.width, rows, columns)]);
+    });
+    out
+}
+
+fn backward<T: Element>(s: &PoolShape, x: &[T], gradient: &[T]) -> Vec<T> {
+    let mut out = vec![T::ZERO; x.len()];
+    let inputs = x.par_chunks(s.in_plane()).zip(gradient.par_chunks(s.out_plane()));
+    out.par_chunks_mut(s.in_plane()).zip(inputs).for_each(|(out, (x, gradient))| {
+        s.for_each_window(|o, rows, columns| out[first_maximum(x, s.width, rows, columns)] += gradient[o]);
+    });
+    out
+}
+
+impl CustomOp1 for MaxPool {
+    fn name(&self) -> &'static str {
+        "max_pool2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let out = by_element!(dtype(x), "max_pool2d", T => {
+            stored(forward::<T>(&self.0, numbers(x, layout)?))
+        });
+        Ok((out, self.0.out_dims().into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let gradient = gradient.contiguous()?;
+        let (bx, bg) = (Borrowed::of(x), Borrowed::of(&gradient));
+        by_element!(x.dtype(), "max_pool2d", T => {
+            let out = backward::<T>(&self.0, bx.numbers()?, bg.numbers()?);
+            Tensor::from_vec(out, x.shape(), x.device()).map(Some)
+        })
+    }
+}
