@@ -1,0 +1,34 @@
+# What one can do here. Each target is a few lines; the work is in the named scripts.
+
+.PHONY: help demo test build setup lint cuda-check bench clean-demo
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: ## Trains a robust teacher and an RRM student on photographs of clothes, and shows what it gave
+	cargo build --locked --release --workspace --bins
+	deploy/demo/demo.sh target/release
+
+test: ## Every test, golden parity and whole-system tests included
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace
+
+build: ## The three binaries, in target/release
+	cargo build --locked --release --workspace --bins
+
+setup: ## Optional tools from Debian: a faster linker, a database shell, the demo's images
+	deploy/build/setup.sh
+
+lint: ## Formatting, clippy with warnings denied, licences and bans where cargo-deny is installed
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; else echo "cargo-deny is not installed: skipped"; fi
+
+cuda-check: ## Type-checks the CUDA worker; needs neither GPU nor toolkit
+	deploy/cuda/check.sh
+
+bench: ## ResNet18 training steps against the same network in stock Candle, interleaved in one run
+	cargo bench --locked -p rrm-kernels --bench stock_candle -- --batch 128 --mode train
+
+clean-demo: ## Forgets the demo's database and networks (not the downloaded images)
+	rm -rf demo-run
