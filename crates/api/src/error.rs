@@ -1,0 +1,94 @@
+//! What a call can fail with, the same on both sides of the wire.
+
+use rrm_spec::Violations;
+
+/// Why a call failed. Each variant is something else for the caller to do; [`next_step`](Self::next_step) says what.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The request is faulty; every fault is named.
+    #[error("invalid request: {0}")]
+    Invalid(Violations),
+    /// What was asked for does not exist.
+    #[error("not found: {what}")]
+    NotFound {
+        /// What, such as `job 12`.
+        what: String,
+    },
+    /// The request contradicts what is stored.
+    #[error("conflict: {what}")]
+    Conflict {
+        /// What contradicts what, with both values.
+        what: String,
+    },
+    /// The attempt is no longer this worker's; nothing that it says will be stored.
+    #[error("the attempt is no longer this worker's")]
+    LeaseLost,
+    /// The state does not allow the request.
+    #[error("refused in this state: {what}")]
+    Precondition {
+        /// The state, and what it would have to be.
+        what: String,
+    },
+    /// A limit is reached.
+    #[error("limit reached: {what}")]
+    Exhausted {
+        /// Which limit, and how much is in use.
+        what: String,
+    },
+    /// No token, or an unknown one.
+    #[error("no valid token")]
+    Unauthenticated,
+    /// A valid token of a role that may not do this.
+    #[error("the token's role does not allow this call")]
+    PermissionDenied,
+    /// Daemon and client are of different versions.
+    #[error("the daemon is version {server}, this client is version {client}")]
+    Version {
+        /// The daemon's version.
+        server: String,
+        /// The client's version.
+        client: String,
+    },
+    /// No answer, or one that says to try again.
+    #[error("the daemon is unavailable: {what}")]
+    Unavailable {
+        /// What was tried, and how it failed.
+        what: String,
+    },
+    /// A fault of the daemon or of this software.
+    #[error("internal error: {what}")]
+    Internal {
+        /// What went wrong.
+        what: String,
+    },
+}
+
+impl ApiError {
+    /// What the caller can do about it.
+    pub fn next_step(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "correct the named fields and send the request again",
+            Self::NotFound { .. } => "check the id; `rrm list` shows what exists",
+            Self::Conflict { .. } => "use a fresh request id for a different request",
+            Self::LeaseLost => "end the trainer; another worker has the job, or it has ended",
+            Self::Precondition { .. } => "look at the current state with `rrm show`",
+            Self::Exhausted { .. } => "send less at once, or raise the limit in the daemon's configuration",
+            Self::Unauthenticated => "pass the token file that the daemon wrote on its first start (--token-file)",
+            Self::PermissionDenied => "use the token of the other role: users and workers have one each",
+            Self::Version { .. } => "install the same version on both sides",
+            Self::Unavailable { .. } => "check that rrmd runs and that the address is right, then try again",
+            Self::Internal { .. } => "look into the daemon's log, and report the fault",
+        }
+    }
+
+    /// Whether the same request may succeed when it is sent again unchanged.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+impl From<Violations> for ApiError {
+    fn from(violations: Violations) -> Self {
+        Self::Invalid(violations)
+    }
+}
