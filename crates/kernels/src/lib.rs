@@ -9,7 +9,9 @@ mod memory;
 mod norm;
 mod normalize;
 mod pool;
+mod scratch;
 mod sgd;
+mod simd;
 mod threads;
 
 pub use activation::relu;

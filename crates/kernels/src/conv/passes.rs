@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use candle_core::{Result, Tensor};
 
-use super::plain;
+use super::{direct, plain};
 use super::shape::ConvShape;
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Finish;
+use crate::simd::Isa;
 
 static WEIGHT_GRADIENT_PASSES: AtomicU64 = AtomicU64::new(0);
 
@@ -23,10 +24,48 @@ pub(crate) fn count_weight_gradient() {
     WEIGHT_GRADIENT_PASSES.fetch_add(1, Relaxed);
 }
 
+/// Number types that convolutions are computed in.
+pub(crate) trait Passes: Element {
+    /// `out = finish(conv(x, weight))`.
+    fn forward(s: &ConvShape, x: &[Self], weight: &[Self], finish: Finish<'_, Self>, out: &mut [Self]);
+    /// Gradient of the input.
+    fn input_gradient(s: &ConvShape, gradient: &[Self], weight: &[Self], out: &mut [Self]);
+    /// Gradient of the weight.
+    fn weight_gradient(s: &ConvShape, x: &[Self], gradient: &[Self], out: &mut [Self]);
+}
+
+impl Passes for f32 {
+    fn forward(s: &ConvShape, x: &[f32], weight: &[f32], finish: Finish<'_, f32>, out: &mut [f32]) {
+        direct::forward(Isa::best(), s, x, weight, finish, out);
+    }
+
+    fn input_gradient(s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [f32]) {
+        direct::input_gradient(Isa::best(), s, gradient, weight, out);
+    }
+
+    fn weight_gradient(s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+        direct::weight_gradient(Isa::best(), s, x, gradient, out);
+    }
+}
+
+impl Passes for f64 {
+    fn forward(s: &ConvShape, x: &[f64], weight: &[f64], finish: Finish<'_, f64>, out: &mut [f64]) {
+        plain::forward(s, x, weight, finish, out);
+    }
+
+    fn input_gradient(s: &ConvShape, gradient: &[f64], weight: &[f64], out: &mut [f64]) {
+        plain::input_gradient(s, gradient, weight, out);
+    }
+
+    fn weight_gradient(s: &ConvShape, x: &[f64], gradient: &[f64], out: &mut [f64]) {
+        plain::weight_gradient(s, x, gradient, out);
+    }
+}
+
 /// Forward pass with its epilogue.
-pub(crate) fn forward<T: Element>(s: &ConvShape, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
+pub(crate) fn forward<T: Passes>(s: &ConvShape, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
     let mut out = vec![T::ZERO; s.out_len()];
-    plain::forward(s, x, weight, finish, &mut out);
+    T::forward(s, x, weight, finish, &mut out);
     out
 }
 
@@ -35,7 +74,7 @@ pub(crate) fn input_gradient(s: &ConvShape, weight: &Tensor, gradient: &Tensor) 
     let (w, g) = (Borrowed::of(weight), Borrowed::of(gradient));
     by_element!(gradient.dtype(), "conv2d", T => {
         let mut out = vec![T::ZERO; s.in_len()];
-        plain::input_gradient::<T>(s, g.numbers()?, w.numbers()?, &mut out);
+        <T as Passes>::input_gradient(s, g.numbers()?, w.numbers()?, &mut out);
         Tensor::from_vec(out, (s.images, s.in_channels, s.height, s.width), gradient.device())
     })
 }
@@ -46,7 +85,7 @@ pub(crate) fn weight_gradient(s: &ConvShape, x: &Tensor, gradient: &Tensor) -> R
     let (x, g) = (Borrowed::of(x), Borrowed::of(gradient));
     by_element!(gradient.dtype(), "conv2d", T => {
         let mut out = vec![T::ZERO; s.weight_len()];
-        plain::weight_gradient::<T>(s, x.numbers()?, g.numbers()?, &mut out);
+        <T as Passes>::weight_gradient(s, x.numbers()?, g.numbers()?, &mut out);
         Tensor::from_vec(out, (s.out_channels, s.in_channels, s.kernel, s.kernel), gradient.device())
     })
 }

@@ -1,0 +1,84 @@
+//! What the tests of every fast convolution share: random problems, and the f64 reference to compare with.
+
+use proptest::prelude::*;
+
+use super::plain;
+use super::shape::ConvShape;
+use crate::epilogue::{Activation, Finish};
+use crate::simd::Isa;
+
+/// Convolutions of every kind that is worth a test, small.
+pub(crate) fn shapes() -> impl Strategy<Value = ConvShape> {
+    let sizes = (1usize..5, 1usize..20, 1usize..20, 1usize..15, 1usize..15);
+    (sizes, 1usize..6, 1usize..4, 0usize..4)
+        .prop_filter("has outputs", |&((_, _, _, height, width), kernel, _, padding)| {
+            height.min(width) + 2 * padding >= kernel
+        })
+        .prop_map(|((images, in_channels, out_channels, height, width), kernel, stride, padding)| ConvShape {
+            images,
+            in_channels,
+            out_channels,
+            height,
+            width,
+            kernel,
+            stride,
+            padding,
+        })
+}
+
+/// The three passes of one fast implementation.
+pub(crate) struct Implementation {
+    pub(crate) forward: fn(Isa, &ConvShape, &[f32], &[f32], Finish<'_, f32>, &mut [f32]),
+    pub(crate) input_gradient: fn(Isa, &ConvShape, &[f32], &[f32], &mut [f32]),
+    pub(crate) weight_gradient: fn(Isa, &ConvShape, &[f32], &[f32], &mut [f32]),
+}
+
+/// Numbers in [-1, 1), from a counter, the same everywhere.
+pub(crate) fn numbers(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 40) as f32) / (1u64 << 23) as f32 - 1.0
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+fn wide(numbers: &[f32]) -> Vec<f64> {
+    numbers.iter().map(|&number| f64::from(number)).collect()
+}
+
+/// Largest difference, over the root mean square of the expected numbers.
+fn error(got: &[f32], expected: &[f64]) -> f64 {
+    let square = expected.iter().map(|e| e * e).sum::<f64>() / expected.len() as f64;
+    let differences = got.iter().zip(expected).map(|(&g, e)| (f64::from(g) - e).abs());
+    differences.fold(0.0, |worst, d| if d.is_nan() { f64::INFINITY } else { f64::max(worst, d) }) / square.sqrt().max(1e-3)
+}
+
+/// Checks all three passes on every instruction set of this processor against the definition in f64.
+pub(crate) fn check_against_definition(s: &ConvShape, implementation: &Implementation, tolerance: f64) {
+    let (x, weight) = (numbers(1, s.in_len()), numbers(2, s.weight_len()));
+    let (gradient, residual, bias) = (numbers(3, s.out_len()), numbers(4, s.out_len()), numbers(5, s.out_channels));
+    let finish = Finish { bias: Some(&bias[..]), residual: Some(&residual[..]), activation: Activation::Relu };
+    let (wide_bias, wide_residual) = (wide(&bias), wide(&residual));
+    let wide_finish = Finish { bias: Some(&wide_bias[..]), residual: Some(&wide_residual[..]), activation: Activation::Relu };
+
+    let mut expected = vec![0.0; s.out_len()];
+    plain::forward(s, &wide(&x), &wide(&weight), wide_finish, &mut expected);
+    let mut expected_dx = vec![0.0; s.in_len()];
+    plain::input_gradient(s, &wide(&gradient), &wide(&weight), &mut expected_dx);
+    let mut expected_dw = vec![0.0; s.weight_len()];
+    plain::weight_gradient(s, &wide(&x), &wide(&gradient), &mut expected_dw);
+
+    for isa in Isa::available() {
+        // Started from NaN: whatever is not written shows.
+        let mut got = vec![f32::NAN; s.out_len()];
+        (implementation.forward)(isa, s, &x, &weight, finish, &mut got);
+        assert!(error(&got, &expected) < tolerance, "forward {isa:?} {s:?}: {}", error(&got, &expected));
+        let mut got = vec![f32::NAN; s.in_len()];
+        (implementation.input_gradient)(isa, s, &gradient, &weight, &mut got);
+        assert!(error(&got, &expected_dx) < tolerance, "input gradient {isa:?} {s:?}: {}", error(&got, &expected_dx));
+        let mut got = vec![f32::NAN; s.weight_len()];
+        (implementation.weight_gradient)(isa, s, &x, &gradient, &mut got);
+        assert!(error(&got, &expected_dw) < tolerance, "weight gradient {isa:?} {s:?}: {}", error(&got, &expected_dw));
+    }
+}

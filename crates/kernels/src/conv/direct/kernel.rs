@@ -1,0 +1,193 @@
+//! The two innermost loops of the direct convolution.
+//!
+//! Both keep a small matrix of vectors in registers. Vectors run along pixels; a *row* is an output channel, and what a row
+//! is multiplied with is found through a table of offsets into the planes of one image group.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
+
+use crate::simd::{Four, Isa, Vector};
+
+/// `c[row][pixel] = Σ_k a[k][row] * b[offsets[k] + pixel]` for `ROWS` rows and `COLUMNS` vectors of pixels.
+///
+/// Every sum runs over `k` in order, so that an output's bits do not depend on where its pixel lies in a vector.
+///
+/// # Safety
+/// `a` holds `offsets.len() * ROWS` numbers; `b` can be read for `COLUMNS` vectors at every offset; row `r` of `c` can be
+/// written for `COLUMNS` vectors from `r * c_stride`.
+#[inline(always)]
+unsafe fn spread<V: Vector, const ROWS: usize, const COLUMNS: usize>(
+    mut a: *const f32,
+    offsets: &[u32],
+    b: *const f32,
+    c: *mut f32,
+    c_stride: usize,
+) {
+    // SAFETY: the caller guarantees the reads and writes named above.
+    unsafe {
+        let mut sums = [[V::splat(0.0); COLUMNS]; ROWS];
+        for &offset in offsets {
+            let pixels: [V; COLUMNS] = std::array::from_fn(|n| V::load(b.add(offset as usize + n * V::LANES)));
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let weight = V::splat(*a.add(row));
+                for (sum, &pixels) in sums.iter_mut().zip(&pixels) {
+                    *sum = sum.plus_product(weight, pixels);
+                }
+            }
+            a = a.add(ROWS);
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (n, sum) in sums.iter().enumerate() {
+                sum.store(c.add(row * c_stride + n * V::LANES));
+            }
+        }
+    }
+}
+
+/// `c[row][k] += Σ_pixel a[row * a_stride + pixel] * b[offsets[k] + pixel]` over `vectors` vectors of pixels, for `ROWS`
+/// rows and `TERMS` offsets.
+///
+/// # Safety
+/// `a` and `b` can be read for `vectors` vectors at every row and offset; row `r` of `c` can be written for `TERMS` numbers
+/// from `r * c_stride`.
+#[inline(always)]
+unsafe fn gather<V: Vector, const ROWS: usize, const TERMS: usize>(
+    a: *const f32,
+    a_stride: usize,
+    b: *const f32,
+    offsets: &[u32; TERMS],
+    vectors: usize,
+    c: *mut f32,
+    c_stride: usize,
+) {
+    // SAFETY: the caller guarantees the reads and writes named above.
+    unsafe {
+        let mut sums = [[V::splat(0.0); TERMS]; ROWS];
+        let starts: [*const f32; TERMS] = std::array::from_fn(|k| b.add(offsets[k] as usize));
+        for pixel in (0..vectors * V::LANES).step_by(V::LANES) {
+            let rows: [V; ROWS] = std::array::from_fn(|row| V::load(a.add(row * a_stride + pixel)));
+            for (k, start) in starts.iter().enumerate() {
+                let term = V::load(start.add(pixel));
+                for (sums, &row) in sums.iter_mut().zip(&rows) {
+                    sums[k] = sums[k].plus_product(row, term);
+                }
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (k, sum) in sums.iter().enumerate() {
+                *c.add(row * c_stride + k) += sum.sum();
+            }
+        }
+    }
+}
+
+/// [`spread`] for a fixed number of rows.
+pub(crate) type Spread = unsafe fn(a: *const f32, offsets: &[u32], b: *const f32, c: *mut f32, c_stride: usize);
+
+/// [`gather`] for a fixed number of rows and terms; `offsets` has `terms` entries.
+pub(crate) type Gather = unsafe fn(
+    a: *const f32,
+    a_stride: usize,
+    b: *const f32,
+    offsets: *const u32,
+    vectors: usize,
+    c: *mut f32,
+    c_stride: usize,
+);
+
+/// The kernels of one instruction set; entry `i` of a table is for `i + 1` rows.
+pub(crate) struct Kernels {
+    /// Numbers per vector.
+    pub(crate) lanes: usize,
+    /// Each with the number of vectors of pixels that it takes at once.
+    pub(crate) spread: &'static [(Spread, usize)],
+    /// `gather[terms - 1][rows - 1]`.
+    pub(crate) gather: &'static [&'static [Gather]],
+}
+
+impl Kernels {
+    /// The kernels for `isa`.
+    pub(crate) fn of(isa: Isa) -> &'static Self {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &AVX2,
+            Isa::Portable => &PORTABLE,
+        }
+    }
+}
+
+/// Writes the two loops once more for one instruction set, with a table over the register tiles that fit its registers.
+macro_rules! kernels {
+    (
+        $table:ident, $module:ident, $vector:ty, $(#[$feature:meta])?
+        spread: [$(($rows:literal, $columns:literal)),*],
+        gather: [$([$(($r:literal, $t:literal)),*]),*]
+    ) => {
+        mod $module {
+            use super::*;
+
+            $(#[$feature])?
+            pub(super) unsafe fn spread<const ROWS: usize, const COLUMNS: usize>(
+                a: *const f32,
+                offsets: &[u32],
+                b: *const f32,
+                c: *mut f32,
+                c_stride: usize,
+            ) {
+                // SAFETY: the same contract.
+                unsafe { super::spread::<$vector, ROWS, COLUMNS>(a, offsets, b, c, c_stride) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn gather<const ROWS: usize, const TERMS: usize>(
+                a: *const f32,
+                a_stride: usize,
+                b: *const f32,
+                offsets: *const u32,
+                vectors: usize,
+                c: *mut f32,
+                c_stride: usize,
+            ) {
+                // SAFETY: the same contract; the caller passes `TERMS` offsets.
+                unsafe {
+                    let offsets = &*offsets.cast::<[u32; TERMS]>();
+                    super::gather::<$vector, ROWS, TERMS>(a, a_stride, b, offsets, vectors, c, c_stride)
+                }
+            }
+        }
+
+        static $table: Kernels = Kernels {
+            lanes: <$vector as Vector>::LANES,
+            spread: &[$(($module::spread::<$rows, $columns>, $columns)),*],
+            gather: &[$(&[$($module::gather::<$r, $t>),*]),*],
+        };
+    };
+}
+
+// 32 registers: 24 sums, up to 6 pixel vectors, one weight.
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f")]
+    spread: [(1, 6), (2, 6), (3, 6), (4, 6), (5, 4), (6, 4), (7, 3), (8, 3)],
+    gather: [
+        [(1, 1), (2, 1), (3, 1), (4, 1)], [(1, 2), (2, 2), (3, 2), (4, 2)], [(1, 3), (2, 3), (3, 3), (4, 3)],
+        [(1, 4), (2, 4), (3, 4), (4, 4)], [(1, 5), (2, 5), (3, 5), (4, 5)], [(1, 6), (2, 6), (3, 6), (4, 6)]
+    ]
+);
+
+// 16 registers: 12 sums, 3 pixel vectors, one weight.
+#[cfg(target_arch = "x86_64")]
+kernels!(AVX2, avx2, __m256, #[target_feature(enable = "avx2,fma")]
+    spread: [(1, 6), (2, 5), (3, 3), (4, 3)],
+    gather: [
+        [(1, 1), (2, 1), (3, 1), (4, 1)], [(1, 2), (2, 2), (3, 2), (4, 2)], [(1, 3), (2, 3), (3, 3), (4, 3)]
+    ]
+);
+
+kernels!(PORTABLE, portable, Four,
+    spread: [(1, 6), (2, 5), (3, 3), (4, 3)],
+    gather: [
+        [(1, 1), (2, 1), (3, 1), (4, 1)], [(1, 2), (2, 2), (3, 2), (4, 2)], [(1, 3), (2, 3), (3, 3), (4, 3)]
+    ]
+);

@@ -1,0 +1,17 @@
+//! Direct convolution for f32 with any kernel, stride, padding and number of channels.
+//!
+//! A group of images is laid out so that each tap is a shift (see [`axis`]); then every pass is a product of small matrices
+//! whose vectors run along pixels, so that one channel costs one channel's work: nothing is padded to a vector of channels.
+//! Groups of images are the unit of parallel work.
+
+mod axis;
+mod kernel;
+mod panels;
+mod planes;
+mod products;
+#[cfg(test)]
+mod tests;
+mod weight_gradient;
+
+pub(crate) use products::{forward, input_gradient};
+pub(crate) use weight_gradient::weight_gradient;
