@@ -1,0 +1,90 @@
+//! LaTeX with booktabs.
+
+use crate::{
+    Table,
+    sheet::{Cell, NAMING_COLUMNS, letter, sheet},
+};
+
+pub(crate) fn render(table: &Table) -> String {
+    let sheet = sheet(table);
+    let numbers = sheet.headers.len() - NAMING_COLUMNS;
+    let mut lines = vec![
+        "% Needs \\usepackage{booktabs}.".to_owned(),
+        format!("\\begin{{tabular}}{{{}{}}}", "l".repeat(NAMING_COLUMNS), "r".repeat(numbers)),
+        "\\toprule".to_owned(),
+    ];
+    let heading_lines = sheet.headers.iter().map(Vec::len).max().unwrap_or(0);
+    for index in 0..heading_lines {
+        let cells = sheet.headers.iter().map(|header| escape(header.get(index).map_or("", String::as_str)));
+        lines.push(line(cells));
+    }
+    lines.push("\\midrule".to_owned());
+    lines.extend(sheet.rows.iter().map(|row| line(row.iter().map(cell))));
+    lines.extend(["\\bottomrule".to_owned(), "\\end{tabular}".to_owned()]);
+    let footnotes = sheet.footnotes.iter().enumerate();
+    let footnotes = footnotes.map(|(index, text)| format!("\\textsuperscript{{{}}} {}", letter(index), escape(text)));
+    for note in footnotes.chain(sheet.remarks.iter().map(|remark| escape(remark))) {
+        lines.push(String::new());
+        lines.push(format!("\\noindent {note}"));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn line(cells: impl Iterator<Item = String>) -> String {
+    format!("{} \\\\", cells.collect::<Vec<_>>().join(" & "))
+}
+
+fn cell(cell: &Cell) -> String {
+    let marks = match cell.marks.as_str() {
+        "" => String::new(),
+        marks => format!("\\textsuperscript{{{marks}}}"),
+    };
+    let details = match cell.details.as_slice() {
+        [] => String::new(),
+        details => format!(" ({})", details.iter().map(|detail| escape(detail)).collect::<Vec<_>>().join(", ")),
+    };
+    format!("{}{marks}{details}", escape(&cell.value))
+}
+
+/// Takes their meaning from characters that LaTeX would interpret, and writes our typographic ones in ASCII.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
+                escaped.push('\\');
+                escaped.push(character);
+            }
+            '\\' => escaped.push_str("\\textbackslash{}"),
+            '~' => escaped.push_str("\\textasciitilde{}"),
+            '^' => escaped.push_str("\\textasciicircum{}"),
+            // After a line break `\\`, LaTeX takes a bracket for an optional argument.
+            '[' => escaped.push_str("{[}"),
+            ']' => escaped.push_str("{]}"),
+            '<' => escaped.push_str("\\textless{}"),
+            '>' => escaped.push_str("\\textgreater{}"),
+            '|' => escaped.push_str("\\textbar{}"),
+            '"' => escaped.push_str("\\textquotedbl{}"),
+            '…' => escaped.push_str("\\dots{}"),
+            '–' => escaped.push_str("--"),
+            '±' => escaped.push_str("$\\pm$"),
+            '×' => escaped.push_str("$\\times$"),
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_special_character_is_escaped() {
+        assert_eq!(escape("50%_&#$"), "50\\%\\_\\&\\#\\$");
+        assert_eq!(escape("a[seed=1]{x}"), "a{[}seed=1{]}\\{x\\}");
+        assert_eq!(escape("\\~^"), "\\textbackslash{}\\textasciitilde{}\\textasciicircum{}");
+        assert_eq!(escape("1 ± 2–3×"), "1 $\\pm$ 2--3$\\times$");
+    }
+}

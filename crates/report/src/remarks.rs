@@ -1,0 +1,51 @@
+//! What the rows cannot say.
+
+use rrm_spec::{JobDetail, JobSpec, JobState};
+
+use crate::{Row, collect::evaluated, number::percent};
+
+/// Jobs that ended badly with their reasons, and evaluations of networks that no row shows.
+pub(crate) fn remarks(jobs: &[&JobDetail], rows: &[Row]) -> Vec<String> {
+    let ended = jobs.iter().filter_map(|job| bad_end(job));
+    let foreign = jobs.iter().filter_map(|job| foreign_evaluation(job, rows));
+    ended.chain(foreign).collect()
+}
+
+fn bad_end(job: &JobDetail) -> Option<String> {
+    let summary = &job.summary;
+    match summary.state {
+        JobState::Failed | JobState::Cancelled | JobState::Skipped => {
+            let reason = summary.reason.as_deref().unwrap_or("no reason is recorded");
+            Some(format!("Job {} ({}) {}: {}.", summary.id, summary.name, ended(summary.state), one_line(reason)))
+        }
+        JobState::Waiting | JobState::Queued | JobState::Running | JobState::Succeeded => None,
+    }
+}
+
+fn ended(state: JobState) -> String {
+    match state {
+        JobState::Failed => "failed".to_owned(),
+        other => format!("was {other}"),
+    }
+}
+
+fn one_line(reason: &str) -> String {
+    reason.split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
+}
+
+fn foreign_evaluation(job: &JobDetail, rows: &[Row]) -> Option<String> {
+    let JobSpec::Evaluate(spec) = &job.spec else { return None };
+    if evaluated(spec).is_some_and(|network| rows.iter().any(|row| row.job == network)) {
+        return None;
+    }
+    let record = job.evaluations.last().filter(|_| job.summary.state == JobState::Succeeded)?;
+    Some(format!(
+        "{} evaluates a network that was trained elsewhere: natural {} %, {} {} % ({}/{}).",
+        job.summary.name,
+        percent(record.natural),
+        record.attack.label(),
+        percent(record.robust),
+        record.robust.correct,
+        record.robust.total,
+    ))
+}
