@@ -1,0 +1,58 @@
+//! The paper's "DNN": six convolutions and a hidden linear layer, without batch-norm (digest §1.2).
+//!
+//! | `features` | layer | output, undivided |
+//! |---|---|---|
+//! | 0, 2, pool | conv 3×3 ReLU, twice; max-pool | 32 × 16 × 16 |
+//! | 5, 7, pool | conv 3×3 ReLU, twice; max-pool | 64 × 8 × 8 |
+//! | 10, 12, pool | conv 3×3 ReLU, twice; max-pool | 128 × 4 × 4 |
+//! | 16 | linear ReLU | 512 |
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use rrm_kernels::relu;
+use rrm_spec::Mode;
+
+use crate::NetworkSpec;
+use crate::layers::{Conv, Linear, max_pool};
+use crate::network::Backbone;
+
+/// Channels of the three blocks.
+const WIDTHS: [usize; 3] = [32, 64, 128];
+/// Positions in PyTorch's sequence that a block takes: conv, ReLU, conv, ReLU, pool.
+const BLOCK_POSITIONS: usize = 5;
+/// Position of the hidden linear layer.
+const HIDDEN: usize = 16;
+/// Pixels of the last block's output, of images of 32×32.
+const LAST_PIXELS: usize = 4 * 4;
+
+pub(crate) struct Dnn {
+    blocks: Vec<[Conv; 2]>,
+    hidden: Linear,
+}
+
+impl Dnn {
+    pub(crate) fn new(vb: &VarBuilder<'_>, spec: &NetworkSpec) -> Result<Self> {
+        let vb = vb.pp("features");
+        let mut inputs = spec.channels;
+        let mut blocks = Vec::with_capacity(WIDTHS.len());
+        for (block, width) in WIDTHS.into_iter().enumerate() {
+            let (first, width) = (block * BLOCK_POSITIONS, width / spec.arch.width_divisor());
+            blocks.push([Conv::same(&vb.pp(first), inputs, width)?, Conv::same(&vb.pp(first + 2), width, width)?]);
+            inputs = width;
+        }
+        let hidden = Linear::new(&vb.pp(HIDDEN), inputs * LAST_PIXELS, spec.arch.representation_width())?;
+        Ok(Self { blocks, hidden })
+    }
+}
+
+impl Backbone for Dnn {
+    fn forward(&self, x: &Tensor, _mode: Mode) -> Result<Tensor> {
+        let mut x = x.clone();
+        for [first, second] in &self.blocks {
+            x = relu(&first.forward(&x)?)?;
+            x = relu(&second.forward(&x)?)?;
+            x = max_pool(&x)?;
+        }
+        relu(&self.hidden.forward(&x.flatten_from(1)?)?)
+    }
+}

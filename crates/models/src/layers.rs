@@ -1,0 +1,149 @@
+//! The few kinds of layer that the networks are made of, under PyTorch's parameter names and with its defaults.
+
+use candle_core::{DType, Result, Tensor};
+use candle_nn::{VarBuilder, init};
+use rrm_kernels::{Conv2dConfig, Epilogue, FrozenNorm, PoolConfig};
+use rrm_spec::Mode;
+
+use crate::init::uniform;
+
+/// Added to variances before dividing by their root.
+const EPSILON: f64 = 1e-5;
+/// Weight of the newest batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+/// Halves height and width.
+const HALVING: PoolConfig = PoolConfig { kernel: 2, stride: 2, padding: 0 };
+
+/// Size and movement of a square convolution kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel {
+    size: usize,
+    config: Conv2dConfig,
+}
+
+impl Kernel {
+    /// 3×3 with a border of one zero pixel.
+    pub(crate) fn three(stride: usize) -> Self {
+        Self { size: 3, config: Conv2dConfig { stride, padding: 1 } }
+    }
+
+    /// 1×1 without border.
+    pub(crate) fn one(stride: usize) -> Self {
+        Self { size: 1, config: Conv2dConfig { stride, padding: 0 } }
+    }
+}
+
+/// Maximum of every 2×2 square.
+pub(crate) fn max_pool(x: &Tensor) -> Result<Tensor> {
+    rrm_kernels::max_pool2d(x, HALVING)
+}
+
+/// A convolution: `weight` (O, C, k, k) and maybe `bias` (O).
+pub(crate) struct Conv {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    config: Conv2dConfig,
+}
+
+impl Conv {
+    /// 3×3, keeping the image's size, with bias.
+    pub(crate) fn same(vb: &VarBuilder<'_>, inputs: usize, outputs: usize) -> Result<Self> {
+        let conv = Self::without_bias(vb, inputs, outputs, Kernel::three(1))?;
+        Ok(Self { bias: Some(vb.get_with_hints(outputs, "bias", uniform(inputs * 9))?), ..conv })
+    }
+
+    /// With a kernel of choice, without bias.
+    pub(crate) fn without_bias(vb: &VarBuilder<'_>, inputs: usize, outputs: usize, kernel: Kernel) -> Result<Self> {
+        let Kernel { size, config } = kernel;
+        let weight = vb.get_with_hints((outputs, inputs, size, size), "weight", uniform(inputs * size * size))?;
+        Ok(Self { weight, bias: None, config })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        rrm_kernels::conv2d(x, &self.weight, self.bias.as_ref(), self.config)
+    }
+}
+
+/// A batch-norm: `weight` γ and `bias` β, `running_mean`, `running_var` (all (C)) and the count of its train batches.
+pub(crate) struct Norm {
+    gamma: Tensor,
+    beta: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    batches: Tensor,
+}
+
+impl Norm {
+    pub(crate) fn new(vb: &VarBuilder<'_>, channels: usize) -> Result<Self> {
+        Ok(Self {
+            gamma: vb.get_with_hints(channels, "weight", init::ONE)?,
+            beta: vb.get_with_hints(channels, "bias", init::ZERO)?,
+            // Statistics carry no gradient; detached, they still share their variable's storage.
+            running_mean: vb.get_with_hints(channels, "running_mean", init::ZERO)?.detach(),
+            running_var: vb.get_with_hints(channels, "running_var", init::ONE)?.detach(),
+            batches: vb.get_with_hints_dtype((), "num_batches_tracked", init::ZERO, DType::I64)?.detach(),
+        })
+    }
+
+    /// Normalises by the batch's own statistics, and moves the running ones towards them.
+    fn forward_train(&self, x: &Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        let (y, batch) = rrm_kernels::batch_norm_train(x, &self.gamma, &self.beta, EPSILON, epilogue)?;
+        rrm_kernels::update_running(&self.running_mean, &batch.mean, MOMENTUM)?;
+        rrm_kernels::update_running(&self.running_var, &batch.unbiased_variance, MOMENTUM)?;
+        self.count_batch()?;
+        Ok(y)
+    }
+
+    fn count_batch(&self) -> Result<()> {
+        let next = self.batches.affine(1.0, 1.0)?;
+        self.batches.reshape(1)?.slice_set(&next.reshape(1)?, 0, 0)
+    }
+
+    fn frozen(&self) -> FrozenNorm<'_> {
+        FrozenNorm {
+            gamma: &self.gamma,
+            beta: &self.beta,
+            running_mean: &self.running_mean,
+            running_var: &self.running_var,
+            epsilon: EPSILON,
+        }
+    }
+}
+
+/// A convolution and the batch-norm after it, which share their passes over the image.
+pub(crate) struct ConvNorm {
+    pub(crate) conv: Conv,
+    pub(crate) norm: Norm,
+}
+
+impl ConvNorm {
+    /// `epilogue(norm(conv(x)))`. With running statistics and nothing tracked but `x`, both are one operation.
+    pub(crate) fn forward(&self, x: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        let Conv { weight, bias, config } = &self.conv;
+        match mode {
+            Mode::Train => self.norm.forward_train(&self.conv.forward(x)?, epilogue),
+            Mode::Eval => {
+                rrm_kernels::conv2d_frozen_norm(x, weight, bias.as_ref(), *config, self.norm.frozen(), epilogue)
+            }
+        }
+    }
+}
+
+/// A fully connected layer: `weight` (O, I) and `bias` (O).
+pub(crate) struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    pub(crate) fn new(vb: &VarBuilder<'_>, inputs: usize, outputs: usize) -> Result<Self> {
+        Ok(Self {
+            weight: vb.get_with_hints((outputs, inputs), "weight", uniform(inputs))?,
+            bias: vb.get_with_hints(outputs, "bias", uniform(inputs))?,
+        })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        rrm_kernels::linear(x, &self.weight, Some(&self.bias))
+    }
+}

@@ -1,0 +1,164 @@
+//! A network: its layers, and its weights under their names.
+
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Result as TensorResult, Tensor, Var, bail};
+use candle_nn::VarBuilder;
+use rrm_spec::{Family, Mode};
+
+use crate::dnn::Dnn;
+use crate::head::Head;
+use crate::resnet::ResNet;
+use crate::vgg::Vgg;
+use crate::weights::{Given, Seed, Source, Weights};
+use crate::{Model, ModelError, NetworkSpec, Output};
+
+/// Height and width of every image; the families are made for it.
+const IMAGE_SIZE: usize = 32;
+
+/// Everything between normalised pixels and the architecture's own representation.
+pub(crate) trait Backbone: Send + Sync {
+    /// From (N, C, 32, 32) to (N, the architecture's representation width).
+    fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor>;
+}
+
+/// A classifier of 32×32 images with its weights.
+pub struct Network {
+    spec: NetworkSpec,
+    mean: Vec<f64>,
+    std: Vec<f64>,
+    layers: Layers,
+    weights: Weights,
+    device: Device,
+    dtype: DType,
+}
+
+struct Layers {
+    backbone: Box<dyn Backbone>,
+    head: Head,
+}
+
+impl Layers {
+    /// In the order of PyTorch's `state_dict`.
+    fn build(spec: &NetworkSpec, vb: VarBuilder<'_>) -> TensorResult<Self> {
+        let (backbone, classifier): (Box<dyn Backbone>, _) = match spec.arch.family() {
+            Family::Dnn => (Box::new(Dnn::new(&vb, spec)?), "classifier"),
+            Family::Vgg11 => (Box::new(Vgg::vgg11(&vb, spec)?), "classifier"),
+            Family::ResNet18 => (Box::new(ResNet::resnet18(&vb, spec)?), "linear"),
+        };
+        Ok(Self { backbone, head: Head::new(&vb, spec, classifier)? })
+    }
+}
+
+impl Network {
+    /// A network with PyTorch's default initialisation, drawn from `seed` and the parameters' names.
+    ///
+    /// # Errors
+    /// When no network has this shape, or the device refuses.
+    pub fn initialize(spec: &NetworkSpec, seed: u64, device: &Device, dtype: DType) -> Result<Self, ModelError> {
+        spec.check()?;
+        Ok(Self::from_source(spec, &Seed(seed), device, dtype)?)
+    }
+
+    /// A network with the given weights, which are copied; keys and shapes must be exactly the network's.
+    ///
+    /// # Errors
+    /// When no network has this shape, the device refuses, or keys, shapes or number types differ: all that differ are
+    /// named.
+    pub fn from_tensors(
+        spec: &NetworkSpec,
+        tensors: HashMap<String, Tensor>,
+        device: &Device,
+        dtype: DType,
+    ) -> Result<Self, ModelError> {
+        spec.check()?;
+        let given = Given::new(tensors);
+        let network = Self::from_source(spec, &given, device, dtype)?;
+        let mismatches = given.mismatches();
+        if mismatches.0.is_empty() { Ok(network) } else { Err(ModelError::Mismatch { arch: spec.arch, mismatches }) }
+    }
+
+    fn from_source(spec: &NetworkSpec, source: &dyn Source, device: &Device, dtype: DType) -> TensorResult<Self> {
+        let (weights, layers) = Weights::make(source, device, dtype, |vb| Layers::build(spec, vb))?;
+        Ok(Self::new(spec, layers, weights, device, dtype))
+    }
+
+    fn new(spec: &NetworkSpec, layers: Layers, weights: Weights, device: &Device, dtype: DType) -> Self {
+        let (mean, std) = spec.normalization_per_channel();
+        Self { spec: spec.clone(), mean, std, layers, weights, device: device.clone(), dtype }
+    }
+
+    /// The same network, sharing weights and running statistics, but without gradients for the weights.
+    ///
+    /// In-place changes of either are seen by both. Its forward pass is the cheap one for attacks, evaluation and
+    /// teachers: the backward pass computes the input's gradient alone.
+    pub fn frozen(&self) -> Self {
+        let layers = self
+            .weights
+            .share(&self.device, self.dtype, |vb| Layers::build(&self.spec, vb))
+            .expect("the same layers ask for the same tensors, all of which are there");
+        Self::new(&self.spec, layers, self.weights.clone(), &self.device, self.dtype)
+    }
+
+    /// What the network is made of.
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// What training moves along the gradient, by name, in PyTorch's order.
+    pub fn parameters(&self) -> &[(String, Var)] {
+        &self.weights.parameters
+    }
+
+    /// Running means and variances, by name, in PyTorch's order; without the batch counters.
+    pub fn buffers(&self) -> &[(String, Var)] {
+        &self.weights.buffers
+    }
+
+    /// Numbers that training moves.
+    pub fn parameter_count(&self) -> u64 {
+        self.parameters().iter().map(|(_, var)| var.elem_count() as u64).sum()
+    }
+
+    /// Every tensor that makes up the network's state: parameters, running statistics, and batch counters (i64), by name,
+    /// in the order of PyTorch's `state_dict`.
+    ///
+    /// The tensors share the network's storage: they change when it is trained on.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        self.weights.state.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+    }
+
+    fn check_pixels(&self, pixels: &Tensor) -> TensorResult<()> {
+        let expected = [self.spec.channels, IMAGE_SIZE, IMAGE_SIZE];
+        match pixels.dims() {
+            [_, image @ ..] if image == expected => Ok(()),
+            found => bail!("{}: images must be (N, C, H, W) = (N, {expected:?}), not {found:?}", self.spec.arch),
+        }
+    }
+}
+
+impl Model for Network {
+    fn forward(&self, pixels: &Tensor, mode: Mode) -> TensorResult<Output> {
+        self.check_pixels(pixels)?;
+        let normalized = rrm_kernels::normalize(pixels, &self.mean, &self.std)?;
+        self.layers.head.forward(self.layers.backbone.forward(&normalized, mode)?)
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network")
+            .field("spec", &self.spec)
+            .field("device", &self.device.location())
+            .field("dtype", &self.dtype)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,57 @@
+//! Everything needed to rebuild a network without its weights.
+
+use rrm_spec::{Arch, Normalization};
+use serde::{Deserialize, Serialize};
+
+use crate::ModelError;
+
+/// A network's shape. Stored with its weights, as JSON in the safetensors metadata under `rrm.network`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// Family and width.
+    pub arch: Arch,
+    /// Colour channels of an image.
+    pub channels: usize,
+    /// Classes, and so logits.
+    pub classes: usize,
+    /// How the first layer normalises pixels.
+    pub normalization: Normalization,
+    /// Width D of the representation that comes out. Where it is not the architecture's own, a linear layer without
+    /// activation, `added_linear`, leads from the one to the other.
+    pub representation_width: usize,
+}
+
+/// Far above every real network, and low enough that no product of sizes overflows: descriptions come from files.
+const MOST: usize = 1 << 16;
+
+impl NetworkSpec {
+    /// Whether an adapter leads from the architecture's representation to the wanted width.
+    pub fn has_adapter(&self) -> bool {
+        self.representation_width != self.arch.representation_width()
+    }
+
+    /// Refuses sizes of zero, absurd sizes, and a normalisation for images of other channels.
+    pub(crate) fn check(&self) -> Result<(), ModelError> {
+        let sizes = [
+            ("channels", self.channels),
+            ("classes", self.classes),
+            ("representation_width", self.representation_width),
+        ];
+        if let Some((name, size)) = sizes.into_iter().find(|(_, size)| !(1..=MOST).contains(size)) {
+            return Err(ModelError::Spec(format!("{name} = {size} must be from 1 to {MOST}")));
+        }
+        if !self.normalization.suits(self.channels) {
+            let (normalization, channels) = (self.normalization, self.channels);
+            return Err(ModelError::Spec(format!("normalisation {normalization:?} is not for {channels} channels")));
+        }
+        Ok(())
+    }
+
+    /// Mean and standard deviation of every channel.
+    pub(crate) fn normalization_per_channel(&self) -> (Vec<f64>, Vec<f64>) {
+        let (mean, std) = self.normalization.constants();
+        let per_channel = |entries: &[f64]| entries.iter().copied().cycle().take(self.channels).collect();
+        (per_channel(mean), per_channel(std))
+    }
+}

@@ -1,0 +1,85 @@
+//! VGG11 with batch-norm (Simonyan & Zisserman 2015, in the form of digest §1.2).
+//!
+//! Its final average pooling over 1×1 pixels changes nothing and is left out.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use rrm_kernels::Epilogue;
+use rrm_spec::Mode;
+
+use crate::NetworkSpec;
+use crate::layers::{Conv, ConvNorm, Norm, max_pool};
+use crate::network::Backbone;
+
+use Stage::{Conv3x3, MaxPool};
+
+/// The layers in order; the comments give the positions in PyTorch's `features`, where conv, norm and ReLU count as one
+/// each.
+const VGG11: [Stage; 13] = [
+    Conv3x3(64), // 0
+    MaxPool,
+    Conv3x3(128), // 4
+    MaxPool,
+    Conv3x3(256), // 8
+    Conv3x3(256), // 11
+    MaxPool,
+    Conv3x3(512), // 15
+    Conv3x3(512), // 18
+    MaxPool,
+    Conv3x3(512), // 22
+    Conv3x3(512), // 25
+    MaxPool,
+];
+
+#[derive(Clone, Copy)]
+enum Stage {
+    /// Convolution to so many channels, batch-norm, ReLU.
+    Conv3x3(usize),
+    /// Halves height and width.
+    MaxPool,
+}
+
+enum Layer {
+    Conv(ConvNorm),
+    MaxPool,
+}
+
+pub(crate) struct Vgg {
+    layers: Vec<Layer>,
+}
+
+impl Vgg {
+    pub(crate) fn vgg11(vb: &VarBuilder<'_>, spec: &NetworkSpec) -> Result<Self> {
+        let vb = vb.pp("features");
+        let (mut position, mut inputs) = (0, spec.channels);
+        let mut layers = Vec::with_capacity(VGG11.len());
+        for stage in VGG11 {
+            match stage {
+                Conv3x3(width) => {
+                    let width = width / spec.arch.width_divisor();
+                    let conv = Conv::same(&vb.pp(position), inputs, width)?;
+                    layers.push(Layer::Conv(ConvNorm { conv, norm: Norm::new(&vb.pp(position + 1), width)? }));
+                    (position, inputs) = (position + 3, width);
+                }
+                MaxPool => {
+                    layers.push(Layer::MaxPool);
+                    position += 1;
+                }
+            }
+        }
+        Ok(Self { layers })
+    }
+}
+
+impl Backbone for Vgg {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let mut x = x.clone();
+        for layer in &self.layers {
+            x = match layer {
+                Layer::Conv(conv) => conv.forward(&x, mode, Epilogue::RELU)?,
+                Layer::MaxPool => max_pool(&x)?,
+            };
+        }
+        x.flatten_from(1)
+    }
+}
