@@ -1,1 +1,20 @@
 #![doc = include_str!("../README.md")]
+
+pub mod augment;
+mod batches;
+pub mod catalogue;
+mod check;
+mod cifar_binary;
+mod cifar_python;
+mod error;
+mod fashion_mnist;
+mod folder;
+mod images;
+mod pickle;
+mod rng;
+
+pub use batches::{Batch, TrainBatches, order, test_batches, train_batches};
+pub use check::{Description, Format, check};
+pub use error::DataError;
+pub use images::{Images, Shape, Split, open};
+pub use rng::{ImageRng, Stream};
