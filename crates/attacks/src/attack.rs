@@ -1,0 +1,72 @@
+//! What every attack is to its callers.
+
+use candle_core::{Result, Tensor, bail};
+use rrm_data::{ImageRng, Stream};
+use rrm_models::Model;
+use rrm_spec::{AttackSpec, Mode};
+
+use crate::{Apgd, Pgd};
+
+/// Keys of the randomness of each image of a batch. What happens to an image depends on its key alone, not on the
+/// other images of its batch.
+#[derive(Clone, Copy, Debug)]
+pub struct AttackRng<'a> {
+    /// Seed of the run.
+    pub seed: u64,
+    /// What the attack is for.
+    pub stream: Stream,
+    /// Epoch of training, so that each has its own starting points.
+    pub epoch: u64,
+    /// Position of each image of the batch in its data set.
+    pub images: &'a [u32],
+}
+
+impl AttackRng<'_> {
+    /// The randomness of the image in a row of the batch, in one restart.
+    pub(crate) fn of(&self, row: usize, restart: u32) -> ImageRng {
+        let keys = [self.epoch, u64::from(self.images[row]), u64::from(restart)];
+        ImageRng::new(self.seed, self.stream, &keys)
+    }
+}
+
+/// What an attack did to a batch.
+#[derive(Clone, Debug)]
+pub struct Attacked {
+    /// One image (N, C, H, W) for each natural one; which is for the attack's selection rule to say.
+    pub images: Tensor,
+    /// The first restart whose result was seen to be misclassified; none where all were classified correctly.
+    pub broken_by: Vec<Option<u32>>,
+}
+
+/// A search for small changes that make a network err.
+pub trait Attack: Send + Sync {
+    /// Attacks a batch of images (N, C, H, W) in [0, 1], of the victim's type, with labels (N).
+    ///
+    /// # Errors
+    /// When labels or keys are not one for each image, the type is neither f32 nor f64, or the victim fails.
+    fn perturb(
+        &self,
+        victim: &dyn Model,
+        mode: Mode,
+        pixels: &Tensor,
+        labels: &[u32],
+        rng: &AttackRng<'_>,
+    ) -> Result<Attacked>;
+}
+
+/// The attack that a spec describes.
+pub fn build(spec: &AttackSpec) -> Box<dyn Attack> {
+    match spec {
+        AttackSpec::Pgd(spec) => Box::new(Pgd::from(spec)),
+        AttackSpec::Apgd(spec) => Box::new(Apgd::from(spec)),
+    }
+}
+
+/// Fails unless there is one of `what` for each image.
+pub(crate) fn one_each(what: &str, count: usize, pixels: &Tensor) -> Result<()> {
+    let images = pixels.dim(0)?;
+    if count != images {
+        bail!("{count} {what} for {images} images");
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! One restart, by each selection rule.
+
+use candle_core::Result;
+use rrm_spec::{Mode, PgdSelection};
+
+use super::Pgd;
+use crate::{
+    Victim,
+    pixels::{Pixel, Pixels},
+    region::Region,
+    victim::Verdict,
+};
+
+/// A search for the images of one batch.
+pub(super) struct Search<'a, T> {
+    pub(super) pgd: &'a Pgd,
+    pub(super) victim: &'a Victim<'a>,
+    pub(super) labels: &'a [u32],
+    pub(super) region: &'a Region<T>,
+}
+
+/// What one restart puts forward, and what the victim makes of it.
+pub(super) struct Candidate<T> {
+    pub(super) images: Pixels<T>,
+    pub(super) verdict: Verdict,
+}
+
+impl<T: Pixel> Search<'_, T> {
+    /// Runs one restart from `start`; `observe` sees every forward pass of it.
+    pub(super) fn candidate(&self, start: Pixels<T>, observe: &mut dyn FnMut(&Verdict)) -> Result<Candidate<T>> {
+        match self.pgd.selection {
+            PgdSelection::Last => {
+                let images = self.last_iterate(start, observe)?;
+                let verdict = self.victim.judge(&images, self.labels)?;
+                Ok(Candidate { images, verdict })
+            }
+            PgdSelection::BestLoss => self.best_iterate(start, observe),
+            PgdSelection::StopWhenBroken => self.until_broken(start, observe),
+        }
+    }
+
+    /// All steps, whatever happens on the way.
+    pub(super) fn last_iterate(&self, mut iterate: Pixels<T>, observe: &mut dyn FnMut(&Verdict)) -> Result<Pixels<T>> {
+        for _ in 0..self.pgd.steps {
+            let (verdict, gradient) = self.victim.differentiate(&iterate, self.labels)?;
+            observe(&verdict);
+            self.region.climb(&mut iterate, |row| Some(gradient.image(row)), self.pgd.step_size);
+        }
+        Ok(iterate)
+    }
+
+    /// The iterate of highest loss, the start and the last one included.
+    fn best_iterate(&self, mut iterate: Pixels<T>, observe: &mut dyn FnMut(&Verdict)) -> Result<Candidate<T>> {
+        let mut best = Candidate::unjudged(iterate.clone());
+        for _ in 0..self.pgd.steps {
+            let (verdict, gradient) = self.victim.differentiate(&iterate, self.labels)?;
+            observe(&verdict);
+            best.improve(&iterate, &verdict);
+            self.region.climb(&mut iterate, |row| Some(gradient.image(row)), self.pgd.step_size);
+        }
+        let verdict = self.victim.judge(&iterate, self.labels)?;
+        observe(&verdict);
+        best.improve(&iterate, &verdict);
+        Ok(best)
+    }
+
+    /// Only images that are still classified correctly move; ends early when there are none.
+    fn until_broken(&self, mut iterate: Pixels<T>, observe: &mut dyn FnMut(&Verdict)) -> Result<Candidate<T>> {
+        let images = iterate.len();
+        let mut verdict = Verdict { loss: vec![f64::NAN; images], correct: vec![true; images] };
+        for _ in 0..self.pgd.steps {
+            let rows = self.undecided(&verdict);
+            let (fresh, gradient) = self.victim.differentiate(&iterate.gather(&rows), &self.labels_of(&rows))?;
+            verdict.update(&rows, &fresh);
+            observe(&verdict);
+            if !verdict.correct.contains(&true) {
+                break;
+            }
+            let mut gradients = vec![None; images];
+            for (position, &row) in rows.iter().enumerate().filter(|&(position, _)| fresh.correct[position]) {
+                gradients[row] = Some(gradient.image(position));
+            }
+            self.region.climb(&mut iterate, |row| gradients[row], self.pgd.step_size);
+        }
+        let rows = self.undecided(&verdict);
+        if !rows.is_empty() {
+            verdict.update(&rows, &self.victim.judge(&iterate.gather(&rows), &self.labels_of(&rows))?);
+        }
+        observe(&verdict);
+        Ok(Candidate { images: iterate, verdict })
+    }
+
+    /// The images that a forward pass could say something new about. In eval mode a broken image has stopped, and its
+    /// verdict with it; in train mode the verdict on it, and that on all others, hangs on the whole batch.
+    fn undecided(&self, verdict: &Verdict) -> Vec<usize> {
+        let frozen = self.victim.mode == Mode::Eval;
+        (0..verdict.correct.len()).filter(|&row| verdict.correct[row] || !frozen).collect()
+    }
+
+    fn labels_of(&self, rows: &[usize]) -> Vec<u32> {
+        rows.iter().map(|&row| self.labels[row]).collect()
+    }
+}
+
+impl Verdict {
+    /// Takes the news about some rows.
+    fn update(&mut self, rows: &[usize], news: &Self) {
+        for (position, &row) in rows.iter().enumerate() {
+            self.loss[row] = news.loss[position];
+            self.correct[row] = news.correct[position];
+        }
+    }
+}
+
+impl<T: Pixel> Candidate<T> {
+    /// Images that any loss improves on. Where no loss ever is a number, they count as broken.
+    fn unjudged(images: Pixels<T>) -> Self {
+        let verdict = Verdict { loss: vec![f64::NEG_INFINITY; images.len()], correct: vec![false; images.len()] };
+        Self { images, verdict }
+    }
+
+    /// Takes each image whose loss is strictly higher.
+    fn improve(&mut self, images: &Pixels<T>, verdict: &Verdict) {
+        for row in 0..images.len() {
+            if verdict.loss[row] > self.verdict.loss[row] {
+                self.images.replace(row, images.image(row));
+                self.verdict.loss[row] = verdict.loss[row];
+                self.verdict.correct[row] = verdict.correct[row];
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Ball and box around a batch of natural images, ready to project into many times.
+
+use rrm_spec::{Norm, PgdStart};
+
+use crate::{
+    Ball, Form, Randomness,
+    ball::{ascend, sign},
+    pixels::{Pixel, Pixels},
+    start::displacement,
+};
+
+/// The images that an adversary may choose instead of each natural image of a batch.
+pub(crate) struct Region<T> {
+    ball: Ball,
+    form: Form,
+    natural: Pixels<T>,
+    limits: Limits<T>,
+}
+
+/// What is worked out once, since a region is projected into at every step.
+enum Limits<T> {
+    /// l∞: ball and box make one box.
+    Linf { lower: Pixels<T>, upper: Pixels<T> },
+    /// l2: nothing.
+    L2,
+}
+
+/// An image's part of the region.
+struct Cell<'a, T> {
+    region: &'a Region<T>,
+    row: usize,
+}
+
+impl<T: Pixel> Region<T> {
+    pub(crate) fn around(ball: Ball, form: Form, natural: Pixels<T>) -> Self {
+        let limits = match ball.norm {
+            Norm::Linf => Limits::Linf {
+                lower: shifted(&natural, |x| (x - ball.epsilon).max(0.0)),
+                upper: shifted(&natural, |x| (x + ball.epsilon).min(1.0)),
+            },
+            Norm::L2 => Limits::L2,
+        };
+        Self { ball, form, natural, limits }
+    }
+
+    pub(crate) fn natural(&self) -> &Pixels<T> {
+        &self.natural
+    }
+
+    /// The region of some of the images, in the order of `rows`.
+    pub(crate) fn gather(&self, rows: &[usize]) -> Self {
+        let limits = match &self.limits {
+            Limits::Linf { lower, upper } => Limits::Linf { lower: lower.gather(rows), upper: upper.gather(rows) },
+            Limits::L2 => Limits::L2,
+        };
+        Self { ball: self.ball, form: self.form, natural: self.natural.gather(rows), limits }
+    }
+
+    /// Moves every image to its place in the region.
+    pub(crate) fn project(&self, pixels: &mut Pixels<T>) {
+        pixels.par_images_mut(|row, image| self.cell(row).project(image));
+    }
+
+    /// One projected step for each image that `gradient` gives one for.
+    pub(crate) fn climb<'g>(
+        &self,
+        pixels: &mut Pixels<T>,
+        gradient: impl Fn(usize) -> Option<&'g [T]> + Sync,
+        step_size: f64,
+    ) {
+        pixels.par_images_mut(|row, image| {
+            if let Some(gradient) = gradient(row) {
+                ascend(self.ball.norm, self.form, image, gradient, step_size);
+                self.cell(row).project(image);
+            }
+        });
+    }
+
+    /// AutoPGD's step of each image (Croce & Hein 2020, Eq. 3 and 4): w = P(z + η d), then
+    /// z ← P(z + a (w − z) + (1 − a)(z − z_previous)) and z_previous ← the old z.
+    pub(crate) fn climb_with_momentum(
+        &self,
+        pixels: &mut Pixels<T>,
+        previous: &mut Pixels<T>,
+        gradient: &Pixels<T>,
+        step_size: impl Fn(usize) -> f64 + Sync,
+        momentum: f64,
+    ) {
+        pixels.par_images_mut_with(previous, |row, image, previous| {
+            let step = MomentumStep { gradient: gradient.image(row), step_size: step_size(row), momentum };
+            self.cell(row).climb_with_momentum(image, previous, step);
+        });
+    }
+
+    /// Starting points of the images `rows`, in their order, inside the region. `random` gives the randomness of each
+    /// of `rows` by its position there.
+    pub(crate) fn random_start<R: Randomness>(
+        &self,
+        start: PgdStart,
+        rows: &[usize],
+        random: impl Fn(usize) -> R + Sync,
+    ) -> Pixels<T> {
+        let mut started = self.natural.gather(rows);
+        started.par_images_mut(|position, image| {
+            if let Some(change) = displacement(self.ball, self.form, start, image.len(), || random(position)) {
+                displace(image, &change);
+            }
+        });
+        started
+    }
+
+    fn cell(&self, row: usize) -> Cell<'_, T> {
+        Cell { region: self, row }
+    }
+}
+
+/// Every pixel shifted, rounded towards where it was.
+fn shifted<T: Pixel>(pixels: &Pixels<T>, shift: impl Fn(f64) -> f64 + Sync) -> Pixels<T> {
+    let mut shifted = pixels.clone();
+    shifted.par_images_mut(|_, image| {
+        for x in image {
+            let from = x.to_f64();
+            *x = T::rounded_towards(shift(from), from);
+        }
+    });
+    shifted
+}
+
+/// Adds a change inside the ball, and clips to the box.
+fn displace<T: Pixel>(image: &mut [T], change: &[f64]) {
+    for (z, change) in image.iter_mut().zip(change) {
+        let x = z.to_f64();
+        *z = T::rounded_towards((x + change).clamp(0.0, 1.0), x);
+    }
+}
+
+/// What a step of AutoPGD goes by.
+struct MomentumStep<'a, T> {
+    gradient: &'a [T],
+    step_size: f64,
+    momentum: f64,
+}
+
+impl<T: Pixel> Cell<'_, T> {
+    fn natural(&self) -> &[T] {
+        self.region.natural.image(self.row)
+    }
+
+    fn project(&self, image: &mut [T]) {
+        match &self.region.limits {
+            Limits::Linf { lower, upper } => {
+                let limits = lower.image(self.row).iter().zip(upper.image(self.row));
+                image.iter_mut().zip(limits).for_each(|(z, (&lower, &upper))| *z = clamp(*z, lower, upper));
+            }
+            Limits::L2 => {
+                let mut target: Vec<f64> = image.iter().map(|z| z.to_f64()).collect();
+                self.project_l2(&mut target);
+                self.round(&target, image);
+            }
+        }
+    }
+
+    fn climb_with_momentum(&self, image: &mut [T], previous: &mut [T], step: MomentumStep<'_, T>) {
+        match &self.region.limits {
+            Limits::Linf { lower, upper } => {
+                climb_linf(image, previous, step, lower.image(self.row), upper.image(self.row));
+            }
+            Limits::L2 => self.climb_l2(image, previous, step),
+        }
+    }
+
+    fn climb_l2(&self, image: &mut [T], previous: &mut [T], step: MomentumStep<'_, T>) {
+        let mut target: Vec<f64> = step.gradient.iter().map(|g| g.to_f64()).collect();
+        let scale = step.step_size / (length(&target) + self.region.form.gradient_guard());
+        target.iter_mut().zip(&*image).for_each(|(t, z)| *t = z.to_f64() + *t * scale);
+        self.project_l2(&mut target);
+        for (t, (z, last)) in target.iter_mut().zip(image.iter().zip(&mut *previous)) {
+            let here = z.to_f64();
+            *t = here + (*t - here) * step.momentum + (here - last.to_f64()) * (1.0 - step.momentum);
+            *last = *z;
+        }
+        self.project_l2(&mut target);
+        self.round(&target, image);
+    }
+
+    fn project_l2(&self, target: &mut [f64]) {
+        let natural = || self.natural().iter().map(|x| x.to_f64());
+        if self.region.form == Form::Art {
+            target.iter_mut().for_each(|z| *z = z.clamp(0.0, 1.0));
+        }
+        target.iter_mut().zip(natural()).for_each(|(z, x)| *z -= x);
+        let shrinkage = self.region.form.shrinkage(length(target), self.region.ball.epsilon);
+        target.iter_mut().zip(natural()).for_each(|(z, x)| *z = (x + *z * shrinkage).clamp(0.0, 1.0));
+    }
+
+    fn round(&self, target: &[f64], image: &mut [T]) {
+        for ((z, &target), x) in image.iter_mut().zip(target).zip(self.natural()) {
+            *z = T::rounded_towards(target, x.to_f64());
+        }
+    }
+}
+
+fn climb_linf<T: Pixel>(image: &mut [T], previous: &mut [T], step: MomentumStep<'_, T>, lower: &[T], upper: &[T]) {
+    let (step_size, keep) = (T::from_f64(step.step_size), T::from_f64(step.momentum));
+    let rest = T::from_f64(1.0 - step.momentum);
+    let limits = lower.iter().zip(upper);
+    for (((z, last), &g), (&lower, &upper)) in image.iter_mut().zip(previous).zip(step.gradient).zip(limits) {
+        let plain = clamp(*z + step_size * sign(g), lower, upper);
+        let moved = *z + (plain - *z) * keep + (*z - *last) * rest;
+        *last = *z;
+        *z = clamp(moved, lower, upper);
+    }
+}
+
+/// NaN becomes `lower`: whatever a broken gradient says, the image stays inside.
+fn clamp<T: Pixel>(number: T, lower: T, upper: T) -> T {
+    let raised = if number > lower { number } else { lower };
+    if raised < upper { raised } else { upper }
+}
+
+/// Euclidean length, by eight partial sums, which the processor adds at once.
+pub(crate) fn length(numbers: &[f64]) -> f64 {
+    let (eights, rest) = numbers.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for eight in eights {
+        for (sum, number) in sums.iter_mut().zip(eight) {
+            *sum += number * number;
+        }
+    }
+    let rest: f64 = rest.iter().map(|number| number * number).sum();
+    (sums.iter().sum::<f64>() + rest).sqrt()
+}
