@@ -1,16 +1,32 @@
 #![doc = include_str!("../README.md")]
 
 mod call;
+mod client;
+mod convert;
 mod error;
+mod server;
 mod service;
+mod status;
+mod tls;
 mod token;
+mod transfer;
+mod wire;
 
 pub use call::{
     Artifact, AttemptEnd, Follow, JobFilter, LogChunk, Registered, Replies, Source, Submitted, Upload, WatchItem,
 };
+pub use client::{Client, Endpoint};
 pub use error::ApiError;
+pub use server::serve;
 pub use service::Service;
+pub use tls::{ClientTls, ServerTls};
 pub use token::{Caller, Role, Token, TokenError, Tokens};
 
 /// This software's version: client and daemon must agree on it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Metadata under which a client tells its version.
+const VERSION_KEY: &str = "rrm-version";
+
+/// Larger messages are refused on both sides; artifacts and logs come in pieces.
+const MESSAGE_BYTES: usize = 16 * 1024 * 1024;

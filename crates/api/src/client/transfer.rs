@@ -1,0 +1,135 @@
+//! Artifacts up and down.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use rrm_spec::{ArtifactHash, AttemptId};
+use tokio::{
+    fs::{self, File},
+    io::AsyncWriteExt,
+};
+use tokio_stream::StreamExt;
+use tonic::{Request, Streaming};
+
+use super::{Client, ORDINARY};
+use crate::{
+    ApiError, Replies, Upload,
+    convert::OnWire,
+    transfer::{Expected, Verified, pieces},
+    wire,
+};
+
+impl Client {
+    /// Fetches an artifact into a file, which is there completely and with the right hash or not at all.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] where the daemon has none with that hash, [`ApiError::Invalid`] where other bytes came,
+    /// [`ApiError::Internal`] where the file cannot be written.
+    pub async fn download(&self, sha256: &ArtifactHash, into: &Path) -> Result<(), ApiError> {
+        self.persist(|| async move {
+            let request = Request::new(wire::DownloadRequest { sha256: sha256.clone().to_wire() });
+            let replies = self.artifacts_stub().download(request).await.map_err(|status| self.failure(&status))?;
+            let content = self.content(replies.into_inner());
+            let verified = Verified::new(content, Expected { sha256: sha256.clone(), bytes: None });
+            write_whole(verified, into).await
+        })
+        .await
+    }
+
+    fn content(&self, replies: Streaming<wire::DownloadReply>) -> Replies<Bytes> {
+        let client = self.clone();
+        Box::pin(replies.map(move |reply| match reply {
+            // The hash covers the size.
+            Ok(wire::DownloadReply { total: _, content }) => Ok(content),
+            Err(status) => Err(client.failure(&status)),
+        }))
+    }
+
+    /// Sends an artifact, unless the daemon has it.
+    ///
+    /// # Errors
+    /// [`ApiError::LeaseLost`] where the attempt is no longer this worker's, [`ApiError::Invalid`] where the file's bytes are not the
+    /// announced ones, [`ApiError::Internal`] where it cannot be read.
+    pub async fn upload(
+        &self,
+        attempt: AttemptId,
+        path: &Path,
+        sha256: &ArtifactHash,
+        bytes: u64,
+    ) -> Result<(), ApiError> {
+        if self.stored(sha256).await? {
+            return Ok(());
+        }
+        let upload = &Upload { attempt, sha256: sha256.clone(), bytes };
+        self.persist(|| async move {
+            let steps = steps(upload, path).await?;
+            let answer = self.artifacts_stub().upload(Request::new(steps)).await;
+            answer.map(drop).map_err(|status| self.failure(&status))
+        })
+        .await
+    }
+
+    async fn stored(&self, sha256: &ArtifactHash) -> Result<bool, ApiError> {
+        let message = wire::StoredRequest { sha256: sha256.clone().to_wire() };
+        let wire::StoredReply { stored } = self
+            .call(ORDINARY, message, |client, request| async move { client.artifacts_stub().stored(request).await })
+            .await?;
+        Ok(stored)
+    }
+}
+
+/// A header, then the file in pieces. What cannot be read, or is not what was announced, ends it early: the daemon
+/// then finds bytes missing and says so.
+async fn steps(
+    upload: &Upload,
+    path: &Path,
+) -> Result<impl tokio_stream::Stream<Item = wire::UploadRequest> + use<>, ApiError> {
+    use wire::upload_request::Step;
+    let file = File::open(path).await.map_err(|e| file_fault(path, &e))?;
+    let expected = Expected { sha256: upload.sha256.clone(), bytes: Some(upload.bytes) };
+    let content = Verified::new(pieces(file), expected);
+    let content = content.map_while(|piece| match piece {
+        Ok(piece) => Some(Step::Content(piece)),
+        Err(error) => {
+            tracing::warn!(%error, "an upload is broken off");
+            None
+        }
+    });
+    let steps = tokio_stream::once(Step::Header(upload.clone().to_wire())).chain(content);
+    Ok(steps.map(|step| wire::UploadRequest { step: Some(step) }))
+}
+
+/// Writes beside the target, then renames.
+async fn write_whole(mut content: Verified, into: &Path) -> Result<(), ApiError> {
+    let beside = beside(into);
+    let fault = |e: io::Error| file_fault(into, &e);
+    let mut file = File::create(&beside).await.map_err(fault)?;
+    while let Some(piece) = content.next().await {
+        let written = match piece {
+            Ok(piece) => file.write_all(&piece).await.map_err(fault),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            // Nothing more can be done about a file that cannot be removed; it has a name that nobody reads.
+            let _ = fs::remove_file(&beside).await;
+            return Err(error);
+        }
+    }
+    file.sync_all().await.map_err(fault)?;
+    fs::rename(&beside, into).await.map_err(fault)?;
+    let folder = into.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).await.map_err(fault)?.sync_all().await.map_err(fault)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}-{:x}.part", std::process::id(), super::backoff::random()));
+    name.into()
+}
+
+fn file_fault(path: &Path, error: &io::Error) -> ApiError {
+    ApiError::Internal { what: format!("{}: {error}", path.display()) }
+}

@@ -1,0 +1,186 @@
+//! Jobs.
+
+use rrm_spec::{EvaluateSpec, JobId, JobRef, JobSpec, ModelSource, TrainSpec, Validation};
+
+use super::{OnWire, Reader};
+use crate::wire;
+
+/// Reads the structure; ranges are checked by [`JobSpec::validate`] where the job is about to be run.
+impl OnWire for JobSpec {
+    type Wire = wire::JobSpec;
+
+    fn to_wire(self) -> Self::Wire {
+        let kind = match self {
+            Self::Train(spec) => wire::job_spec::Kind::Train(spec.to_wire()),
+            Self::Evaluate(spec) => wire::job_spec::Kind::Evaluate(spec.to_wire()),
+        };
+        wire::JobSpec { kind: Some(kind) }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::JobSpec { kind } = wire;
+        match kind {
+            Some(wire::job_spec::Kind::Train(spec)) => TrainSpec::from_wire(spec, reader).map(Self::Train),
+            Some(wire::job_spec::Kind::Evaluate(spec)) => EvaluateSpec::from_wire(spec, reader).map(Self::Evaluate),
+            None => reader.at("kind").missing(),
+        }
+    }
+}
+
+impl OnWire for TrainSpec {
+    type Wire = wire::TrainSpec;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self {
+            dataset,
+            augmentation,
+            normalization,
+            arch,
+            method,
+            optimizer,
+            epochs,
+            batch_size,
+            seed,
+            validation,
+        } = self;
+        wire::TrainSpec {
+            dataset: Some(dataset.to_wire()),
+            augmentation: augmentation.to_wire(),
+            normalization: normalization.map(OnWire::to_wire),
+            arch: Some(arch.to_wire()),
+            method: Some(method.to_wire()),
+            optimizer: Some(optimizer.to_wire()),
+            epochs: epochs.to_wire(),
+            batch_size: batch_size.to_wire(),
+            seed,
+            validation: Some(validation.to_wire()),
+        }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::TrainSpec {
+            dataset,
+            augmentation,
+            normalization,
+            arch,
+            method,
+            optimizer,
+            epochs,
+            batch_size,
+            seed,
+            validation,
+        } = wire;
+        let dataset = reader.required("dataset", dataset);
+        let augmentation = reader.field("augmentation", augmentation);
+        let normalization = reader.optional("normalization", normalization);
+        let arch = reader.required("arch", arch);
+        let method = reader.required("method", method);
+        let optimizer = reader.required("optimizer", optimizer);
+        let epochs = reader.field("epochs", epochs);
+        let batch_size = reader.field("batch_size", batch_size);
+        let validation = reader.required("validation", validation);
+        Some(Self {
+            dataset: dataset?,
+            augmentation: augmentation?,
+            normalization: normalization?,
+            arch: arch?,
+            method: method?,
+            optimizer: optimizer?,
+            epochs: epochs?,
+            batch_size: batch_size?,
+            seed,
+            validation: validation?,
+        })
+    }
+}
+
+impl OnWire for EvaluateSpec {
+    type Wire = wire::EvaluateSpec;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { model, dataset, images, attack, batch_size, seed } = self;
+        wire::EvaluateSpec {
+            model: Some(model.to_wire()),
+            dataset: Some(dataset.to_wire()),
+            images: images.map(OnWire::to_wire),
+            attack: Some(attack.to_wire()),
+            batch_size: batch_size.to_wire(),
+            seed,
+        }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::EvaluateSpec { model, dataset, images, attack, batch_size, seed } = wire;
+        let model = reader.required("model", model);
+        let dataset = reader.required("dataset", dataset);
+        let images = reader.optional("images", images);
+        let attack = reader.required("attack", attack);
+        let batch_size = reader.field("batch_size", batch_size);
+        Some(Self { model: model?, dataset: dataset?, images: images?, attack: attack?, batch_size: batch_size?, seed })
+    }
+}
+
+impl OnWire for Validation {
+    type Wire = wire::Validation;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { images, attack } = self;
+        wire::Validation { images: images.map(OnWire::to_wire), attack: attack.map(OnWire::to_wire) }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::Validation { images, attack } = wire;
+        let images = reader.optional("images", images);
+        let attack = reader.optional("attack", attack);
+        Some(Self { images: images?, attack: attack? })
+    }
+}
+
+impl OnWire for ModelSource {
+    type Wire = wire::ModelSource;
+
+    fn to_wire(self) -> Self::Wire {
+        use wire::model_source::Source;
+        let source = match self {
+            Self::Job(job) => Source::Job(job.to_wire()),
+            // Plans are UTF-8 texts, so their paths are.
+            Self::Checkpoint(path) => Source::Checkpoint(path.to_string_lossy().into_owned()),
+        };
+        wire::ModelSource { source: Some(source) }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        use wire::model_source::Source;
+        let wire::ModelSource { source } = wire;
+        match source {
+            Some(Source::Job(job)) => reader.field("job", job).map(Self::Job),
+            Some(Source::Checkpoint(path)) if path.is_empty() => reader.at("checkpoint").missing(),
+            Some(Source::Checkpoint(path)) => Some(Self::Checkpoint(path.into())),
+            None => reader.missing(),
+        }
+    }
+}
+
+impl OnWire for JobRef {
+    type Wire = wire::JobRef;
+
+    fn to_wire(self) -> Self::Wire {
+        let job = match self {
+            Self::Name(name) => wire::job_ref::Job::Name(name),
+            Self::Id(id) => wire::job_ref::Job::Id(id.to_wire()),
+        };
+        wire::JobRef { job: Some(job) }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::JobRef { job } = wire;
+        match job {
+            Some(wire::job_ref::Job::Name(name)) if name.is_empty() || name.starts_with('#') => {
+                reader.refuse(name, "must be a job's name")
+            }
+            Some(wire::job_ref::Job::Name(name)) => Some(Self::Name(name)),
+            Some(wire::job_ref::Job::Id(id)) => JobId::from_wire(id, reader).map(Self::Id),
+            None => reader.missing(),
+        }
+    }
+}

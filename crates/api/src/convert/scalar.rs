@@ -1,0 +1,55 @@
+//! Numbers and texts with a meaning.
+
+use std::num::NonZeroU32;
+
+use rrm_spec::{ArtifactHash, AttemptId, Epsilon, JobId, RequestId, SubmissionId, WorkerId};
+
+use super::{OnWire, Reader};
+
+macro_rules! id {
+    ($($name:ident),+) => {$(
+        impl OnWire for $name {
+            type Wire = i64;
+
+            fn to_wire(self) -> i64 {
+                self.0
+            }
+
+            fn from_wire(wire: i64, reader: &mut Reader<'_>) -> Option<Self> {
+                if wire > 0 { Some(Self(wire)) } else { reader.refuse(wire, "must be a positive id") }
+            }
+        }
+    )+};
+}
+
+id!(JobId, AttemptId, WorkerId, SubmissionId);
+
+macro_rules! text {
+    ($($name:ident),+) => {$(
+        impl OnWire for $name {
+            type Wire = String;
+
+            fn to_wire(self) -> String {
+                self.into()
+            }
+
+            fn from_wire(wire: String, reader: &mut Reader<'_>) -> Option<Self> {
+                reader.parse(&wire)
+            }
+        }
+    )+};
+}
+
+text!(ArtifactHash, RequestId, Epsilon);
+
+impl OnWire for NonZeroU32 {
+    type Wire = u32;
+
+    fn to_wire(self) -> u32 {
+        self.get()
+    }
+
+    fn from_wire(wire: u32, reader: &mut Reader<'_>) -> Option<Self> {
+        Self::new(wire).or_else(|| reader.refuse(wire, "must be 1 or more"))
+    }
+}

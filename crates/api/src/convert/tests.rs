@@ -1,0 +1,126 @@
+//! What goes over the wire comes back the same, and what is faulty is refused completely.
+
+mod strategies;
+
+use prost::Message;
+use proptest::prelude::*;
+use rrm_spec::{
+    Assignment, AttemptId, AttemptView, Device, EventView, HeartbeatReply, HeldAttempt, ImageOutcome, JobDetail,
+    JobSpec, JobSummary, Plan, Record, Registration, RequestId, WorkerView,
+};
+
+use super::{OnWire, read, read_with};
+use crate::{AttemptEnd, JobFilter, LogChunk, Registered, Source, Submitted, Upload, WatchItem, wire};
+
+/// Encoded and decoded, as a connection does it.
+fn through_bytes<W: Message + Default>(wire: W) -> W {
+    W::decode(wire.encode_to_vec().as_slice()).unwrap()
+}
+
+macro_rules! round_trips {
+    ($($name:ident: $type:ty = $strategy:expr;)+) => {
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(64))]
+            $(
+                #[test]
+                fn $name(value in $strategy) {
+                    prop_assert_eq!(read::<$type>(through_bytes(value.clone().to_wire())), Ok(value));
+                }
+            )+
+        }
+    };
+}
+
+round_trips! {
+    a_job_survives_the_wire: JobSpec = strategies::job_spec();
+    a_record_survives_the_wire: Record = strategies::record();
+    an_image_outcome_survives_the_wire: ImageOutcome = strategies::image_outcome();
+    a_summary_survives_the_wire: JobSummary = strategies::job_summary();
+    a_detail_survives_the_wire: JobDetail = strategies::job_detail();
+    an_attempt_survives_the_wire: AttemptView = strategies::attempt_view();
+    a_worker_survives_the_wire: WorkerView = strategies::worker_view();
+    an_event_survives_the_wire: EventView = strategies::event_view();
+    a_device_survives_the_wire: Device = strategies::device();
+    a_registration_survives_the_wire: Registration = strategies::registration();
+    a_receipt_of_registration_survives_the_wire: Registered = strategies::registered();
+    an_assignment_survives_the_wire: Assignment = strategies::assignment();
+    a_held_attempt_survives_the_wire: HeldAttempt = strategies::held_attempt();
+    a_heartbeats_answer_survives_the_wire: HeartbeatReply = strategies::heartbeat_reply();
+    an_end_survives_the_wire: (AttemptId, u64, AttemptEnd) = strategies::settlement();
+    a_submission_survives_the_wire: (RequestId, Plan, Source) = strategies::submission();
+    a_receipt_survives_the_wire: Submitted = strategies::submitted();
+    a_filter_survives_the_wire: JobFilter = strategies::job_filter();
+    a_watched_item_survives_the_wire: WatchItem = strategies::watch_item();
+    a_log_chunk_survives_the_wire: LogChunk = strategies::log_chunk();
+    an_upload_survives_the_wire: Upload = strategies::upload();
+}
+
+/// A plan whose job is faulty in each of these places.
+fn faulty_plan(spec: wire::TrainSpec) -> wire::Plan {
+    let kind = wire::job_spec::Kind::Train(wire::TrainSpec {
+        epochs: 0,
+        arch: Some(wire::Arch { family: wire::Family::Unspecified.into(), width_divisor: 3 }),
+        dataset: None,
+        augmentation: 99,
+        ..spec
+    });
+    let job = wire::PlannedJob {
+        name: "teacher".into(),
+        spec: Some(wire::JobSpec { kind: Some(kind) }),
+        device: wire::DeviceRequest::Unspecified.into(),
+        ..Default::default()
+    };
+    wire::Plan { name: "faulty".into(), jobs: vec![job] }
+}
+
+#[test]
+fn every_fault_of_a_message_is_named_at_once_by_the_plans_own_paths() {
+    let message = wire::SubmitRequest { request_id: "short".into(), plan: Some(faulty_plan(Default::default())), source: None };
+    let faults = read::<(RequestId, Plan, Source)>(message).unwrap_err();
+    let mut fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        [
+            "job.teacher.arch.family",
+            "job.teacher.arch.width_divisor",
+            "job.teacher.augmentation",
+            "job.teacher.batch_size",
+            "job.teacher.dataset",
+            "job.teacher.device",
+            "job.teacher.epochs",
+            "job.teacher.method",
+            "job.teacher.optimizer",
+            "job.teacher.validation",
+            "request_id",
+            "source",
+        ]
+    );
+}
+
+#[test]
+fn a_value_out_of_range_is_refused_as_a_plan_file_is() {
+    let mut plan = strategies::one_job_plan();
+    let rrm_spec::JobSpec::Train(spec) = &mut plan.jobs[0].spec else { panic!("it trains") };
+    spec.optimizer.learning_rate = f64::NAN;
+    let expected = plan.validate().unwrap_err();
+    assert_eq!(read::<Plan>(plan.to_wire()), Err(expected));
+}
+
+#[test]
+fn a_folder_outside_of_the_data_directory_is_refused() {
+    let name = wire::dataset_name::Name::Folder("../secret".into());
+    assert!(read::<rrm_spec::DatasetName>(wire::DatasetName { name: Some(name) }).is_err());
+}
+
+#[test]
+fn an_accuracy_above_one_is_refused() {
+    assert!(read::<rrm_spec::Accuracy>(wire::Accuracy { correct: 2, total: 1 }).is_err());
+}
+
+#[test]
+fn ids_are_positive() {
+    for id in [0, -1, i64::MIN] {
+        assert!(read_with(|reader| reader.field::<rrm_spec::JobId>("id", id)).is_err(), "{id}");
+    }
+}

@@ -1,0 +1,472 @@
+//! Values of every type, with all their variants.
+
+use std::num::NonZeroU32;
+
+use proptest::{collection::vec, option::of, prelude::*, sample::select};
+use rrm_spec::*;
+
+use crate::{AttemptEnd, JobFilter, LogChunk, Registered, Source, Submitted, Upload, WatchItem};
+
+fn text() -> impl Strategy<Value = String> {
+    "[a-zäß /:.\\[\\]=0-9-]{0,12}"
+}
+
+/// Also values that NaN-free plans cannot have: views are read without checking ranges.
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![any::<f64>().prop_filter("NaN is not equal to itself", |x| !x.is_nan()), 0.0..1.0f64]
+}
+
+fn positive() -> impl Strategy<Value = NonZeroU32> {
+    any::<NonZeroU32>()
+}
+
+fn job_id() -> impl Strategy<Value = JobId> {
+    (1..=i64::MAX).prop_map(JobId)
+}
+
+fn attempt_id() -> impl Strategy<Value = AttemptId> {
+    (1..=i64::MAX).prop_map(AttemptId)
+}
+
+fn worker_id() -> impl Strategy<Value = WorkerId> {
+    (1..=i64::MAX).prop_map(WorkerId)
+}
+
+fn submission_id() -> impl Strategy<Value = SubmissionId> {
+    (1..=i64::MAX).prop_map(SubmissionId)
+}
+
+fn hash() -> impl Strategy<Value = ArtifactHash> {
+    "[0-9a-f]{64}".prop_map(|text| text.parse().unwrap())
+}
+
+fn request_id() -> impl Strategy<Value = RequestId> {
+    "[0-9a-zA-Z-]{8,64}".prop_map(|text| text.parse().unwrap())
+}
+
+fn epsilon() -> impl Strategy<Value = Epsilon> {
+    let fraction = (0..256u32).prop_map(|k| format!("{k}/255").parse().unwrap());
+    prop_oneof![fraction, (0.0..1.0f64).prop_map(Epsilon::from)]
+}
+
+fn threat() -> impl Strategy<Value = ThreatModel> {
+    (select(vec![Norm::Linf, Norm::L2]), epsilon()).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon })
+}
+
+fn pgd() -> impl Strategy<Value = PgdSpec> {
+    let starts = select(vec![PgdStart::Natural, PgdStart::Uniform, PgdStart::Sphere]);
+    let selections = select(vec![PgdSelection::Last, PgdSelection::BestLoss, PgdSelection::StopWhenBroken]);
+    (threat(), positive(), epsilon(), starts, selections, positive()).prop_map(
+        |(threat, steps, step_size, start, selection, restarts)| PgdSpec {
+            threat,
+            steps,
+            step_size,
+            start,
+            selection,
+            restarts,
+        },
+    )
+}
+
+fn attack() -> impl Strategy<Value = AttackSpec> {
+    let apgd = (threat(), positive(), positive()).prop_map(|(threat, iterations, restarts)| ApgdSpec {
+        threat,
+        iterations,
+        restarts,
+        loss: ApgdLoss::Ce,
+    });
+    prop_oneof![pgd().prop_map(AttackSpec::Pgd), apgd.prop_map(AttackSpec::Apgd)]
+}
+
+fn dataset() -> impl Strategy<Value = Dataset> {
+    let folder = "[a-z][a-z .]{0,8}".prop_map(DatasetName::Folder);
+    let name = prop_oneof![Just(DatasetName::Cifar10), Just(DatasetName::FashionMnist), folder];
+    (name, of(positive())).prop_map(|(name, train_images)| Dataset { name, train_images })
+}
+
+fn model_source() -> impl Strategy<Value = ModelSource> {
+    let name = "[a-z][a-z\\[\\]=,0-9.]{0,12}".prop_map(JobRef::Name);
+    let job = prop_oneof![name, job_id().prop_map(JobRef::Id)];
+    let path = "/[a-zä/ ]{1,12}".prop_map(|path| ModelSource::Checkpoint(path.into()));
+    prop_oneof![job.prop_map(ModelSource::Job), path]
+}
+
+fn method() -> impl Strategy<Value = Method> {
+    let adversarial = (attack(), select(vec![Mode::Train, Mode::Eval]))
+        .prop_map(|(attack, attack_mode)| Method::AdversarialTraining { attack, attack_mode });
+    let losses = select(vec![RepresentationLoss::Cosine, RepresentationLoss::RelativeL2]);
+    let rrm = (model_source(), losses, number(), positive()).prop_map(
+        |(teacher, representation_loss, lambda, replays)| Method::Rrm { teacher, representation_loss, lambda, replays },
+    );
+    prop_oneof![Just(Method::Natural), adversarial, rrm]
+}
+
+fn schedule() -> impl Strategy<Value = Schedule> {
+    let step = (vec(any::<u32>(), 0..4), number()).prop_map(|(milestones, factor)| Schedule::Step { milestones, factor });
+    let triangular = of(number()).prop_map(|peak_momentum| Schedule::Triangular { peak_momentum });
+    prop_oneof![Just(Schedule::Constant), step, Just(Schedule::Cosine), triangular]
+}
+
+fn optimizer() -> impl Strategy<Value = OptimizerSpec> {
+    (number(), number(), number(), schedule()).prop_map(|(learning_rate, momentum, weight_decay, schedule)| {
+        OptimizerSpec { learning_rate, momentum, weight_decay, schedule }
+    })
+}
+
+fn arch() -> impl Strategy<Value = Arch> {
+    (select(Family::ALL.to_vec()), select(Arch::DIVISORS.to_vec()))
+        .prop_map(|(family, divisor)| Arch::new(family, divisor).unwrap())
+}
+
+fn normalization() -> impl Strategy<Value = Normalization> {
+    select(vec![
+        Normalization::Cifar10Madry,
+        Normalization::Cifar10Fast,
+        Normalization::FashionMnist,
+        Normalization::Identity,
+    ])
+}
+
+fn validation() -> impl Strategy<Value = Validation> {
+    (of(positive()), of(attack())).prop_map(|(images, attack)| Validation { images, attack })
+}
+
+fn train_spec() -> impl Strategy<Value = TrainSpec> {
+    let pixels = (dataset(), select(vec![Augmentation::None, Augmentation::Light]), of(normalization()));
+    let network = (arch(), method(), optimizer());
+    let size = (positive(), positive(), any::<u64>(), validation());
+    (pixels, network, size).prop_map(
+        |((dataset, augmentation, normalization), (arch, method, optimizer), (epochs, batch_size, seed, validation))| {
+            TrainSpec {
+                dataset,
+                augmentation,
+                normalization,
+                arch,
+                method,
+                optimizer,
+                epochs,
+                batch_size,
+                seed,
+                validation,
+            }
+        },
+    )
+}
+
+fn evaluate_spec() -> impl Strategy<Value = EvaluateSpec> {
+    (model_source(), dataset(), of(positive()), attack(), positive(), any::<u64>()).prop_map(
+        |(model, dataset, images, attack, batch_size, seed)| EvaluateSpec {
+            model,
+            dataset,
+            images,
+            attack,
+            batch_size,
+            seed,
+        },
+    )
+}
+
+pub(super) fn job_spec() -> impl Strategy<Value = JobSpec> {
+    prop_oneof![train_spec().prop_map(JobSpec::Train), evaluate_spec().prop_map(JobSpec::Evaluate)]
+}
+
+fn accuracy() -> impl Strategy<Value = Accuracy> {
+    any::<u64>().prop_flat_map(|total| (0..=total).prop_map(move |correct| Accuracy { correct, total }))
+}
+
+fn progress() -> impl Strategy<Value = Progress> {
+    (text(), any::<u64>(), any::<u64>(), number()).prop_map(|(phase, done, total, images_per_second)| Progress {
+        phase,
+        done,
+        total,
+        images_per_second,
+    })
+}
+
+fn run_started() -> impl Strategy<Value = RunStarted> {
+    (text(), any::<u32>(), text(), any::<u64>(), any::<u32>()).prop_map(
+        |(device, threads, code_version, parameters, first_epoch)| RunStarted {
+            device,
+            threads,
+            code_version,
+            parameters,
+            first_epoch,
+        },
+    )
+}
+
+fn epoch_record() -> impl Strategy<Value = EpochRecord> {
+    let counts = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>());
+    (counts, number(), number(), accuracy(), accuracy(), of(accuracy())).prop_map(
+        |((epoch, train_us, validation_us, images), learning_rate, loss, train, natural, robust)| EpochRecord {
+            epoch,
+            train_us,
+            validation_us,
+            images,
+            learning_rate,
+            loss,
+            train,
+            natural,
+            robust,
+        },
+    )
+}
+
+fn checkpoint_record() -> impl Strategy<Value = CheckpointRecord> {
+    let roles = select(vec![CheckpointRole::Resume, CheckpointRole::Final]);
+    (any::<u32>(), roles, text(), hash(), any::<u64>()).prop_map(|(epoch, role, path, sha256, bytes)| {
+        CheckpointRecord { epoch, role, path: path.into(), sha256, bytes }
+    })
+}
+
+pub(super) fn image_outcome() -> impl Strategy<Value = ImageOutcome> {
+    let broken = any::<u32>().prop_map(|restart| Outcome::Broken { restart });
+    let outcome = prop_oneof![Just(Outcome::Misclassified), broken, Just(Outcome::Robust)];
+    (any::<u32>(), any::<u32>(), any::<u32>(), outcome).prop_map(|(image, label, prediction, outcome)| ImageOutcome {
+        image,
+        label,
+        prediction,
+        outcome,
+    })
+}
+
+fn evaluation_record() -> impl Strategy<Value = EvaluationRecord> {
+    (attack(), accuracy(), accuracy(), any::<u64>(), hash(), vec(image_outcome(), 0..4)).prop_map(
+        |(attack, natural, robust, elapsed_us, weights, images)| EvaluationRecord {
+            attack,
+            natural,
+            robust,
+            elapsed_us,
+            weights,
+            images,
+        },
+    )
+}
+
+pub(super) fn record() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        run_started().prop_map(Record::Started),
+        epoch_record().prop_map(Record::Epoch),
+        checkpoint_record().prop_map(Record::Checkpoint),
+        evaluation_record().prop_map(Record::Evaluation),
+    ]
+}
+
+pub(super) fn job_summary() -> impl Strategy<Value = JobSummary> {
+    let names = (job_id(), submission_id(), text(), text());
+    let kinds = (select(vec![JobKind::Train, JobKind::Evaluate]), select(JobState::ALL.to_vec()));
+    let counts = (of(Just(Stop::Cancel)), any::<i32>(), any::<u32>(), any::<u32>(), any::<u32>());
+    let rest = (of(progress()), of(text()), any::<i64>(), of(any::<i64>()), of(any::<i64>()));
+    (names, kinds, counts, rest).prop_map(
+        |(
+            (id, submission, plan, name),
+            (kind, state),
+            (stop, priority, attempts, epochs_done, epochs_total),
+            (progress, reason, created_at, started_at, ended_at),
+        )| JobSummary {
+            id,
+            submission,
+            plan,
+            name,
+            kind,
+            state,
+            stop,
+            priority,
+            attempts,
+            epochs_done,
+            epochs_total,
+            progress,
+            reason,
+            created_at,
+            started_at,
+            ended_at,
+        },
+    )
+}
+
+pub(super) fn attempt_view() -> impl Strategy<Value = AttemptView> {
+    let place = (attempt_id(), worker_id(), text(), text());
+    let end = (of(any::<i64>()), of(select(AttemptOutcome::ALL.to_vec())), of(text()));
+    (place, any::<i64>(), end, of(run_started())).prop_map(
+        |((id, worker, node, device), started_at, (ended_at, outcome, message), run)| AttemptView {
+            id,
+            worker,
+            node,
+            device,
+            started_at,
+            ended_at,
+            outcome,
+            message,
+            run,
+        },
+    )
+}
+
+pub(super) fn job_detail() -> impl Strategy<Value = JobDetail> {
+    let lists = (
+        vec(job_id(), 0..3),
+        vec(attempt_view(), 0..3),
+        vec(epoch_record(), 0..3),
+        vec(evaluation_record(), 0..3),
+        vec(checkpoint_record(), 0..3),
+    );
+    (job_summary(), job_spec(), lists).prop_map(
+        |(summary, spec, (parents, attempts, epochs, evaluations, checkpoints))| JobDetail {
+            summary,
+            spec,
+            parents,
+            attempts,
+            epochs,
+            evaluations,
+            checkpoints,
+        },
+    )
+}
+
+pub(super) fn worker_view() -> impl Strategy<Value = WorkerView> {
+    let devices = vec((text(), of(job_id())).prop_map(|(device, job)| DeviceView { device, job }), 0..3);
+    (worker_id(), text(), text(), any::<bool>(), any::<i64>(), devices).prop_map(
+        |(id, node, version, online, last_seen_at, devices)| WorkerView {
+            id,
+            node,
+            version,
+            online,
+            last_seen_at,
+            devices,
+        },
+    )
+}
+
+pub(super) fn event_view() -> impl Strategy<Value = EventView> {
+    (any::<i64>(), any::<i64>(), of(job_id()), of(attempt_id()), text(), text()).prop_map(
+        |(seq, at, job, attempt, kind, data)| EventView { seq, at, job, attempt, kind, data },
+    )
+}
+
+pub(super) fn device() -> impl Strategy<Value = Device> {
+    prop_oneof![Just(Device::Cpu), any::<u32>().prop_map(Device::Cuda)]
+}
+
+pub(super) fn registration() -> impl Strategy<Value = Registration> {
+    let info = (device(), text()).prop_map(|(device, name)| DeviceInfo { device, name });
+    (text(), text(), "[a-z]{1,8}", vec(info, 1..3)).prop_map(|(node, version, boot_id, devices)| Registration {
+        node,
+        version,
+        boot_id,
+        devices,
+    })
+}
+
+pub(super) fn registered() -> impl Strategy<Value = Registered> {
+    (worker_id(), any::<u64>(), any::<u64>()).prop_map(|(worker, ttl_ms, heartbeat_ms)| Registered {
+        worker,
+        ttl_ms,
+        heartbeat_ms,
+    })
+}
+
+/// Worker's specs are checked for ranges, so these are of one valid job.
+pub(super) fn assignment() -> impl Strategy<Value = Assignment> {
+    let input = (job_id(), hash(), any::<u64>())
+        .prop_map(|(job, sha256, bytes)| InputArtifact { job, sha256, bytes });
+    let resume = (any::<u32>(), hash(), any::<u64>())
+        .prop_map(|(epoch, sha256, bytes)| ResumePoint { epoch, sha256, bytes });
+    (job_id(), attempt_id(), text(), device(), vec(input, 0..3), of(resume)).prop_map(
+        |(job, attempt, name, device, inputs, resume)| Assignment {
+            job,
+            attempt,
+            name,
+            device,
+            spec: one_job_plan().jobs.remove(0).spec,
+            inputs,
+            resume,
+        },
+    )
+}
+
+pub(super) fn held_attempt() -> impl Strategy<Value = HeldAttempt> {
+    (attempt_id(), of(progress())).prop_map(|(attempt, progress)| HeldAttempt { attempt, progress })
+}
+
+pub(super) fn heartbeat_reply() -> impl Strategy<Value = HeartbeatReply> {
+    let instruction = select(vec![Instruction::Continue, Instruction::Stop, Instruction::Abandon]);
+    (vec((attempt_id(), instruction), 0..4), of(worker_id()))
+        .prop_map(|(instructions, known)| HeartbeatReply { instructions, known })
+}
+
+pub(super) fn settlement() -> impl Strategy<Value = (AttemptId, u64, AttemptEnd)> {
+    let end = (select(AttemptOutcome::ALL.to_vec()), of(text()), of(any::<i32>()), of(any::<i32>())).prop_map(
+        |(outcome, message, exit_code, signal)| AttemptEnd { outcome, message, exit_code, signal },
+    );
+    (attempt_id(), any::<u64>(), end)
+}
+
+/// A small valid plan.
+pub(super) fn one_job_plan() -> Plan {
+    Plan::from_toml(
+        r#"
+        name = "small"
+        [[job]]
+        name = "teacher"
+        kind = "train"
+        dataset = { name = "fashion-mnist" }
+        arch = "dnn/4"
+        method = { kind = "natural" }
+        optimizer = { learning_rate = 0.1, schedule = { kind = "cosine" } }
+        epochs = 2
+        batch_size = 64
+        seed = 0
+        "#,
+    )
+    .unwrap()
+}
+
+/// Valid plans: what may vary without becoming invalid does.
+fn plan() -> impl Strategy<Value = Plan> {
+    let requests = select(vec![DeviceRequest::Any, DeviceRequest::Cpu, DeviceRequest::Cuda]);
+    vec(("[a-z][a-z0-9]{0,12}", any::<i32>(), any::<u32>(), requests), 1..4).prop_map(|rows| {
+        let spec = one_job_plan().jobs.remove(0).spec;
+        let job = |(i, (name, priority, max_retries, device))| PlannedJob {
+            name: format!("{name}[{i}]"),
+            spec: spec.clone(),
+            priority,
+            max_retries,
+            device,
+        };
+        Plan { name: "varied".to_owned(), jobs: rows.into_iter().enumerate().map(job).collect() }
+    })
+}
+
+pub(super) fn submission() -> impl Strategy<Value = (RequestId, Plan, Source)> {
+    let source = (text(), text()).prop_map(|(client_version, host)| Source { client_version, host });
+    (request_id(), plan(), source)
+}
+
+pub(super) fn submitted() -> impl Strategy<Value = Submitted> {
+    (submission_id(), vec((job_id(), text()), 0..3), any::<bool>(), vec(text(), 0..3)).prop_map(
+        |(submission, jobs, already, warnings)| Submitted { submission, jobs, already, warnings },
+    )
+}
+
+pub(super) fn job_filter() -> impl Strategy<Value = JobFilter> {
+    (vec(select(JobState::ALL.to_vec()), 0..3), of(submission_id()), of(job_id()), any::<u32>()).prop_map(
+        |(states, submission, before, limit)| JobFilter { states, submission, before, limit },
+    )
+}
+
+pub(super) fn watch_item() -> impl Strategy<Value = WatchItem> {
+    let progress = (job_id(), progress()).prop_map(|(job, progress)| WatchItem::Progress(job, progress));
+    prop_oneof![event_view().prop_map(WatchItem::Event), progress]
+}
+
+pub(super) fn log_chunk() -> impl Strategy<Value = LogChunk> {
+    (attempt_id(), any::<u64>(), vec(any::<u8>(), 0..16)).prop_map(|(attempt, offset, bytes)| LogChunk {
+        attempt,
+        offset,
+        bytes: bytes.into(),
+    })
+}
+
+pub(super) fn upload() -> impl Strategy<Value = Upload> {
+    (attempt_id(), hash(), any::<u64>()).prop_map(|(attempt, sha256, bytes)| Upload { attempt, sha256, bytes })
+}

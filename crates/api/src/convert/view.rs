@@ -1,0 +1,238 @@
+//! What is read back of jobs and workers.
+
+use rrm_spec::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, WorkerView};
+
+use super::{OnWire, Reader, list, wire_enum};
+use crate::wire;
+
+wire_enum!(JobState {
+    Waiting => Waiting,
+    Queued => Queued,
+    Running => Running,
+    Succeeded => Succeeded,
+    Failed => Failed,
+    Cancelled => Cancelled,
+    Skipped => Skipped,
+});
+wire_enum!(JobKind { Train => Train, Evaluate => Evaluate });
+wire_enum!(Stop { Cancel => Cancel });
+wire_enum!(AttemptOutcome {
+    Ok => Ok,
+    UserError => UserError,
+    Oom => Oom,
+    Stopped => Stopped,
+    Crashed => Crashed,
+    Lost => Lost,
+    WorkerError => WorkerError,
+});
+
+impl OnWire for JobSummary {
+    type Wire = wire::JobSummary;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self {
+            id,
+            submission,
+            plan,
+            name,
+            kind,
+            state,
+            stop,
+            priority,
+            attempts,
+            epochs_done,
+            epochs_total,
+            progress,
+            reason,
+            created_at,
+            started_at,
+            ended_at,
+        } = self;
+        wire::JobSummary {
+            id: id.to_wire(),
+            submission: submission.to_wire(),
+            plan,
+            name,
+            kind: kind.to_wire(),
+            state: state.to_wire(),
+            stop: stop.map(OnWire::to_wire),
+            priority,
+            attempts,
+            epochs_done,
+            epochs_total,
+            progress: progress.map(OnWire::to_wire),
+            reason,
+            created_at,
+            started_at,
+            ended_at,
+        }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::JobSummary {
+            id,
+            submission,
+            plan,
+            name,
+            kind,
+            state,
+            stop,
+            priority,
+            attempts,
+            epochs_done,
+            epochs_total,
+            progress,
+            reason,
+            created_at,
+            started_at,
+            ended_at,
+        } = wire;
+        let id = reader.field("id", id);
+        let submission = reader.field("submission", submission);
+        let kind = reader.field("kind", kind);
+        let state = reader.field("state", state);
+        let stop = reader.optional("stop", stop);
+        let progress = reader.optional("progress", progress);
+        Some(Self {
+            id: id?,
+            submission: submission?,
+            plan,
+            name,
+            kind: kind?,
+            state: state?,
+            stop: stop?,
+            priority,
+            attempts,
+            epochs_done,
+            epochs_total,
+            progress: progress?,
+            reason,
+            created_at,
+            started_at,
+            ended_at,
+        })
+    }
+}
+
+/// Ranges of the spec are not checked: what was run once must stay readable after they change.
+impl OnWire for JobDetail {
+    type Wire = wire::JobDetail;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { summary, spec, parents, attempts, epochs, evaluations, checkpoints } = self;
+        wire::JobDetail {
+            summary: Some(summary.to_wire()),
+            spec: Some(spec.to_wire()),
+            parents: list(parents),
+            attempts: list(attempts),
+            epochs: list(epochs),
+            evaluations: list(evaluations),
+            checkpoints: list(checkpoints),
+        }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::JobDetail { summary, spec, parents, attempts, epochs, evaluations, checkpoints } = wire;
+        let summary = reader.required("summary", summary);
+        let spec = reader.required("spec", spec);
+        let parents = reader.list("parents", parents);
+        let attempts = reader.list("attempts", attempts);
+        let epochs = reader.list("epochs", epochs);
+        let evaluations = reader.list("evaluations", evaluations);
+        let checkpoints = reader.list("checkpoints", checkpoints);
+        Some(Self {
+            summary: summary?,
+            spec: spec?,
+            parents: parents?,
+            attempts: attempts?,
+            epochs: epochs?,
+            evaluations: evaluations?,
+            checkpoints: checkpoints?,
+        })
+    }
+}
+
+impl OnWire for AttemptView {
+    type Wire = wire::AttemptView;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { id, worker, node, device, started_at, ended_at, outcome, message, run } = self;
+        wire::AttemptView {
+            id: id.to_wire(),
+            worker: worker.to_wire(),
+            node,
+            device,
+            started_at,
+            ended_at,
+            outcome: outcome.map(OnWire::to_wire),
+            message,
+            run: run.map(OnWire::to_wire),
+        }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::AttemptView { id, worker, node, device, started_at, ended_at, outcome, message, run } = wire;
+        let id = reader.field("id", id);
+        let worker = reader.field("worker", worker);
+        let outcome = reader.optional("outcome", outcome);
+        let run = reader.optional("run", run);
+        Some(Self {
+            id: id?,
+            worker: worker?,
+            node,
+            device,
+            started_at,
+            ended_at,
+            outcome: outcome?,
+            message,
+            run: run?,
+        })
+    }
+}
+
+impl OnWire for WorkerView {
+    type Wire = wire::WorkerView;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { id, node, version, online, last_seen_at, devices } = self;
+        wire::WorkerView { id: id.to_wire(), node, version, online, last_seen_at, devices: list(devices) }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::WorkerView { id, node, version, online, last_seen_at, devices } = wire;
+        let id = reader.field("id", id);
+        let devices = reader.list("devices", devices);
+        Some(Self { id: id?, node, version, online, last_seen_at, devices: devices? })
+    }
+}
+
+impl OnWire for DeviceView {
+    type Wire = wire::DeviceView;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { device, job } = self;
+        wire::DeviceView { device, job: job.map(OnWire::to_wire) }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::DeviceView { device, job } = wire;
+        let job = reader.optional("job", job)?;
+        Some(Self { device, job })
+    }
+}
+
+impl OnWire for EventView {
+    type Wire = wire::EventView;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { seq, at, job, attempt, kind, data } = self;
+        wire::EventView { seq, at, job: job.map(OnWire::to_wire), attempt: attempt.map(OnWire::to_wire), kind, data }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::EventView { seq, at, job, attempt, kind, data } = wire;
+        let job = reader.optional("job", job);
+        let attempt = reader.optional("attempt", attempt);
+        Some(Self { seq, at, job: job?, attempt: attempt?, kind, data })
+    }
+}

@@ -1,0 +1,81 @@
+//! Artifacts in and out.
+
+use bytes::Bytes;
+use rrm_spec::{ArtifactHash, Violations};
+use tokio_stream::StreamExt;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Adapter, Outgoing, gate::open, jobs::valid};
+use crate::{
+    ApiError, Replies, Role, Service, Upload,
+    convert::read_with,
+    status::read_status,
+    transfer::{Expected, Verified, pieces},
+    wire,
+};
+
+const WORKERS: &[Role] = &[Role::Worker];
+const ALL: &[Role] = &[Role::User, Role::Worker];
+
+#[tonic::async_trait]
+impl<S: Service> wire::artifacts_server::Artifacts for Adapter<S> {
+    type DownloadStream = Outgoing<wire::DownloadReply>;
+
+    async fn download(
+        &self,
+        request: Request<wire::DownloadRequest>,
+    ) -> Result<Response<Self::DownloadStream>, Status> {
+        let (caller, wire::DownloadRequest { sha256 }) = open(request, ALL)?;
+        let sha256: ArtifactHash = valid(read_with(|reader| reader.field("sha256", sha256)))?;
+        let artifact = self.service.download(caller, sha256.clone()).await?;
+        let total = artifact.bytes;
+        // What has rotted on disk must not leave as if it were sound.
+        let content = Verified::new(pieces(artifact.content), Expected { sha256, bytes: Some(total) });
+        let replies = content.map(move |piece| match piece {
+            Ok(content) => Ok(wire::DownloadReply { total, content }),
+            Err(ApiError::Invalid(faults)) => {
+                Err(ApiError::Internal { what: format!("a stored artifact is damaged: {faults}") }.into())
+            }
+            Err(other) => Err(other.into()),
+        });
+        Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn stored(&self, request: Request<wire::StoredRequest>) -> Result<Response<wire::StoredReply>, Status> {
+        let (caller, wire::StoredRequest { sha256 }) = open(request, WORKERS)?;
+        let sha256 = valid(read_with(|reader| reader.field("sha256", sha256)))?;
+        let stored = self.service.stored(caller, sha256).await?;
+        Ok(Response::new(wire::StoredReply { stored }))
+    }
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<wire::UploadRequest>>,
+    ) -> Result<Response<wire::UploadReply>, Status> {
+        let (caller, mut steps) = open(request, WORKERS)?;
+        let upload = header(&mut steps).await?;
+        let expected = Expected { sha256: upload.sha256.clone(), bytes: Some(upload.bytes) };
+        let body: Replies<Bytes> = Box::pin(steps.map(content));
+        let body = Box::pin(Verified::new(body, expected));
+        self.service.upload(caller, upload, body).await?;
+        Ok(Response::new(wire::UploadReply {}))
+    }
+}
+
+async fn header(steps: &mut Streaming<wire::UploadRequest>) -> Result<Upload, ApiError> {
+    use wire::upload_request::Step;
+    let first = steps.message().await.map_err(|e| read_status(&e))?;
+    match first.and_then(|request| request.step) {
+        Some(Step::Header(header)) => valid(read_with(|reader| reader.field("header", header))),
+        Some(Step::Content(_)) | None => Err(Violations::one("header", "", "must come first").into()),
+    }
+}
+
+fn content(step: Result<wire::UploadRequest, Status>) -> Result<Bytes, ApiError> {
+    use wire::upload_request::Step;
+    match step.map_err(|e| read_status(&e))?.step {
+        Some(Step::Content(content)) => Ok(content),
+        Some(Step::Header(_)) => Err(Violations::one("header", "", "must come once").into()),
+        None => Err(Violations::one("content", "", "must be present").into()),
+    }
+}

@@ -1,0 +1,83 @@
+//! Calls of users.
+
+use rrm_spec::Violations;
+use tonic::{Request, Response, Status};
+
+use super::{Adapter, Outgoing, gate::open, replies, reply};
+use crate::{
+    ApiError, Role, Service,
+    convert::{OnWire, list, read, read_with},
+    wire,
+};
+
+const USERS: &[Role] = &[Role::User];
+
+#[tonic::async_trait]
+impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
+    async fn submit(&self, request: Request<wire::SubmitRequest>) -> Result<Response<wire::SubmitReply>, Status> {
+        let (caller, message) = open(request, USERS)?;
+        let (request_id, plan, source) = valid(read(message))?;
+        reply(self.service.submit(caller, request_id, plan, source).await)
+    }
+
+    async fn list(&self, request: Request<wire::ListRequest>) -> Result<Response<wire::ListReply>, Status> {
+        let (caller, message) = open(request, USERS)?;
+        let jobs = self.service.list(caller, valid(read(message))?).await?;
+        Ok(Response::new(wire::ListReply { jobs: list(jobs) }))
+    }
+
+    async fn get(&self, request: Request<wire::GetRequest>) -> Result<Response<wire::GetReply>, Status> {
+        let (caller, wire::GetRequest { id }) = open(request, USERS)?;
+        let id = valid(read_with(|reader| reader.field("id", id)))?;
+        let job = self.service.job(caller, id).await?;
+        Ok(Response::new(wire::GetReply { job: Some(job.to_wire()) }))
+    }
+
+    async fn cancel(&self, request: Request<wire::CancelRequest>) -> Result<Response<wire::CancelReply>, Status> {
+        let (caller, wire::CancelRequest { ids }) = open(request, USERS)?;
+        let ids = valid(read_with(|reader| reader.list("ids", ids)))?;
+        let jobs = self.service.cancel(caller, ids).await?;
+        Ok(Response::new(wire::CancelReply { jobs: list(jobs) }))
+    }
+
+    type WatchStream = Outgoing<wire::WatchReply>;
+
+    async fn watch(&self, request: Request<wire::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let (caller, wire::WatchRequest { after_seq, submission }) = open(request, USERS)?;
+        let submission = valid(read_with(|reader| reader.optional("submission", submission)))?;
+        Ok(replies(self.service.watch(caller, after_seq, submission).await?))
+    }
+
+    type LogsStream = Outgoing<wire::LogsReply>;
+
+    async fn logs(&self, request: Request<wire::LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
+        let (caller, wire::LogsRequest { job, attempt, offset, follow }) = open(request, USERS)?;
+        let (job, attempt, follow) = valid(read_with(|reader| {
+            let job = reader.field("job", job);
+            let attempt = reader.optional("attempt", attempt);
+            Some((job?, attempt?, reader.field("follow", follow)?))
+        }))?;
+        Ok(replies(self.service.logs(caller, job, attempt, offset, follow).await?))
+    }
+
+    async fn list_workers(
+        &self,
+        request: Request<wire::ListWorkersRequest>,
+    ) -> Result<Response<wire::ListWorkersReply>, Status> {
+        let (caller, wire::ListWorkersRequest {}) = open(request, USERS)?;
+        let workers = self.service.workers(caller).await?;
+        Ok(Response::new(wire::ListWorkersReply { workers: list(workers) }))
+    }
+
+    async fn images(&self, request: Request<wire::ImagesRequest>) -> Result<Response<wire::ImagesReply>, Status> {
+        let (caller, wire::ImagesRequest { job }) = open(request, USERS)?;
+        let job = valid(read_with(|reader| reader.field("job", job)))?;
+        let images = self.service.images(caller, job).await?;
+        Ok(Response::new(wire::ImagesReply { images: list(images) }))
+    }
+}
+
+/// A message's faults as a refusal.
+pub(super) fn valid<T>(read: Result<T, Violations>) -> Result<T, ApiError> {
+    read.map_err(ApiError::Invalid)
+}

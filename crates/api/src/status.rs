@@ -1,0 +1,217 @@
+//! Errors on the wire: a gRPC status whose details say everything again, typed.
+
+use prost::Message;
+use rrm_spec::{Violation, Violations};
+use tonic::{Code, Status};
+
+use crate::{ApiError, wire};
+
+const DETAIL_URL: &str = "type.googleapis.com/rrm.v1.ErrorDetail";
+
+/// Details travel in one trailer, for which receivers allow a limited size (see [`HEADER_BYTES`]).
+const DETAIL_BYTES: usize = 256 * 1024;
+
+/// Headers and trailers up to this size are taken: base64 makes 4 of 3 bytes, and there is some room.
+pub(crate) const HEADER_BYTES: u32 = 512 * 1024;
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let (code, message) = (code_of(&error), message_of(&error));
+        let detail = wire::Any { type_url: DETAIL_URL.to_owned(), value: detail_of(error).encode_to_vec().into() };
+        let status = wire::Status { code: code.into(), message: message.clone(), details: vec![detail] };
+        Self::with_details(code, message, status.encode_to_vec().into())
+    }
+}
+
+/// Reads a status. One without our details was not made by a daemon, but by the connection or a proxy in between.
+pub(crate) fn read_status(status: &Status) -> ApiError {
+    let details = wire::Status::decode(status.details()).map(|status| status.details).unwrap_or_default();
+    let ours = details.into_iter().find(|detail| detail.type_url == DETAIL_URL);
+    match ours.and_then(|any| wire::ErrorDetail::decode(any.value).ok()) {
+        Some(detail) => read_detail(detail),
+        None => foreign(status),
+    }
+}
+
+fn code_of(error: &ApiError) -> Code {
+    match error {
+        ApiError::Invalid(_) => Code::InvalidArgument,
+        ApiError::NotFound { .. } => Code::NotFound,
+        ApiError::Conflict { .. } => Code::AlreadyExists,
+        ApiError::LeaseLost | ApiError::Precondition { .. } | ApiError::Version { .. } => Code::FailedPrecondition,
+        ApiError::Exhausted { .. } => Code::ResourceExhausted,
+        ApiError::Unauthenticated => Code::Unauthenticated,
+        ApiError::PermissionDenied => Code::PermissionDenied,
+        ApiError::Unavailable { .. } => Code::Unavailable,
+        ApiError::Internal { .. } => Code::Internal,
+    }
+}
+
+/// For clients that know nothing of our details.
+fn message_of(error: &ApiError) -> String {
+    let mut text = error.to_string();
+    if text.len() > 1000 {
+        text.truncate(text.floor_char_boundary(1000));
+        text.push('…');
+    }
+    format!("{text}; {}", error.next_step())
+}
+
+fn detail_of(error: ApiError) -> wire::ErrorDetail {
+    use wire::Reason;
+    let empty = wire::ErrorDetail { next_step: error.next_step().to_owned(), ..Default::default() };
+    let plain = |reason: Reason, what: String| wire::ErrorDetail { reason: reason.into(), what, ..empty.clone() };
+    match error {
+        ApiError::Invalid(violations) => {
+            let violations = write_violations(&violations);
+            wire::ErrorDetail { violations, ..plain(Reason::Invalid, String::new()) }
+        }
+        ApiError::NotFound { what } => plain(Reason::NotFound, what),
+        ApiError::Conflict { what } => plain(Reason::Conflict, what),
+        ApiError::LeaseLost => plain(Reason::LeaseLost, String::new()),
+        ApiError::Precondition { what } => plain(Reason::Precondition, what),
+        ApiError::Exhausted { what } => plain(Reason::Exhausted, what),
+        ApiError::Unauthenticated => plain(Reason::Unauthenticated, String::new()),
+        ApiError::PermissionDenied => plain(Reason::PermissionDenied, String::new()),
+        ApiError::Version { server, client } => wire::ErrorDetail {
+            server_version: server,
+            client_version: client,
+            ..plain(Reason::Version, String::new())
+        },
+        ApiError::Unavailable { what } => plain(Reason::Unavailable, what),
+        ApiError::Internal { what } => plain(Reason::Internal, what),
+    }
+}
+
+fn write_violations(violations: &Violations) -> Vec<wire::FieldViolation> {
+    let mut written = Vec::new();
+    let mut bytes = 0;
+    for (i, Violation { field, value, allowed }) in violations.iter().enumerate() {
+        // 16 bytes frame the three texts.
+        bytes += field.len() + value.len() + allowed.len() + 16;
+        if bytes > DETAIL_BYTES {
+            written.push(rest(violations.iter().count() - i));
+            break;
+        }
+        written.push(wire::FieldViolation { field: field.clone(), value: value.clone(), allowed: allowed.clone() });
+    }
+    written
+}
+
+fn rest(count: usize) -> wire::FieldViolation {
+    let allowed = format!("{count} more faults do not fit into one answer: correct these first");
+    wire::FieldViolation { field: "…".to_owned(), value: String::new(), allowed }
+}
+
+fn read_detail(detail: wire::ErrorDetail) -> ApiError {
+    use wire::Reason;
+    // The next step follows from the reason; it is sent for clients of other languages.
+    let wire::ErrorDetail { reason, what, violations, server_version, client_version, next_step: _ } = detail;
+    match Reason::try_from(reason) {
+        Ok(Reason::Invalid) => read_violations(violations),
+        Ok(Reason::NotFound) => ApiError::NotFound { what },
+        Ok(Reason::Conflict) => ApiError::Conflict { what },
+        Ok(Reason::LeaseLost) => ApiError::LeaseLost,
+        Ok(Reason::Precondition) => ApiError::Precondition { what },
+        Ok(Reason::Exhausted) => ApiError::Exhausted { what },
+        Ok(Reason::Unauthenticated) => ApiError::Unauthenticated,
+        Ok(Reason::PermissionDenied) => ApiError::PermissionDenied,
+        Ok(Reason::Version) => ApiError::Version { server: server_version, client: client_version },
+        Ok(Reason::Unavailable) => ApiError::Unavailable { what },
+        Ok(Reason::Internal | Reason::Unspecified) | Err(_) => ApiError::Internal { what },
+    }
+}
+
+fn read_violations(violations: Vec<wire::FieldViolation>) -> ApiError {
+    let read = |wire::FieldViolation { field, value, allowed }| Violation { field, value, allowed };
+    match Violations::check(violations.into_iter().map(read).collect()) {
+        Err(violations) => ApiError::Invalid(violations),
+        Ok(()) => ApiError::Internal { what: "the daemon refused the request without naming a fault".to_owned() },
+    }
+}
+
+fn foreign(status: &Status) -> ApiError {
+    let mut what = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !what.contains(&cause_text) {
+            what = format!("{what}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    match status.code() {
+        // A connection that breaks shows as one of these, depending on the moment.
+        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Aborted => {
+            ApiError::Unavailable { what }
+        }
+        Code::Internal if status.message().contains("h2 protocol error") => ApiError::Unavailable { what },
+        // tonic's answer to a message over the limit.
+        Code::OutOfRange | Code::ResourceExhausted => ApiError::Exhausted { what },
+        Code::Unauthenticated => ApiError::Unauthenticated,
+        Code::PermissionDenied => ApiError::PermissionDenied,
+        Code::Unimplemented => {
+            ApiError::Internal { what: format!("whoever answers at this address is no rrmd of this version: {what}") }
+        }
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::Internal
+        | Code::DataLoss => ApiError::Internal { what },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn through_the_wire(error: ApiError) -> ApiError {
+        read_status(&Status::from(error))
+    }
+
+    fn faults(count: usize) -> Vec<Violation> {
+        let fault =
+            |i| Violation { field: format!("job.j{i}.epochs"), value: "0".into(), allowed: "must be 1 or more".into() };
+        (0..count).map(fault).collect()
+    }
+
+    #[test]
+    fn every_error_arrives_as_it_was_sent() {
+        let what = || "job 12".to_owned();
+        let errors = [
+            ApiError::Invalid(Violations::check(faults(3)).unwrap_err()),
+            ApiError::NotFound { what: what() },
+            ApiError::Conflict { what: what() },
+            ApiError::LeaseLost,
+            ApiError::Precondition { what: what() },
+            ApiError::Exhausted { what: what() },
+            ApiError::Unauthenticated,
+            ApiError::PermissionDenied,
+            ApiError::Version { server: "0.2.0".into(), client: "0.1.0".into() },
+            ApiError::Unavailable { what: what() },
+            ApiError::Internal { what: what() },
+        ];
+        for error in errors {
+            assert_eq!(through_the_wire(error.clone()), error);
+            assert!(!Status::from(error).message().is_empty());
+        }
+    }
+
+    #[test]
+    fn faults_beyond_the_size_of_an_answer_are_counted() {
+        let ApiError::Invalid(read) = through_the_wire(Violations::check(faults(20_000)).unwrap_err().into()) else {
+            panic!("must stay an invalid request");
+        };
+        let read: Vec<_> = read.iter().collect();
+        let more: usize = read[read.len() - 1].allowed.split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(read.len() - 1 + more, 20_000);
+    }
+
+    #[test]
+    fn a_broken_connection_is_unavailability() {
+        assert!(read_status(&Status::unknown("transport error")).is_transient());
+        assert!(!read_status(&Status::internal("our own bug")).is_transient());
+    }
+}

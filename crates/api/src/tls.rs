@@ -1,0 +1,53 @@
+//! Encryption by PEM files.
+
+use std::{fs, path::Path, path::PathBuf};
+
+use rrm_spec::Violations;
+use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
+
+use crate::ApiError;
+
+/// How a daemon proves its identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// PEM file with its certificate, followed by those in between it and the authority's.
+    pub certificate: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
+}
+
+/// How a client tells the right daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTls {
+    /// PEM file with the authority's certificate, or with the daemon's own where it is self-signed.
+    pub authority: PathBuf,
+    /// The name in the daemon's certificate; absent = the host in the address.
+    pub domain: Option<String>,
+}
+
+impl ServerTls {
+    pub(crate) fn load(&self) -> Result<ServerTlsConfig, ApiError> {
+        let identity = Identity::from_pem(read("tls.certificate", &self.certificate)?, read("tls.key", &self.key)?);
+        Ok(ServerTlsConfig::new().identity(identity))
+    }
+}
+
+impl ClientTls {
+    pub(crate) fn load(&self) -> Result<ClientTlsConfig, ApiError> {
+        let authority = Certificate::from_pem(read("tls.authority", &self.authority)?);
+        let config = ClientTlsConfig::new().ca_certificate(authority);
+        Ok(match &self.domain {
+            Some(domain) => config.domain_name(domain),
+            None => config,
+        })
+    }
+}
+
+fn read(field: &str, path: &Path) -> Result<Vec<u8>, ApiError> {
+    let refuse = |why: String| Violations::one(field, path.display().to_string(), why).into();
+    let content = fs::read(path).map_err(|e| refuse(format!("must be a readable PEM file: {e}")))?;
+    match content.windows(11).any(|window| window == b"-----BEGIN ") {
+        true => Ok(content),
+        false => Err(refuse("must be a PEM file".to_owned())),
+    }
+}
