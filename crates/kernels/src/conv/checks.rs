@@ -51,7 +51,8 @@ fn wide(numbers: &[f32]) -> Vec<f64> {
 fn error(got: &[f32], expected: &[f64]) -> f64 {
     let square = expected.iter().map(|e| e * e).sum::<f64>() / expected.len() as f64;
     let differences = got.iter().zip(expected).map(|(&g, e)| (f64::from(g) - e).abs());
-    differences.fold(0.0, |worst, d| if d.is_nan() { f64::INFINITY } else { f64::max(worst, d) }) / square.sqrt().max(1e-3)
+    differences.fold(0.0, |worst, d| if d.is_nan() { f64::INFINITY } else { f64::max(worst, d) })
+        / square.sqrt().max(1e-3)
 }
 
 /// Checks all three passes on every instruction set of this processor against the definition in f64.
@@ -60,7 +61,8 @@ pub(crate) fn check_against_definition(s: &ConvShape, implementation: &Implement
     let (gradient, residual, bias) = (numbers(3, s.out_len()), numbers(4, s.out_len()), numbers(5, s.out_channels));
     let finish = Finish { bias: Some(&bias[..]), residual: Some(&residual[..]), activation: Activation::Relu };
     let (wide_bias, wide_residual) = (wide(&bias), wide(&residual));
-    let wide_finish = Finish { bias: Some(&wide_bias[..]), residual: Some(&wide_residual[..]), activation: Activation::Relu };
+    let wide_finish =
+        Finish { bias: Some(&wide_bias[..]), residual: Some(&wide_residual[..]), activation: Activation::Relu };
 
     let mut expected = vec![0.0; s.out_len()];
     plain::forward(s, &wide(&x), &wide(&weight), wide_finish, &mut expected);

@@ -1,11 +1,11 @@
 //! Convolution of images (N, C, H, W) with square kernels (O, C, k, k).
 
+#[cfg(test)]
+pub(crate) mod checks;
 mod direct;
 mod frozen;
 mod op;
 mod passes;
-#[cfg(test)]
-pub(crate) mod checks;
 mod plain;
 mod shape;
 

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use candle_core::{Result, Tensor};
 
-use super::{direct, plain};
 use super::shape::ConvShape;
+use super::{direct, plain};
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Finish;
 use crate::simd::Isa;

@@ -14,8 +14,14 @@ pub(crate) struct Panels {
 
 impl Panels {
     /// Packs the (`rows`, `terms`) matrix of `weight(row, term)` for `kernels`.
-    pub(crate) fn pack(kernels: &Kernels, rows: usize, terms: usize, weight: impl Fn(usize, usize) -> f32 + Sync) -> Self {
-        let mut panels = Self { numbers: vec![0.0; rows * terms], rows, terms, count: rows.div_ceil(kernels.spread.len()) };
+    pub(crate) fn pack(
+        kernels: &Kernels,
+        rows: usize,
+        terms: usize,
+        weight: impl Fn(usize, usize) -> f32 + Sync,
+    ) -> Self {
+        let mut panels =
+            Self { numbers: vec![0.0; rows * terms], rows, terms, count: rows.div_ceil(kernels.spread.len()) };
         let mut rest = panels.numbers.as_mut_slice();
         let mut parts = Vec::with_capacity(panels.count);
         for panel in 0..panels.count {

@@ -60,7 +60,8 @@ impl Planes {
             let plane = source.plane(image, channel);
             out.zeros(self.rows.front * self.columns.pitch);
             for row in 0..rows.count {
-                let from = &plane[(rows.first + row * self.rows.stride) * source.width + columns.first.min(source.width)..];
+                let from =
+                    &plane[(rows.first + row * self.rows.stride) * source.width + columns.first.min(source.width)..];
                 out.zeros(self.columns.front);
                 out.copy(from, columns.count, self.columns.stride);
                 out.zeros(self.columns.pitch - self.columns.front - columns.count);

@@ -102,8 +102,7 @@ pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: 
         out.fill(0.0);
     }
     let target = Target { channels: s.in_channels, height: s.height, width: s.width, stride: s.stride };
-    let source =
-        |numbers| Source { numbers, channels: s.out_channels, height: s.out_height(), width: s.out_width() };
+    let source = |numbers| Source { numbers, channels: s.out_channels, height: s.out_height(), width: s.out_width() };
     run(kernels, &planes, &products, target, gradient, source, |_, _, _| {}, out);
 }
 
@@ -207,7 +206,8 @@ fn run<'a>(
 
 /// Planes of the output gradient as the weight gradient multiplies them: at the same places as the input's planes.
 pub(super) fn aligned_gradient_planes(s: &ConvShape, input: &Planes) -> Planes {
-    let axis = |pitch: usize, count: usize| Axis { front: 0, pitch, phases: vec![Pixels { first: 0, count }], stride: 1 };
+    let axis =
+        |pitch: usize, count: usize| Axis { front: 0, pitch, phases: vec![Pixels { first: 0, count }], stride: 1 };
     let rows = axis(input.rows.pitch, s.out_height());
     let columns = axis(input.columns.pitch, s.out_width());
     Planes::new(rows, columns, input.images, (0, 0))
