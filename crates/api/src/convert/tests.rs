@@ -2,8 +2,8 @@
 
 mod strategies;
 
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 use rrm_spec::{
     Assignment, AttemptId, AttemptView, Device, EventView, HeartbeatReply, HeldAttempt, ImageOutcome, JobDetail,
     JobSpec, JobSummary, Plan, Record, Registration, RequestId, WorkerView,
@@ -75,7 +75,8 @@ fn faulty_plan(spec: wire::TrainSpec) -> wire::Plan {
 
 #[test]
 fn every_fault_of_a_message_is_named_at_once_by_the_plans_own_paths() {
-    let message = wire::SubmitRequest { request_id: "short".into(), plan: Some(faulty_plan(Default::default())), source: None };
+    let message =
+        wire::SubmitRequest { request_id: "short".into(), plan: Some(faulty_plan(Default::default())), source: None };
     let faults = read::<(RequestId, Plan, Source)>(message).unwrap_err();
     let mut fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
     fields.sort_unstable();
@@ -101,7 +102,7 @@ fn every_fault_of_a_message_is_named_at_once_by_the_plans_own_paths() {
 #[test]
 fn a_value_out_of_range_is_refused_as_a_plan_file_is() {
     let mut plan = strategies::one_job_plan();
-    let rrm_spec::JobSpec::Train(spec) = &mut plan.jobs[0].spec else { panic!("it trains") };
+    let JobSpec::Train(spec) = &mut plan.jobs[0].spec else { panic!("it trains") };
     spec.optimizer.learning_rate = f64::NAN;
     let expected = plan.validate().unwrap_err();
     assert_eq!(read::<Plan>(plan.to_wire()), Err(expected));

@@ -95,14 +95,16 @@ fn method() -> impl Strategy<Value = Method> {
     let adversarial = (attack(), select(vec![Mode::Train, Mode::Eval]))
         .prop_map(|(attack, attack_mode)| Method::AdversarialTraining { attack, attack_mode });
     let losses = select(vec![RepresentationLoss::Cosine, RepresentationLoss::RelativeL2]);
-    let rrm = (model_source(), losses, number(), positive()).prop_map(
-        |(teacher, representation_loss, lambda, replays)| Method::Rrm { teacher, representation_loss, lambda, replays },
-    );
+    let rrm =
+        (model_source(), losses, number(), positive()).prop_map(|(teacher, representation_loss, lambda, replays)| {
+            Method::Rrm { teacher, representation_loss, lambda, replays }
+        });
     prop_oneof![Just(Method::Natural), adversarial, rrm]
 }
 
 fn schedule() -> impl Strategy<Value = Schedule> {
-    let step = (vec(any::<u32>(), 0..4), number()).prop_map(|(milestones, factor)| Schedule::Step { milestones, factor });
+    let step =
+        (vec(any::<u32>(), 0..4), number()).prop_map(|(milestones, factor)| Schedule::Step { milestones, factor });
     let triangular = of(number()).prop_map(|peak_momentum| Schedule::Triangular { peak_momentum });
     prop_oneof![Just(Schedule::Constant), step, Just(Schedule::Cosine), triangular]
 }
@@ -136,7 +138,11 @@ fn train_spec() -> impl Strategy<Value = TrainSpec> {
     let network = (arch(), method(), optimizer());
     let size = (positive(), positive(), any::<u64>(), validation());
     (pixels, network, size).prop_map(
-        |((dataset, augmentation, normalization), (arch, method, optimizer), (epochs, batch_size, seed, validation))| {
+        |(
+            (dataset, augmentation, normalization),
+            (arch, method, optimizer),
+            (epochs, batch_size, seed, validation),
+        )| {
             TrainSpec {
                 dataset,
                 augmentation,
@@ -338,9 +344,8 @@ pub(super) fn worker_view() -> impl Strategy<Value = WorkerView> {
 }
 
 pub(super) fn event_view() -> impl Strategy<Value = EventView> {
-    (any::<i64>(), any::<i64>(), of(job_id()), of(attempt_id()), text(), text()).prop_map(
-        |(seq, at, job, attempt, kind, data)| EventView { seq, at, job, attempt, kind, data },
-    )
+    (any::<i64>(), any::<i64>(), of(job_id()), of(attempt_id()), text(), text())
+        .prop_map(|(seq, at, job, attempt, kind, data)| EventView { seq, at, job, attempt, kind, data })
 }
 
 pub(super) fn device() -> impl Strategy<Value = Device> {
@@ -367,10 +372,9 @@ pub(super) fn registered() -> impl Strategy<Value = Registered> {
 
 /// Worker's specs are checked for ranges, so these are of one valid job.
 pub(super) fn assignment() -> impl Strategy<Value = Assignment> {
-    let input = (job_id(), hash(), any::<u64>())
-        .prop_map(|(job, sha256, bytes)| InputArtifact { job, sha256, bytes });
-    let resume = (any::<u32>(), hash(), any::<u64>())
-        .prop_map(|(epoch, sha256, bytes)| ResumePoint { epoch, sha256, bytes });
+    let input = (job_id(), hash(), any::<u64>()).prop_map(|(job, sha256, bytes)| InputArtifact { job, sha256, bytes });
+    let resume =
+        (any::<u32>(), hash(), any::<u64>()).prop_map(|(epoch, sha256, bytes)| ResumePoint { epoch, sha256, bytes });
     (job_id(), attempt_id(), text(), device(), vec(input, 0..3), of(resume)).prop_map(
         |(job, attempt, name, device, inputs, resume)| Assignment {
             job,
@@ -395,9 +399,8 @@ pub(super) fn heartbeat_reply() -> impl Strategy<Value = HeartbeatReply> {
 }
 
 pub(super) fn settlement() -> impl Strategy<Value = (AttemptId, u64, AttemptEnd)> {
-    let end = (select(AttemptOutcome::ALL.to_vec()), of(text()), of(any::<i32>()), of(any::<i32>())).prop_map(
-        |(outcome, message, exit_code, signal)| AttemptEnd { outcome, message, exit_code, signal },
-    );
+    let end = (select(AttemptOutcome::ALL.to_vec()), of(text()), of(any::<i32>()), of(any::<i32>()))
+        .prop_map(|(outcome, message, exit_code, signal)| AttemptEnd { outcome, message, exit_code, signal });
     (attempt_id(), any::<u64>(), end)
 }
 
@@ -443,15 +446,13 @@ pub(super) fn submission() -> impl Strategy<Value = (RequestId, Plan, Source)> {
 }
 
 pub(super) fn submitted() -> impl Strategy<Value = Submitted> {
-    (submission_id(), vec((job_id(), text()), 0..3), any::<bool>(), vec(text(), 0..3)).prop_map(
-        |(submission, jobs, already, warnings)| Submitted { submission, jobs, already, warnings },
-    )
+    (submission_id(), vec((job_id(), text()), 0..3), any::<bool>(), vec(text(), 0..3))
+        .prop_map(|(submission, jobs, already, warnings)| Submitted { submission, jobs, already, warnings })
 }
 
 pub(super) fn job_filter() -> impl Strategy<Value = JobFilter> {
-    (vec(select(JobState::ALL.to_vec()), 0..3), of(submission_id()), of(job_id()), any::<u32>()).prop_map(
-        |(states, submission, before, limit)| JobFilter { states, submission, before, limit },
-    )
+    (vec(select(JobState::ALL.to_vec()), 0..3), of(submission_id()), of(job_id()), any::<u32>())
+        .prop_map(|(states, submission, before, limit)| JobFilter { states, submission, before, limit })
 }
 
 pub(super) fn watch_item() -> impl Strategy<Value = WatchItem> {

@@ -1,0 +1,336 @@
+//! Client and server together, over the loopback device.
+
+mod memory;
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use memory::{ATTEMPT, EVENTS, Memory};
+use rrm_api::*;
+use rrm_spec::*;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_stream::StreamExt;
+
+/// A running daemon; it ends with this value.
+struct Daemon {
+    memory: Arc<Memory>,
+    address: SocketAddr,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// In a runtime of its own, whose end cuts every connection as a killed process does.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.runtime.take().expect("taken only here").shutdown_background();
+    }
+}
+
+impl Daemon {
+    fn start() -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap(), Arc::default(), None)
+    }
+
+    fn at(address: SocketAddr, memory: Arc<Memory>, tls: Option<ServerTls>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = std::thread::scope(|scope| {
+            scope.spawn(|| runtime.block_on(TcpListener::bind(address)).unwrap()).join().unwrap()
+        });
+        let address = listener.local_addr().unwrap();
+        let tokens = Tokens { user: token("user"), worker: token("worker") };
+        let service = Arc::clone(&memory);
+        runtime.spawn(async move {
+            serve(listener, tls.as_ref(), service, tokens, std::future::pending()).await.unwrap();
+        });
+        Self { memory, address, runtime: Some(runtime) }
+    }
+
+    fn client(&self, token: Token) -> Client {
+        let url = format!("http://{}", self.address);
+        Client::new(&Endpoint { url, token, tls: None }).unwrap()
+    }
+
+    fn user(&self) -> Client {
+        self.client(token("user"))
+    }
+
+    fn worker(&self) -> Client {
+        self.client(token("worker"))
+    }
+}
+
+fn token(role: &str) -> Token {
+    Token::new(&format!("{role}-0123456789abcdef")).unwrap()
+}
+
+fn plan() -> Plan {
+    Plan::from_toml(
+        r#"
+        name = "small"
+        [[job]]
+        name = "teacher"
+        kind = "train"
+        dataset = { name = "fashion-mnist" }
+        arch = "dnn/4"
+        method = { kind = "natural" }
+        optimizer = { learning_rate = 0.1, schedule = { kind = "cosine" } }
+        epochs = 2
+        batch_size = 64
+        seed = 0
+        "#,
+    )
+    .unwrap()
+}
+
+fn request(text: &str) -> RequestId {
+    text.parse().unwrap()
+}
+
+fn source() -> Source {
+    Source { client_version: VERSION.into(), host: "here".into() }
+}
+
+/// A file of several pieces, and its hash.
+fn artifact(folder: &TempDir) -> (PathBuf, ArtifactHash, u64) {
+    let content: Vec<u8> = (0..1_000_003u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let path = folder.path().join("final.safetensors");
+    std::fs::write(&path, &content).unwrap();
+    (path, hex::encode(Sha256::digest(&content)).parse().unwrap(), content.len() as u64)
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_whatever_the_call() {
+    let daemon = Daemon::start();
+    let stranger = daemon.client(token("stranger"));
+    assert_eq!(stranger.workers().await, Err(ApiError::Unauthenticated));
+    assert_eq!(stranger.deregister(WorkerId(1)).await, Err(ApiError::Unauthenticated));
+    let folder = tempfile::tempdir().unwrap();
+    let (path, sha256, bytes) = artifact(&folder);
+    assert_eq!(stranger.upload(ATTEMPT, &path, &sha256, bytes).await, Err(ApiError::Unauthenticated));
+    assert_eq!(stranger.download(&sha256, &folder.path().join("x")).await, Err(ApiError::Unauthenticated));
+}
+
+#[tokio::test]
+async fn each_role_may_make_its_own_calls_only() {
+    let daemon = Daemon::start();
+    assert_eq!(daemon.worker().workers().await, Err(ApiError::PermissionDenied));
+    assert_eq!(daemon.user().deregister(WorkerId(1)).await, Err(ApiError::PermissionDenied));
+    assert_eq!(daemon.user().workers().await, Ok(Vec::new()));
+    assert_eq!(daemon.worker().deregister(WorkerId(1)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_plan_and_its_receipt_go_back_and_forth() {
+    let daemon = Daemon::start();
+    let receipt = daemon.user().submit(request("request-1"), plan(), source()).await.unwrap();
+    assert_eq!(receipt.jobs, [(JobId(1), "teacher".to_owned())]);
+    assert_eq!(receipt.warnings, ["no worker yet"]);
+    assert_eq!(daemon.memory.submissions.lock().unwrap()[0].1, plan());
+    let assignments =
+        daemon.worker().lease(WorkerId(1), request("request-2"), vec![Device::Cuda(3)], Vec::new()).await.unwrap();
+    assert_eq!((assignments[0].device, &assignments[0].spec), (Device::Cuda(3), &plan().jobs[0].spec));
+}
+
+#[tokio::test]
+async fn a_submission_whose_answer_is_lost_is_repeated_and_stored_once() {
+    let daemon = Daemon::start();
+    daemon.memory.faults_to_come.store(2, Ordering::SeqCst);
+    let receipt = daemon.user().submit(request("request-1"), plan(), source()).await.unwrap();
+    assert!(receipt.already);
+    assert_eq!(daemon.memory.submissions.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn without_patience_unavailability_is_told_at_once() {
+    let daemon = Daemon::start();
+    daemon.memory.faults_to_come.store(1, Ordering::SeqCst);
+    let hasty = daemon.user().with_patience(Duration::ZERO);
+    let error = hasty.submit(request("request-1"), plan(), source()).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains(&daemon.address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_thousand_faults_arrive_complete() {
+    let daemon = Daemon::start();
+    let Err(ApiError::Invalid(faults)) = daemon.user().cancel(vec![JobId(1)]).await else { panic!("must be invalid") };
+    let faults: Vec<_> = faults.iter().collect();
+    assert_eq!((faults.len(), faults[999].field.as_str()), (1000, "ids[999]"));
+}
+
+#[tokio::test]
+async fn an_error_arrives_with_what_is_missing_and_what_to_do() {
+    let daemon = Daemon::start();
+    let error = daemon.user().job(JobId(12)).await.unwrap_err();
+    assert_eq!(error, ApiError::NotFound { what: "job 12".into() });
+    assert!(error.next_step().contains("rrm list"));
+}
+
+#[tokio::test]
+async fn an_artifact_goes_up_and_down_and_keeps_its_bytes() {
+    let (daemon, folder) = (Daemon::start(), tempfile::tempdir().unwrap());
+    let (path, sha256, bytes) = artifact(&folder);
+    // Spawned, since workers do: the futures must be `Send`.
+    let (worker, file, hash) = (daemon.worker(), path.clone(), sha256.clone());
+    tokio::spawn(async move { worker.upload(ATTEMPT, &file, &hash, bytes).await }).await.unwrap().unwrap();
+    let copy = folder.path().join("copy");
+    daemon.user().download(&sha256, &copy).await.unwrap();
+    assert!(std::fs::read(&copy).unwrap() == std::fs::read(&path).unwrap());
+    // The store has it, so the file is not even opened.
+    let gone = folder.path().join("gone");
+    daemon.worker().upload(ATTEMPT, &gone, &sha256, bytes).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_what_was_announced_is_not_kept() {
+    let (daemon, folder) = (Daemon::start(), tempfile::tempdir().unwrap());
+    let (path, sha256, bytes) = artifact(&folder);
+    std::fs::write(&path, vec![0; bytes as usize]).unwrap();
+    let error = daemon.worker().upload(ATTEMPT, &path, &sha256, bytes).await.unwrap_err();
+    assert!(matches!(error, ApiError::Invalid(_)), "{error}");
+    assert!(daemon.memory.artifacts.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_upload_of_a_lost_attempt_is_refused_before_its_bytes_are_read() {
+    let (daemon, folder) = (Daemon::start(), tempfile::tempdir().unwrap());
+    let (path, sha256, bytes) = artifact(&folder);
+    let refused = daemon.worker().upload(AttemptId(6), &path, &sha256, bytes).await;
+    assert_eq!(refused, Err(ApiError::LeaseLost));
+}
+
+#[tokio::test]
+async fn a_damaged_artifact_is_not_handed_out() {
+    let (daemon, folder) = (Daemon::start(), tempfile::tempdir().unwrap());
+    let (_, sha256, _) = artifact(&folder);
+    daemon.memory.artifacts.lock().unwrap().insert(sha256.clone(), "rotten".into());
+    let into = folder.path().join("copy");
+    let error = daemon.user().download(&sha256, &into).await.unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the original is left");
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused() {
+    let daemon = Daemon::start();
+    let error = daemon.worker().push_log(ATTEMPT, 0, vec![0; 17 << 20].into()).await.unwrap_err();
+    assert!(matches!(error, ApiError::Exhausted { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_log_is_pushed_with_offsets_and_read_back() {
+    let daemon = Daemon::start();
+    let worker = daemon.worker();
+    assert_eq!(worker.push_log(ATTEMPT, 0, "one\n".into()).await, Ok(4));
+    assert_eq!(worker.push_log(ATTEMPT, 0, "one\n".into()).await, Ok(4), "a repeated piece has one effect");
+    assert_eq!(worker.push_log(ATTEMPT, 9, "gap\n".into()).await, Ok(4));
+    let mut log = daemon.user().logs(JobId(1), None, 2, Follow::No).await.unwrap();
+    assert_eq!(log.next().await.unwrap().unwrap().bytes, "e\n");
+    assert!(log.next().await.is_none());
+}
+
+#[tokio::test]
+async fn an_end_and_an_instruction_arrive() {
+    let daemon = Daemon::start();
+    let end = AttemptEnd {
+        outcome: AttemptOutcome::Crashed,
+        message: Some("killed".into()),
+        exit_code: None,
+        signal: Some(9),
+    };
+    daemon.worker().settle(ATTEMPT, 3, end.clone()).await.unwrap();
+    assert_eq!(*daemon.memory.end.lock().unwrap(), Some(end));
+    let held = HeldAttempt { attempt: ATTEMPT, progress: None };
+    let reply = daemon.worker().heartbeat(WorkerId(1), vec![held]).await.unwrap();
+    assert_eq!(reply.instructions, [(ATTEMPT, Instruction::Abandon)]);
+}
+
+#[tokio::test]
+async fn a_watcher_sees_no_gap_when_the_daemon_is_killed_and_started_again() {
+    let daemon = Daemon::start();
+    let (address, memory) = (daemon.address, Arc::clone(&daemon.memory));
+    let mut watched = daemon.user().watch(2, None).await.unwrap();
+    let seq = |item: Option<Result<WatchItem, ApiError>>| match item.unwrap().unwrap() {
+        WatchItem::Event(event) => event.seq,
+        WatchItem::Progress(..) => panic!("there is no progress"),
+    };
+    assert_eq!([seq(watched.next().await), seq(watched.next().await)], [3, 4]);
+    drop(daemon);
+    let _second = Daemon::at(address, memory, None);
+    assert_eq!(seq(watched.next().await), EVENTS);
+}
+
+#[tokio::test]
+async fn serving_ends_though_a_watcher_stays() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let tokens = Tokens { user: token("user"), worker: token("worker") };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(async move {
+        let shutdown = async { stopped.await.unwrap() };
+        serve(listener, None, Arc::new(Memory::default()), tokens, shutdown).await
+    });
+    let url = format!("http://{address}");
+    let user = Client::new(&Endpoint { url, token: token("user"), tls: None }).unwrap();
+    let mut watched = user.watch(0, None).await.unwrap();
+    watched.next().await.unwrap().unwrap();
+    stop.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(20), serving).await.unwrap().unwrap().unwrap();
+}
+
+/// Certificate files of a daemon that calls itself `localhost`.
+fn certificate(folder: &TempDir) -> ServerTls {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let tls = ServerTls { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+    std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
+    tls
+}
+
+#[tokio::test]
+async fn tls_lets_in_those_who_know_the_daemon_and_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = certificate(&folder);
+    let daemon = Daemon::at("127.0.0.1:0".parse().unwrap(), Arc::default(), Some(tls.clone()));
+    let url = format!("https://{}", daemon.address);
+    let with = |authority: PathBuf| {
+        let tls = Some(ClientTls { authority, domain: Some("localhost".to_owned()) });
+        Client::new(&Endpoint { url: url.clone(), token: token("user"), tls }).unwrap().with_patience(Duration::ZERO)
+    };
+    assert_eq!(with(tls.certificate).workers().await, Ok(Vec::new()));
+
+    let other_folder = tempfile::tempdir().unwrap();
+    let other = certificate(&other_folder);
+    assert!(with(other.certificate).workers().await.unwrap_err().is_transient());
+    assert!(daemon.user().with_patience(Duration::ZERO).workers().await.unwrap_err().is_transient());
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_used_is_refused_before_anything_is_sent() {
+    for url in ["localhost:7600", "ftp://x", "https://localhost:7600", "http://"] {
+        let endpoint = Endpoint { url: url.into(), token: token("user"), tls: None };
+        assert!(matches!(Client::new(&endpoint), Err(ApiError::Invalid(_))), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_not_there_is_unavailable_and_named() {
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let endpoint = Endpoint { url: format!("http://{address}"), token: token("user"), tls: None };
+    let error = Client::new(&endpoint).unwrap().with_patience(Duration::ZERO).workers().await.unwrap_err();
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+    assert!(error.next_step().contains("rrmd"));
+}
+
+#[tokio::test]
+async fn an_unusable_certificate_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tls = ServerTls { certificate: "/nowhere/cert.pem".into(), key: "/nowhere/key.pem".into() };
+    let tokens = Tokens { user: token("user"), worker: token("worker") };
+    let served = serve(listener, Some(&tls), Arc::new(Memory::default()), tokens, std::future::pending()).await;
+    assert!(served.unwrap_err().to_string().contains("/nowhere/cert.pem"));
+}

@@ -1,0 +1,173 @@
+//! A daemon in memory: enough of one to call it over the loopback device.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use rrm_api::*;
+use rrm_spec::*;
+use tokio_stream::StreamExt;
+
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) artifacts: Mutex<HashMap<ArtifactHash, Bytes>>,
+    pub(crate) log: Mutex<Vec<u8>>,
+    pub(crate) submissions: Mutex<Vec<(RequestId, Plan)>>,
+    /// So many calls of `submit` are answered by unavailability before one goes through.
+    pub(crate) faults_to_come: AtomicU32,
+    pub(crate) end: Mutex<Option<AttemptEnd>>,
+}
+
+/// The one attempt that it knows.
+pub(crate) const ATTEMPT: AttemptId = AttemptId(7);
+
+/// Events that a watcher gets before the stream stays silent.
+pub(crate) const EVENTS: i64 = 5;
+
+fn nothing<T>() -> Result<T, ApiError> {
+    Err(ApiError::NotFound { what: "nothing of this kind".into() })
+}
+
+fn current(attempt: AttemptId) -> Result<(), ApiError> {
+    if attempt == ATTEMPT { Ok(()) } else { Err(ApiError::LeaseLost) }
+}
+
+fn event(seq: i64) -> Result<WatchItem, ApiError> {
+    Ok(WatchItem::Event(EventView { seq, at: 0, job: None, attempt: None, kind: "tick".into(), data: "{}".into() }))
+}
+
+impl Service for Memory {
+    async fn submit(&self, _: Caller, request: RequestId, plan: Plan, _: Source) -> Result<Submitted, ApiError> {
+        let mut submissions = self.submissions.lock().unwrap();
+        let already = submissions.iter().any(|(known, _)| *known == request);
+        let names: Vec<_> = plan.jobs.iter().map(|job| job.name.clone()).collect();
+        if !already {
+            submissions.push((request, plan));
+        }
+        // As when the answer is lost after the commit.
+        let lost = self.faults_to_come.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if lost.is_ok() {
+            return Err(ApiError::Unavailable { what: "the answer is lost".into() });
+        }
+        let jobs = names.into_iter().zip(1..).map(|(name, id)| (JobId(id), name)).collect();
+        Ok(Submitted { submission: SubmissionId(1), jobs, already, warnings: vec!["no worker yet".into()] })
+    }
+
+    async fn list(&self, _: Caller, filter: JobFilter) -> Result<Vec<JobSummary>, ApiError> {
+        assert_eq!(filter.states, [JobState::Failed]);
+        Ok(Vec::new())
+    }
+
+    async fn job(&self, _: Caller, id: JobId) -> Result<JobDetail, ApiError> {
+        Err(ApiError::NotFound { what: format!("job {id}") })
+    }
+
+    /// Finds a thousand faults, to see whether all arrive.
+    async fn cancel(&self, _: Caller, _: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
+        let fault = |i| Violation { field: format!("ids[{i}]"), value: "1".into(), allowed: "must be another".into() };
+        Err(Violations::check((0..1000).map(fault).collect()).unwrap_err().into())
+    }
+
+    async fn watch(&self, _: Caller, after_seq: i64, _: Option<SubmissionId>) -> Result<Replies<WatchItem>, ApiError> {
+        let events = tokio_stream::iter((after_seq + 1..=EVENTS).map(event));
+        Ok(Box::pin(events.chain(tokio_stream::pending())))
+    }
+
+    async fn logs(
+        &self,
+        _: Caller,
+        _: JobId,
+        _: Option<AttemptId>,
+        offset: u64,
+        _: Follow,
+    ) -> Result<Replies<LogChunk>, ApiError> {
+        let log = self.log.lock().unwrap()[offset as usize..].to_vec();
+        Ok(Box::pin(tokio_stream::once(Ok(LogChunk { attempt: ATTEMPT, offset, bytes: log.into() }))))
+    }
+
+    async fn workers(&self, _: Caller) -> Result<Vec<WorkerView>, ApiError> {
+        Ok(Vec::new())
+    }
+
+    async fn images(&self, _: Caller, _: JobId) -> Result<Vec<ImageOutcome>, ApiError> {
+        nothing()
+    }
+
+    async fn download(&self, _: Caller, sha256: ArtifactHash) -> Result<Artifact, ApiError> {
+        let content = self.artifacts.lock().unwrap().get(&sha256).cloned();
+        let content = content.ok_or(ApiError::NotFound { what: format!("artifact {sha256}") })?;
+        Ok(Artifact { bytes: content.len() as u64, content: Box::pin(std::io::Cursor::new(content)) })
+    }
+
+    async fn register(&self, _: Caller, _: Registration) -> Result<Registered, ApiError> {
+        Ok(Registered { worker: WorkerId(1), ttl_ms: 30_000, heartbeat_ms: 10_000 })
+    }
+
+    async fn lease(
+        &self,
+        _: Caller,
+        _: WorkerId,
+        _: RequestId,
+        free: Vec<Device>,
+        _: Vec<AttemptId>,
+    ) -> Result<Vec<Assignment>, ApiError> {
+        let (_, plan) = self.submissions.lock().unwrap()[0].clone();
+        let job = &plan.jobs[0];
+        Ok(vec![Assignment {
+            job: JobId(1),
+            attempt: ATTEMPT,
+            name: job.name.clone(),
+            device: free[0],
+            spec: job.spec.clone(),
+            inputs: Vec::new(),
+            resume: None,
+        }])
+    }
+
+    async fn heartbeat(&self, _: Caller, worker: WorkerId, held: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {
+        let instruct = |held: HeldAttempt| (held.attempt, Instruction::Abandon);
+        Ok(HeartbeatReply { instructions: held.into_iter().map(instruct).collect(), known: Some(worker) })
+    }
+
+    async fn report(&self, _: Caller, attempt: AttemptId, first: u64, records: Vec<Record>) -> Result<u64, ApiError> {
+        current(attempt)?;
+        Ok(first - 1 + records.len() as u64)
+    }
+
+    async fn settle(&self, _: Caller, attempt: AttemptId, _: u64, end: AttemptEnd) -> Result<(), ApiError> {
+        current(attempt)?;
+        *self.end.lock().unwrap() = Some(end);
+        Ok(())
+    }
+
+    async fn push_log(&self, _: Caller, _: AttemptId, offset: u64, bytes: Bytes) -> Result<u64, ApiError> {
+        let mut log = self.log.lock().unwrap();
+        if offset == log.len() as u64 {
+            log.extend_from_slice(&bytes);
+        }
+        Ok(log.len() as u64)
+    }
+
+    async fn stored(&self, _: Caller, sha256: ArtifactHash) -> Result<bool, ApiError> {
+        Ok(self.artifacts.lock().unwrap().contains_key(&sha256))
+    }
+
+    async fn upload(&self, _: Caller, upload: Upload, mut body: Replies<Bytes>) -> Result<(), ApiError> {
+        current(upload.attempt)?;
+        let mut content = Vec::new();
+        while let Some(piece) = body.next().await {
+            content.extend_from_slice(&piece?);
+        }
+        self.artifacts.lock().unwrap().insert(upload.sha256, content.into());
+        Ok(())
+    }
+
+    async fn deregister(&self, _: Caller, _: WorkerId) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
