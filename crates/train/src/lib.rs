@@ -1,1 +1,25 @@
 #![doc = include_str!("../README.md")]
+
+pub mod bench;
+pub mod checkpoint;
+pub mod schedule;
+pub mod step;
+pub mod student;
+
+mod device;
+mod error;
+mod evaluate;
+mod files;
+mod measure;
+mod monitor;
+mod run;
+mod source;
+mod training;
+mod work;
+
+pub use device::open_device;
+pub use error::TrainError;
+pub use run::{Completion, Environment, run};
+pub use schedule::{Rate, Timetable};
+pub use step::{Step, StepStats, TrainBatch};
+pub use student::{Student, Update, UpdateError};

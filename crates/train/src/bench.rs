@@ -1,0 +1,225 @@
+//! How fast a network trains, is attacked and is evaluated on a device, without any data set.
+
+use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
+
+use candle_core::{DType, Device, Tensor, Var};
+use rrm_data::{ImageRng, Stream};
+use rrm_losses::cross_entropy;
+use rrm_models::{Model, Network, NetworkSpec};
+use rrm_spec::{Arch, Mode, Normalization, OptimizerSpec, Schedule};
+use serde::Serialize;
+
+use crate::{
+    TrainError,
+    device::{Stopwatch, device_name},
+    schedule::Timetable,
+    step::{Natural, Step, TrainBatch},
+    student::{Student, UpdateError},
+};
+
+// As in CIFAR-10.
+const CHANNELS: usize = 3;
+const SIDE: usize = 32;
+const CLASSES: usize = 10;
+
+/// What is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workload {
+    /// A natural training step: forward, backward, update.
+    Train,
+    /// A gradient step of an attack: forward in eval mode on frozen weights, backward to the image.
+    Attack,
+    /// A forward pass in eval mode.
+    Eval,
+}
+
+impl FromStr for Workload {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "train" => Ok(Self::Train),
+            "attack" => Ok(Self::Attack),
+            "eval" => Ok(Self::Eval),
+            _ => Err(format!("unknown workload `{text}`: use train, attack or eval")),
+        }
+    }
+}
+
+/// What to time, and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The network.
+    pub arch: Arch,
+    /// What it does.
+    pub workload: Workload,
+    /// Images per step.
+    pub batch_size: NonZeroU32,
+    /// Steps before the first that counts.
+    pub warm_up: u32,
+    /// Steps that count.
+    pub steps: NonZeroU32,
+}
+
+impl Request {
+    /// A request with a warm-up and a number of steps that make the median steady.
+    pub fn new(arch: Arch, workload: Workload, batch_size: NonZeroU32) -> Self {
+        Self { arch, workload, batch_size, warm_up: 2, steps: const { NonZeroU32::new(9).expect("not zero") } }
+    }
+}
+
+/// Speed of a workload.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Throughput {
+    /// The network.
+    pub arch: Arch,
+    /// What it did.
+    pub workload: Workload,
+    /// Images per step.
+    pub batch_size: u32,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Threads of the CPU kernels.
+    pub threads: usize,
+    /// Steps that were timed.
+    pub steps: u32,
+    /// Median time of a step, in microseconds.
+    pub median_us: u64,
+    /// Time of the fastest step, in microseconds.
+    pub min_us: u64,
+    /// By the median.
+    pub images_per_second: f64,
+    /// By the fastest step.
+    pub best_images_per_second: f64,
+}
+
+impl fmt::Display for Throughput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { arch, workload, batch_size, device, threads, .. } = self;
+        write!(
+            f,
+            "{arch} {workload:?} at batch {batch_size} on {device} with {threads} threads: {:.1} images/s (best {:.1})",
+            self.images_per_second, self.best_images_per_second
+        )
+    }
+}
+
+/// Times a workload on random images.
+///
+/// # Errors
+/// [`TrainError::OutOfMemory`] where the device does not hold the batch; [`TrainError::Compute`] where it fails.
+pub fn measure(request: &Request, device: &Device) -> Result<Throughput, TrainError> {
+    let measured = times(request, device).map_err(|error| error.at_batch_size(request.batch_size.get()));
+    Ok(summary(request, device, measured?))
+}
+
+fn times(request: &Request, device: &Device) -> Result<Vec<Duration>, TrainError> {
+    let mut work = work(request, device)?;
+    for _ in 0..request.warm_up {
+        work()?;
+    }
+    let timed = |_| {
+        let stopwatch = Stopwatch::start(device)?;
+        work()?;
+        Ok(stopwatch.elapsed()?)
+    };
+    (0..request.steps.get()).map(timed).collect()
+}
+
+/// The workload as something to repeat.
+fn work(request: &Request, device: &Device) -> Result<Box<dyn FnMut() -> candle_core::Result<()>>, TrainError> {
+    let network = network(request.arch, device)?;
+    let batch = batch(request.batch_size.get() as usize, device)?;
+    Ok(match request.workload {
+        Workload::Train => {
+            let mut student = Student::new(network, timetable())?;
+            Box::new(move || match Natural.step(&mut student, &batch) {
+                Ok(_) => Ok(()),
+                Err(UpdateError::Compute(error)) => Err(error),
+                Err(diverged @ UpdateError::NotFinite { .. }) => Err(candle_core::Error::wrap(diverged)),
+            })
+        }
+        Workload::Attack => {
+            let victim = network.frozen();
+            Box::new(move || {
+                let pixels = Var::from_tensor(&batch.pixels)?;
+                let logits = victim.forward(pixels.as_tensor(), Mode::Eval)?.logits;
+                cross_entropy(&logits, &batch.labels)?.sum_all()?.backward().map(drop)
+            })
+        }
+        Workload::Eval => {
+            let victim = network.frozen();
+            Box::new(move || victim.forward(&batch.pixels, Mode::Eval).map(drop))
+        }
+    })
+}
+
+fn network(arch: Arch, device: &Device) -> Result<Network, TrainError> {
+    let spec = NetworkSpec {
+        arch,
+        channels: CHANNELS,
+        classes: CLASSES,
+        normalization: Normalization::Cifar10Fast,
+        representation_width: arch.representation_width(),
+    };
+    Ok(Network::initialize(&spec, 0, device, DType::F32)?)
+}
+
+/// A rate at which random labels do not diverge.
+fn timetable() -> Timetable {
+    let optimizer =
+        OptimizerSpec { learning_rate: 1e-3, momentum: 0.9, weight_decay: 5e-4, schedule: Schedule::Constant };
+    Timetable::new(&optimizer, 1, u64::from(u32::MAX))
+}
+
+fn batch(count: usize, device: &Device) -> candle_core::Result<TrainBatch> {
+    let mut rng = ImageRng::new(0, Stream::Augmentation, &[]);
+    let pixels: Vec<f32> = (0..count * CHANNELS * SIDE * SIDE).map(|_| rng.uniform() as f32).collect();
+    let indices: Vec<u32> = (0..count as u32).collect();
+    let classes: Vec<u32> = indices.iter().map(|i| i % CLASSES as u32).collect();
+    Ok(TrainBatch {
+        pixels: Tensor::from_vec(pixels, (count, CHANNELS, SIDE, SIDE), device)?,
+        labels: Tensor::new(classes.as_slice(), device)?,
+        classes,
+        indices,
+        epoch: 1,
+    })
+}
+
+fn summary(request: &Request, device: &Device, mut times: Vec<Duration>) -> Throughput {
+    times.sort_unstable();
+    let (median, min) = (times[times.len() / 2], times[0]);
+    let speed = |time: Duration| f64::from(request.batch_size.get()) / time.as_secs_f64();
+    Throughput {
+        arch: request.arch,
+        workload: request.workload,
+        batch_size: request.batch_size.get(),
+        device: device_name(device),
+        threads: rrm_kernels::threads(),
+        steps: request.steps.get(),
+        median_us: median.as_micros() as u64,
+        min_us: min.as_micros() as u64,
+        images_per_second: speed(median),
+        best_images_per_second: speed(min),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workload_has_a_speed() {
+        for workload in ["train", "attack", "eval"] {
+            let request = Request {
+                steps: NonZeroU32::new(3).unwrap(),
+                warm_up: 1,
+                ..Request::new("dnn/16".parse().unwrap(), workload.parse().unwrap(), NonZeroU32::new(4).unwrap())
+            };
+            let speed = measure(&request, &Device::Cpu).unwrap();
+            assert!(speed.images_per_second > 0.0 && speed.best_images_per_second >= speed.images_per_second);
+            assert_eq!((speed.batch_size, speed.steps, speed.device.as_str()), (4, 3, "cpu"));
+        }
+    }
+}

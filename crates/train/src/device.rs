@@ -1,0 +1,91 @@
+//! Opening the device that a job computes on, and reading clocks beside it.
+
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, DeviceLocation};
+
+use crate::TrainError;
+
+/// Opens `device`.
+///
+/// # Errors
+/// [`TrainError::Device`] for a CUDA device where this build has no CUDA, or the machine has no such device.
+pub fn open_device(device: rrm_spec::Device) -> Result<Device, TrainError> {
+    match device {
+        rrm_spec::Device::Cpu => Ok(Device::Cpu),
+        rrm_spec::Device::Cuda(ordinal) => open_cuda(ordinal).map_err(|why| TrainError::Device { device, why }),
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_ordinal: u32) -> Result<Device, String> {
+    Err("this rrm-worker was built without CUDA; use `--device cpu`, or rebuild with `--features cuda`".to_owned())
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(ordinal: u32) -> Result<Device, String> {
+    const NEXT: &str = "check `nvidia-smi`, or use `--device cpu`";
+    // The CUDA library is loaded at run time, and its absence is a panic there instead of an error.
+    match std::panic::catch_unwind(|| Device::new_cuda(ordinal as usize)) {
+        Ok(Ok(device)) => Ok(device),
+        Ok(Err(error)) => Err(format!("the CUDA driver refuses it ({error}); {NEXT}")),
+        Err(_) => Err(format!("no CUDA driver could be loaded on this machine; {NEXT}")),
+    }
+}
+
+/// The device's name in records: `cpu` or `cuda:N`.
+pub(crate) fn device_name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu".to_owned(),
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
+}
+
+/// Measures work on a device: the device's queue is empty at both readings of the clock (digest §5).
+pub(crate) struct Stopwatch<'a> {
+    device: &'a Device,
+    start: Instant,
+}
+
+impl<'a> Stopwatch<'a> {
+    pub(crate) fn start(device: &'a Device) -> candle_core::Result<Self> {
+        device.synchronize()?;
+        Ok(Self { device, start: Instant::now() })
+    }
+
+    pub(crate) fn elapsed(&self) -> candle_core::Result<Duration> {
+        self.device.synchronize()?;
+        Ok(self.start.elapsed())
+    }
+
+    pub(crate) fn elapsed_us(&self) -> candle_core::Result<u64> {
+        Ok(microseconds(self.elapsed()?))
+    }
+}
+
+/// A duration as records hold it; half a million years fit.
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rrm_spec::FailureClass;
+
+    use super::*;
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        assert!(open_device(rrm_spec::Device::Cpu).unwrap().is_cpu());
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn asking_for_cuda_without_the_feature_says_how_to_get_it() {
+        let error = open_device(rrm_spec::Device::Cuda(0)).unwrap_err();
+        assert_eq!(error.class(), FailureClass::User);
+        let text = error.to_string();
+        assert!(text.contains("cuda:0") && text.contains("--features cuda") && text.contains("--device cpu"), "{text}");
+    }
+}

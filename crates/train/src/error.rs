@@ -1,0 +1,176 @@
+//! What can go wrong with a job, by what its owner can do about it.
+
+use std::{error::Error, fmt, io, path::PathBuf};
+
+use rrm_data::DataError;
+use rrm_models::{LoadFault, ModelError};
+use rrm_spec::{FailureClass, JobRef};
+
+use crate::checkpoint::ResumeFault;
+
+/// Why a job failed. The message alone says what happened, why (its sources included), and what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The images could not be read.
+    #[error("cannot read the images: {0}")]
+    Data(#[from] DataError),
+    /// Images and network do not belong together.
+    #[error("{what}; check the dataset and the model that the job names")]
+    Mismatch {
+        /// What contradicts what.
+        what: String,
+    },
+    /// The job names a network whose file it was not given.
+    #[error(
+        "the network of job `{job}` is needed, but no file was given for it; pass `--input ID=PATH` with the job's number, \
+         or name a checkpoint file in the spec"
+    )]
+    MissingInput {
+        /// The job whose final weights are needed.
+        job: JobRef,
+    },
+    /// A network's file could not be used.
+    #[error("cannot {}; use the final checkpoint of a training", Chain(.0))]
+    Network(#[source] ModelError),
+    /// A new network could not be built, or its weights not be written.
+    #[error("cannot {}", Chain(.0))]
+    Model(#[from] ModelError),
+    /// The checkpoint to go on from could not be used.
+    #[error("cannot resume from {}: {}", path.display(), Chain(fault))]
+    Resume {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Why.
+        fault: ResumeFault,
+    },
+    /// The training left the finite numbers.
+    #[error(
+        "training diverged in epoch {epoch}, step {step}: {what}; the last checkpoint is from before; lower the learning rate \
+         or, if it happened at once, look at the data"
+    )]
+    Diverged {
+        /// Counted from 1.
+        epoch: u32,
+        /// Step within the epoch, counted from 1.
+        step: u64,
+        /// The loss or tensor that is not finite.
+        what: String,
+    },
+    /// The device that was asked for cannot be used.
+    #[error("cannot use {device}: {why}")]
+    Device {
+        /// `cpu` or `cuda:N`.
+        device: rrm_spec::Device,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The device's memory does not hold the job.
+    #[error(
+        "out of device memory at batch size {batch_size}: {source}; use a smaller batch_size or a device with more memory"
+    )]
+    OutOfMemory {
+        /// Images per batch.
+        batch_size: u32,
+        /// What the device reported.
+        source: candle_core::Error,
+    },
+    /// A computation failed for another reason.
+    #[error(
+        "a computation failed: {0}; this is a fault of the machine or of rrm itself, please report it with the log"
+    )]
+    Compute(#[from] candle_core::Error),
+    /// A file could not be read or written.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    File {
+        /// What was tried, such as `write`.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl TrainError {
+    /// Whose fault it is.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            // A disk may recover; a file that is not there will not appear.
+            Self::Data(DataError::Io { source, .. })
+            | Self::Network(ModelError::Load { source: LoadFault::Io(source), .. })
+                if source.kind() != io::ErrorKind::NotFound =>
+            {
+                FailureClass::Machine
+            }
+            Self::Data(_) | Self::Mismatch { .. } | Self::MissingInput { .. } => FailureClass::User,
+            Self::Network(_) | Self::Device { .. } => FailureClass::User,
+            Self::Resume { fault, .. } if fault.is_foreign() => FailureClass::User,
+            Self::Diverged { .. } => FailureClass::Diverged,
+            Self::OutOfMemory { .. } => FailureClass::OutOfMemory,
+            Self::Model(_) | Self::Resume { .. } | Self::Compute(_) | Self::File { .. } => FailureClass::Machine,
+        }
+    }
+
+    /// Tells a lack of memory from other failures of computations on batches of `batch_size` images.
+    pub(crate) fn at_batch_size(self, batch_size: u32) -> Self {
+        match self {
+            Self::Compute(source) if is_out_of_memory(&source) => Self::OutOfMemory { batch_size, source },
+            other => other,
+        }
+    }
+}
+
+/// An error and its sources on one line.
+struct Chain<'a>(&'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut told = self.0.to_string();
+        let sources = std::iter::successors(self.0.source(), |&error| error.source());
+        for source in sources {
+            // Some errors name their source in their own message.
+            let text = source.to_string();
+            if !told.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            told = text;
+        }
+        Ok(())
+    }
+}
+
+/// Candle hands CUDA's errors on in a box whose type exists only where CUDA is compiled in, so the text must do: the
+/// driver's `CUDA_ERROR_OUT_OF_MEMORY`, cuBLAS's `ALLOC_FAILED`, cuDNN's `INTERNAL_ERROR_..._ALLOCATION_FAILED`.
+fn is_out_of_memory(error: &candle_core::Error) -> bool {
+    let text = error.to_string().to_ascii_lowercase();
+    ["out_of_memory", "out of memory", "alloc_failed", "allocation_failed"].iter().any(|sign| text.contains(sign))
+}
+
+/// Why a job ends early: it was told to, or it failed.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    Stopped,
+    Failed(Box<TrainError>),
+}
+
+impl<E: Into<TrainError>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Failed(Box::new(error.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_without_memory_is_told_from_other_failures() {
+        let driver = candle_core::Error::Cuda("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")".into());
+        let error = TrainError::from(driver).at_batch_size(512);
+        assert_eq!(error.class(), FailureClass::OutOfMemory);
+        assert!(error.to_string().contains("batch size 512"), "{error}");
+        let other = TrainError::from(candle_core::Error::Msg("shape mismatch".into())).at_batch_size(512);
+        assert_eq!(other.class(), FailureClass::Machine);
+    }
+}

@@ -1,0 +1,76 @@
+//! A job from spec to records.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use candle_core::Device;
+use rrm_models::{Model, Network};
+use rrm_spec::{Event, JobId, JobSpec, RunStarted};
+
+use crate::{
+    device::device_name,
+    error::{Halt, TrainError},
+    evaluate::evaluate,
+    monitor::Monitor,
+    training::train,
+};
+
+/// Where a job runs.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// What computes; see [`crate::open_device`].
+    pub device: Device,
+    /// Where datasets lie.
+    pub data_dir: PathBuf,
+    /// Where checkpoints are written; made where it is missing.
+    pub work_dir: PathBuf,
+    /// Files of the networks that the spec refers to by job.
+    pub inputs: HashMap<JobId, PathBuf>,
+    /// The checkpoint to go on from; absent = begin.
+    pub resume: Option<PathBuf>,
+    /// Set to have the job end at the next boundary of a step.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// How a job ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// Everything was done and recorded.
+    Finished,
+    /// It was told to stop; what the last checkpoint does not hold is lost.
+    Stopped,
+}
+
+/// Runs a job to its end.
+///
+/// `sink` gets [`Event::Progress`] and [`Event::Record`] alone: `Started` first, then per epoch `Epoch` and its `Checkpoint`, or one
+/// `Evaluation`.
+///
+/// # Errors
+/// [`TrainError`], whose class says whose fault it is. The checkpoint before stays in place.
+pub fn run(spec: &JobSpec, environment: &Environment, sink: &mut dyn FnMut(Event)) -> Result<Completion, TrainError> {
+    let mut monitor = Monitor::new(sink, &environment.stop);
+    let (outcome, batch_size) = match spec {
+        JobSpec::Train(spec) => (train(spec, environment, &mut monitor), spec.batch_size),
+        JobSpec::Evaluate(spec) => (evaluate(spec, environment, &mut monitor), spec.batch_size),
+    };
+    match outcome {
+        Ok(()) => Ok(Completion::Finished),
+        Err(Halt::Stopped) => Ok(Completion::Stopped),
+        Err(Halt::Failed(error)) => Err(error.at_batch_size(batch_size.get())),
+    }
+}
+
+/// The provenance of a run on `network`.
+pub(crate) fn started(network: &Network, first_epoch: u32) -> RunStarted {
+    RunStarted {
+        device: device_name(network.device()),
+        threads: u32::try_from(rrm_kernels::threads()).unwrap_or(u32::MAX),
+        code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        parameters: network.parameter_count(),
+        first_epoch,
+    }
+}

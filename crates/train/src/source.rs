@@ -1,0 +1,57 @@
+//! Networks that a job starts from: a teacher, or what is evaluated.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::DType;
+use rrm_data::Images;
+use rrm_models::Network;
+use rrm_spec::{ArtifactHash, JobRef, ModelSource};
+
+use crate::{Environment, TrainError, files};
+
+/// A trained network and the hash of its file.
+pub(crate) struct Source {
+    pub(crate) network: Network,
+    pub(crate) sha256: ArtifactHash,
+}
+
+impl Source {
+    pub(crate) fn load(model: &ModelSource, environment: &Environment) -> Result<Self, TrainError> {
+        let path = resolve(model, environment)?;
+        let network = Network::load(path, &environment.device, DType::F32).map_err(TrainError::Network)?;
+        Ok(Self { network, sha256: files::sha256(path)? })
+    }
+
+    /// Refuses a network that cannot take such images.
+    pub(crate) fn must_take(&self, images: &Images, role: &str) -> Result<(), TrainError> {
+        let (wanted, found) = (self.network.spec().channels, images.shape().channels);
+        if wanted == found {
+            return Ok(());
+        }
+        Err(TrainError::Mismatch {
+            what: format!("the {role} takes images of {wanted} channels, the dataset has {found}"),
+        })
+    }
+
+    /// Refuses a network that tells other classes apart.
+    pub(crate) fn must_classify(&self, images: &Images, role: &str) -> Result<(), TrainError> {
+        let (wanted, found) = (self.network.spec().classes, images.classes());
+        if wanted == found {
+            return Ok(());
+        }
+        Err(TrainError::Mismatch { what: format!("the {role} knows {wanted} classes, the dataset has {found}") })
+    }
+}
+
+fn resolve<'a>(model: &'a ModelSource, environment: &'a Environment) -> Result<&'a Path, TrainError> {
+    let file = match model {
+        ModelSource::Checkpoint(path) => Some(path),
+        ModelSource::Job(JobRef::Id(id)) => environment.inputs.get(id),
+        ModelSource::Job(JobRef::Name(_)) => None,
+    };
+    match (file, model) {
+        (Some(path), _) => Ok(PathBuf::as_path(path)),
+        (None, ModelSource::Job(job)) => Err(TrainError::MissingInput { job: job.clone() }),
+        (None, ModelSource::Checkpoint(_)) => unreachable!("a checkpoint names its file"),
+    }
+}

@@ -1,0 +1,9 @@
+//! Whole jobs on small image folders.
+
+mod dataset;
+mod evaluation;
+mod failures;
+mod learning;
+mod methods;
+mod resume;
+mod support;

@@ -1,0 +1,158 @@
+//! A place to run jobs in, and specs of small ones.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+};
+
+use rrm_spec::{
+    Accuracy, AttackSpec, Augmentation, CheckpointRole, Dataset, EpochRecord, Event, JobId, JobRef, JobSpec, Method,
+    Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, Record, RepresentationLoss, Schedule,
+    ThreatModel, TrainSpec, Validation,
+};
+use rrm_train::{Completion, Environment, TrainError, run};
+
+use crate::dataset::{self, Recipe};
+
+/// The job that specs refer to as a teacher, or as what is evaluated.
+pub(crate) const TEACHER: JobId = JobId(1);
+
+pub(crate) fn count(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).unwrap()
+}
+
+/// A temporary folder with a dataset, in which jobs run.
+pub(crate) struct Bench {
+    folder: tempfile::TempDir,
+    pub(crate) dataset: Dataset,
+}
+
+impl Bench {
+    pub(crate) fn new(recipe: Recipe) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = dataset::write(folder.path(), "shades", recipe);
+        Self { folder, dataset }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// An environment whose checkpoints go to the folder `work`.
+    pub(crate) fn environment(&self, work: &str) -> Environment {
+        Environment {
+            device: candle_core::Device::Cpu,
+            data_dir: self.folder.path().to_owned(),
+            work_dir: self.path(work),
+            inputs: HashMap::new(),
+            resume: None,
+            stop: Arc::default(),
+        }
+    }
+
+    /// The same with the final network of the job in the folder `teacher`.
+    pub(crate) fn environment_with(&self, work: &str, teacher: &str) -> Environment {
+        let inputs = HashMap::from([(TEACHER, self.path(teacher).join("final.safetensors"))]);
+        Environment { inputs, ..self.environment(work) }
+    }
+
+    /// Trains to the end and returns the epochs' records.
+    pub(crate) fn train(&self, spec: &TrainSpec, environment: &Environment) -> Vec<EpochRecord> {
+        let (outcome, records) = records(&JobSpec::Train(spec.clone()), environment, |_| false);
+        assert_eq!(outcome.unwrap(), Completion::Finished);
+        epochs(&records)
+    }
+
+    /// A small job; tests change what they are about.
+    pub(crate) fn spec(&self, arch: &str, method: Method) -> TrainSpec {
+        TrainSpec {
+            dataset: self.dataset.clone(),
+            augmentation: Augmentation::None,
+            normalization: None,
+            arch: arch.parse().unwrap(),
+            method,
+            optimizer: OptimizerSpec {
+                learning_rate: 0.05,
+                momentum: 0.9,
+                weight_decay: 5e-4,
+                schedule: Schedule::Cosine,
+            },
+            epochs: count(3),
+            batch_size: count(10),
+            seed: 11,
+            validation: Validation::default(),
+        }
+    }
+}
+
+/// Runs a job and returns how it ended and all its records; told to stop after the record for which `stop_after` holds.
+pub(crate) fn records(
+    spec: &JobSpec,
+    environment: &Environment,
+    stop_after: impl Fn(&Record) -> bool,
+) -> (Result<Completion, TrainError>, Vec<Record>) {
+    let mut records = Vec::new();
+    let outcome = run(spec, environment, &mut |event| match event {
+        Event::Record(record) => {
+            environment.stop.fetch_or(stop_after(&record), Ordering::Relaxed);
+            records.push(record);
+        }
+        Event::Progress(progress) => assert!(progress.done <= progress.total, "{progress:?}"),
+        other => panic!("only progress and records are the trainer's to tell, not {other:?}"),
+    });
+    (outcome, records)
+}
+
+pub(crate) fn epochs(records: &[Record]) -> Vec<EpochRecord> {
+    let epoch = |record: &Record| match record {
+        Record::Epoch(epoch) => Some(epoch.clone()),
+        _ => None,
+    };
+    records.iter().filter_map(epoch).collect()
+}
+
+/// The record of a resume checkpoint that closes `epoch`.
+pub(crate) fn closes(epoch: u32) -> impl Fn(&Record) -> bool {
+    move |record| match record {
+        Record::Checkpoint(checkpoint) => checkpoint.role == CheckpointRole::Resume && checkpoint.epoch == epoch,
+        _ => false,
+    }
+}
+
+pub(crate) fn fraction(accuracy: Accuracy) -> f64 {
+    accuracy.fraction().unwrap()
+}
+
+pub(crate) fn pgd(epsilon: &str, step_size: &str, steps: u32, selection: PgdSelection) -> AttackSpec {
+    AttackSpec::Pgd(PgdSpec {
+        threat: ThreatModel { norm: Norm::Linf, epsilon: epsilon.parse().unwrap() },
+        steps: count(steps),
+        step_size: step_size.parse().unwrap(),
+        start: PgdStart::Uniform,
+        selection,
+        restarts: count(1),
+    })
+}
+
+/// MadryLab's form: attacked in eval mode, the best iterate.
+pub(crate) fn sat(epsilon: &str, step_size: &str, steps: u32) -> Method {
+    let attack = pgd(epsilon, step_size, steps, PgdSelection::BestLoss);
+    Method::AdversarialTraining { attack, attack_mode: Mode::Eval }
+}
+
+/// The authors' "Fast AT": attacked in train mode, the last iterate.
+pub(crate) fn fast_at(epsilon: &str, step_size: &str, steps: u32) -> Method {
+    let attack = pgd(epsilon, step_size, steps, PgdSelection::Last);
+    Method::AdversarialTraining { attack, attack_mode: Mode::Train }
+}
+
+pub(crate) fn rrm(lambda: f64, replays: u32, representation_loss: RepresentationLoss) -> Method {
+    let teacher = ModelSource::Job(JobRef::Id(TEACHER));
+    Method::Rrm { teacher, representation_loss, lambda, replays: count(replays) }
+}
+
+pub(crate) fn bytes(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
