@@ -3,7 +3,7 @@
 mod memory;
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener as StdListener},
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -21,6 +21,7 @@ use tokio_stream::StreamExt;
 struct Daemon {
     memory: Arc<Memory>,
     address: SocketAddr,
+    socket: StdListener,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -33,21 +34,21 @@ impl Drop for Daemon {
 
 impl Daemon {
     fn start() -> Self {
-        Self::at("127.0.0.1:0".parse().unwrap(), Arc::default(), None)
+        Self::on(StdListener::bind("127.0.0.1:0").unwrap(), Arc::default(), None)
     }
 
-    fn at(address: SocketAddr, memory: Arc<Memory>, tls: Option<ServerTls>) -> Self {
+    /// Serves a socket that may outlive it: the next daemon on it has the same address without a race for the port.
+    fn on(socket: StdListener, memory: Arc<Memory>, tls: Option<ServerTls>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = std::thread::scope(|scope| {
-            scope.spawn(|| runtime.block_on(TcpListener::bind(address)).unwrap()).join().unwrap()
-        });
-        let address = listener.local_addr().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let (address, listener) = (socket.local_addr().unwrap(), socket.try_clone().unwrap());
         let tokens = Tokens { user: token("user"), worker: token("worker") };
         let service = Arc::clone(&memory);
         runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
             serve(listener, tls.as_ref(), service, tokens, std::future::pending()).await.unwrap();
         });
-        Self { memory, address, runtime: Some(runtime) }
+        Self { memory, address, socket, runtime: Some(runtime) }
     }
 
     fn client(&self, token: Token) -> Client {
@@ -252,7 +253,7 @@ async fn an_end_and_an_instruction_arrive() {
 #[tokio::test]
 async fn a_watcher_sees_no_gap_when_the_daemon_is_killed_and_started_again() {
     let daemon = Daemon::start();
-    let (address, memory) = (daemon.address, Arc::clone(&daemon.memory));
+    let (socket, memory) = (daemon.socket.try_clone().unwrap(), Arc::clone(&daemon.memory));
     let mut watched = daemon.user().watch(2, None).await.unwrap();
     let seq = |item: Option<Result<WatchItem, ApiError>>| match item.unwrap().unwrap() {
         WatchItem::Event(event) => event.seq,
@@ -260,7 +261,7 @@ async fn a_watcher_sees_no_gap_when_the_daemon_is_killed_and_started_again() {
     };
     assert_eq!([seq(watched.next().await), seq(watched.next().await)], [3, 4]);
     drop(daemon);
-    let _second = Daemon::at(address, memory, None);
+    let _second = Daemon::on(socket, memory, None);
     assert_eq!(seq(watched.next().await), EVENTS);
 }
 
@@ -295,7 +296,7 @@ fn certificate(folder: &TempDir) -> ServerTls {
 async fn tls_lets_in_those_who_know_the_daemon_and_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
     let tls = certificate(&folder);
-    let daemon = Daemon::at("127.0.0.1:0".parse().unwrap(), Arc::default(), Some(tls.clone()));
+    let daemon = Daemon::on(StdListener::bind("127.0.0.1:0").unwrap(), Arc::default(), Some(tls.clone()));
     let url = format!("https://{}", daemon.address);
     let with = |authority: PathBuf| {
         let tls = Some(ClientTls { authority, domain: Some("localhost".to_owned()) });
