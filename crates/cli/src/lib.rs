@@ -1,1 +1,125 @@
 #![doc = include_str!("../README.md")]
+
+mod arguments;
+mod cancel;
+mod columns;
+mod completion;
+mod daemon;
+mod data;
+mod eta;
+mod exit;
+mod folders;
+mod list;
+mod logs;
+mod output;
+mod report;
+mod selector;
+mod show;
+mod submit;
+mod summary;
+mod time;
+mod version;
+mod wait;
+mod watch;
+mod worker;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+use arguments::{Arguments, Command, DataCommand, Global};
+use daemon::Daemon;
+use exit::{Exit, Failure};
+use output::Output;
+
+/// Runs the process's command line. Wrong usage ends the process here, with exit code 2.
+pub fn main() -> ExitCode {
+    let Arguments { global, command } = Arguments::parse();
+    let output = Output::new(global.format());
+    log_if_asked();
+    let exit = match runtime().and_then(|runtime| {
+        let finished = runtime.block_on(supervised(command, &global, output));
+        // A download that was interrupted is on a thread of its own and need not be waited for.
+        runtime.shutdown_background();
+        finished
+    }) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if failure.exit() != Exit::Done {
+                output.failure(&failure);
+            }
+            failure.exit()
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// The library's own messages, for those who set `RUST_LOG`.
+fn log_if_asked() {
+    if std::env::var_os("RUST_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| Failure::new(Exit::Failed, format!("start: {error}")))
+}
+
+/// Runs a command until it ends, is interrupted, or its time is over.
+async fn supervised(command: Command, global: &Global, output: Output) -> Result<Exit, Failure> {
+    let farewell = farewell(&command);
+    let too_late = async {
+        match global.timeout {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = run(command, global, output) => ended,
+        _ = tokio::signal::ctrl_c() => {
+            output.note(farewell);
+            Ok(Exit::Interrupted)
+        }
+        () = too_late => Err(timed_out(global.timeout.unwrap_or_default())),
+    }
+}
+
+fn timed_out(limit: Duration) -> Failure {
+    let what = format!("not done within {}", time::duration(limit));
+    Failure::new(Exit::TimedOut, what).next("nothing was cancelled; allow more with --timeout, or look with `rrm list`")
+}
+
+/// What users should know who interrupt a command.
+fn farewell(command: &Command) -> &'static str {
+    match command {
+        Command::Wait(_) | Command::Watch(_) => wait::INTERRUPTED,
+        Command::Submit(arguments) if arguments.wait => wait::INTERRUPTED,
+        Command::Data(DataCommand::Fetch(_)) => "interrupted: the same command goes on where this one stopped",
+        _ => "interrupted",
+    }
+}
+
+async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, Failure> {
+    let daemon = || Daemon::find(global);
+    match command {
+        Command::Submit(arguments) => submit::run(&arguments, global, output).await,
+        Command::List(arguments) => list::run(&arguments, &daemon()?, output).await,
+        Command::Show(arguments) => show::run(&arguments, &daemon()?, output).await,
+        Command::Watch(arguments) => watch::run(&arguments, &daemon()?, output).await,
+        Command::Logs(arguments) => logs::run(&arguments, &daemon()?, output).await,
+        Command::Wait(arguments) => wait::run(&arguments, &daemon()?, output).await,
+        Command::Cancel(arguments) => cancel::run(&arguments, &daemon()?, output).await,
+        Command::Report(arguments) => report::run(&arguments, &daemon()?, output).await,
+        Command::Worker(command) => worker::run(&command, &daemon()?, output).await,
+        Command::Data(command) => blocking(move || data::run(command, output)).await,
+        Command::Completion(arguments) => completion::run(&arguments, output),
+        Command::Version => version::run(output),
+    }
+}
+
+async fn blocking(work: impl FnOnce() -> Result<Exit, Failure> + Send + 'static) -> Result<Exit, Failure> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.unwrap_or_else(|error| Err(Failure::new(Exit::Failed, format!("the command broke off: {error}"))))
+}

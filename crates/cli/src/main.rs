@@ -1,1 +1,5 @@
-fn main() {}
+//! `rrm`: see the library.
+
+fn main() -> std::process::ExitCode {
+    rrm_cli::main()
+}

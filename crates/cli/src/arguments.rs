@@ -1,0 +1,443 @@
+//! The command line, as types. Help texts are written here and nowhere else.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use rrm_spec::{DatasetName, JobState, RequestId};
+
+use crate::{
+    output::Format,
+    selector::{JobSelector, PlanSelector},
+    time::parse_duration,
+};
+
+const AFTER_HELP: &str = "\
+Examples:
+  rrm data fetch fashion-mnist          load a dataset into the data folder
+  rrm submit plan.toml                  submit a plan's jobs; print their ids
+  rrm watch --plan last                 follow its progress until it is done
+  rrm report last --figure report.svg   show what came out, and draw it
+
+Jobs are named by id (12), by range (12-20) or by name in the last plan (@student).
+
+Exit codes:
+  0  done; every job succeeded        5    the time limit ran out
+  1  a job failed or was skipped      6    the server does not answer
+  2  wrong usage or an invalid plan   7    no valid token
+  3  not found                        8    conflict with what is stored
+  4  a job was cancelled              130  interrupted (jobs go on)
+
+Data goes to standard output, everything else to standard error.";
+
+/// Trains robust image classifiers and transfers their robustness: submits jobs, follows them, reports results.
+#[derive(Debug, Parser)]
+#[command(name = "rrm", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// The daemon's address, such as http://127.0.0.1:7600 [default: what the daemon of this machine wrote down]
+    #[arg(long, global = true, env = "RRM_SERVER", value_name = "URL", hide_env_values = true)]
+    pub(crate) server: Option<String>,
+
+    /// File with the users' token [default: token-user in the state folder]
+    #[arg(long, global = true, env = "RRM_TOKEN_FILE", value_name = "FILE", hide_env_values = true)]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// File with the certificate (PEM) of the authority that signed the daemon's, for https addresses
+    #[arg(long, global = true, env = "RRM_CA_FILE", value_name = "FILE", hide_env_values = true)]
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// The state folder of this machine's daemon [default: $XDG_STATE_HOME/rrm, or ~/.local/state/rrm]
+    #[arg(long, global = true, env = "RRM_STATE_DIR", value_name = "FOLDER", hide_env_values = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// Print one JSON document with "schema": 1 (streams: one per line); times are microseconds since 1970, UTC
+    #[arg(long, global = true, env = "RRM_JSON", conflicts_with = "quiet", hide_env_values = true)]
+    pub(crate) json: bool,
+
+    /// Print ids alone, one per line, and no remarks
+    #[arg(long, short, global = true, env = "RRM_QUIET", hide_env_values = true)]
+    pub(crate) quiet: bool,
+
+    /// Give up after this time (seconds, or such as 90s, 5m, 1h 30m) with exit code 5
+    #[arg(long, global = true, env = "RRM_TIMEOUT", value_name = "TIME", value_parser = parse_duration, hide_env_values = true)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Global {
+    pub(crate) fn format(&self) -> Format {
+        match (self.json, self.quiet) {
+            (true, _) => Format::Json,
+            (false, true) => Format::Ids,
+            (false, false) => Format::Human,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Submit a plan's jobs and print their ids
+    Submit(SubmitArguments),
+    /// List jobs, newest first
+    List(ListArguments),
+    /// Show everything that is recorded of jobs
+    Show(ShowArguments),
+    /// Follow jobs live
+    Watch(WatchArguments),
+    /// Print a job's log
+    Logs(LogsArguments),
+    /// Wait until jobs have ended; the exit code says how
+    Wait(WaitArguments),
+    /// Cancel jobs
+    Cancel(CancelArguments),
+    /// Show a plan's results as a table and as a figure
+    Report(ReportArguments),
+    /// See the machines that train
+    #[command(subcommand)]
+    Worker(WorkerCommand),
+    /// Fetch and check images
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Print a completion script for a shell
+    Completion(CompletionArguments),
+    /// Print this software's version
+    Version,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Either all jobs of a plan are stored or none. Every fault of a plan is named at once, and nothing is submitted then.
+A submission is repeated while the daemon does not answer; it has one effect however often it is sent.
+
+Examples:
+  rrm submit plan.toml
+  rrm submit plan.toml --dry-run        what would be submitted, sweeps expanded
+  rrm submit plan.toml --wait           and follow it until it is done
+  rrm wait $(rrm -q submit plan.toml)   the same in a script
+  generate-plan | rrm submit -")]
+pub(crate) struct SubmitArguments {
+    /// The plan (TOML); - reads standard input
+    #[arg(value_name = "PLAN.toml")]
+    pub(crate) plan: PathBuf,
+
+    /// Follow the jobs until they have ended; the exit code says how
+    #[arg(long)]
+    pub(crate) wait: bool,
+
+    /// Check the plan and print its jobs without asking the daemon
+    #[arg(long, conflicts_with_all = ["wait", "request_id"])]
+    pub(crate) dry_run: bool,
+
+    /// Name of this submission (8 to 64 letters, digits and hyphens): repeated, it submits nothing new [default: a fresh one]
+    #[arg(long, value_name = "ID")]
+    pub(crate) request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rrm list                                the newest 50 jobs
+  rrm list --plan last                    the jobs of the newest plan
+  rrm list --state failed --limit 0       every failed job
+  rrm --json list --state running | jq '.jobs[].name'")]
+pub(crate) struct ListArguments {
+    /// Only jobs in this state; may be repeated
+    #[arg(long, value_name = "STATE", value_parser = parse_state)]
+    pub(crate) state: Vec<JobState>,
+
+    /// Only jobs of this plan: its id, or last
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) plan: Option<PlanSelector>,
+
+    /// At most so many; 0 = all
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub(crate) limit: u32,
+}
+
+fn parse_state(text: &str) -> Result<JobState, String> {
+    let names = JobState::ALL.map(JobState::name).join(", ");
+    JobState::from_name(text).ok_or_else(|| format!("no job can be `{text}`: use one of {names}"))
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rrm show 12
+  rrm show @student                  the job of that name in the last plan
+  rrm --json show 12 | jq .job.epochs")]
+pub(crate) struct ShowArguments {
+    /// The job: its id, or @NAME
+    #[arg(value_name = "JOB")]
+    pub(crate) job: JobSelector,
+
+    /// The plan in which @NAME is looked up
+    #[arg(long, value_name = "PLAN", default_value = "last")]
+    pub(crate) plan: PlanSelector,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+On a terminal every running job has a bar; otherwise, one line is printed for each thing that happens.
+A plan is followed until it is done, and the exit code says how its jobs ended. Interrupting cancels nothing.
+A restart of the daemon is waited for, and nothing that happened meanwhile is missed.
+
+Examples:
+  rrm watch                    whatever runs, until interrupted
+  rrm watch --plan last
+  rrm --json watch --plan 3    events and progress as JSON lines")]
+pub(crate) struct WatchArguments {
+    /// Only this plan: its id, or last
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) plan: Option<PlanSelector>,
+
+    /// With --json: only events after the one with this number
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub(crate) after: i64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rrm logs 12
+  rrm logs @student -f          follow it, over restarts and further attempts, until the job has ended
+  rrm logs 12 --attempt 31      of an earlier attempt (rrm show 12 lists them)")]
+pub(crate) struct LogsArguments {
+    /// The job: its id, or @NAME
+    #[arg(value_name = "JOB")]
+    pub(crate) job: JobSelector,
+
+    /// Go on until the job has ended
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+
+    /// The attempt's id [default: the newest]
+    #[arg(long, value_name = "ID", conflicts_with = "follow")]
+    pub(crate) attempt: Option<i64>,
+
+    /// The plan in which @NAME is looked up
+    #[arg(long, value_name = "PLAN", default_value = "last")]
+    pub(crate) plan: PlanSelector,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 all succeeded, 1 some failed or were skipped, 4 some were cancelled, 5 the --timeout ran out.
+Interrupting cancels nothing.
+
+Examples:
+  rrm wait 12-20
+  rrm wait --plan last --timeout 2h
+  rrm wait @student && rrm report last")]
+pub(crate) struct WaitArguments {
+    /// Jobs: ids, ranges (12-20) and names (@student)
+    #[arg(value_name = "JOB", required_unless_present = "plan")]
+    pub(crate) jobs: Vec<JobSelector>,
+
+    /// Every job of this plan: its id, or last. With @NAMES: where they are looked up
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) plan: Option<PlanSelector>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What waits is cancelled at once; what runs is told to stop, and ends as cancelled soon after. Jobs that need a
+cancelled one are skipped. What has ended stays as it is.
+
+Examples:
+  rrm cancel 12
+  rrm cancel 12-20 @student")]
+pub(crate) struct CancelArguments {
+    /// Jobs: ids, ranges (12-20) and names (@student)
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) jobs: Vec<JobSelector>,
+
+    /// The plan in which @NAMES are looked up
+    #[arg(long, value_name = "PLAN", default_value = "last")]
+    pub(crate) plan: PlanSelector,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+One row per trained network: natural and robust accuracy with intervals, epoch time with interval, training time
+without and with teacher, speed-up over adversarial training of the same network. Jobs that have not succeeded show
+their state. Teachers from earlier plans are included.
+
+Examples:
+  rrm report                                  of the last plan
+  rrm report 3 --format latex > table.tex
+  rrm report last --format csv                raw counts and microseconds
+  rrm report last --figure report.svg         the table here, the figure there")]
+pub(crate) struct ReportArguments {
+    /// The plan: its id, or last
+    #[arg(value_name = "PLAN", default_value = "last")]
+    pub(crate) plan: PlanSelector,
+
+    /// How the table is written [default: text, or json with --json]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<TableFormat>,
+
+    /// Draw the figure (SVG) into this file as well
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) figure: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormat {
+    /// Aligned, for terminals
+    Text,
+    /// For READMEs and issues
+    Markdown,
+    /// Raw counts and microseconds
+    Csv,
+    /// A tabular for booktabs
+    Latex,
+    /// Raw counts and microseconds
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// List workers with their devices and what runs there
+    #[command(after_help = "\
+Examples:
+  rrm worker list
+  rrm --json worker list | jq '.workers[] | select(.online)'")]
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Fetch a dataset into the data folder
+    #[command(after_help = "\
+Fashion-MNIST comes from Debian's package dataset-fashion-mnist where apt serves it (nothing is installed, no root is
+needed), else from its official address; CIFAR-10 from its official address. An interrupted download goes on where it
+stopped. Everything is verified by SHA-256; what is already there and sound is left alone.
+
+Examples:
+  rrm data fetch fashion-mnist
+  rrm data fetch cifar10 --data-dir /scratch/data
+  rrm data fetch cifar10 --mirror http://files.lab.example/datasets")]
+    Fetch(FetchArguments),
+    /// Read every image of a folder and say what it holds
+    #[command(after_help = "\
+Knows CIFAR-10 (binary and python layouts), Fashion-MNIST and folders with train/CLASS/* and test/CLASS/*.
+A damaged file is named with the place of the damage.
+
+Examples:
+  rrm data check ~/.local/share/rrm/fashion-mnist
+  rrm data check my-images")]
+    Check(CheckArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchArguments {
+    /// cifar10 or fashion-mnist
+    #[arg(value_name = "NAME")]
+    pub(crate) name: DatasetName,
+
+    /// The data folder [default: $XDG_DATA_HOME/rrm, or ~/.local/share/rrm]
+    #[arg(long, env = "RRM_DATA_DIR", value_name = "FOLDER", hide_env_values = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Load the files from this address instead of the official one and of Debian's; they are verified all the same
+    #[arg(long, env = "RRM_MIRROR", value_name = "URL", hide_env_values = true)]
+    pub(crate) mirror: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The folder
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rrm completion bash > ~/.local/share/bash-completion/completions/rrm
+  rrm completion zsh > ~/.zfunc/_rrm
+  rrm completion fish > ~/.config/fish/completions/rrm.fish")]
+pub(crate) struct CompletionArguments {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_in_its_help() {
+        let mut open = vec![Arguments::command()];
+        while let Some(mut command) = open.pop() {
+            let help = command.render_long_help().to_string();
+            let needs_none = matches!(command.get_name(), "version" | "help" | "worker" | "data");
+            assert!(needs_none || help.contains("Examples:"), "{}", command.get_name());
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            open.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn global_options_may_stand_before_and_behind_the_command() {
+        for line in ["rrm --json list", "rrm list --json"] {
+            assert_eq!(parse(line).unwrap().global.format(), Format::Json, "{line}");
+        }
+        assert_eq!(parse("rrm -q list").unwrap().global.format(), Format::Ids);
+        assert!(parse("rrm list --json --quiet").is_err());
+    }
+
+    #[test]
+    fn lists_filter_by_several_states() {
+        let Command::List(list) = parse("rrm list --state failed --state running --plan last").unwrap().command else {
+            panic!("another command")
+        };
+        assert_eq!(list.state, [JobState::Failed, JobState::Running]);
+        assert_eq!(list.plan, Some(PlanSelector::Last));
+        let error = parse("rrm list --state broken").unwrap_err().to_string();
+        assert!(error.contains("waiting, queued"), "{error}");
+    }
+
+    #[test]
+    fn waiting_needs_jobs_or_a_plan() {
+        assert!(parse("rrm wait").is_err());
+        assert!(parse("rrm wait 12-20 @student").is_ok());
+        assert!(parse("rrm wait --plan last --timeout 5m").is_ok());
+        assert_eq!(parse("rrm cancel").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_dry_run_neither_waits_nor_has_a_name() {
+        assert!(parse("rrm submit plan.toml --dry-run").is_ok());
+        assert!(parse("rrm submit plan.toml --dry-run --wait").is_err());
+        assert!(parse("rrm submit plan.toml --dry-run --request-id abcdefgh").is_err());
+        assert!(parse("rrm submit plan.toml --request-id short").is_err());
+    }
+
+    #[test]
+    fn datasets_are_checked_before_anything_is_fetched() {
+        assert!(parse("rrm data fetch fashion-mnist --data-dir x").is_ok());
+        assert_eq!(parse("rrm data fetch mnist").unwrap_err().exit_code(), 2);
+    }
+}

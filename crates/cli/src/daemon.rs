@@ -1,0 +1,233 @@
+//! The way to the daemon, and what several commands ask it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
+
+use rrm_api::{Client, ClientTls, Endpoint, JobFilter, Token};
+use rrm_spec::{JobId, JobState, JobSummary, SubmissionId};
+
+use crate::{
+    arguments::Global,
+    exit::{Exit, Failure},
+    folders,
+    selector::{JobSelector, PlanSelector},
+};
+
+/// Fewer jobs than this are asked for one by one; more, by pages of the list.
+const FEW: usize = 16;
+
+/// A daemon that can be asked.
+#[derive(Clone)]
+pub(crate) struct Daemon {
+    pub(crate) client: Client,
+}
+
+impl Daemon {
+    /// Finds address and token. Nothing is sent yet.
+    pub(crate) fn find(global: &Global) -> Result<Self, Failure> {
+        let state = || global.state_dir.clone().map_or_else(folders::state, Ok);
+        let url = match &global.server {
+            Some(server) => server.clone(),
+            None => written_address(&state()?)?,
+        };
+        let token_file = match &global.token_file {
+            Some(file) => file.clone(),
+            None => state()?.join("token-user"),
+        };
+        let token = token(&token_file)?;
+        let tls = global.ca_file.clone().map(|authority| ClientTls { authority, domain: None });
+        let url = with_scheme(&url, tls.as_ref());
+        Ok(Self { client: Client::new(&Endpoint { url, token, tls })? })
+    }
+
+    /// The same daemon, whose restarts are waited for.
+    pub(crate) fn patient(&self) -> Self {
+        // As good as for ever; the user has --timeout and the keyboard.
+        Self { client: self.client.with_patience(Duration::from_secs(30 * 86_400)) }
+    }
+
+    /// The same daemon, asked once.
+    pub(crate) fn impatient(&self) -> Self {
+        Self { client: self.client.with_patience(Duration::ZERO) }
+    }
+
+    /// A plan's id.
+    pub(crate) async fn plan(&self, plan: PlanSelector) -> Result<SubmissionId, Failure> {
+        match plan {
+            PlanSelector::Id(id) => Ok(id),
+            PlanSelector::Last => {
+                let filter = JobFilter { states: Vec::new(), submission: None, before: None, limit: 1 };
+                let newest = self.client.list(filter).await?;
+                let none = || {
+                    Failure::new(Exit::NotFound, "there is no last plan: nothing was submitted yet")
+                        .next("submit one with `rrm submit PLAN.toml`")
+                };
+                newest.first().map(|job| job.submission).ok_or_else(none)
+            }
+        }
+    }
+
+    /// A plan's jobs in the order of their ids.
+    pub(crate) async fn plan_jobs(&self, plan: PlanSelector) -> Result<Vec<JobSummary>, Failure> {
+        let submission = self.plan(plan).await?;
+        let mut jobs = self.list(&[], Some(submission), usize::MAX).await?;
+        if jobs.is_empty() {
+            let failure = Failure::new(Exit::NotFound, format!("there is no plan {submission}"));
+            return Err(failure.next("`rrm list` shows the plans' ids"));
+        }
+        jobs.reverse();
+        Ok(jobs)
+    }
+
+    /// Jobs, newest first, page by page.
+    pub(crate) async fn list(
+        &self,
+        states: &[JobState],
+        submission: Option<SubmissionId>,
+        limit: usize,
+    ) -> Result<Vec<JobSummary>, Failure> {
+        self.list_before(None, states, submission, limit).await
+    }
+
+    async fn list_before(
+        &self,
+        mut before: Option<JobId>,
+        states: &[JobState],
+        submission: Option<SubmissionId>,
+        limit: usize,
+    ) -> Result<Vec<JobSummary>, Failure> {
+        let mut jobs: Vec<JobSummary> = Vec::new();
+        while jobs.len() < limit {
+            // 0 asks for as many as the daemon hands out at once.
+            let page = u32::try_from(limit - jobs.len()).unwrap_or(0);
+            let filter = JobFilter { states: states.to_vec(), submission, before, limit: page };
+            let more = self.client.list(filter).await?;
+            let Some(oldest) = more.last() else { break };
+            before = Some(oldest.id);
+            jobs.extend(more);
+        }
+        Ok(jobs)
+    }
+
+    /// The jobs that selectors name, each once, in the order of their ids. Names are looked up in `plan`.
+    pub(crate) async fn select(
+        &self,
+        selectors: &[JobSelector],
+        plan: PlanSelector,
+    ) -> Result<Vec<JobSummary>, Failure> {
+        let mut found: BTreeMap<JobId, JobSummary> = BTreeMap::new();
+        let mut ids = Vec::new();
+        for selector in selectors {
+            match selector {
+                JobSelector::Id(id) => ids.push(*id),
+                JobSelector::Range(from, to) => {
+                    let length = usize::try_from(to.0 - from.0 + 1).unwrap_or(usize::MAX);
+                    let jobs = self.list_before(Some(JobId(to.0 + 1)), &[], None, length).await?;
+                    found.extend(jobs.into_iter().filter(|job| job.id >= *from).map(|job| (job.id, job)));
+                }
+                JobSelector::Name(name) => {
+                    let job = self.named(name, plan).await?;
+                    found.insert(job.id, job);
+                }
+            }
+        }
+        found.extend(self.summaries(&ids).await?.into_iter().map(|job| (job.id, job)));
+        if found.is_empty() {
+            return Err(Failure::new(Exit::NotFound, "no job has such an id").next("`rrm list` shows what exists"));
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// The one job that a selector names.
+    pub(crate) async fn select_one(&self, selector: &JobSelector, plan: PlanSelector) -> Result<JobId, Failure> {
+        match selector {
+            JobSelector::Id(id) => Ok(*id),
+            JobSelector::Name(name) => Ok(self.named(name, plan).await?.id),
+            JobSelector::Range(from, to) if from == to => Ok(*from),
+            JobSelector::Range(..) => Err(Failure::new(Exit::Invalid, "this command takes one job, not a range")),
+        }
+    }
+
+    async fn named(&self, name: &str, plan: PlanSelector) -> Result<JobSummary, Failure> {
+        let jobs = self.plan_jobs(plan).await?;
+        let submission = jobs[0].submission;
+        let job = jobs.into_iter().find(|job| job.name == name);
+        job.ok_or_else(|| {
+            Failure::new(Exit::NotFound, format!("plan {submission} has no job named {name}"))
+                .next(format!("`rrm list --plan {submission}` shows its jobs; --plan names another plan"))
+        })
+    }
+
+    /// Where these jobs stand.
+    pub(crate) async fn summaries(&self, ids: &[JobId]) -> Result<Vec<JobSummary>, Failure> {
+        let mut summaries = Vec::with_capacity(ids.len());
+        if ids.len() <= FEW {
+            for id in ids {
+                summaries.push(self.client.job(*id).await?.summary);
+            }
+            return Ok(summaries);
+        }
+        let newest = ids.iter().max().copied().unwrap_or(JobId(0));
+        let oldest = ids.iter().min().copied().unwrap_or(JobId(0));
+        let span = usize::try_from(newest.0 - oldest.0 + 1).unwrap_or(usize::MAX);
+        let wanted: BTreeSet<_> = ids.iter().copied().collect();
+        let listed = self.list_before(Some(JobId(newest.0 + 1)), &[], None, span).await?;
+        summaries.extend(listed.into_iter().filter(|job| wanted.contains(&job.id)));
+        Ok(summaries)
+    }
+}
+
+fn written_address(state: &Path) -> Result<String, Failure> {
+    let file = state.join("address");
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        Failure::new(Exit::Unreachable, format!("no daemon is known: {}: {error}", file.display()))
+            .next("start one with `rrmd serve`, or name its address with --server or RRM_SERVER")
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+fn with_scheme(url: &str, tls: Option<&ClientTls>) -> String {
+    match (url.contains("://"), tls) {
+        (true, _) => url.to_owned(),
+        (false, None) => format!("http://{url}"),
+        (false, Some(_)) => format!("https://{url}"),
+    }
+}
+
+fn token(file: &Path) -> Result<Token, Failure> {
+    Token::load(file).map_err(|error| {
+        Failure::new(Exit::Forbidden, error.to_string())
+            .next("the daemon writes the users' token on its first start; name its copy with --token-file")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_scheme_gets_the_one_that_fits() {
+        let tls = ClientTls { authority: "ca.pem".into(), domain: None };
+        assert_eq!(with_scheme("127.0.0.1:7600", None), "http://127.0.0.1:7600");
+        assert_eq!(with_scheme("lab.example:7600", Some(&tls)), "https://lab.example:7600");
+        assert_eq!(with_scheme("https://lab.example", None), "https://lab.example");
+    }
+
+    #[test]
+    fn without_a_daemon_the_error_says_how_to_get_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = written_address(folder.path()).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Unreachable);
+        assert!(failure.to_string().contains("rrmd serve"), "{failure}");
+    }
+
+    #[test]
+    fn a_missing_token_is_an_error_of_authorization() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = token(&folder.path().join("token-user")).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Forbidden);
+    }
+}

@@ -1,0 +1,222 @@
+//! How a command ends: documented exit codes, and errors that say what, why and what next.
+
+use std::{fmt, io, path::Path};
+
+use rrm_api::ApiError;
+use rrm_data::DataError;
+use rrm_report::ReportError;
+use rrm_spec::{JobState, Violations};
+
+/// A process's exit code. The numbers are a promise to scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done; every job succeeded.
+    Done = 0,
+    /// A job failed or was skipped, or something else went wrong.
+    Failed = 1,
+    /// Wrong usage, or an invalid plan.
+    Invalid = 2,
+    /// No such job, plan, file or dataset.
+    NotFound = 3,
+    /// A job was cancelled.
+    Cancelled = 4,
+    /// The time limit ran out.
+    TimedOut = 5,
+    /// The server did not answer.
+    Unreachable = 6,
+    /// No valid token, or one of the wrong role.
+    Forbidden = 7,
+    /// The request contradicts what is stored, or the state does not allow it.
+    Conflict = 8,
+    /// Interrupted from the keyboard.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// What jobs that have ended in these states mean together: failure weighs most, then cancellation.
+    pub(crate) fn of_jobs(states: impl Iterator<Item = JobState> + Clone) -> Self {
+        let any = |state| states.clone().any(|other| other == state);
+        if any(JobState::Failed) {
+            Self::Failed
+        } else if any(JobState::Cancelled) {
+            Self::Cancelled
+        } else if any(JobState::Skipped) {
+            Self::Failed
+        } else {
+            Self::Done
+        }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What was attempted, and why it failed.
+    what: String,
+    /// What the user can do.
+    next: Option<String>,
+    /// Faults of the input, one by one.
+    violations: Option<Violations>,
+    exit: Exit,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { what: what.into(), next: None, violations: None, exit }
+    }
+
+    /// Adds what the user can do.
+    pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// Says first what was attempted.
+    pub(crate) fn context(mut self, attempt: impl fmt::Display) -> Self {
+        self.what = format!("{attempt}: {}", self.what);
+        self
+    }
+
+    pub(crate) fn invalid(attempt: impl fmt::Display, violations: Violations) -> Self {
+        let failure = Self::new(Exit::Invalid, format!("{attempt}: {violations}"));
+        let next = "correct the named fields; nothing was submitted";
+        Self { violations: Some(violations), ..failure.next(next) }
+    }
+
+    /// A file of the user's that could not be used.
+    pub(crate) fn file(attempt: &str, path: &Path, error: &io::Error) -> Self {
+        let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
+        Self::new(exit, format!("{attempt} {}: {error}", path.display()))
+    }
+
+    /// Standard output could not be written.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        // A reader that has seen enough, such as `head`, is no failure.
+        let exit = if error.kind() == io::ErrorKind::BrokenPipe { Exit::Done } else { Exit::Failed };
+        Self::new(exit, format!("write to standard output: {error}"))
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Whether the server may answer when asked again.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.exit == Exit::Unreachable
+    }
+
+    /// The failure as a JSON document.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let violations = self.violations.iter().flat_map(Violations::iter).map(|violation| {
+            let rrm_spec::Violation { field, value, allowed } = violation;
+            serde_json::json!({"field": field, "value": value, "allowed": allowed})
+        });
+        serde_json::json!({
+            "schema": 1,
+            "error": {
+                "what": self.what,
+                "next": self.next,
+                "exit_code": self.exit as u8,
+                "violations": violations.collect::<Vec<_>>(),
+            },
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        match &self.next {
+            Some(next) => write!(f, "\nnext:  {next}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let exit = match &error {
+            ApiError::Invalid(_) => Exit::Invalid,
+            ApiError::NotFound { .. } => Exit::NotFound,
+            ApiError::Conflict { .. }
+            | ApiError::LeaseLost
+            | ApiError::Precondition { .. }
+            | ApiError::Exhausted { .. }
+            | ApiError::Version { .. } => Exit::Conflict,
+            ApiError::Unauthenticated | ApiError::PermissionDenied => Exit::Forbidden,
+            ApiError::Unavailable { .. } => Exit::Unreachable,
+            ApiError::Internal { .. } => Exit::Failed,
+        };
+        let next = error.next_step();
+        let failure = Self::new(exit, error.to_string()).next(next);
+        match error {
+            ApiError::Invalid(violations) => Self { violations: Some(violations), ..failure },
+            _ => failure,
+        }
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        let exit = match &error {
+            DataError::NotFetched { .. } | DataError::NoFolder { .. } => Exit::NotFound,
+            DataError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        Self::new(Exit::Failed, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_daemon_have_the_documented_exit_codes() {
+        let what = || "x".to_owned();
+        let codes = [
+            (ApiError::Invalid(Violations::one("a", "b", "c")), 2),
+            (ApiError::NotFound { what: what() }, 3),
+            (ApiError::Unavailable { what: what() }, 6),
+            (ApiError::Unauthenticated, 7),
+            (ApiError::PermissionDenied, 7),
+            (ApiError::Conflict { what: what() }, 8),
+            (ApiError::Precondition { what: what() }, 8),
+        ];
+        for (error, code) in codes {
+            let text = error.to_string();
+            assert_eq!(Failure::from(error).exit() as u8, code, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_failed_job_weighs_more_than_a_cancelled_one() {
+        use JobState::{Cancelled, Failed, Skipped, Succeeded};
+        let exit = |states: &[JobState]| Exit::of_jobs(states.iter().copied()) as u8;
+        assert_eq!(exit(&[Succeeded, Succeeded]), 0);
+        assert_eq!(exit(&[Succeeded, Cancelled, Skipped, Failed]), 1);
+        assert_eq!(exit(&[Succeeded, Cancelled, Skipped]), 4);
+        assert_eq!(exit(&[Succeeded, Skipped]), 1);
+    }
+
+    #[test]
+    fn a_failure_says_what_why_and_what_next() {
+        let failure = Failure::from(ApiError::Unauthenticated).context("list jobs");
+        let text = failure.to_string();
+        assert!(text.starts_with("error: list jobs: no valid token\nnext:  pass the token file"), "{text}");
+    }
+
+    #[test]
+    fn every_fault_of_a_plan_is_in_the_json_error() {
+        let failure = Failure::invalid("read plan.toml", Violations::one("epochs", "0", "must be 1 or more"));
+        let json = failure.to_json();
+        assert_eq!((&json["schema"], &json["error"]["exit_code"]), (&1.into(), &2.into()));
+        assert_eq!(json["error"]["violations"][0]["field"], "epochs");
+    }
+}

@@ -1,0 +1,86 @@
+//! How users name jobs and plans.
+
+use std::str::FromStr;
+
+use rrm_spec::{JobId, SubmissionId};
+
+/// At most so many jobs in a range: a slip of the finger must not cancel the whole history.
+const LONGEST_RANGE: i64 = 10_000;
+
+/// Some jobs: `12`, `12-20`, or `@student` for the job of that name in the plan in question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum JobSelector {
+    /// One job.
+    Id(JobId),
+    /// All jobs from one to another, both included.
+    Range(JobId, JobId),
+    /// By name.
+    Name(String),
+}
+
+impl FromStr for JobSelector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let unknown = || format!("`{text}` names no job: write an id (12), a range (12-20) or a name (@student)");
+        if let Some(name) = text.strip_prefix('@') {
+            return if name.is_empty() { Err(unknown()) } else { Ok(Self::Name(name.to_owned())) };
+        }
+        let Some((from, to)) = text.split_once('-') else {
+            return text.parse().map(Self::Id).map_err(|_| unknown());
+        };
+        let (from, to): (JobId, JobId) =
+            from.parse().and_then(|from| Ok((from, to.parse()?))).map_err(|_| unknown())?;
+        match to.0.checked_sub(from.0) {
+            Some(0..LONGEST_RANGE) => Ok(Self::Range(from, to)),
+            _ => Err(format!("`{text}` is no range: write the smaller id first, and at most {LONGEST_RANGE} jobs")),
+        }
+    }
+}
+
+/// A plan as it was submitted: its id, or `last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlanSelector {
+    /// The newest.
+    Last,
+    /// By id.
+    Id(SubmissionId),
+}
+
+impl FromStr for PlanSelector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "last" => Ok(Self::Last),
+            id => id.parse().map(Self::Id).map_err(|_| format!("`{id}` names no plan: write its id, or last")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_named_by_id_range_or_name() {
+        assert_eq!("12".parse(), Ok(JobSelector::Id(JobId(12))));
+        assert_eq!("12-20".parse(), Ok(JobSelector::Range(JobId(12), JobId(20))));
+        assert_eq!("7-7".parse(), Ok(JobSelector::Range(JobId(7), JobId(7))));
+        assert_eq!("@student[seed=1]".parse(), Ok(JobSelector::Name("student[seed=1]".into())));
+    }
+
+    #[test]
+    fn what_names_no_job_is_refused() {
+        for text in ["", "0", "-3", "20-12", "1-10001", "12-", "@", "student", "1-2-3", "9223372036854775808"] {
+            assert!(text.parse::<JobSelector>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn plans_are_named_by_id_or_as_the_last() {
+        assert_eq!("last".parse(), Ok(PlanSelector::Last));
+        assert_eq!("3".parse(), Ok(PlanSelector::Id(SubmissionId(3))));
+        assert!("latest".parse::<PlanSelector>().is_err());
+    }
+}

@@ -1,0 +1,211 @@
+//! `rrm show`: everything that is recorded of a job.
+
+use rrm_spec::{
+    Accuracy, AttemptView, CheckpointRecord, CheckpointRole, EpochRecord, EvaluateSpec, EvaluationRecord, JobDetail,
+    JobSpec, Method, ModelSource, TrainSpec,
+};
+use serde_json::json;
+
+use crate::{
+    arguments::ShowArguments,
+    columns::{Columns, Side},
+    daemon::Daemon,
+    exit::{Exit, Failure},
+    output::{Format, Output, Tone},
+    summary, time,
+};
+
+/// More epochs than this are left to `--json`.
+const MOST_EPOCHS: usize = 40;
+
+pub(crate) async fn run(arguments: &ShowArguments, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
+    let id = daemon.select_one(&arguments.job, arguments.plan).await?;
+    let job = daemon.client.job(id).await.map_err(|error| Failure::from(error).context("show a job"))?;
+    match output.format() {
+        Format::Json => output.document(json!({"job": job}))?,
+        Format::Ids => output.line(&job.summary.id.to_string())?,
+        Format::Human => output.text(&describe(&job, time::now_us(), output))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn describe(job: &JobDetail, now_us: i64, output: Output) -> String {
+    let parts = [
+        facts(job, now_us, output),
+        section("attempts", attempts(&job.attempts, output), output),
+        section("epochs", epochs(&job.epochs, output), output),
+        section("evaluations", evaluations(&job.evaluations, output), output),
+        section("checkpoints", checkpoints(&job.checkpoints, output), output),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn section(title: &str, body: Option<String>, output: Output) -> String {
+    body.map_or_else(String::new, |body| format!("{}\n{body}", output.paint(title, Tone::Strong)))
+}
+
+fn facts(job: &JobDetail, now_us: i64, output: Output) -> String {
+    let summary = &job.summary;
+    let moment = |at: Option<i64>| at.map_or_else(|| "–".to_owned(), time::local);
+    let mut facts = vec![
+        ("job", format!("{}  {}", summary.id, output.paint(&summary.name, Tone::Strong))),
+        ("plan", format!("{}  {}", summary.submission, summary.plan)),
+        ("state", output.paint(&summary::state(summary), summary::tone(summary.state))),
+        ("what", what(&job.spec)),
+        ("submitted", time::local(summary.created_at)),
+        ("started", moment(summary.started_at)),
+        ("ended", moment(summary.ended_at)),
+        ("time", summary::time_taken(summary, now_us)),
+    ];
+    if !job.parents.is_empty() {
+        facts.push(("needs", job.parents.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(progress) = &summary.progress {
+        let percent = summary::percent(progress).map_or_else(String::new, |percent| format!(", {percent} %"));
+        facts.push(("progress", format!("{}{percent}, {:.0} images/s", progress.phase, progress.images_per_second)));
+    }
+    if let Some(reason) = &summary.reason {
+        facts.push(("reason", reason.clone()));
+    }
+    facts.iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+}
+
+fn what(spec: &JobSpec) -> String {
+    match spec {
+        JobSpec::Train(spec) => training(spec),
+        JobSpec::Evaluate(spec) => evaluating(spec),
+    }
+}
+
+fn training(spec: &TrainSpec) -> String {
+    let method = match &spec.method {
+        Method::Natural => spec.method.label().to_owned(),
+        Method::AdversarialTraining { attack, attack_mode: _ } => {
+            format!("{} ({})", spec.method.label(), threat(attack))
+        }
+        Method::Rrm { teacher, lambda, .. } => {
+            format!("{} from {}, lambda {lambda}", spec.method.label(), source(teacher))
+        }
+    };
+    format!(
+        "{method}: {} on {}, {} epochs, batch {}, seed {}",
+        spec.arch, spec.dataset.name, spec.epochs, spec.batch_size, spec.seed
+    )
+}
+
+fn evaluating(spec: &EvaluateSpec) -> String {
+    let images = spec.images.map_or_else(|| "all".to_owned(), |images| format!("the first {images}"));
+    format!(
+        "{} of {} on {} test images of {}, seed {}",
+        threat(&spec.attack),
+        source(&spec.model),
+        images,
+        spec.dataset.name,
+        spec.seed
+    )
+}
+
+fn threat(attack: &rrm_spec::AttackSpec) -> String {
+    let threat = attack.threat();
+    format!("{}, {} {}", attack.label(), threat.norm, threat.epsilon)
+}
+
+fn source(source: &ModelSource) -> String {
+    match source {
+        ModelSource::Job(job) => job.to_string(),
+        ModelSource::Checkpoint(path) => path.display().to_string(),
+    }
+}
+
+fn attempts(attempts: &[AttemptView], output: Output) -> Option<String> {
+    let mut columns = Columns::new([
+        ("id", Side::Right),
+        ("where", Side::Left),
+        ("started", Side::Left),
+        ("ended", Side::Left),
+        ("outcome", Side::Left),
+        ("message", Side::Left),
+    ]);
+    for attempt in attempts {
+        columns.push([
+            attempt.id.to_string().into(),
+            format!("{}/{}", attempt.node, attempt.device).into(),
+            time::local(attempt.started_at).into(),
+            attempt.ended_at.map_or_else(|| "–".to_owned(), time::local).into(),
+            attempt.outcome.map_or("running", |outcome| outcome.name()).into(),
+            attempt.message.clone().unwrap_or_default().into(),
+        ]);
+    }
+    (!attempts.is_empty()).then(|| columns.render(output))
+}
+
+fn epochs(epochs: &[EpochRecord], output: Output) -> Option<String> {
+    let mut columns = Columns::new([
+        ("epoch", Side::Right),
+        ("time, s", Side::Right),
+        ("rate", Side::Right),
+        ("loss", Side::Right),
+        ("train, %", Side::Right),
+        ("natural, %", Side::Right),
+        ("robust, %", Side::Right),
+    ]);
+    let skipped = epochs.len().saturating_sub(MOST_EPOCHS);
+    for record in &epochs[skipped..] {
+        columns.push([
+            record.epoch.to_string().into(),
+            format!("{:.2}", record.train_us as f64 / 1e6).into(),
+            format!("{:.5}", record.learning_rate).into(),
+            format!("{:.4}", record.loss).into(),
+            percent(record.train).into(),
+            percent(record.natural).into(),
+            record.robust.map_or_else(|| "–".to_owned(), percent).into(),
+        ]);
+    }
+    let note = if skipped > 0 { format!("({skipped} earlier epochs: --json shows all)\n") } else { String::new() };
+    (!epochs.is_empty()).then(|| note + &columns.render(output))
+}
+
+fn evaluations(evaluations: &[EvaluationRecord], output: Output) -> Option<String> {
+    let mut columns = Columns::new([
+        ("attack", Side::Left),
+        ("natural, %", Side::Right),
+        ("robust, %", Side::Right),
+        ("95 % interval", Side::Right),
+        ("correct", Side::Right),
+        ("time", Side::Right),
+    ]);
+    for record in evaluations {
+        let interval = record.robust.wilson95();
+        columns.push([
+            threat(&record.attack).into(),
+            percent(record.natural).into(),
+            percent(record.robust).into(),
+            interval.map_or_else(String::new, |(low, high)| format!("{:.2}–{:.2}", 100.0 * low, 100.0 * high)).into(),
+            format!("{}/{}", record.robust.correct, record.robust.total).into(),
+            time::duration(std::time::Duration::from_micros(record.elapsed_us)).into(),
+        ]);
+    }
+    (!evaluations.is_empty()).then(|| columns.render(output))
+}
+
+fn checkpoints(checkpoints: &[CheckpointRecord], output: Output) -> Option<String> {
+    let mut columns =
+        Columns::new([("epoch", Side::Right), ("role", Side::Left), ("bytes", Side::Right), ("sha256", Side::Left)]);
+    for checkpoint in checkpoints {
+        let role = match checkpoint.role {
+            CheckpointRole::Resume => "resume",
+            CheckpointRole::Final => "final",
+        };
+        columns.push([
+            checkpoint.epoch.to_string().into(),
+            role.into(),
+            checkpoint.bytes.to_string().into(),
+            checkpoint.sha256.as_str().into(),
+        ]);
+    }
+    (!checkpoints.is_empty()).then(|| columns.render(output))
+}
+
+fn percent(accuracy: Accuracy) -> String {
+    accuracy.fraction().map_or_else(|| "–".to_owned(), |fraction| format!("{:.2}", 100.0 * fraction))
+}

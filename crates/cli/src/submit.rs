@@ -1,0 +1,172 @@
+//! `rrm submit`: a plan to the daemon.
+
+use std::{fs, io::Read, path::Path};
+
+use rrm_api::{Source, Submitted};
+use rrm_spec::{DeviceRequest, JobSpec, Plan, PlannedJob, RequestId};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    arguments::{Global, SubmitArguments},
+    columns::{Columns, Side},
+    daemon::Daemon,
+    exit::{Exit, Failure},
+    output::{Format, Output},
+    selector::PlanSelector,
+    watch,
+};
+
+pub(crate) async fn run(arguments: &SubmitArguments, global: &Global, output: Output) -> Result<Exit, Failure> {
+    let plan = read(&arguments.plan)?;
+    if arguments.dry_run {
+        show_plan(&plan, output)?;
+        return Ok(Exit::Done);
+    }
+    let daemon = Daemon::find(global)?;
+    // Made before the first try and kept over all of them: however often it is sent, it has one effect.
+    let request = arguments.request_id.clone().map_or_else(fresh_request_id, Ok)?;
+    let name = plan.name.clone();
+    let submitted = daemon.client.submit(request.clone(), plan, source()).await;
+    let submitted = submitted.map_err(|error| refused(&name, &request, Failure::from(error)))?;
+    for warning in &submitted.warnings {
+        output.note(&format!("warning: {warning}"));
+    }
+    if !arguments.wait {
+        show(&name, &submitted, output)?;
+        return Ok(Exit::Done);
+    }
+    if output.format() == Format::Human {
+        show(&name, &submitted, output)?;
+    }
+    watch::plan(PlanSelector::Id(submitted.submission), 0, &daemon, output).await
+}
+
+fn read(path: &Path) -> Result<Plan, Failure> {
+    let text = match path.to_str() {
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map(|_| text)
+        }
+        _ => fs::read_to_string(path),
+    };
+    let text = text.map_err(|error| Failure::file("read the plan", path, &error))?;
+    Plan::from_toml(&text).map_err(|faults| Failure::invalid(format!("plan {}", path.display()), faults))
+}
+
+fn fresh_request_id() -> Result<RequestId, Failure> {
+    let text = Uuid::now_v7().to_string();
+    text.parse().map_err(|error| Failure::new(Exit::Failed, format!("make a request id: {error}")))
+}
+
+fn source() -> Source {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "unknown" } else { host.trim() };
+    Source { client_version: rrm_api::VERSION.to_owned(), host: host.to_owned() }
+}
+
+/// Without an answer nobody knows whether the plan arrived; its request id makes trying again safe.
+fn refused(plan: &str, request: &RequestId, failure: Failure) -> Failure {
+    let unanswered = failure.is_unreachable();
+    let failure = failure.context(format!("submit plan {plan}"));
+    if !unanswered {
+        return failure;
+    }
+    let request = request.as_str();
+    failure.next(format!(
+        "check that rrmd runs; then submit again with --request-id {request}, which cannot submit it twice"
+    ))
+}
+
+fn show(plan: &str, submitted: &Submitted, output: Output) -> Result<(), Failure> {
+    let Submitted { submission, jobs, already, warnings } = submitted;
+    match output.format() {
+        Format::Json => {
+            let jobs: Vec<_> = jobs.iter().map(|(id, name)| json!({"id": id, "name": name})).collect();
+            output.document(json!({"submission": submission, "jobs": jobs, "already": already, "warnings": warnings}))
+        }
+        Format::Ids => jobs.iter().try_for_each(|(id, _)| output.line(&id.to_string())),
+        Format::Human => {
+            let was = if *already { "had been submitted before, as plan" } else { "submitted as plan" };
+            output.line(&format!("{plan} {was} {submission}"))?;
+            let mut columns = Columns::new([("id", Side::Right), ("name", Side::Left)]);
+            jobs.iter().for_each(|(id, name)| columns.push([id.to_string().into(), name.as_str().into()]));
+            output.text(&columns.render(output))
+        }
+    }
+}
+
+/// A plan that was not submitted.
+fn show_plan(plan: &Plan, output: Output) -> Result<(), Failure> {
+    match output.format() {
+        Format::Json => output.document(json!({"plan": plan})),
+        Format::Ids => plan.jobs.iter().try_for_each(|job| output.line(&job.name)),
+        Format::Human => {
+            output.note(&format!("{}: {} jobs, none of them submitted", plan.name, plan.jobs.len()));
+            output.text(&plan_table(plan, output))
+        }
+    }
+}
+
+fn plan_table(plan: &Plan, output: Output) -> String {
+    let mut columns = Columns::new([
+        ("name", Side::Left),
+        ("what", Side::Left),
+        ("network", Side::Left),
+        ("needs", Side::Left),
+        ("dataset", Side::Left),
+        ("epochs", Side::Right),
+        ("seed", Side::Right),
+        ("device", Side::Left),
+    ]);
+    for job in &plan.jobs {
+        let (what, network, seed) = match &job.spec {
+            JobSpec::Train(spec) => (job.label().to_owned(), spec.arch.to_string(), spec.seed),
+            JobSpec::Evaluate(spec) => (spec.attack.label(), String::new(), spec.seed),
+        };
+        let epochs = Some(job.spec.epochs()).filter(|epochs| *epochs > 0);
+        columns.push([
+            job.name.as_str().into(),
+            what.into(),
+            network.into(),
+            needs(job).into(),
+            job.spec.dataset().name.to_string().into(),
+            epochs.map_or_else(String::new, |epochs| epochs.to_string()).into(),
+            seed.to_string().into(),
+            device(job.device).into(),
+        ]);
+    }
+    columns.render(output)
+}
+
+fn needs(job: &PlannedJob) -> String {
+    job.spec.needs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn device(device: DeviceRequest) -> &'static str {
+    match device {
+        DeviceRequest::Any => "any",
+        DeviceRequest::Cpu => "cpu",
+        DeviceRequest::Cuda => "cuda",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_fresh() {
+        let ids = [fresh_request_id().unwrap(), fresh_request_id().unwrap()];
+        assert_ne!(ids[0], ids[1]);
+    }
+
+    #[test]
+    fn an_unanswered_submission_says_how_to_repeat_it_safely() {
+        let request: RequestId = "0190-request".parse().unwrap();
+        let lost = refused("demo", &request, Failure::new(Exit::Unreachable, "no answer"));
+        assert!(lost.to_string().contains("--request-id 0190-request"), "{lost}");
+        let refused = refused("demo", &request, Failure::new(Exit::Conflict, "other plan").next("x"));
+        assert!(!refused.to_string().contains("--request-id"), "{refused}");
+    }
+}

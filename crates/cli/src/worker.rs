@@ -1,0 +1,90 @@
+//! `rrm worker list`: the machines that train.
+
+use rrm_spec::{DeviceView, WorkerView};
+use serde_json::json;
+
+use crate::{
+    arguments::WorkerCommand,
+    columns::{Cell, Columns, Side},
+    daemon::Daemon,
+    exit::{Exit, Failure},
+    output::{Format, Output, Tone},
+    time,
+};
+
+pub(crate) async fn run(command: &WorkerCommand, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
+    match command {
+        WorkerCommand::List => {
+            let workers = daemon.client.workers().await.map_err(|e| Failure::from(e).context("list workers"))?;
+            show(&workers, output)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn show(workers: &[WorkerView], output: Output) -> Result<(), Failure> {
+    match output.format() {
+        Format::Json => output.document(json!({"workers": workers})),
+        Format::Ids => workers.iter().try_for_each(|worker| output.line(&worker.id.to_string())),
+        Format::Human if workers.is_empty() => {
+            output.note("no worker has registered yet: start one with `rrm-worker serve`");
+            Ok(())
+        }
+        Format::Human => output.text(&table(workers, output)),
+    }
+}
+
+fn table(workers: &[WorkerView], output: Output) -> String {
+    let mut columns = Columns::new([
+        ("id", Side::Right),
+        ("node", Side::Left),
+        ("state", Side::Left),
+        ("devices", Side::Left),
+        ("last heard", Side::Left),
+        ("version", Side::Left),
+    ]);
+    for worker in workers {
+        let state = if worker.online { ("online", Tone::Good) } else { ("offline", Tone::Faint) };
+        columns.push([
+            worker.id.to_string().into(),
+            worker.node.as_str().into(),
+            Cell::toned(state.0, state.1),
+            worker.devices.iter().map(device).collect::<Vec<_>>().join(", ").into(),
+            time::local(worker.last_seen_at).into(),
+            worker.version.as_str().into(),
+        ]);
+    }
+    columns.render(output)
+}
+
+fn device(view: &DeviceView) -> String {
+    match view.job {
+        Some(job) => format!("{} (job {job})", view.device),
+        None => format!("{} (free)", view.device),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rrm_spec::{JobId, WorkerId};
+
+    use super::*;
+
+    #[test]
+    fn devices_show_what_they_work_on() {
+        let devices = vec![
+            DeviceView { device: "cuda:0".into(), job: Some(JobId(12)) },
+            DeviceView { device: "cpu".into(), job: None },
+        ];
+        let worker = WorkerView {
+            id: WorkerId(1),
+            node: "node1".into(),
+            version: "0.1.0".into(),
+            online: true,
+            last_seen_at: 0,
+            devices,
+        };
+        let text = table(&[worker], Output::new(Format::Json));
+        assert!(text.contains("node1  online  cuda:0 (job 12), cpu (free)"), "{text}");
+    }
+}
