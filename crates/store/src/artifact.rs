@@ -1,0 +1,82 @@
+//! Which files the artifact store holds.
+
+use rrm_spec::{ArtifactHash, ParseIdError};
+use serde_json::json;
+
+use crate::event::Of;
+use crate::{Store, StoreError, Tx, Write, checkpoint, event, names};
+
+/// A file lies safely in the artifact store, or is offered again.
+pub struct KeepArtifact {
+    /// Its hash.
+    pub sha256: ArtifactHash,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl Write for KeepArtifact {
+    type Output = ();
+
+    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        sqlx::query(
+            "insert into artifact (sha256, bytes, stored_at, touched_at) values (?1, ?2, ?3, ?3) \
+             on conflict (sha256) do update set touched_at = ?3",
+        )
+        .bind(self.sha256.as_str())
+        .bind(names::signed(self.bytes, "bytes")?)
+        .bind(tx.now)
+        .execute(&mut *tx.connection)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Lets go of superseded checkpoints, and of the files that nothing refers to any more.
+pub struct CollectArtifacts {
+    /// Files offered after this time are spared: their records may still be on the way.
+    pub untouched_since: i64,
+}
+
+impl Write for CollectArtifacts {
+    /// Files to delete.
+    type Output = Vec<ArtifactHash>;
+
+    async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<ArtifactHash>, StoreError> {
+        checkpoint::release_superseded(tx).await?;
+        let dropped: Vec<String> = sqlx::query_scalar(
+            "delete from artifact where touched_at < ? and not exists ( \
+                 select 1 from checkpoint where checkpoint.sha256 = artifact.sha256 and released_at is null) \
+             returning sha256",
+        )
+        .bind(self.untouched_since)
+        .fetch_all(&mut *tx.connection)
+        .await?;
+        for sha256 in &dropped {
+            event::add(tx, "artifact.deleted", Of::default(), json!({ "sha256": sha256 })).await?;
+        }
+        dropped.iter().map(|sha256| sha256.parse().map_err(|e: ParseIdError| StoreError::internal(e))).collect()
+    }
+}
+
+impl Store {
+    /// The size of a file in the artifact store; `None` where it is not there.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn artifact(&self, sha256: &ArtifactHash) -> Result<Option<u64>, StoreError> {
+        let found: Option<i64> = sqlx::query_scalar("select bytes from artifact where sha256 = ?")
+            .bind(sha256.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        found.map(names::unsigned).transpose()
+    }
+
+    /// All files that the artifact store should hold.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn artifacts(&self) -> Result<Vec<ArtifactHash>, StoreError> {
+        let found: Vec<String> = sqlx::query_scalar("select sha256 from artifact").fetch_all(&self.readers).await?;
+        found.iter().map(|sha256| sha256.parse().map_err(|e: ParseIdError| StoreError::internal(e))).collect()
+    }
+}

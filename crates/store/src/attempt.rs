@@ -1,0 +1,151 @@
+//! Attempts: lease, fence and history.
+
+use rrm_spec::{AttemptId, AttemptOutcome, Device, JobId, RequestId, RunStarted, WorkerId};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
+
+use crate::{StoreError, Tx, names};
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The kind of end.
+    pub outcome: AttemptOutcome,
+    /// What was said about it.
+    pub message: Option<String>,
+    /// The trainer's exit code.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+}
+
+impl End {
+    /// An end of which nothing but its kind is known.
+    pub fn silent(outcome: AttemptOutcome, message: &str) -> Self {
+        Self { outcome, message: Some(message.to_owned()), exit_code: None, signal: None }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct AttemptRow {
+    pub(crate) id: AttemptId,
+    pub(crate) job: JobId,
+    pub(crate) worker: WorkerId,
+    pub(crate) device: Device,
+    pub(crate) outcome: Option<AttemptOutcome>,
+    /// Number of the last stored record.
+    pub(crate) last_seq: u64,
+    pub(crate) first_epoch: Option<u32>,
+}
+
+impl FromRow<'_, SqliteRow> for AttemptRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let decode = |error: StoreError| sqlx::Error::Decode(error.into());
+        let outcome = row.try_get::<Option<&str>, _>("outcome")?.map(names::outcome).transpose();
+        Ok(Self {
+            id: AttemptId(row.try_get("attempt_id")?),
+            job: JobId(row.try_get("job_id")?),
+            worker: WorkerId(row.try_get("worker_id")?),
+            device: names::device(row.try_get("device")?).map_err(decode)?,
+            outcome: outcome.map_err(decode)?,
+            last_seq: names::unsigned(row.try_get("last_seq")?).map_err(decode)?,
+            first_epoch: row.try_get("first_epoch")?,
+        })
+    }
+}
+
+pub(crate) async fn find(tx: &mut Tx<'_>, id: AttemptId) -> Result<Option<AttemptRow>, StoreError> {
+    let found =
+        sqlx::query_as("select * from attempt where attempt_id = ?").bind(id.0).fetch_optional(&mut *tx.connection);
+    Ok(found.await?)
+}
+
+/// The fence: only a running job's current attempt may write. Called inside the transaction that writes.
+pub(crate) async fn current(tx: &mut Tx<'_>, id: AttemptId) -> Result<AttemptRow, StoreError> {
+    let found = sqlx::query_as(
+        "select attempt.* from attempt join job on job.attempt_id = attempt.attempt_id \
+         where attempt.attempt_id = ? and job.state = 'running'",
+    )
+    .bind(id.0)
+    .fetch_optional(&mut *tx.connection)
+    .await?;
+    found.ok_or(StoreError::LeaseLost { attempt: id })
+}
+
+/// A worker's attempts that have not ended.
+pub(crate) async fn open_of(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Vec<AttemptRow>, StoreError> {
+    let found = sqlx::query_as("select * from attempt where worker_id = ? and ended_at is null order by attempt_id")
+        .bind(worker.0)
+        .fetch_all(&mut *tx.connection);
+    Ok(found.await?)
+}
+
+/// Whether a lease call got something before.
+pub(crate) async fn was_leased(tx: &mut Tx<'_>, worker: WorkerId, request: &RequestId) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar("select exists (select 1 from attempt where worker_id = ? and lease_request = ?)")
+        .bind(worker.0)
+        .bind(request.as_str())
+        .fetch_one(&mut *tx.connection);
+    Ok(found.await?)
+}
+
+pub(crate) async fn insert(
+    tx: &mut Tx<'_>,
+    job: JobId,
+    worker: WorkerId,
+    device: Device,
+    request: &RequestId,
+) -> Result<AttemptId, StoreError> {
+    let inserted = sqlx::query(
+        "insert into attempt (job_id, number, worker_id, device, lease_request, started_at) \
+         select ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 from attempt where job_id = ?1",
+    )
+    .bind(job.0)
+    .bind(worker.0)
+    .bind(device.to_string())
+    .bind(request.as_str())
+    .bind(tx.now)
+    .execute(&mut *tx.connection)
+    .await?;
+    Ok(AttemptId(inserted.last_insert_rowid()))
+}
+
+pub(crate) async fn close(tx: &mut Tx<'_>, id: AttemptId, end: &End) -> Result<(), StoreError> {
+    sqlx::query(
+        "update attempt set ended_at = ?, outcome = ?, message = ?, exit_code = ?, signal = ? where attempt_id = ?",
+    )
+    .bind(tx.now)
+    .bind(end.outcome.name())
+    .bind(end.message.as_deref())
+    .bind(end.exit_code)
+    .bind(end.signal)
+    .bind(id.0)
+    .execute(&mut *tx.connection)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn set_last_seq(tx: &mut Tx<'_>, id: AttemptId, seq: u64) -> Result<(), StoreError> {
+    sqlx::query("update attempt set last_seq = ? where attempt_id = ?")
+        .bind(names::signed(seq, "first_seq")?)
+        .bind(id.0)
+        .execute(&mut *tx.connection)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn set_run(tx: &mut Tx<'_>, id: AttemptId, run: &RunStarted) -> Result<(), StoreError> {
+    sqlx::query(
+        "update attempt set run_device = ?, run_threads = ?, code_version = ?, parameters = ?, first_epoch = ? \
+         where attempt_id = ?",
+    )
+    .bind(&run.device)
+    .bind(run.threads)
+    .bind(&run.code_version)
+    .bind(names::signed(run.parameters, "parameters")?)
+    .bind(run.first_epoch)
+    .bind(id.0)
+    .execute(&mut *tx.connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Checkpoints: what is recorded of them, and which one counts.
+
+use rrm_spec::{AttemptId, CheckpointRecord, InputArtifact, JobId, ResumePoint};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
+
+use crate::{StoreError, Tx, names};
+
+pub(crate) struct CheckpointRow(pub(crate) CheckpointRecord);
+
+impl FromRow<'_, SqliteRow> for CheckpointRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let decode = |error: StoreError| sqlx::Error::Decode(error.into());
+        Ok(Self(CheckpointRecord {
+            epoch: row.try_get("epoch")?,
+            role: names::role(row.try_get("role")?).map_err(decode)?,
+            path: row.try_get::<String, _>("path")?.into(),
+            sha256: hash(row)?,
+            bytes: names::unsigned(row.try_get("bytes")?).map_err(decode)?,
+        }))
+    }
+}
+
+fn hash(row: &SqliteRow) -> sqlx::Result<rrm_spec::ArtifactHash> {
+    row.try_get::<&str, _>("sha256")?.parse().map_err(|e: rrm_spec::ParseIdError| sqlx::Error::Decode(e.into()))
+}
+
+/// Whether it is new; one of the same attempt, role and epoch is left as it is.
+pub(crate) async fn insert(tx: &mut Tx<'_>, attempt: AttemptId, record: &CheckpointRecord) -> Result<bool, StoreError> {
+    let inserted = sqlx::query(
+        "insert into checkpoint (attempt_id, epoch, role, path, sha256, bytes, recorded_at) \
+         values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+    )
+    .bind(attempt.0)
+    .bind(record.epoch)
+    .bind(names::role_name(record.role))
+    .bind(record.path.to_string_lossy())
+    .bind(record.sha256.as_str())
+    .bind(names::signed(record.bytes, "bytes")?)
+    .bind(tx.now)
+    .execute(&mut *tx.connection)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+pub(crate) async fn find(
+    tx: &mut Tx<'_>,
+    attempt: AttemptId,
+    like: &CheckpointRecord,
+) -> Result<CheckpointRecord, StoreError> {
+    let found: CheckpointRow =
+        sqlx::query_as("select * from checkpoint where attempt_id = ? and role = ? and epoch = ?")
+            .bind(attempt.0)
+            .bind(names::role_name(like.role))
+            .bind(like.epoch)
+            .fetch_one(&mut *tx.connection)
+            .await?;
+    Ok(found.0)
+}
+
+/// Where the job's next attempt goes on: the newest checkpoint that leads to its current epochs and whose file is stored.
+pub(crate) async fn resume_point(tx: &mut Tx<'_>, job: JobId) -> Result<Option<ResumePoint>, StoreError> {
+    let found: Option<CheckpointRow> =
+        sqlx::query_as("select * from resume_point where job_id = ? order by epoch desc, checkpoint_id desc limit 1")
+            .bind(job.0)
+            .fetch_optional(&mut *tx.connection)
+            .await?;
+    Ok(found.map(|CheckpointRow(it)| ResumePoint { epoch: it.epoch, sha256: it.sha256, bytes: it.bytes }))
+}
+
+/// The weights that a succeeded job has made.
+pub(crate) async fn final_of(tx: &mut Tx<'_>, job: JobId) -> Result<Option<InputArtifact>, StoreError> {
+    let found: Option<CheckpointRow> = sqlx::query_as(
+        "select checkpoint.* from checkpoint join attempt using (attempt_id) \
+         where attempt.job_id = ? and attempt.outcome = 'ok' and checkpoint.role = 'final' \
+         order by attempt_id desc, epoch desc limit 1",
+    )
+    .bind(job.0)
+    .fetch_optional(&mut *tx.connection)
+    .await?;
+    Ok(found.map(|CheckpointRow(it)| InputArtifact { job, sha256: it.sha256, bytes: it.bytes }))
+}
+
+/// The final weights that an attempt has recorded, and whether their file is stored.
+pub(crate) async fn final_by(
+    tx: &mut Tx<'_>,
+    attempt: AttemptId,
+) -> Result<Option<(CheckpointRecord, bool)>, StoreError> {
+    let found = sqlx::query(
+        "select *, exists (select 1 from artifact where artifact.sha256 = checkpoint.sha256) as stored \
+         from checkpoint where attempt_id = ? and role = 'final' order by epoch desc limit 1",
+    )
+    .bind(attempt.0)
+    .fetch_optional(&mut *tx.connection)
+    .await?;
+    let Some(row) = found else { return Ok(None) };
+    Ok(Some((CheckpointRow::from_row(&row)?.0, row.try_get("stored")?)))
+}
+
+/// Lets go of resume checkpoints older than the one that counts, and of all of jobs that have succeeded.
+pub(crate) async fn release_superseded(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
+    let released = sqlx::query(
+        "update checkpoint set released_at = ? \
+         where role = 'resume' and released_at is null and exists ( \
+             select 1 from attempt join job on job.job_id = attempt.job_id \
+             where attempt.attempt_id = checkpoint.attempt_id and (job.state = 'succeeded' or checkpoint_id < ( \
+                 select point.checkpoint_id from resume_point point where point.job_id = job.job_id \
+                 order by point.epoch desc, point.checkpoint_id desc limit 1)))",
+    )
+    .bind(tx.now)
+    .execute(&mut *tx.connection)
+    .await?;
+    Ok(released.rows_affected())
+}

@@ -1,0 +1,102 @@
+//! The log of everything that happened.
+
+use rrm_spec::{AttemptId, EventView, JobId, SubmissionId, WorkerId};
+use serde_json::Value;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
+
+use crate::{Store, StoreError, Tx};
+
+/// Whose event it is.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Of {
+    pub(crate) submission: Option<SubmissionId>,
+    pub(crate) job: Option<JobId>,
+    pub(crate) attempt: Option<AttemptId>,
+    pub(crate) worker: Option<WorkerId>,
+}
+
+impl Of {
+    pub(crate) fn worker(worker: WorkerId) -> Self {
+        Self { worker: Some(worker), ..Self::default() }
+    }
+}
+
+pub(crate) async fn add(tx: &mut Tx<'_>, kind: &str, of: Of, data: Value) -> Result<(), StoreError> {
+    let inserted = sqlx::query(
+        "insert into event (at, kind, submission_id, job_id, attempt_id, worker_id, data) values (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(tx.now)
+    .bind(kind)
+    .bind(of.submission.map(|id| id.0))
+    .bind(of.job.map(|id| id.0))
+    .bind(of.attempt.map(|id| id.0))
+    .bind(of.worker.map(|id| id.0))
+    .bind(data.to_string())
+    .execute(&mut *tx.connection)
+    .await?;
+    tx.newest_event = Some(inserted.last_insert_rowid());
+    Ok(())
+}
+
+/// The first states of a submission's jobs, in one statement because there may be thousands.
+pub(crate) async fn add_first_states(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<(), StoreError> {
+    let inserted = sqlx::query(
+        "insert into event (at, kind, submission_id, job_id, data) \
+         select ?, 'job.state', submission_id, job_id, json_object('from', null, 'to', state, 'reason', reason) \
+         from job where submission_id = ? order by job_id",
+    )
+    .bind(tx.now)
+    .bind(submission.0)
+    .execute(&mut *tx.connection)
+    .await?;
+    tx.newest_event = Some(inserted.last_insert_rowid());
+    Ok(())
+}
+
+struct EventRow(EventView);
+
+impl FromRow<'_, SqliteRow> for EventRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self(EventView {
+            seq: row.try_get("seq")?,
+            at: row.try_get("at")?,
+            job: row.try_get::<Option<i64>, _>("job_id")?.map(JobId),
+            attempt: row.try_get::<Option<i64>, _>("attempt_id")?.map(AttemptId),
+            kind: row.try_get("kind")?,
+            data: row.try_get("data")?,
+        }))
+    }
+}
+
+impl Store {
+    /// At most `limit` events after number `after`, in order; of one plan, where named.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn events(
+        &self,
+        after: i64,
+        submission: Option<SubmissionId>,
+        limit: u32,
+    ) -> Result<Vec<EventView>, StoreError> {
+        let rows: Vec<EventRow> = match submission {
+            None => {
+                sqlx::query_as("select * from event where seq > ? order by seq limit ?")
+                    .bind(after)
+                    .bind(limit)
+                    .fetch_all(&self.readers)
+                    .await?
+            }
+            Some(submission) => {
+                sqlx::query_as("select * from event where submission_id = ? and seq > ? order by seq limit ?")
+                    .bind(submission.0)
+                    .bind(after)
+                    .bind(limit)
+                    .fetch_all(&self.readers)
+                    .await?
+            }
+        };
+        Ok(rows.into_iter().map(|EventRow(view)| view).collect())
+    }
+}

@@ -1,0 +1,95 @@
+//! Handing out jobs.
+
+use rrm_spec::{
+    Assignment, AttemptId, Device, InputArtifact, JobId, JobRef, JobSpec, RequestId, Transition, Violations, WorkerId,
+};
+use serde_json::json;
+
+use crate::attempt::AttemptRow;
+use crate::event::Of;
+use crate::job::{JobRow, Step};
+use crate::{StoreError, Tx, Write, attempt, checkpoint, event, job, worker};
+
+/// Gives each free device of a worker the next job that fits it, if there is one.
+///
+/// Attempts that the worker should have but does not know of, since a reply was lost, are handed out again.
+pub struct Lease {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// Chosen by the worker and kept when it asks again: a repeated request gets nothing new.
+    pub request: RequestId,
+    /// Devices on which nothing runs.
+    pub free: Vec<Device>,
+    /// Attempts that the worker knows of.
+    pub held: Vec<AttemptId>,
+}
+
+impl Write for Lease {
+    type Output = Vec<Assignment>;
+
+    async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<Assignment>, StoreError> {
+        self.check_devices(tx).await?;
+        let open = attempt::open_of(tx, self.worker).await?;
+        let mut assignments = Vec::new();
+        for attempt in open.iter().filter(|attempt| self.lacks(attempt)) {
+            assignments.push(assignment(tx, attempt.id, attempt.job, attempt.device).await?);
+        }
+        if attempt::was_leased(tx, self.worker, &self.request).await? {
+            return Ok(assignments);
+        }
+        for &device in &self.free {
+            let occupied = open.iter().any(|attempt| attempt.device == device);
+            if !occupied && let Some(next) = job::next_queued(tx, device).await? {
+                let attempt = self.start(tx, &next, device).await?;
+                assignments.push(assignment(tx, attempt, next.id, device).await?);
+            }
+        }
+        Ok(assignments)
+    }
+}
+
+impl Lease {
+    async fn check_devices(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let known = worker::devices(tx, self.worker).await?;
+        let twice = |i: usize| self.free[..i].contains(&self.free[i]);
+        match (0..self.free.len()).find(|&i| twice(i) || !known.contains(&self.free[i])) {
+            None => Ok(()),
+            Some(i) => Err(Violations::one(
+                "free",
+                self.free[i].to_string(),
+                "must be devices that the worker has registered, each once",
+            )
+            .into()),
+        }
+    }
+
+    fn lacks(&self, attempt: &AttemptRow) -> bool {
+        self.free.contains(&attempt.device) && !self.held.contains(&attempt.id)
+    }
+
+    async fn start(&self, tx: &mut Tx<'_>, job: &JobRow, device: Device) -> Result<AttemptId, StoreError> {
+        let attempt = attempt::insert(tx, job.id, self.worker, device, &self.request).await?;
+        job::take(tx, job, Step { attempt: Some(attempt), ..Step::new(Transition::Lease) }).await?;
+        let of = Of { worker: Some(self.worker), ..job.event_of(attempt) };
+        event::add(tx, "attempt.start", of, json!({ "worker": self.worker, "device": device })).await?;
+        Ok(attempt)
+    }
+}
+
+async fn assignment(tx: &mut Tx<'_>, attempt: AttemptId, job: JobId, device: Device) -> Result<Assignment, StoreError> {
+    let name = job::get(tx, job).await?.name;
+    let spec = job::spec_of(tx, job).await?;
+    let inputs = inputs(tx, &spec).await?;
+    let resume = checkpoint::resume_point(tx, job).await?;
+    Ok(Assignment { job, attempt, name, device, spec, inputs, resume })
+}
+
+async fn inputs(tx: &mut Tx<'_>, spec: &JobSpec) -> Result<Vec<InputArtifact>, StoreError> {
+    let mut inputs = Vec::new();
+    for parent in spec.needs() {
+        if let JobRef::Id(parent) = *parent {
+            inputs.extend(checkpoint::final_of(tx, parent).await?);
+        }
+    }
+    Ok(inputs)
+}

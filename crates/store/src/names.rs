@@ -1,0 +1,111 @@
+//! The database's words for the vocabulary's enumerations.
+
+use rrm_spec::{AttemptOutcome, CheckpointRole, Device, DeviceRequest, JobKind, JobState, Norm, Stop};
+
+use crate::StoreError;
+
+pub(crate) fn kind(text: &str) -> Result<JobKind, StoreError> {
+    match text {
+        "train" => Ok(JobKind::Train),
+        "evaluate" => Ok(JobKind::Evaluate),
+        other => Err(unknown("job kind", other)),
+    }
+}
+
+pub(crate) fn state(text: &str) -> Result<JobState, StoreError> {
+    JobState::from_name(text).ok_or_else(|| unknown("job state", text))
+}
+
+pub(crate) fn stop(text: Option<&str>) -> Result<Option<Stop>, StoreError> {
+    match text {
+        None => Ok(None),
+        Some("cancel") => Ok(Some(Stop::Cancel)),
+        Some(other) => Err(unknown("stop", other)),
+    }
+}
+
+pub(crate) fn outcome(text: &str) -> Result<AttemptOutcome, StoreError> {
+    AttemptOutcome::from_name(text).ok_or_else(|| unknown("outcome", text))
+}
+
+pub(crate) fn role(text: &str) -> Result<CheckpointRole, StoreError> {
+    match text {
+        "resume" => Ok(CheckpointRole::Resume),
+        "final" => Ok(CheckpointRole::Final),
+        other => Err(unknown("checkpoint role", other)),
+    }
+}
+
+pub(crate) fn role_name(role: CheckpointRole) -> &'static str {
+    match role {
+        CheckpointRole::Resume => "resume",
+        CheckpointRole::Final => "final",
+    }
+}
+
+pub(crate) fn norm_name(norm: Norm) -> &'static str {
+    match norm {
+        Norm::Linf => "linf",
+        Norm::L2 => "l2",
+    }
+}
+
+pub(crate) fn request_name(request: DeviceRequest) -> &'static str {
+    match request {
+        DeviceRequest::Any => "any",
+        DeviceRequest::Cpu => "cpu",
+        DeviceRequest::Cuda => "cuda",
+    }
+}
+
+/// The request, beside `any`, that a device satisfies.
+pub(crate) fn device_class(device: Device) -> &'static str {
+    match device {
+        Device::Cpu => request_name(DeviceRequest::Cpu),
+        Device::Cuda(_) => request_name(DeviceRequest::Cuda),
+    }
+}
+
+pub(crate) fn device(text: &str) -> Result<Device, StoreError> {
+    text.parse().map_err(|_| unknown("device", text))
+}
+
+/// Counts are stored as SQLite's signed integers.
+pub(crate) fn signed(count: u64, what: &str) -> Result<i64, StoreError> {
+    i64::try_from(count)
+        .map_err(|_| StoreError::Invalid(rrm_spec::Violations::one(what, count.to_string(), "must be below 2^63")))
+}
+
+pub(crate) fn unsigned<T: TryFrom<i64>>(stored: i64) -> Result<T, StoreError> {
+    T::try_from(stored).map_err(|_| unknown("count", &stored.to_string()))
+}
+
+fn unknown(what: &str, text: &str) -> StoreError {
+    StoreError::internal(format!("unknown {what} `{text}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for role_ in [CheckpointRole::Resume, CheckpointRole::Final] {
+            assert_eq!(role(role_name(role_)).unwrap(), role_);
+        }
+        for kind_ in [JobKind::Train, JobKind::Evaluate] {
+            assert_eq!(kind(&kind_.to_string()).unwrap(), kind_);
+        }
+        assert!(state("asleep").is_err() && stop(Some("nap")).is_err() && outcome("dream").is_err());
+    }
+
+    #[test]
+    fn a_device_satisfies_the_requests_that_the_queue_looks_for() {
+        for device in [Device::Cpu, Device::Cuda(3)] {
+            for request in [DeviceRequest::Any, DeviceRequest::Cpu, DeviceRequest::Cuda] {
+                let found = request == DeviceRequest::Any || request_name(request) == device_class(device);
+                assert_eq!(found, device.satisfies(request), "{device} {request:?}");
+            }
+        }
+    }
+}

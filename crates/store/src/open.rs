@@ -1,0 +1,187 @@
+//! Opens the database file, or says why that would be unsafe.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::statfs::{FsType, statfs};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use crate::{OpenError, schema};
+
+/// The first version without the WAL-reset corruption: two connections that commit and checkpoint at the same instant.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// Readers at once. They are dashboards' and users' queries of milliseconds; the writer does not wait for them.
+const READERS: u32 = 4;
+
+/// Magic numbers of statfs(2), from linux/magic.h and the file systems' own sources. A write-ahead log keeps its index in
+/// shared memory, which machines do not share.
+const NETWORKS: [(i64, &str); 10] = [
+    (0x6969, "NFS"),
+    (0x517B, "SMB"),
+    (0xFE53_4D42, "SMB2"),
+    (0xFF53_4D42, "CIFS"),
+    (0x5346_414F, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x00C3_6400, "CephFS"),
+    (0x0BD0_0BD0, "Lustre"),
+    (0x1983_0326, "BeeGFS"),
+    (0x4750_4653, "GPFS"),
+];
+
+/// Opens the writing connection, makes or upgrades the schema, and opens the readers.
+pub(crate) async fn open(path: &Path) -> Result<(SqliteConnection, SqlitePool), OpenError> {
+    refuse_old_sqlite(library_version())?;
+    refuse_network(path)?;
+    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+    if path.metadata().is_ok_and(|file| file.len() > 0) {
+        refuse_foreign(path).await?;
+    }
+    let mut writer = writing(path).connect().await.map_err(failed)?;
+    migrate(&mut writer, path).await?;
+    let readers =
+        SqlitePoolOptions::new().max_connections(READERS).connect_with(reading(path)).await.map_err(failed)?;
+    Ok((writer, readers))
+}
+
+/// The connection that the writer opens, and opens again after an error of the disk.
+pub(crate) fn writing(path: &Path) -> SqliteConnectOptions {
+    common(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // NORMAL would lose acknowledged commits with the power.
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", "1000")
+        .pragma("journal_size_limit", "67108864")
+}
+
+fn reading(path: &Path) -> SqliteConnectOptions {
+    common(path).pragma("query_only", "on")
+}
+
+fn common(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        // A database file from elsewhere cannot make us call functions with side effects from its schema.
+        .pragma("trusted_schema", "off")
+        .pragma("temp_store", "memory")
+        .disable_statement_logging()
+}
+
+fn library_version() -> i32 {
+    // SAFETY: a function without arguments that returns a constant of the library.
+    unsafe { libsqlite3_sys::sqlite3_libversion_number() }
+}
+
+fn refuse_old_sqlite(version: i32) -> Result<(), OpenError> {
+    let found = format!("{}.{}.{}", version / 1_000_000, version / 1000 % 1000, version % 1000);
+    if version < OLDEST_SQLITE { Err(OpenError::OldSqlite { found }) } else { Ok(()) }
+}
+
+fn refuse_network(path: &Path) -> Result<(), OpenError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let file_system =
+        statfs(&folder).map_err(|source| OpenError::Folder { path: folder, source: source.into() })?.filesystem_type();
+    match network_name(file_system) {
+        Some(kind) => Err(OpenError::NetworkFileSystem { path: path.to_owned(), kind }),
+        None => Ok(()),
+    }
+}
+
+fn network_name(file_system: FsType) -> Option<&'static str> {
+    NETWORKS.into_iter().find(|(magic, _)| *magic == file_system.0).map(|(_, name)| name)
+}
+
+/// Looks before the writing connection could change anything in a file that is not ours.
+async fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+    let foreign = |_| OpenError::Foreign { path: path.to_owned() };
+    let mut connection = common(path).connect().await.map_err(failed)?;
+    let application: i64 =
+        sqlx::query_scalar("pragma application_id").fetch_one(&mut connection).await.map_err(foreign)?;
+    let version: i64 = sqlx::query_scalar("pragma user_version").fetch_one(&mut connection).await.map_err(foreign)?;
+    let others = "select count(*) from sqlite_schema where tbl_name <> '_sqlx_migrations'";
+    let others: i64 = sqlx::query_scalar(others).fetch_one(&mut connection).await.map_err(foreign)?;
+    connection.close().await.map_err(failed)?;
+    match (application, version) {
+        // A start that was cut off before its first commit.
+        (0, 0) if others == 0 => Ok(()),
+        (schema::APPLICATION_ID, found) if found > schema::VERSION => {
+            Err(OpenError::NewerSchema { path: path.to_owned(), found, known: schema::VERSION })
+        }
+        (schema::APPLICATION_ID, _) => Ok(()),
+        _ => Err(OpenError::Foreign { path: path.to_owned() }),
+    }
+}
+
+async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let upgraded = schema::migrator().run(&mut *writer).await;
+    upgraded.map_err(|source| OpenError::Migration { path: path.to_owned(), source })?;
+    let sql = sqlx::AssertSqlSafe(format!("pragma user_version = {}", schema::VERSION));
+    let written = sqlx::raw_sql(sql).execute(writer).await;
+    written.map(drop).map_err(|source| OpenError::Database { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_sqlite_with_the_wal_reset_bug_is_refused() {
+        assert!(matches!(refuse_old_sqlite(3_051_002), Err(OpenError::OldSqlite { found }) if found == "3.51.2"));
+        assert!(refuse_old_sqlite(library_version()).is_ok());
+    }
+
+    #[test]
+    fn network_file_systems_are_refused_by_name() {
+        assert_eq!(network_name(nix::sys::statfs::NFS_SUPER_MAGIC), Some("NFS"));
+        assert_eq!(network_name(FsType(0x0BD0_0BD0)), Some("Lustre"));
+        assert_eq!(network_name(nix::sys::statfs::EXT4_SUPER_MAGIC), None);
+        assert_eq!(network_name(nix::sys::statfs::TMPFS_MAGIC), None);
+    }
+
+    #[tokio::test]
+    async fn another_programs_database_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("other.db");
+        let mut other = common(&path).create_if_missing(true).connect().await.unwrap();
+        sqlx::query("create table t (x)").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(open(&path).await, Err(OpenError::Foreign { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        std::fs::write(&path, "these bytes are no database, however long they may be read").unwrap();
+        assert!(matches!(open(&path).await, Err(OpenError::Foreign { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rrm.db");
+        let (mut writer, readers) = open(&path).await.unwrap();
+        sqlx::query("pragma user_version = 99").execute(&mut writer).await.unwrap();
+        writer.close().await.unwrap();
+        readers.close().await;
+        assert!(matches!(open(&path).await, Err(OpenError::NewerSchema { found: 99, .. })));
+    }
+
+    #[tokio::test]
+    async fn the_writing_connection_is_durable_and_readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, readers) = open(&folder.path().join("rrm.db")).await.unwrap();
+        let text = |sql: &'static str| sqlx::query_scalar::<_, String>(sql);
+        let number = |sql: &'static str| sqlx::query_scalar::<_, i64>(sql);
+        assert_eq!(text("pragma journal_mode").fetch_one(&mut writer).await.unwrap(), "wal");
+        assert_eq!(number("pragma synchronous").fetch_one(&mut writer).await.unwrap(), 2);
+        assert_eq!(number("pragma foreign_keys").fetch_one(&mut writer).await.unwrap(), 1);
+        assert_eq!(number("pragma trusted_schema").fetch_one(&mut writer).await.unwrap(), 0);
+        assert_eq!(number("pragma user_version").fetch_one(&readers).await.unwrap(), schema::VERSION);
+        assert!(sqlx::query("delete from event").execute(&readers).await.is_err());
+    }
+}

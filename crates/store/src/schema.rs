@@ -1,0 +1,41 @@
+//! The migrations, compiled in.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// "rrm1", as written by the first migration.
+pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
+
+const MIGRATIONS: [(&str, &str); 3] = [
+    ("queue", include_str!("../../../migrations/0001_queue.sql")),
+    ("result", include_str!("../../../migrations/0002_result.sql")),
+    ("view", include_str!("../../../migrations/0003_view.sql")),
+];
+
+/// The schema that this version of the software makes.
+pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Each migration runs in a transaction of its own; one that was changed after it was applied is noticed by its checksum.
+pub(crate) fn migrator() -> Migrator {
+    let migrations = (1..).zip(MIGRATIONS).map(|(version, (name, sql))| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_migration_names_the_application() {
+        assert!(MIGRATIONS[0].1.contains(&format!("application_id = {APPLICATION_ID};")));
+    }
+
+    #[test]
+    fn every_table_is_strict() {
+        let tables = MIGRATIONS.iter().map(|(_, sql)| sql.matches("create table").count()).sum::<usize>();
+        let strict = MIGRATIONS.iter().map(|(_, sql)| sql.matches(") strict").count()).sum::<usize>();
+        assert_eq!((tables, strict), (12, 12));
+    }
+}

@@ -1,0 +1,180 @@
+//! The end of an attempt, and what follows for its job and the jobs that wait for it.
+
+use rrm_spec::{AttemptId, AttemptOutcome, Disposition, JobKind, JobState, RetryBudget, Transition, disposition};
+use serde_json::json;
+
+use crate::attempt::{AttemptRow, End};
+use crate::event::Of;
+use crate::job::{JobRow, Step};
+use crate::{StoreError, Tx, Write, attempt, checkpoint, epoch, evaluation, event, job};
+
+/// Ends an attempt as its worker tells. Telling the same again changes nothing.
+pub struct Settle {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Number of its last record, 0 where it has none: all of them must be stored before.
+    pub records_seq: u64,
+    /// How it ended.
+    pub end: End,
+    /// How long a job is held back that is tried again after an error of the machine, in microseconds.
+    pub backoff_us: i64,
+}
+
+impl Write for Settle {
+    type Output = JobState;
+
+    async fn apply(self, tx: &mut Tx<'_>) -> Result<JobState, StoreError> {
+        let lost = StoreError::LeaseLost { attempt: self.attempt };
+        let Some(row) = attempt::find(tx, self.attempt).await? else { return Err(lost) };
+        if let Some(outcome) = row.outcome {
+            return if outcome == self.end.outcome { Ok(job::get(tx, row.job).await?.state) } else { Err(lost) };
+        }
+        let row = attempt::current(tx, self.attempt).await?;
+        if row.last_seq < self.records_seq {
+            return Err(StoreError::conflict(format!(
+                "attempt {} has {} of its {} records stored: send the others first",
+                row.id, row.last_seq, self.records_seq
+            )));
+        }
+        let job = job::get(tx, row.job).await?;
+        let end = self.checked(tx, &job, &row).await?;
+        end_attempt(tx, &job, &row, &end, self.backoff_us).await
+    }
+}
+
+impl Settle {
+    /// A success without its results would release jobs that need them.
+    async fn checked(&self, tx: &mut Tx<'_>, job: &JobRow, row: &AttemptRow) -> Result<End, StoreError> {
+        if self.end.outcome != AttemptOutcome::Ok || job.stop.is_some() {
+            return Ok(self.end.clone());
+        }
+        let missing = match job.kind {
+            JobKind::Train => missing_training(tx, job, row).await?,
+            JobKind::Evaluate if evaluation::exists(tx, row.id).await? => None,
+            JobKind::Evaluate => Some("its evaluation"),
+        };
+        Ok(match missing {
+            None => self.end.clone(),
+            Some(what) => {
+                End { outcome: AttemptOutcome::WorkerError, message: Some(format!("ended without {what}")), ..self.end }
+            }
+        })
+    }
+}
+
+async fn missing_training(tx: &mut Tx<'_>, job: &JobRow, row: &AttemptRow) -> Result<Option<&'static str>, StoreError> {
+    if epoch::count_current(tx, job.id).await? != job.epochs_total {
+        return Ok(Some("all of its epochs"));
+    }
+    match checkpoint::final_by(tx, row.id).await? {
+        None => Ok(Some("its final checkpoint")),
+        Some((_, true)) => Ok(None),
+        Some((record, false)) => {
+            Err(StoreError::conflict(format!("the final checkpoint {} is not uploaded yet", record.sha256)))
+        }
+    }
+}
+
+/// Takes attempts for lost whose workers are silent; those that have ended meanwhile are left alone.
+pub struct Expire {
+    /// Which.
+    pub attempts: Vec<AttemptId>,
+}
+
+impl Write for Expire {
+    /// Those that were lost just now.
+    type Output = Vec<AttemptId>;
+
+    async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<AttemptId>, StoreError> {
+        let mut lost = Vec::new();
+        for id in self.attempts {
+            match attempt::current(tx, id).await {
+                Ok(row) => drop(lose(tx, &row, "the worker was silent for too long").await?),
+                Err(StoreError::LeaseLost { .. }) => continue,
+                Err(error) => return Err(error),
+            }
+            lost.push(id);
+        }
+        Ok(lost)
+    }
+}
+
+pub(crate) async fn lose(tx: &mut Tx<'_>, row: &AttemptRow, why: &str) -> Result<JobState, StoreError> {
+    let job = job::get(tx, row.job).await?;
+    end_attempt(tx, &job, row, &End::silent(AttemptOutcome::Lost, why), 0).await
+}
+
+/// Closes a running job's attempt and moves the job on.
+async fn end_attempt(
+    tx: &mut Tx<'_>,
+    job: &JobRow,
+    row: &AttemptRow,
+    end: &End,
+    backoff_us: i64,
+) -> Result<JobState, StoreError> {
+    attempt::close(tx, row.id, end).await?;
+    let data = json!({
+        "outcome": end.outcome.name(), "message": end.message, "exit_code": end.exit_code, "signal": end.signal,
+    });
+    let of = Of { worker: Some(row.worker), ..job.event_of(row.id) };
+    event::add(tx, "attempt.end", of, data).await?;
+    let disposition = disposition(end.outcome, job.stop, job.budget);
+    count_try(tx, job, disposition, backoff_us).await?;
+    let state = job::take(tx, job, step(disposition, end)).await?;
+    settle_dependants(tx, job, state).await?;
+    Ok(state)
+}
+
+fn step(disposition: Disposition, end: &End) -> Step {
+    let what = || Some(format!("{}: {}", end.outcome.name(), end.message.as_deref().unwrap_or("no further word")));
+    match disposition {
+        Disposition::Succeed => Step::new(Transition::Succeed),
+        Disposition::Cancel => Step::because(Transition::Cancel, "cancelled by a user".to_owned()),
+        Disposition::Fail => Step::because(Transition::Fail, what()),
+        Disposition::Requeue | Disposition::Retry | Disposition::Crash => Step::because(Transition::Requeue, what()),
+    }
+}
+
+async fn count_try(tx: &mut Tx<'_>, job: &JobRow, disposition: Disposition, backoff_us: i64) -> Result<(), StoreError> {
+    let RetryBudget { retries, crashes, .. } = job.budget;
+    match disposition {
+        Disposition::Succeed | Disposition::Cancel | Disposition::Fail | Disposition::Requeue => Ok(()),
+        Disposition::Retry => {
+            let not_before = Some(tx.now.saturating_add(backoff_us));
+            job::count_try(tx, job.id, RetryBudget { retries: retries + 1, ..job.budget }, not_before).await
+        }
+        Disposition::Crash => {
+            job::count_try(tx, job.id, RetryBudget { crashes: crashes + 1, ..job.budget }, None).await
+        }
+    }
+}
+
+/// Releases the jobs that waited for a success, or skips all that can never run, in the same transaction.
+pub(crate) async fn settle_dependants(tx: &mut Tx<'_>, job: &JobRow, state: JobState) -> Result<(), StoreError> {
+    match state {
+        JobState::Waiting | JobState::Queued | JobState::Running => Ok(()),
+        JobState::Succeeded => release(tx, job).await,
+        JobState::Failed | JobState::Cancelled | JobState::Skipped => skip(tx, job, state).await,
+    }
+}
+
+async fn release(tx: &mut Tx<'_>, parent: &JobRow) -> Result<(), StoreError> {
+    for child in job::waiting_for(tx, parent.id).await? {
+        if job::open_parent(tx, child.id).await?.is_none() {
+            job::take(tx, &child, Step::new(Transition::Release)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn skip(tx: &mut Tx<'_>, parent: &JobRow, state: JobState) -> Result<(), StoreError> {
+    let mut ended = vec![(parent.clone(), state)];
+    while let Some((parent, state)) = ended.pop() {
+        let reason = format!("job {} `{}` is {state}", parent.id, parent.name);
+        for child in job::waiting_for(tx, parent.id).await? {
+            let skipped = job::take(tx, &child, Step::because(Transition::Skip, reason.clone())).await?;
+            ended.push((child, skipped));
+        }
+    }
+    Ok(())
+}

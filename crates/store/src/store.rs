@@ -1,0 +1,67 @@
+//! The handle that everybody holds.
+
+use std::path::Path;
+
+use sqlx::sqlite::SqlitePool;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::writer::{BATCH, Bells, Envelope, Message, Writer};
+use crate::{OpenError, StoreError, Write, open};
+
+/// The open database. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writes: mpsc::Sender<Message>,
+    pub(crate) readers: SqlitePool,
+    events: watch::Receiver<i64>,
+    queued: watch::Receiver<u64>,
+}
+
+impl Store {
+    /// Opens the database at `path`, making or upgrading it as needed, and starts the writer.
+    ///
+    /// # Errors
+    /// [`OpenError`] where it is not ours, is too new, lies on a network file system, or cannot be read.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        let (connection, readers) = open::open(path).await?;
+        let (writes, inbox) = mpsc::channel(BATCH);
+        let (event_bell, events) = watch::channel(0);
+        let (queue_bell, queued) = watch::channel(0);
+        let bells = Bells { events: event_bell, queued: queue_bell };
+        tokio::spawn(Writer::new(path.to_owned(), connection, inbox, bells).run());
+        Ok(Self { writes, readers, events, queued })
+    }
+
+    /// Makes a change at time `now` (microseconds since the Unix epoch) and answers when it is durable.
+    ///
+    /// Once the writer has it the change is made, even if the caller stops waiting.
+    ///
+    /// # Errors
+    /// Those of the change, and [`StoreError`]'s for the disk; nothing of it is stored then.
+    pub async fn write<W: Write>(&self, now: i64, write: W) -> Result<W::Output, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Write(Box::new(Envelope { now, write, reply }));
+        self.writes.send(message).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Changes whenever there are new events.
+    pub fn watch_events(&self) -> watch::Receiver<i64> {
+        self.events.clone()
+    }
+
+    /// Changes whenever a job becomes ready for a worker.
+    pub fn watch_queue(&self) -> watch::Receiver<u64> {
+        self.queued.clone()
+    }
+
+    /// Finishes what is under way, empties the write-ahead log and closes the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        let (reply, closed) = oneshot::channel();
+        if self.writes.send(Message::Close(reply)).await.is_ok() {
+            // An error says that the writer has already ended.
+            let _ = closed.await;
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Jobs as they are read back.
+
+use rrm_spec::{
+    AttemptId, AttemptView, CheckpointRecord, JobDetail, JobId, JobState, JobSummary, RunStarted, Stop, SubmissionId,
+    WorkerId,
+};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row, SqliteConnection};
+
+use crate::checkpoint::CheckpointRow;
+use crate::{Store, StoreError, epoch, evaluation, names};
+
+/// Which jobs to list, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Only jobs in one of these states; empty = any.
+    pub states: Vec<JobState>,
+    /// Only jobs of this plan.
+    pub submission: Option<SubmissionId>,
+    /// Only jobs older than this one.
+    pub before: Option<JobId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A running job, as far as its lease is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its current attempt.
+    pub attempt: AttemptId,
+    /// The job.
+    pub job: JobId,
+    /// The plan it came with.
+    pub submission: SubmissionId,
+    /// The worker that has it.
+    pub worker: WorkerId,
+    /// What it has been asked to do.
+    pub stop: Option<Stop>,
+}
+
+struct SummaryRow(JobSummary);
+
+impl FromRow<'_, SqliteRow> for SummaryRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let decode = |error: StoreError| sqlx::Error::Decode(error.into());
+        Ok(Self(JobSummary {
+            id: JobId(row.try_get("job_id")?),
+            submission: SubmissionId(row.try_get("submission_id")?),
+            plan: row.try_get("plan")?,
+            name: row.try_get("name")?,
+            kind: names::kind(row.try_get("kind")?).map_err(decode)?,
+            state: names::state(row.try_get("state")?).map_err(decode)?,
+            stop: names::stop(row.try_get("stop")?).map_err(decode)?,
+            priority: row.try_get("priority")?,
+            attempts: row.try_get("attempts")?,
+            epochs_done: row.try_get("epochs_done")?,
+            epochs_total: row.try_get("epochs_total")?,
+            progress: None,
+            reason: row.try_get("reason")?,
+            created_at: row.try_get("created_at")?,
+            started_at: row.try_get("started_at")?,
+            ended_at: row.try_get("ended_at")?,
+        }))
+    }
+}
+
+struct AttemptViewRow(AttemptView);
+
+impl FromRow<'_, SqliteRow> for AttemptViewRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let decode = |error: StoreError| sqlx::Error::Decode(error.into());
+        let outcome = row.try_get::<Option<&str>, _>("outcome")?.map(names::outcome).transpose();
+        Ok(Self(AttemptView {
+            id: AttemptId(row.try_get("attempt_id")?),
+            worker: WorkerId(row.try_get("worker_id")?),
+            node: row.try_get("node")?,
+            device: row.try_get("device")?,
+            started_at: row.try_get("started_at")?,
+            ended_at: row.try_get("ended_at")?,
+            outcome: outcome.map_err(decode)?,
+            message: row.try_get("message")?,
+            run: run(row)?,
+        }))
+    }
+}
+
+fn run(row: &SqliteRow) -> sqlx::Result<Option<RunStarted>> {
+    let Some(device) = row.try_get("run_device")? else { return Ok(None) };
+    Ok(Some(RunStarted {
+        device,
+        threads: row.try_get("run_threads")?,
+        code_version: row.try_get("code_version")?,
+        parameters: epoch::count(row, "parameters")?,
+        first_epoch: row.try_get("first_epoch")?,
+    }))
+}
+
+impl Store {
+    /// Jobs, newest first.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobSummary>, StoreError> {
+        let states: Vec<&str> = filter.states.iter().map(|state| state.name()).collect();
+        let found: Vec<SummaryRow> = sqlx::query_as(
+            "select job.*, submission.name as plan, \
+                 (select count(*) from attempt where attempt.job_id = job.job_id) as attempts, \
+                 (select count(*) from epoch_current where epoch_current.job_id = job.job_id) as epochs_done \
+             from job join submission using (submission_id) \
+             where (?1 = '[]' or job.state in (select value from json_each(?1))) \
+                 and (?2 is null or job.submission_id = ?2) and (?3 is null or job.job_id < ?3) \
+             order by job.job_id desc limit ?4",
+        )
+        .bind(serde_json::to_string(&states)?)
+        .bind(filter.submission.map(|id| id.0))
+        .bind(filter.before.map(|id| id.0))
+        .bind(filter.limit)
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(found.into_iter().map(|SummaryRow(summary)| summary).collect())
+    }
+
+    /// The list's rows of these jobs, oldest first; what does not exist is left out.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn jobs_by_id(&self, ids: &[JobId]) -> Result<Vec<JobSummary>, StoreError> {
+        let mut reader = self.readers.acquire().await?;
+        summaries(&mut reader, ids).await
+    }
+
+    /// A job with all that is recorded of it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is none, others where the database cannot be read.
+    pub async fn job(&self, id: JobId) -> Result<JobDetail, StoreError> {
+        // One transaction, so that all parts are of the same moment.
+        let mut reader = self.readers.begin().await?;
+        let summary = summaries(&mut reader, &[id]).await?.pop();
+        Ok(JobDetail {
+            summary: summary.ok_or_else(|| StoreError::not_found(format!("job {id}")))?,
+            spec: serde_json::from_str(&spec_text(&mut reader, id).await?)?,
+            parents: parents(&mut reader, id).await?,
+            attempts: attempts(&mut reader, id).await?,
+            epochs: epoch::current(&mut reader, id).await?,
+            evaluations: evaluation::of_job(&mut reader, id).await?,
+            checkpoints: stored_checkpoints(&mut reader, id).await?,
+        })
+    }
+
+    /// A job's attempts, oldest first.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn attempts(&self, job: JobId) -> Result<Vec<AttemptView>, StoreError> {
+        let mut reader = self.readers.acquire().await?;
+        attempts(&mut reader, job).await
+    }
+
+    /// All running jobs.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn running(&self) -> Result<Vec<Running>, StoreError> {
+        let found: Vec<(i64, i64, i64, i64, Option<String>)> = sqlx::query_as(
+            "select job.attempt_id, job.job_id, job.submission_id, attempt.worker_id, job.stop \
+             from job join attempt using (attempt_id) where job.state = 'running' order by job.attempt_id",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        found.into_iter().map(running).collect()
+    }
+
+    /// Whether there is an attempt with that id, and whether it is its job's current one.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn standing(&self, attempt: AttemptId) -> Result<Standing, StoreError> {
+        let current: Option<bool> = sqlx::query_scalar(
+            "select exists (select 1 from job where job.attempt_id = attempt.attempt_id and state = 'running') \
+             from attempt where attempt_id = ?",
+        )
+        .bind(attempt.0)
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(match current {
+            None => Standing::Unknown,
+            Some(true) => Standing::Current,
+            Some(false) => Standing::Ended,
+        })
+    }
+}
+
+/// Where an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is none with that id.
+    Unknown,
+    /// It is its job's current one and may write.
+    Current,
+    /// It has ended.
+    Ended,
+}
+
+fn running(
+    (attempt, job, submission, worker, stop): (i64, i64, i64, i64, Option<String>),
+) -> Result<Running, StoreError> {
+    Ok(Running {
+        attempt: AttemptId(attempt),
+        job: JobId(job),
+        submission: SubmissionId(submission),
+        worker: WorkerId(worker),
+        stop: names::stop(stop.as_deref())?,
+    })
+}
+
+async fn summaries(connection: &mut SqliteConnection, ids: &[JobId]) -> Result<Vec<JobSummary>, StoreError> {
+    let found: Vec<SummaryRow> = sqlx::query_as(
+        "select job.*, submission.name as plan, \
+             (select count(*) from attempt where attempt.job_id = job.job_id) as attempts, \
+             (select count(*) from epoch_current where epoch_current.job_id = job.job_id) as epochs_done \
+         from job join submission using (submission_id) \
+         where job.job_id in (select value from json_each(?)) order by job.job_id",
+    )
+    .bind(serde_json::to_string(ids)?)
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().map(|SummaryRow(summary)| summary).collect())
+}
+
+async fn spec_text(connection: &mut SqliteConnection, id: JobId) -> Result<String, StoreError> {
+    Ok(sqlx::query_scalar("select spec from job where job_id = ?").bind(id.0).fetch_one(connection).await?)
+}
+
+async fn parents(connection: &mut SqliteConnection, id: JobId) -> Result<Vec<JobId>, StoreError> {
+    let found: Vec<i64> = sqlx::query_scalar("select parent_id from dependency where job_id = ? order by parent_id")
+        .bind(id.0)
+        .fetch_all(connection)
+        .await?;
+    Ok(found.into_iter().map(JobId).collect())
+}
+
+async fn attempts(connection: &mut SqliteConnection, id: JobId) -> Result<Vec<AttemptView>, StoreError> {
+    let found: Vec<AttemptViewRow> = sqlx::query_as(
+        "select attempt.*, worker.node from attempt join worker using (worker_id) \
+         where job_id = ? order by attempt_id",
+    )
+    .bind(id.0)
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().map(|AttemptViewRow(view)| view).collect())
+}
+
+async fn stored_checkpoints(connection: &mut SqliteConnection, id: JobId) -> Result<Vec<CheckpointRecord>, StoreError> {
+    let found: Vec<CheckpointRow> = sqlx::query_as(
+        "select checkpoint.* from checkpoint join attempt using (attempt_id) join artifact using (sha256) \
+         where attempt.job_id = ? and checkpoint.released_at is null order by checkpoint_id",
+    )
+    .bind(id.0)
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().map(|CheckpointRow(record)| record).collect())
+}

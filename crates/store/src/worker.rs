@@ -1,0 +1,151 @@
+//! Workers as they come and go.
+
+use rrm_spec::{Device, DeviceView, JobId, Registration, WorkerId, WorkerView};
+use serde_json::json;
+
+use crate::event::Of;
+use crate::settle::lose;
+use crate::{Store, StoreError, Tx, Write, attempt, event, names};
+
+/// A worker introduces itself. The same process, known by its `boot_id`, keeps its id.
+pub struct Register {
+    /// What it says of itself.
+    pub registration: Registration,
+}
+
+impl Write for Register {
+    type Output = WorkerId;
+
+    async fn apply(self, tx: &mut Tx<'_>) -> Result<WorkerId, StoreError> {
+        let id = upsert(tx, &self.registration).await?;
+        clear_devices(tx, id).await?;
+        for info in &self.registration.devices {
+            insert_device(tx, id, info.device, &info.name).await?;
+        }
+        let data = json!({ "node": self.registration.node, "version": self.registration.version });
+        event::add(tx, "worker.online", Of::worker(id), data).await?;
+        Ok(id)
+    }
+}
+
+/// Workers that are silent for too long, or that say good-bye.
+pub struct Depart {
+    /// Which.
+    pub workers: Vec<WorkerId>,
+    /// Why, in words.
+    pub why: String,
+}
+
+impl Write for Depart {
+    type Output = ();
+
+    /// What a worker left open when it went is lost at once.
+    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        for id in self.workers {
+            if !set_offline(tx, id).await? {
+                continue;
+            }
+            event::add(tx, "worker.offline", Of::worker(id), json!({ "why": self.why })).await?;
+            for open in attempt::open_of(tx, id).await? {
+                lose(tx, &open, &self.why).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The devices that a worker has registered.
+///
+/// # Errors
+/// [`StoreError::NotFound`] for a worker that is unknown or has left: it must register again.
+pub(crate) async fn devices(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Vec<Device>, StoreError> {
+    let found: Vec<String> = sqlx::query_scalar(
+        "select device from worker join worker_device using (worker_id) where worker_id = ? and online = 1",
+    )
+    .bind(worker.0)
+    .fetch_all(&mut *tx.connection)
+    .await?;
+    match found.is_empty() {
+        true => Err(StoreError::not_found(format!("worker {worker} (it must register again)"))),
+        false => found.iter().map(|device| names::device(device)).collect(),
+    }
+}
+
+async fn upsert(tx: &mut Tx<'_>, registration: &Registration) -> Result<WorkerId, StoreError> {
+    let id = sqlx::query_scalar(
+        "insert into worker (boot_id, node, version, online, registered_at, last_seen_at) \
+         values (?1, ?2, ?3, 1, ?4, ?4) \
+         on conflict (boot_id) do update set node = ?2, version = ?3, online = 1, last_seen_at = ?4 \
+         returning worker_id",
+    )
+    .bind(&registration.boot_id)
+    .bind(&registration.node)
+    .bind(&registration.version)
+    .bind(tx.now)
+    .fetch_one(&mut *tx.connection)
+    .await?;
+    Ok(WorkerId(id))
+}
+
+async fn clear_devices(tx: &mut Tx<'_>, worker: WorkerId) -> Result<(), StoreError> {
+    sqlx::query("delete from worker_device where worker_id = ?").bind(worker.0).execute(&mut *tx.connection).await?;
+    Ok(())
+}
+
+async fn insert_device(tx: &mut Tx<'_>, worker: WorkerId, device: Device, name: &str) -> Result<(), StoreError> {
+    sqlx::query("insert or replace into worker_device (worker_id, device, name) values (?, ?, ?)")
+        .bind(worker.0)
+        .bind(device.to_string())
+        .bind(name)
+        .execute(&mut *tx.connection)
+        .await?;
+    Ok(())
+}
+
+/// Whether it was online before.
+async fn set_offline(tx: &mut Tx<'_>, worker: WorkerId) -> Result<bool, StoreError> {
+    let updated = sqlx::query("update worker set online = 0, last_seen_at = ? where worker_id = ? and online = 1")
+        .bind(tx.now)
+        .bind(worker.0)
+        .execute(&mut *tx.connection)
+        .await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+type WorkerRow = (i64, String, String, bool, i64);
+
+impl Store {
+    /// All workers, newest first; those that have left only as long as they are among the newest `limit`.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn workers(&self, limit: u32) -> Result<Vec<WorkerView>, StoreError> {
+        let mut reader = self.readers.begin().await?;
+        let found: Vec<WorkerRow> = sqlx::query_as(
+            "select worker_id, node, version, online, last_seen_at from worker \
+             order by online desc, worker_id desc limit ?",
+        )
+        .bind(limit)
+        .fetch_all(&mut *reader)
+        .await?;
+        let mut workers = Vec::with_capacity(found.len());
+        for (id, node, version, online, last_seen_at) in found {
+            let devices = device_views(&mut reader, id).await?;
+            workers.push(WorkerView { id: WorkerId(id), node, version, online, last_seen_at, devices });
+        }
+        Ok(workers)
+    }
+}
+
+async fn device_views(connection: &mut sqlx::SqliteConnection, worker: i64) -> Result<Vec<DeviceView>, StoreError> {
+    let found: Vec<(String, Option<i64>)> = sqlx::query_as(
+        "select worker_device.device, job_id from worker_device left join attempt \
+             on attempt.worker_id = worker_device.worker_id and attempt.device = worker_device.device \
+             and attempt.ended_at is null \
+         where worker_device.worker_id = ? order by 1",
+    )
+    .bind(worker)
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().map(|(device, job)| DeviceView { device, job: job.map(JobId) }).collect())
+}

@@ -1,0 +1,340 @@
+//! The only task that writes: it commits what has gathered since the last commit in one transaction.
+//!
+//! The disk's flush costs milliseconds and is the same for one change as for hundreds, so latency is one flush and
+//! throughput grows with the load. Replies leave after COMMIT: what was answered survives a power cut.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{StoreError, open};
+
+/// Most changes in one transaction, and most that wait for the next: bounds memory and the latency of a commit.
+pub(crate) const BATCH: usize = 256;
+
+/// A change to the database: all of it happens, or nothing.
+pub trait Write: Send + 'static {
+    /// What the caller learns.
+    type Output: Send + 'static;
+
+    /// Makes the change. An error undoes it and leaves the changes beside it in the same transaction alone.
+    fn apply(self, tx: &mut Tx<'_>) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
+}
+
+/// An open transaction of the writer.
+pub struct Tx<'c> {
+    pub(crate) connection: &'c mut SqliteConnection,
+    /// Time of the change, in microseconds since the Unix epoch.
+    pub(crate) now: i64,
+    /// Whether a job became ready for a worker.
+    pub(crate) queued: bool,
+    /// The newest event's number, where there is a new one.
+    pub(crate) newest_event: Option<i64>,
+}
+
+/// Wakes those who wait for news. The numbers say nothing but that something has changed.
+pub(crate) struct Bells {
+    /// Number of the newest event.
+    pub(crate) events: watch::Sender<i64>,
+    /// Times that jobs became ready.
+    pub(crate) queued: watch::Sender<u64>,
+}
+
+pub(crate) enum Message {
+    Write(Box<dyn Pending>),
+    /// Finish what is queued, empty the write-ahead log, close, and answer.
+    Close(oneshot::Sender<()>),
+}
+
+pub(crate) struct Writer {
+    path: PathBuf,
+    /// Absent after an error of the disk: what the system's cache then holds is not to be trusted.
+    connection: Option<SqliteConnection>,
+    inbox: mpsc::Receiver<Message>,
+    bells: Bells,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        path: PathBuf,
+        connection: SqliteConnection,
+        inbox: mpsc::Receiver<Message>,
+        bells: Bells,
+    ) -> Self {
+        Self { path, connection: Some(connection), inbox, bells }
+    }
+
+    /// Runs until closed, or until nobody can write any more.
+    pub(crate) async fn run(mut self) {
+        let mut closing = None;
+        while let Some(first) = self.inbox.recv().await {
+            let (batch, close) = self.gather(first);
+            if let Some(reply) = close {
+                // Nothing more comes in; what is in still gets its answer.
+                self.inbox.close();
+                closing = Some(reply);
+            }
+            if !batch.is_empty() {
+                self.commit(batch).await;
+            }
+        }
+        self.finish().await;
+        if let Some(reply) = closing {
+            // Whoever asked may have gone.
+            let _ = reply.send(());
+        }
+    }
+
+    fn gather(&mut self, first: Message) -> (Vec<Box<dyn Pending>>, Option<oneshot::Sender<()>>) {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Write(write) => batch.push(write),
+                Message::Close(reply) => return (batch, Some(reply)),
+            }
+            next = if batch.len() < BATCH { self.inbox.try_recv().ok() } else { None };
+        }
+        (batch, None)
+    }
+
+    async fn commit(&mut self, batch: Vec<Box<dyn Pending>>) {
+        let mut connection = match self.connect().await {
+            Ok(connection) => connection,
+            Err(error) => return batch.into_iter().for_each(|write| write.refuse(error.clone())),
+        };
+        let mut tx = Tx { connection: &mut connection, now: 0, queued: false, newest_event: None };
+        let (answers, done) = run_all(batch, &mut tx).await;
+        let (queued, newest_event) = (tx.queued, tx.newest_event);
+        match &done {
+            Ok(()) => self.ring(queued, newest_event),
+            Err(error) => tracing::error!(%error, "nothing of the last transaction is stored"),
+        }
+        if !matches!(done, Err(StoreError::Unavailable { .. })) {
+            self.connection = Some(connection);
+        }
+        answers.into_iter().for_each(|answer| answer(done.clone()));
+    }
+
+    async fn connect(&mut self) -> Result<SqliteConnection, StoreError> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => Ok(open::writing(&self.path).connect().await?),
+        }
+    }
+
+    fn ring(&self, queued: bool, newest_event: Option<i64>) {
+        if let Some(seq) = newest_event {
+            self.bells.events.send_replace(seq);
+        }
+        if queued {
+            self.bells.queued.send_modify(|times| *times += 1);
+        }
+    }
+
+    async fn finish(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        let emptied = sqlx::query("pragma wal_checkpoint(truncate)").execute(&mut connection).await;
+        // The log is complete and is replayed at the next start: a failure here costs nothing.
+        let closed = connection.close().await;
+        if let Err(error) = emptied.and(closed) {
+            tracing::warn!(%error, "the write-ahead log was not emptied");
+        }
+    }
+}
+
+/// Sends a change's answer, once it is known whether its transaction was committed.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A [`Write`] of any kind with the place for its answer.
+pub(crate) trait Pending: Send {
+    fn run<'t>(self: Box<Self>, tx: &'t mut Tx<'_>) -> Pin<Box<dyn Future<Output = Applied> + Send + 't>>;
+
+    /// Answers without having run.
+    fn refuse(self: Box<Self>, error: StoreError);
+}
+
+pub(crate) struct Applied {
+    error: Option<StoreError>,
+    answer: Answer,
+}
+
+pub(crate) struct Envelope<W: Write> {
+    pub(crate) now: i64,
+    pub(crate) write: W,
+    pub(crate) reply: oneshot::Sender<Result<W::Output, StoreError>>,
+}
+
+impl<W: Write> Pending for Envelope<W> {
+    fn run<'t>(self: Box<Self>, tx: &'t mut Tx<'_>) -> Pin<Box<dyn Future<Output = Applied> + Send + 't>> {
+        Box::pin(async move {
+            let Self { now, write, reply } = *self;
+            tx.now = now;
+            let result = write.apply(tx).await;
+            let error = result.as_ref().err().cloned();
+            // A caller who has gone needs no answer.
+            let answer = Box::new(move |done: Result<(), StoreError>| drop(reply.send(done.and(result))));
+            Applied { error, answer }
+        })
+    }
+
+    fn refuse(self: Box<Self>, error: StoreError) {
+        drop(self.reply.send(Err(error)));
+    }
+}
+
+/// One transaction. What went wrong with single changes is in their answers; the result is that of the whole.
+async fn run_all(batch: Vec<Box<dyn Pending>>, tx: &mut Tx<'_>) -> (Vec<Answer>, Result<(), StoreError>) {
+    let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
+    let mut done = statement(tx, "begin immediate").await;
+    for write in batch {
+        if let Err(error) = &done {
+            write.refuse(error.clone());
+            continue;
+        }
+        match run_one(write, tx).await {
+            Ok(answer) => answers.push(answer),
+            Err((answer, error)) => {
+                answers.push(answer);
+                done = Err(error);
+            }
+        }
+    }
+    if done.is_ok() {
+        done = statement(tx, "commit").await;
+    }
+    if done.is_err() {
+        // Fails where SQLite has rolled back by itself, which is as good.
+        let _ = statement(tx, "rollback").await;
+    }
+    (answers, done)
+}
+
+async fn run_one(write: Box<dyn Pending>, tx: &mut Tx<'_>) -> Result<Answer, (Answer, StoreError)> {
+    if let Err(error) = statement(tx, "savepoint change").await {
+        let refused = error.clone();
+        return Err((Box::new(move |_| write.refuse(refused)), error));
+    }
+    let before = (tx.queued, tx.newest_event);
+    let Applied { error, answer } = write.run(tx).await;
+    let after = match &error {
+        None => statement(tx, "release change").await,
+        Some(error) if error.ends_transaction() => Err(error.clone()),
+        Some(_) => {
+            (tx.queued, tx.newest_event) = before;
+            undo(tx).await
+        }
+    };
+    match after {
+        Ok(()) => Ok(answer),
+        Err(error) => Err((answer, error)),
+    }
+}
+
+async fn undo(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    statement(tx, "rollback to change").await?;
+    statement(tx, "release change").await
+}
+
+async fn statement(tx: &mut Tx<'_>, sql: &'static str) -> Result<(), StoreError> {
+    sqlx::query(sql).execute(&mut *tx.connection).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Store, event, event::Of};
+
+    /// Writes an event, and then fails as told.
+    struct Note {
+        text: String,
+        failure: Option<StoreError>,
+    }
+
+    impl Write for Note {
+        type Output = ();
+
+        async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+            event::add(tx, "note", Of::default(), json!({ "text": self.text })).await?;
+            self.failure.map_or(Ok(()), Err)
+        }
+    }
+
+    /// Bounds the file: to SQLite the same as a full disk.
+    struct Pages(i64);
+
+    impl Write for Pages {
+        type Output = ();
+
+        async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+            let sql = sqlx::AssertSqlSafe(format!("pragma max_page_count = {}", self.0));
+            sqlx::raw_sql(sql).execute(&mut *tx.connection).await?;
+            Ok(())
+        }
+    }
+
+    fn note(size: usize) -> Note {
+        Note { text: "x".repeat(size), failure: None }
+    }
+
+    async fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("rrm.db")).await.unwrap();
+        (folder, store)
+    }
+
+    async fn notes(store: &Store) -> usize {
+        store.events(0, None, 1000).await.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_leaves_the_state_intact() {
+        let (_folder, store) = store().await;
+        store.write(1, note(10)).await.unwrap();
+        store.write(2, Pages(1)).await.unwrap(); // SQLite takes it for the present size.
+        let full = store.write(3, note(100_000)).await;
+        assert!(matches!(full, Err(StoreError::Exhausted { .. })), "{full:?}");
+        assert_eq!(notes(&store).await, 1);
+        store.write(4, Pages(1_000_000)).await.unwrap();
+        store.write(5, note(100_000)).await.unwrap();
+        assert_eq!(notes(&store).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_the_whole_transaction() {
+        let (_folder, store) = store().await;
+        store.write(1, Pages(1)).await.unwrap();
+        let (small, large) = tokio::join!(store.write(2, note(10)), store.write(3, note(100_000)));
+        assert!(large.is_err());
+        // Whether both were in one transaction is the scheduler's choice; an acknowledged one is there in any case.
+        assert_eq!(notes(&store).await, usize::from(small.is_ok()));
+    }
+
+    #[tokio::test]
+    async fn after_an_error_of_the_disk_the_file_is_opened_anew() {
+        let (_folder, store) = store().await;
+        let broken = StoreError::Unavailable { what: "disk I/O error".into() };
+        let refused = store.write(1, Note { failure: Some(broken), ..note(10) }).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+        store.write(2, note(10)).await.unwrap();
+        assert_eq!(notes(&store).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_change_is_made_even_when_the_caller_has_gone() {
+        let (_folder, store) = store().await;
+        let mut events = store.watch_events();
+        tokio::select! {
+            biased;
+            done = store.write(1, note(10)) => done.unwrap(),
+            () = std::future::ready(()) => {}
+        }
+        events.changed().await.unwrap();
+        assert_eq!(notes(&store).await, 1);
+    }
+}

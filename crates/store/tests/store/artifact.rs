@@ -1,0 +1,56 @@
+use rrm_spec::{CheckpointRole, Device, JobState, Record};
+use rrm_store::CollectArtifacts;
+
+use crate::bench::{Bench, checkpoint_record, epoch, hash, single, started};
+
+const CPU: Device = Device::Cpu;
+
+impl Bench {
+    async fn collect(&self) -> Vec<rrm_spec::ArtifactHash> {
+        self.write(CollectArtifacts { untouched_since: self.now() }).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_superseded_checkpoint_is_let_go_once_its_successor_is_stored() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    bench.submit(&single("a")).await.unwrap();
+    let attempt = bench.start(worker).await.attempt;
+    let [first, second] = [1, 2].map(|epoch| checkpoint_record(attempt, epoch, CheckpointRole::Resume));
+    bench.keep(&first.sha256).await;
+    let records =
+        [started(1), epoch(1), Record::Checkpoint(first.clone()), epoch(2), Record::Checkpoint(second.clone())];
+    bench.report(attempt, 1, &records).await.unwrap();
+    assert_eq!(bench.collect().await, [], "the second has not come yet");
+    bench.keep(&second.sha256).await;
+    assert_eq!(bench.collect().await, vec![first.sha256.clone()]);
+    assert_eq!(bench.collect().await, []);
+    assert_eq!(bench.store.artifact(&first.sha256).await.unwrap(), None);
+    bench.expire(attempt).await;
+    assert_eq!(bench.start(worker).await.resume.unwrap().sha256, second.sha256);
+}
+
+#[tokio::test]
+async fn a_finished_job_keeps_its_final_weights_alone() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let job = bench.submitted(&single("a")).await[0];
+    let lease = bench.start(worker).await;
+    assert_eq!(bench.finish(&lease).await, JobState::Succeeded);
+    assert_eq!(bench.collect().await.len(), 3);
+    let left = bench.job(job).await.checkpoints;
+    assert_eq!(left.iter().map(|it| it.role).collect::<Vec<_>>(), [CheckpointRole::Final]);
+    assert_eq!(bench.store.artifacts().await.unwrap(), vec![left[0].sha256.clone()]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_just_offered_is_spared() {
+    let bench = Bench::new().await;
+    let offered = hash("no record refers to it yet");
+    let before = bench.now();
+    bench.keep(&offered).await;
+    let spared = bench.write(CollectArtifacts { untouched_since: before }).await.unwrap();
+    assert_eq!((spared, bench.store.artifact(&offered).await.unwrap()), (vec![], Some(10)));
+    assert_eq!(bench.collect().await, [offered]);
+}

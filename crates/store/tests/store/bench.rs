@@ -1,0 +1,262 @@
+//! A database in a folder of its own, and sentences about it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rrm_spec::{
+    Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Device,
+    DeviceInfo, EpochRecord, EvaluationRecord, ImageOutcome, JobDetail, JobId, JobState, Outcome, Plan, Record,
+    Registration, RunStarted, WorkerId,
+};
+use rrm_store::{
+    Cancel, End, Expire, KeepArtifact, Lease, Register, Report, Settle, Store, StoreError, Submit, Submitted, Write,
+};
+use tempfile::TempDir;
+
+pub(crate) struct Bench {
+    pub(crate) folder: TempDir,
+    pub(crate) store: Store,
+    clock: AtomicI64,
+    requests: AtomicI64,
+}
+
+/// A teacher, a student of it, and an evaluation of the student; 3 epochs each.
+pub(crate) const CHAIN: &str = r#"
+    name = "chain"
+    [defaults.train]
+    dataset = { name = "fashion-mnist", train_images = 100 }
+    arch = "dnn/16"
+    epochs = 3
+    batch_size = 50
+    seed = 7
+    optimizer = { learning_rate = 0.1, schedule = { kind = "constant" } }
+    [[job]]
+    name = "teacher"
+    kind = "train"
+    method = { kind = "natural" }
+    [[job]]
+    name = "student"
+    kind = "train"
+    method = { kind = "rrm", teacher = { job = "teacher" }, representation_loss = "cosine", lambda = 0.005 }
+    [[job]]
+    name = "attack"
+    kind = "evaluate"
+    model = { job = "student" }
+    dataset = { name = "fashion-mnist" }
+    attack = { kind = "apgd", threat = { norm = "linf", epsilon = "8/255" }, iterations = 5, restarts = 2 }
+    batch_size = 50
+    seed = 1
+"#;
+
+pub(crate) fn plan(toml: &str) -> Plan {
+    Plan::from_toml(toml).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// A plan of one train job.
+pub(crate) fn single(name: &str) -> Plan {
+    let mut plan = plan(CHAIN);
+    plan.jobs.truncate(1);
+    plan.name = name.to_owned();
+    plan
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        // Memory where there is some: tests commit thousands of times and need no power cut.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let store = Store::open(&folder.path().join("rrm.db")).await.unwrap();
+        Self { folder, store, clock: AtomicI64::new(1_000_000), requests: AtomicI64::new(0) }
+    }
+
+    /// Closes and opens the database.
+    pub(crate) async fn reopened(self) -> Self {
+        self.store.close().await;
+        let store = Store::open(&self.folder.path().join("rrm.db")).await.unwrap();
+        Self { store, ..self }
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.fetch_add(1_000, Ordering::Relaxed)
+    }
+
+    pub(crate) fn skip_time(&self, us: i64) {
+        self.clock.fetch_add(us, Ordering::Relaxed);
+    }
+
+    fn request(&self) -> rrm_spec::RequestId {
+        format!("request-{}", self.requests.fetch_add(1, Ordering::Relaxed)).parse().unwrap()
+    }
+
+    pub(crate) async fn write<W: Write>(&self, write: W) -> Result<W::Output, StoreError> {
+        self.store.write(self.now(), write).await
+    }
+
+    pub(crate) async fn submit(&self, plan: &Plan) -> Result<Submitted, StoreError> {
+        self.submit_as(self.request().as_str(), plan).await
+    }
+
+    pub(crate) async fn submit_as(&self, request: &str, plan: &Plan) -> Result<Submitted, StoreError> {
+        let (client_version, host) = ("0.1.0".to_owned(), "desk".to_owned());
+        self.write(Submit { request: request.parse().unwrap(), plan: plan.clone(), client_version, host }).await
+    }
+
+    /// Submits and hands back the jobs' ids.
+    pub(crate) async fn submitted(&self, plan: &Plan) -> Vec<JobId> {
+        self.submit(plan).await.unwrap().jobs.into_iter().map(|(id, _)| id).collect()
+    }
+
+    pub(crate) async fn worker(&self, node: &str, devices: &[Device]) -> WorkerId {
+        let devices = devices.iter().map(|&device| DeviceInfo { device, name: "a device".into() }).collect();
+        let (version, boot_id) = ("0.1.0".into(), format!("boot-of-{node}"));
+        self.write(Register { registration: Registration { node: node.into(), version, boot_id, devices } })
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn lease(&self, worker: WorkerId, free: &[Device]) -> Vec<Assignment> {
+        self.lease_as(worker, self.request().as_str(), free, &[]).await.unwrap()
+    }
+
+    pub(crate) async fn lease_as(
+        &self,
+        worker: WorkerId,
+        request: &str,
+        free: &[Device],
+        held: &[AttemptId],
+    ) -> Result<Vec<Assignment>, StoreError> {
+        let request = request.parse().unwrap();
+        self.write(Lease { worker, request, free: free.to_vec(), held: held.to_vec() }).await
+    }
+
+    /// Leases the one job that there is for a processor.
+    pub(crate) async fn start(&self, worker: WorkerId) -> Assignment {
+        self.lease(worker, &[Device::Cpu]).await.pop().expect("a job is queued")
+    }
+
+    pub(crate) async fn report(
+        &self,
+        attempt: AttemptId,
+        first_seq: u64,
+        records: &[Record],
+    ) -> Result<u64, StoreError> {
+        self.write(Report { attempt, first_seq, records: records.to_vec() }).await
+    }
+
+    pub(crate) async fn keep(&self, sha256: &ArtifactHash) {
+        self.write(KeepArtifact { sha256: sha256.clone(), bytes: 10 }).await.unwrap();
+    }
+
+    pub(crate) async fn settle(
+        &self,
+        attempt: AttemptId,
+        records_seq: u64,
+        outcome: AttemptOutcome,
+    ) -> Result<JobState, StoreError> {
+        let end = End { outcome, message: None, exit_code: Some(0), signal: None };
+        self.write(Settle { attempt, records_seq, end, backoff_us: 10_000_000 }).await
+    }
+
+    pub(crate) async fn expire(&self, attempt: AttemptId) -> Vec<AttemptId> {
+        self.write(Expire { attempts: vec![attempt] }).await.unwrap()
+    }
+
+    pub(crate) async fn cancel(&self, jobs: &[JobId]) -> Result<Vec<JobId>, StoreError> {
+        self.write(Cancel { jobs: jobs.to_vec() }).await
+    }
+
+    pub(crate) async fn job(&self, id: JobId) -> JobDetail {
+        self.store.job(id).await.unwrap()
+    }
+
+    pub(crate) async fn state(&self, id: JobId) -> JobState {
+        self.job(id).await.summary.state
+    }
+
+    /// Kinds of the events, in order.
+    pub(crate) async fn event_kinds(&self) -> Vec<String> {
+        self.store.events(0, None, 10_000).await.unwrap().into_iter().map(|event| event.kind).collect()
+    }
+
+    /// Trains all of a job's epochs, uploads and reports, and settles it as done.
+    pub(crate) async fn finish(&self, assignment: &Assignment) -> JobState {
+        let records = whole_run(assignment);
+        for record in &records {
+            if let Record::Checkpoint(checkpoint) = record {
+                self.keep(&checkpoint.sha256).await;
+            }
+        }
+        let durable = self.report(assignment.attempt, 1, &records).await.unwrap();
+        self.settle(assignment.attempt, durable, AttemptOutcome::Ok).await.unwrap()
+    }
+}
+
+/// All records of an attempt that nothing disturbs.
+pub(crate) fn whole_run(assignment: &Assignment) -> Vec<Record> {
+    let first = assignment.resume.as_ref().map_or(1, |resume| resume.epoch + 1);
+    let last = assignment.spec.epochs();
+    let mut records = vec![started(first)];
+    if last == 0 {
+        records.push(Record::Evaluation(evaluation(&assignment.spec)));
+        return records;
+    }
+    for epoch in first..=last {
+        records.push(Record::Epoch(epoch_record(epoch)));
+        records.push(checkpoint(assignment.attempt, epoch, CheckpointRole::Resume));
+    }
+    records.push(checkpoint(assignment.attempt, last, CheckpointRole::Final));
+    records
+}
+
+pub(crate) fn started(first_epoch: u32) -> Record {
+    let (device, code_version) = ("cpu".into(), "0.1.0".into());
+    Record::Started(RunStarted { device, threads: 2, code_version, parameters: 1234, first_epoch })
+}
+
+pub(crate) fn epoch_record(epoch: u32) -> EpochRecord {
+    let counts = |correct| Accuracy { correct, total: 100 };
+    EpochRecord {
+        epoch,
+        train_us: 2_000_000,
+        validation_us: 500_000,
+        images: 100,
+        learning_rate: 0.1,
+        loss: 1.0 / f64::from(epoch),
+        train: counts(50),
+        natural: counts(60 + u64::from(epoch)),
+        robust: (epoch > 1).then(|| counts(40)),
+    }
+}
+
+pub(crate) fn epoch(epoch: u32) -> Record {
+    Record::Epoch(epoch_record(epoch))
+}
+
+pub(crate) fn hash(text: &str) -> ArtifactHash {
+    use sha2::{Digest, Sha256};
+    hex::encode(Sha256::digest(text)).parse().unwrap()
+}
+
+pub(crate) fn checkpoint_record(attempt: AttemptId, epoch: u32, role: CheckpointRole) -> CheckpointRecord {
+    let sha256 = hash(&format!("{attempt} {epoch} {role:?}"));
+    CheckpointRecord { epoch, role, path: "resume.safetensors".into(), sha256, bytes: 10 }
+}
+
+pub(crate) fn checkpoint(attempt: AttemptId, epoch: u32, role: CheckpointRole) -> Record {
+    Record::Checkpoint(checkpoint_record(attempt, epoch, role))
+}
+
+pub(crate) fn evaluation(spec: &rrm_spec::JobSpec) -> EvaluationRecord {
+    let rrm_spec::JobSpec::Evaluate(spec) = spec else { panic!("a train job has no evaluation") };
+    let image = |image, outcome| ImageOutcome { image, label: image % 10, prediction: 3, outcome };
+    EvaluationRecord {
+        attack: spec.attack.clone(),
+        natural: Accuracy { correct: 2, total: 3 },
+        robust: Accuracy { correct: 1, total: 3 },
+        elapsed_us: 9_000_000,
+        weights: hash("weights"),
+        images: vec![
+            image(0, Outcome::Robust),
+            image(1, Outcome::Broken { restart: 1 }),
+            image(2, Outcome::Misclassified),
+        ],
+    }
+}

@@ -1,0 +1,12 @@
+//! The store as the daemon uses it: every change and every query against a real database file.
+
+mod artifact;
+mod bench;
+mod cancel;
+mod lease;
+mod model;
+mod record;
+mod settle;
+mod submission;
+mod view;
+mod writer;

@@ -1,0 +1,138 @@
+use rrm_spec::{AttemptOutcome, CheckpointRole, Device, JobState};
+use rrm_store::StoreError;
+
+use crate::bench::{Bench, CHAIN, checkpoint, epoch, plan, single, started};
+
+const CPU: Device = Device::Cpu;
+
+#[tokio::test]
+async fn a_success_releases_the_jobs_that_waited_for_it() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let ids = bench.submitted(&plan(CHAIN)).await;
+    for &id in &ids {
+        let lease = bench.start(worker).await;
+        assert_eq!(lease.job, id);
+        assert_eq!(bench.finish(&lease).await, JobState::Succeeded);
+    }
+    assert_eq!(bench.lease(worker, &[CPU]).await, []);
+    assert!(bench.job(ids[2]).await.summary.ended_at.is_some());
+}
+
+#[tokio::test]
+async fn a_failure_skips_everything_that_hangs_on_it() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let ids = bench.submitted(&plan(CHAIN)).await;
+    let lease = bench.start(worker).await;
+    assert_eq!(bench.settle(lease.attempt, 0, AttemptOutcome::UserError).await.unwrap(), JobState::Failed);
+    assert_eq!([bench.state(ids[1]).await, bench.state(ids[2]).await], [JobState::Skipped; 2]);
+    let reason = bench.job(ids[2]).await.summary.reason.unwrap();
+    assert!(reason.contains("student") && reason.contains("skipped"), "{reason}");
+}
+
+#[tokio::test]
+async fn settling_twice_changes_nothing_and_otherwise_is_refused() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    bench.submit(&single("a")).await.unwrap();
+    let lease = bench.start(worker).await;
+    bench.finish(&lease).await;
+    let before = bench.event_kinds().await.len();
+    assert_eq!(bench.settle(lease.attempt, 9, AttemptOutcome::Ok).await.unwrap(), JobState::Succeeded);
+    let other = bench.settle(lease.attempt, 9, AttemptOutcome::Crashed).await;
+    assert!(matches!(other, Err(StoreError::LeaseLost { .. })), "{other:?}");
+    assert_eq!(bench.event_kinds().await.len(), before);
+}
+
+#[tokio::test]
+async fn settling_waits_for_the_records() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    bench.submit(&single("a")).await.unwrap();
+    let attempt = bench.start(worker).await.attempt;
+    bench.report(attempt, 1, &[started(1)]).await.unwrap();
+    let early = bench.settle(attempt, 2, AttemptOutcome::Stopped).await;
+    assert!(matches!(early, Err(StoreError::Conflict { .. })), "{early:?}");
+    bench.report(attempt, 2, &[epoch(1)]).await.unwrap();
+    assert_eq!(bench.settle(attempt, 2, AttemptOutcome::Stopped).await.unwrap(), JobState::Queued);
+}
+
+#[tokio::test]
+async fn a_success_waits_for_its_weights() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    bench.submit(&single("a")).await.unwrap();
+    let attempt = bench.start(worker).await.attempt;
+    let last = checkpoint(attempt, 3, CheckpointRole::Final);
+    bench.report(attempt, 1, &[started(1), epoch(1), epoch(2), epoch(3), last]).await.unwrap();
+    let early = bench.settle(attempt, 5, AttemptOutcome::Ok).await;
+    assert!(matches!(&early, Err(StoreError::Conflict { what }) if what.contains("uploaded")), "{early:?}");
+}
+
+#[tokio::test]
+async fn a_success_without_results_is_none() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let job = bench.submitted(&single("a")).await[0];
+    let attempt = bench.start(worker).await.attempt;
+    bench.report(attempt, 1, &[started(1), epoch(1), epoch(2), epoch(3)]).await.unwrap();
+    assert_eq!(bench.settle(attempt, 4, AttemptOutcome::Ok).await.unwrap(), JobState::Queued);
+    let ended = bench.job(job).await.attempts.remove(0);
+    assert_eq!(ended.outcome, Some(AttemptOutcome::WorkerError));
+    assert!(ended.message.unwrap().contains("final checkpoint"));
+}
+
+#[tokio::test]
+async fn an_error_of_the_machine_is_tried_again_after_a_pause() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let job = bench.submitted(&single("a")).await[0];
+    let attempt = bench.start(worker).await.attempt;
+    assert_eq!(bench.settle(attempt, 0, AttemptOutcome::Oom).await.unwrap(), JobState::Queued);
+    assert_eq!(bench.lease(worker, &[CPU]).await, []);
+    bench.skip_time(10_000_000);
+    let attempt = bench.start(worker).await.attempt;
+    assert_eq!(bench.settle(attempt, 0, AttemptOutcome::WorkerError).await.unwrap(), JobState::Failed);
+    let reason = bench.job(job).await.summary.reason.unwrap();
+    assert!(reason.contains("worker-error"), "{reason}");
+}
+
+#[tokio::test]
+async fn losses_are_counted_and_the_fifth_is_the_last() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let job = bench.submitted(&single("a")).await[0];
+    for _ in 0..5 {
+        assert_eq!(bench.state(job).await, JobState::Queued);
+        let attempt = bench.start(worker).await.attempt;
+        assert_eq!(bench.expire(attempt).await, [attempt]);
+        assert_eq!(bench.expire(attempt).await, []);
+    }
+    assert_eq!(bench.state(job).await, JobState::Failed);
+}
+
+#[tokio::test]
+async fn a_stopped_trainer_is_nobodys_fault() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let job = bench.submitted(&single("a")).await[0];
+    for _ in 0..10 {
+        let attempt = bench.start(worker).await.attempt;
+        assert_eq!(bench.settle(attempt, 0, AttemptOutcome::Stopped).await.unwrap(), JobState::Queued);
+    }
+    assert_eq!(bench.job(job).await.summary.attempts, 10);
+}
+
+#[tokio::test]
+async fn state_survives_closing_and_opening() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let ids = bench.submitted(&plan(CHAIN)).await;
+    let lease = bench.start(worker).await;
+    bench.report(lease.attempt, 1, &[started(1), epoch(1)]).await.unwrap();
+    let bench = bench.reopened().await;
+    assert_eq!(bench.state(ids[0]).await, JobState::Running);
+    assert_eq!(bench.store.running().await.unwrap()[0].attempt, lease.attempt);
+    assert_eq!(bench.report(lease.attempt, 3, &[epoch(2)]).await.unwrap(), 3);
+}

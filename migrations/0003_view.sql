@@ -1,0 +1,109 @@
+-- What readers may rely on: see docs/database.md. A later migration may add columns to a view, never take one away.
+--
+-- Times are ISO 8601 texts in UTC, durations seconds, accuracies counts with a convenience fraction beside them.
+
+-- Of every epoch of a job the one that counts. An attempt that goes on from a checkpoint trains first_epoch and up again:
+-- whatever earlier attempts recorded from there on never led to the final weights. So epochs run 1..n without a gap.
+create view epoch_current as
+select
+    a.job_id, e.epoch, e.attempt_id, e.train_us / 1e6 as train_s, e.validation_us / 1e6 as validation_s, e.images,
+    e.learning_rate, e.loss,
+    e.train_correct, e.train_total, 1.0 * e.train_correct / nullif(e.train_total, 0) as train_accuracy,
+    e.natural_correct, e.natural_total, 1.0 * e.natural_correct / nullif(e.natural_total, 0) as natural_accuracy,
+    e.robust_correct, e.robust_total, 1.0 * e.robust_correct / nullif(e.robust_total, 0) as robust_accuracy,
+    strftime('%Y-%m-%dT%H:%M:%fZ', e.recorded_at / 1e6, 'unixepoch') as recorded_at
+from epoch e
+join attempt a on a.attempt_id = e.attempt_id
+where not exists (
+    select 1 from attempt later
+    where later.job_id = a.job_id and later.attempt_id > a.attempt_id and later.first_epoch <= e.epoch
+);
+
+-- One row per evaluation job that succeeded, from its newest attempt.
+create view evaluations as
+select
+    j.job_id, j.submission_id, s.name as plan, j.name, j.dataset,
+    d.parent_id as model_job_id,
+    coalesce(m.name, j.spec ->> '$.model.checkpoint') as model,
+    v.label as attack, v.norm, v.epsilon, v.epsilon_value,
+    j.spec ->> '$.seed' as seed,
+    v.natural_correct, v.natural_total, 1.0 * v.natural_correct / nullif(v.natural_total, 0) as natural_accuracy,
+    v.natural_low, v.natural_high,
+    v.robust_correct, v.robust_total, 1.0 * v.robust_correct / nullif(v.robust_total, 0) as robust_accuracy,
+    v.robust_low, v.robust_high,
+    v.elapsed_us / 1e6 as elapsed_s, v.weights as weights_sha256, v.attempt_id,
+    strftime('%Y-%m-%dT%H:%M:%fZ', v.recorded_at / 1e6, 'unixepoch') as recorded_at
+from job j
+join submission s on s.submission_id = j.submission_id
+join attempt a on a.job_id = j.job_id
+join evaluation v on v.attempt_id = a.attempt_id
+left join dependency d on d.job_id = j.job_id
+left join job m on m.job_id = d.parent_id
+where j.kind = 'evaluate' and j.state = 'succeeded' and a.outcome = 'ok';
+
+-- One wide row per job. Of a train job the natural accuracy is its last epoch's, and the attack's columns come from the
+-- newest evaluation of its final weights; of an evaluation job both are its own.
+create view runs as
+select
+    j.job_id, j.submission_id, s.name as plan, j.name, j.kind, j.state, j.reason, j.priority, j.dataset,
+    j.spec ->> '$.arch' as arch,
+    j.spec ->> '$.method.kind' as method,
+    case j.kind when 'train' then t.job_id end as teacher_job_id,
+    case j.kind when 'train' then coalesce(t.name, j.spec ->> '$.method.teacher.checkpoint') end as teacher,
+    j.spec ->> '$.seed' as seed,
+    j.epochs_total,
+    coalesce(e.epochs, 0) as epochs_done,
+    e.train_s, e.train_s / e.epochs as epoch_s, e.validation_s,
+    case j.kind when 'train' then te.train_s end as teacher_train_s,
+    case j.kind when 'train' then e.train_s + coalesce(te.train_s, 0) end as train_with_teacher_s,
+    l.loss as final_loss,
+    coalesce(l.natural_correct, v.natural_correct) as natural_correct,
+    coalesce(l.natural_total, v.natural_total) as natural_total,
+    coalesce(l.natural_accuracy, v.natural_accuracy) as natural_accuracy,
+    v.job_id as evaluation_job_id, v.attack, v.norm, v.epsilon,
+    v.robust_correct, v.robust_total, v.robust_accuracy, v.robust_low, v.robust_high,
+    a.parameters, a.run_device as device, a.run_threads as threads, w.node, a.code_version,
+    (select count(*) from attempt n where n.job_id = j.job_id) as attempts,
+    strftime('%Y-%m-%dT%H:%M:%fZ', j.created_at / 1e6, 'unixepoch') as created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', j.started_at / 1e6, 'unixepoch') as started_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', j.ended_at / 1e6, 'unixepoch') as ended_at,
+    (j.ended_at - j.started_at) / 1e6 as wall_s
+from job j
+join submission s on s.submission_id = j.submission_id
+left join dependency d on d.job_id = j.job_id
+left join job t on t.job_id = d.parent_id
+left join (
+    select job_id, count(*) as epochs, max(epoch) as last, sum(train_s) as train_s, sum(validation_s) as validation_s
+    from epoch_current group by job_id
+) e on e.job_id = j.job_id
+left join (
+    select job_id, sum(train_s) as train_s from epoch_current group by job_id
+) te on te.job_id = t.job_id
+left join epoch_current l on l.job_id = j.job_id and l.epoch = e.last
+left join evaluations v on v.job_id = case j.kind
+    when 'evaluate' then j.job_id
+    else (select max(of.job_id) from evaluations of where of.model_job_id = j.job_id)
+end
+left join attempt a on a.attempt_id = (select max(n.attempt_id) from attempt n where n.job_id = j.job_id)
+left join worker w on w.worker_id = a.worker_id;
+
+-- What has not ended: running jobs first, then the others in the order in which they will be handed out.
+create view queue as
+select
+    row_number() over (
+        order by j.state = 'running' desc, j.state = 'queued' desc, j.priority desc, j.job_id
+    ) as position,
+    j.job_id, j.submission_id, s.name as plan, j.name, j.kind, j.state, j.stop, j.priority, j.device_request, j.reason,
+    j.retries, j.crashes,
+    (
+        select count(*) from dependency d join job p on p.job_id = d.parent_id
+        where d.job_id = j.job_id and p.state <> 'succeeded'
+    ) as open_parents,
+    a.attempt_id, w.node, a.device,
+    strftime('%Y-%m-%dT%H:%M:%fZ', j.created_at / 1e6, 'unixepoch') as created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', coalesce(a.started_at, j.queued_at, j.created_at) / 1e6, 'unixepoch') as since
+from job j
+join submission s on s.submission_id = j.submission_id
+left join attempt a on a.attempt_id = j.attempt_id
+left join worker w on w.worker_id = a.worker_id
+where j.state in ('waiting', 'queued', 'running');
