@@ -1,0 +1,130 @@
+//! Keys, shapes and counts.
+
+use candle_core::{DType, Device};
+use rrm_models::{Model, ModelError, Network, NetworkSpec};
+use rrm_spec::{Arch, Family, Mode, Normalization};
+
+use crate::{cifar10, network, numbers, pixels, state};
+
+/// Keys and shapes of PyTorch's `state_dict` of the authors' networks, and the counts of digest §1.2.
+const PYTORCH: [(&str, &str, usize, u64); 3] = [
+    ("dnn", include_str!("../state_dict/dnn.txt"), 16, 1_341_226),
+    ("vgg11", include_str!("../state_dict/vgg11.txt"), 58, 9_231_114),
+    ("resnet18", include_str!("../state_dict/resnet18.txt"), 122, 11_173_962),
+];
+
+fn keys_and_shapes(network: &Network) -> Vec<String> {
+    let line = |(key, dims): (String, Vec<usize>)| {
+        let shape: Vec<String> = dims.iter().map(usize::to_string).collect();
+        format!("{key} {}", if shape.is_empty() { "scalar".to_owned() } else { shape.join("x") })
+    };
+    network.state().into_iter().map(|(key, tensor)| line((key, tensor.dims().to_vec()))).collect()
+}
+
+#[test]
+fn keys_shapes_order_and_counts_are_those_of_pytorch() {
+    for (arch, state_dict, tensors, parameters) in PYTORCH {
+        let network = network(&cifar10(arch), DType::F32);
+        assert_eq!(keys_and_shapes(&network), state_dict.lines().collect::<Vec<_>>(), "{arch}");
+        assert_eq!(network.state().len(), tensors, "{arch}");
+        assert_eq!(network.parameter_count(), parameters, "{arch}");
+        assert!(network.state().iter().all(|(key, t)| (t.dtype() == DType::I64) == key.ends_with("tracked")));
+    }
+}
+
+#[test]
+fn parameters_and_buffers_are_the_state_without_the_counters() {
+    let network = network(&cifar10("resnet18/16"), DType::F32);
+    let counters = network.state().iter().filter(|(key, _)| key.ends_with("num_batches_tracked")).count();
+    assert_eq!((network.parameters().len(), network.buffers().len(), counters), (62, 40, 20));
+    assert!(network.buffers().iter().all(|(key, _)| key.contains(".running_") || key.starts_with("bn1.running_")));
+}
+
+#[test]
+fn a_divisor_divides_every_hidden_width() {
+    for family in Family::ALL {
+        let whole = network(&cifar10(&Arch::new(family, 1).unwrap().to_string()), DType::F32);
+        let quarter = network(&cifar10(&Arch::new(family, 4).unwrap().to_string()), DType::F32);
+        for ((key, whole), (_, quarter)) in whole.parameters().iter().zip(quarter.parameters()) {
+            let whole: Vec<usize> = whole.dims().iter().map(|&n| if n > 10 { n / 4 } else { n }).collect();
+            assert_eq!(quarter.dims(), whole, "{key}");
+        }
+    }
+}
+
+#[test]
+fn networks_of_every_width_run_forward_and_backward() {
+    for family in Family::ALL {
+        for divisor in Arch::DIVISORS.into_iter().filter(|&divisor| divisor >= 4) {
+            let arch = Arch::new(family, divisor).unwrap();
+            let spec = NetworkSpec {
+                channels: 1,
+                classes: 7,
+                normalization: Normalization::FashionMnist,
+                ..cifar10(&arch.to_string())
+            };
+            let network = network(&spec, DType::F32);
+            let output = network.forward(&pixels(2, 1, DType::F32), Mode::Train).unwrap();
+            assert_eq!(output.logits.dims(), [2, 7]);
+            assert_eq!(output.representation.dims(), [2, 512 / divisor as usize]);
+            let gradients = output.logits.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            for (key, parameter) in network.parameters() {
+                let gradient = gradients.get(parameter).unwrap_or_else(|| panic!("{arch}: no gradient for {key}"));
+                assert_eq!(gradient.dims(), parameter.dims(), "{arch}: {key}");
+                assert!(numbers(gradient).iter().all(|g| g.is_finite()), "{arch}: {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_adapter_leads_to_another_representation_width_and_comes_before_the_classifier() {
+    for arch in ["dnn/16", "vgg11/16", "resnet18/16"] {
+        let spec = NetworkSpec { representation_width: 48, ..cifar10(arch) };
+        assert!(spec.has_adapter() && !cifar10(arch).has_adapter());
+        let network = network(&spec, DType::F32);
+        let keys: Vec<(String, Vec<usize>)> =
+            network.state().into_iter().rev().take(4).map(|(key, t)| (key, t.dims().to_vec())).collect();
+        assert_eq!(keys[3], ("added_linear.weight".to_owned(), vec![48, 32]));
+        assert_eq!(keys[2], ("added_linear.bias".to_owned(), vec![48]));
+        assert_eq!(keys[1].1, [10, 48]);
+        let output = network.forward(&pixels(2, 3, DType::F32), Mode::Eval).unwrap();
+        assert_eq!((output.representation.dims(), output.logits.dims()), (&[2, 48][..], &[2, 10][..]));
+        assert!(numbers(&output.representation).iter().any(|&r| r < 0.0), "{arch}: an adapter has no activation");
+    }
+}
+
+#[test]
+fn initial_weights_depend_on_seed_and_name_but_not_on_the_adapter_or_the_type() {
+    let plain = cifar10("resnet18/16");
+    let adapted = NetworkSpec { representation_width: 48, ..plain.clone() };
+    let (plain_state, adapted_state) = (state(&network(&plain, DType::F32)), state(&network(&adapted, DType::F32)));
+    for (key, weights) in plain_state.iter().filter(|(key, _)| !key.starts_with("linear.")) {
+        let same = adapted_state.iter().find(|(other, _)| other == key).unwrap();
+        assert_eq!(weights, &same.1, "{key}");
+    }
+    let other_seed = Network::initialize(&plain, 8, &Device::Cpu, DType::F32).unwrap();
+    assert_ne!(plain_state[0], state(&other_seed)[0]);
+    for ((_, narrow), (_, wide)) in plain_state.iter().zip(state(&network(&plain, DType::F64))) {
+        let rounded: Vec<f64> = wide.iter().map(|&w| f64::from(w as f32)).collect();
+        assert_eq!(narrow, &rounded);
+    }
+}
+
+#[test]
+fn impossible_shapes_are_refused() {
+    let refused = |spec: NetworkSpec| {
+        let error = Network::initialize(&spec, 0, &Device::Cpu, DType::F32).unwrap_err();
+        assert!(matches!(error, ModelError::Spec(_)), "{error}");
+    };
+    refused(NetworkSpec { channels: 0, ..cifar10("dnn/16") });
+    refused(NetworkSpec { channels: 1, ..cifar10("dnn/16") });
+    refused(NetworkSpec { classes: usize::MAX, ..cifar10("dnn/16") });
+    refused(NetworkSpec { representation_width: 0, ..cifar10("dnn/16") });
+}
+
+#[test]
+fn images_of_another_shape_are_refused() {
+    let error = network(&cifar10("resnet18/16"), DType::F32).forward(&pixels(2, 1, DType::F32), Mode::Eval);
+    assert!(error.unwrap_err().to_string().contains("[3, 32, 32]"));
+}
