@@ -1,0 +1,116 @@
+//! Attacks on real networks.
+
+use std::num::NonZeroU32;
+
+use candle_core::{DType, Device, Tensor};
+use rrm_attacks::{Attacked, build};
+use rrm_data::{ImageRng, Stream};
+use rrm_models::{Model, Network, NetworkSpec};
+use rrm_spec::{
+    ApgdLoss, ApgdSpec, AttackSpec, Mode, Norm, Normalization, PgdSelection, PgdSpec, PgdStart, ThreatModel,
+};
+
+use crate::victims::{keys, pixels};
+
+fn network(dtype: DType) -> Network {
+    let arch: rrm_spec::Arch = "resnet18/16".parse().unwrap();
+    let spec = NetworkSpec {
+        arch,
+        channels: 3,
+        classes: 10,
+        normalization: Normalization::Cifar10Fast,
+        representation_width: arch.representation_width(),
+    };
+    Network::initialize(&spec, 5, &Device::Cpu, dtype).unwrap()
+}
+
+fn images(count: usize, dtype: DType) -> Tensor {
+    let mut rng = ImageRng::new(3, Stream::Validation, &[]);
+    let numbers: Vec<f64> = (0..count * 3072).map(|_| rng.uniform()).collect();
+    Tensor::from_vec(numbers, (count, 3, 32, 32), &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+}
+
+fn count(count: u32) -> NonZeroU32 {
+    NonZeroU32::new(count).unwrap()
+}
+
+fn specs() -> Vec<AttackSpec> {
+    let linf = ThreatModel { norm: Norm::Linf, epsilon: (8.0 / 255.0).into() };
+    let l2 = ThreatModel { norm: Norm::L2, epsilon: 0.5.into() };
+    let pgd = |threat: &ThreatModel, start, selection| {
+        let step_size = (threat.epsilon.value() / 4.0).into();
+        let threat = threat.clone();
+        AttackSpec::Pgd(PgdSpec { threat, steps: count(3), step_size, start, selection, restarts: count(2) })
+    };
+    let apgd = |threat: &ThreatModel| {
+        let threat = threat.clone();
+        AttackSpec::Apgd(ApgdSpec { threat, iterations: count(5), restarts: count(2), loss: ApgdLoss::Ce })
+    };
+    vec![
+        pgd(&linf, PgdStart::Uniform, PgdSelection::Last),
+        pgd(&l2, PgdStart::Sphere, PgdSelection::BestLoss),
+        pgd(&linf, PgdStart::Uniform, PgdSelection::StopWhenBroken),
+        apgd(&linf),
+        apgd(&l2),
+    ]
+}
+
+/// Labels that the network itself gives, so that there is something to break.
+fn labels(network: &Network, images: &Tensor) -> Vec<u32> {
+    network.forward(images, Mode::Eval).unwrap().logits.argmax(1).unwrap().to_vec1().unwrap()
+}
+
+fn state(network: &Network) -> Vec<Vec<f64>> {
+    network.state().iter().map(|(_, tensor)| pixels(tensor)).collect()
+}
+
+#[test]
+fn attacks_in_eval_mode_change_nothing_of_the_network() {
+    let network = network(DType::F32);
+    let (before, passes) = (state(&network), rrm_kernels::weight_gradient_passes());
+    let images = images(4, DType::F32);
+    let labels = labels(&network, &images);
+    let mut broken = 0;
+    for spec in specs() {
+        let attacked = build(&spec).perturb(&network.frozen(), Mode::Eval, &images, &labels, &keys(1, &[0, 1, 2, 3]));
+        broken += attacked.unwrap().broken_by.iter().flatten().count();
+    }
+    assert_eq!(state(&network), before);
+    assert_eq!(rrm_kernels::weight_gradient_passes(), passes, "an attack needs no weight gradient");
+    assert!(broken > 0, "the attacks did something");
+}
+
+#[test]
+fn an_attack_in_train_mode_moves_the_running_statistics_and_no_weight() {
+    let network = network(DType::F32);
+    let images = images(4, DType::F32);
+    let named = |network: &Network| network.state().into_iter().map(|(name, t)| (name, pixels(&t))).collect::<Vec<_>>();
+    let before = named(&network);
+    let labels = labels(&network, &images);
+    build(&specs()[0]).perturb(&network.frozen(), Mode::Train, &images, &labels, &keys(1, &[0, 1, 2, 3])).unwrap();
+    for ((name, before), (_, after)) in before.iter().zip(named(&network)) {
+        let statistics = ["running_mean", "running_var", "num_batches_tracked"].iter().any(|s| name.ends_with(s));
+        assert_eq!(*before != after, statistics, "{name}");
+    }
+}
+
+#[test]
+fn on_a_network_too_results_of_an_image_do_not_depend_on_its_batch() {
+    let network = network(DType::F32).frozen();
+    let images = images(5, DType::F32);
+    let labels = labels(&network, &images);
+    let attack = |spec: &AttackSpec, rows: &[u32]| -> Attacked {
+        let of = Tensor::new(rows, &Device::Cpu).unwrap();
+        let labels: Vec<u32> = rows.iter().map(|&row| labels[row as usize]).collect();
+        build(spec)
+            .perturb(&network, Mode::Eval, &images.index_select(&of, 0).unwrap(), &labels, &keys(1, rows))
+            .unwrap()
+    };
+    for spec in specs() {
+        let whole = attack(&spec, &[0, 1, 2, 3, 4]);
+        let (all, part) = (pixels(&whole.images), attack(&spec, &[3, 1]));
+        let expected = [&all[3 * 3072..4 * 3072], &all[3072..2 * 3072]].concat();
+        assert!(pixels(&part.images) == expected, "{}", spec.label());
+        assert_eq!(part.broken_by, [whole.broken_by[3], whole.broken_by[1]]);
+    }
+}

@@ -1,0 +1,176 @@
+//! What must hold of every attack.
+
+use std::num::NonZeroU32;
+
+use candle_core::{DType, Device, Tensor};
+use proptest::prelude::*;
+use rrm_attacks::{AttackRng, Attacked, Ball, build};
+use rrm_data::{ImageRng, Stream};
+use rrm_spec::{ApgdLoss, ApgdSpec, AttackSpec, Epsilon, Mode, Norm, PgdSelection, PgdSpec, PgdStart, ThreatModel};
+
+use crate::victims::{Formula, keys, pixels};
+
+const PIXELS: usize = 12;
+
+fn attacks() -> impl Strategy<Value = AttackSpec> {
+    let norm = prop_oneof![Just(Norm::Linf), Just(Norm::L2)];
+    let epsilon = prop_oneof![1e-3..0.05f64, 0.05..0.7f64];
+    let threat = (norm, epsilon).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon: epsilon.into() });
+    let start = prop_oneof![Just(PgdStart::Natural), Just(PgdStart::Uniform), Just(PgdStart::Sphere)];
+    let selection =
+        prop_oneof![Just(PgdSelection::Last), Just(PgdSelection::BestLoss), Just(PgdSelection::StopWhenBroken)];
+    let pgd = (threat.clone(), start, selection, 1..6u32, 0.05..1.5f64).prop_map(
+        |(threat, start, selection, steps, share)| {
+            let step_size = Epsilon::from(threat.epsilon.value() * share);
+            AttackSpec::Pgd(PgdSpec { threat, steps: count(steps), step_size, start, selection, restarts: count(1) })
+        },
+    );
+    let apgd = (threat, 1..12u32).prop_map(|(threat, iterations)| {
+        AttackSpec::Apgd(ApgdSpec { threat, iterations: count(iterations), restarts: count(1), loss: ApgdLoss::Ce })
+    });
+    prop_oneof![3 => pgd, 2 => apgd]
+}
+
+fn count(count: u32) -> NonZeroU32 {
+    NonZeroU32::new(count).unwrap()
+}
+
+fn with_restarts(spec: &AttackSpec, restarts: u32) -> AttackSpec {
+    let restarts = count(restarts);
+    match spec.clone() {
+        AttackSpec::Pgd(spec) => AttackSpec::Pgd(PgdSpec { restarts, ..spec }),
+        AttackSpec::Apgd(spec) => AttackSpec::Apgd(ApgdSpec { restarts, ..spec }),
+    }
+}
+
+fn with_epsilon(spec: &AttackSpec, epsilon: f64) -> AttackSpec {
+    let epsilon = |threat: ThreatModel| ThreatModel { epsilon: epsilon.into(), ..threat };
+    match spec.clone() {
+        AttackSpec::Pgd(spec) => AttackSpec::Pgd(PgdSpec { threat: epsilon(spec.threat.clone()), ..spec }),
+        AttackSpec::Apgd(spec) => AttackSpec::Apgd(ApgdSpec { threat: epsilon(spec.threat.clone()), ..spec }),
+    }
+}
+
+/// A batch with some pixels at the ends of the box, and labels of three classes.
+#[derive(Debug)]
+struct Scene {
+    images: Tensor,
+    labels: Vec<u32>,
+    keys: Vec<u32>,
+    seed: u64,
+}
+
+impl Scene {
+    fn new(count: u32, seed: u64, dtype: DType) -> Self {
+        let mut rng = ImageRng::new(seed, Stream::Validation, &[]);
+        let mut pixel = || (rng.uniform() * 1.2 - 0.1).clamp(0.0, 1.0);
+        let numbers: Vec<f64> = (0..count as usize * PIXELS).map(|_| pixel()).collect();
+        let images = Tensor::from_vec(numbers, (count as usize, 3, 2, 2), &Device::Cpu).unwrap();
+        let labels = (0..count).map(|_| rng.below(3) as u32).collect();
+        Self { images: images.to_dtype(dtype).unwrap(), labels, keys: (0..count).map(|i| 7 * i + 3).collect(), seed }
+    }
+
+    /// Some of the images, in the order of `rows`.
+    fn gather(&self, rows: &[u32]) -> Self {
+        let of = |numbers: &[u32]| rows.iter().map(|&row| numbers[row as usize]).collect();
+        let images = self.images.index_select(&Tensor::new(rows, &Device::Cpu).unwrap(), 0).unwrap();
+        Self { images, labels: of(&self.labels), keys: of(&self.keys), seed: self.seed }
+    }
+
+    fn attack(&self, spec: &AttackSpec) -> Attacked {
+        self.attack_on(spec, &[0, 1, 2], &self.labels)
+    }
+
+    fn attack_on(&self, spec: &AttackSpec, classes: &'static [usize], labels: &[u32]) -> Attacked {
+        let victim = Formula::waves(self.images.dtype(), PIXELS, classes);
+        let rng: AttackRng<'_> = keys(self.seed, &self.keys);
+        build(spec).perturb(&victim, Mode::Eval, &self.images, labels, &rng).unwrap()
+    }
+}
+
+fn broken(attacked: &Attacked) -> usize {
+    attacked.broken_by.iter().flatten().count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_attack_stays_in_ball_and_box(
+        spec in attacks(),
+        seed: u64,
+        restarts in 1..3u32,
+        dtype in prop_oneof![Just(DType::F32), Just(DType::F64)],
+    ) {
+        let scene = Scene::new(4, seed, dtype);
+        let attacked = scene.attack(&with_restarts(&spec, restarts));
+        let ball = Ball::from(spec.threat());
+        for distance in ball.distances(&attacked.images, &scene.images).unwrap() {
+            prop_assert!(distance <= ball.epsilon * (1.0 + 1e-6), "{distance} in {ball:?}");
+        }
+        prop_assert!(pixels(&attacked.images).iter().all(|z| (0.0..=1.0).contains(z)));
+    }
+
+    #[test]
+    fn every_attack_with_epsilon_zero_is_the_identity(spec in attacks(), seed: u64) {
+        for dtype in [DType::F32, DType::F64] {
+            let scene = Scene::new(3, seed, dtype);
+            let attacked = scene.attack(&with_epsilon(&spec, 0.0));
+            prop_assert_eq!(pixels(&attacked.images), pixels(&scene.images));
+        }
+    }
+
+    #[test]
+    fn more_restarts_never_raise_accuracy(spec in attacks(), seed: u64) {
+        let scene = Scene::new(6, seed, DType::F64);
+        let mut fewer = scene.attack(&spec);
+        for restarts in 2..5 {
+            let more = scene.attack(&with_restarts(&spec, restarts));
+            for (before, after) in fewer.broken_by.iter().zip(&more.broken_by) {
+                prop_assert!(before.is_none() || before == after, "{:?} {:?}", fewer.broken_by, more.broken_by);
+            }
+            fewer = more;
+        }
+    }
+
+    #[test]
+    fn results_of_an_image_do_not_depend_on_its_batch(spec in attacks(), seed: u64) {
+        let spec = with_restarts(&spec, 3);
+        for dtype in [DType::F32, DType::F64] {
+            let scene = Scene::new(5, seed, dtype);
+            let whole = scene.attack(&spec);
+            let all = pixels(&whole.images);
+            for rows in [&[4, 3, 2, 1, 0][..], &[2], &[3, 0]] {
+                let part = scene.gather(rows).attack(&spec);
+                for (image, &row) in pixels(&part.images).chunks(PIXELS).zip(rows) {
+                    prop_assert_eq!(image, &all[row as usize * PIXELS..][..PIXELS]);
+                }
+                let broken_by: Vec<_> = rows.iter().map(|&row| whole.broken_by[row as usize]).collect();
+                prop_assert_eq!(&part.broken_by, &broken_by);
+            }
+        }
+    }
+
+    #[test]
+    fn renaming_the_classes_changes_nothing(spec in attacks(), seed: u64) {
+        let scene = Scene::new(4, seed, DType::F64);
+        let renamed: Vec<u32> = scene.labels.iter().map(|&label| [2, 0, 1][label as usize]).collect();
+        let (found, expected) = (scene.attack_on(&spec, &[1, 2, 0], &renamed), scene.attack(&spec));
+        prop_assert_eq!(&found.broken_by, &expected.broken_by);
+        // Sums over classes run in another order.
+        let close = pixels(&found.images).iter().zip(pixels(&expected.images)).all(|(a, b)| (a - b).abs() < 1e-6);
+        prop_assert!(close);
+    }
+}
+
+#[test]
+fn attacks_break_images_and_a_larger_ball_breaks_more() {
+    // Guards the properties above against attacks that do nothing.
+    let scene = Scene::new(40, 1, DType::F64);
+    let threat = ThreatModel { norm: Norm::Linf, epsilon: 0.0.into() };
+    let apgd = ApgdSpec { threat, iterations: count(10), restarts: count(1), loss: ApgdLoss::Ce };
+    let counts: Vec<usize> = [0.0, 0.01, 0.2]
+        .map(|epsilon| broken(&scene.attack(&with_epsilon(&AttackSpec::Apgd(apgd.clone()), epsilon))))
+        .into();
+    assert!(counts[0] < 40 && counts[0] < counts[1] && counts[1] < counts[2], "{counts:?}");
+}
