@@ -1,9 +1,13 @@
 //! ReLU.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
+use crate::norm::mask;
+use crate::output::written;
 
 /// Numbers that one thread takes at a time.
 const CHUNK: usize = 1 << 14;
@@ -40,26 +44,27 @@ pub(crate) fn masked(output: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let gradient = gradient.contiguous()?;
     let (y, g) = (Borrowed::of(output), Borrowed::of(&gradient));
     by_element!(output.dtype(), "relu", T => {
-        let masked = map_two(y.numbers::<T>()?, g.numbers::<T>()?, |y, g| if y > T::ZERO { g } else { T::ZERO });
-        Tensor::from_vec(masked, output.shape(), output.device())
+        let (y, g) = (y.numbers::<T>()?, g.numbers::<T>()?);
+        let write = |out: &mut [MaybeUninit<T>]| {
+            let inputs = y.par_chunks(CHUNK).zip(g.par_chunks(CHUNK));
+            out.par_chunks_mut(CHUNK).zip(inputs).for_each(|(out, (y, g))| {
+                mask(g, y, out);
+            });
+        };
+        // SAFETY: the chunks cover the output.
+        Tensor::from_vec(unsafe { written(y.len(), write) }, output.shape(), output.device())
     })
 }
 
 /// Applies `f` to every number, in parallel.
-pub(crate) fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
-    let mut out = vec![T::ZERO; x.len()];
-    out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
-        out.iter_mut().zip(x).for_each(|(out, &x)| *out = f(x));
-    });
-    out
-}
-
-/// Applies `f` to every pair of numbers, in parallel.
-pub(crate) fn map_two<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
-    let mut out = vec![T::ZERO; a.len()];
-    let inputs = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
-    out.par_chunks_mut(CHUNK).zip(inputs).for_each(|(out, (a, b))| {
-        out.iter_mut().zip(a.iter().zip(b)).for_each(|(out, (&a, &b))| *out = f(a, b));
-    });
-    out
+fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
+    let write = |out: &mut [MaybeUninit<T>]| {
+        out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
+            out.iter_mut().zip(x).for_each(|(out, &x)| {
+                out.write(f(x));
+            });
+        });
+    };
+    // SAFETY: the chunks cover the output.
+    unsafe { written(x.len(), write) }
 }

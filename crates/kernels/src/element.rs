@@ -1,10 +1,11 @@
 //! The number types of the kernels, and how an operation gets at a tensor's numbers.
 
+use crate::scratch::Kept;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, StorageRef, Tensor, WithDType, bail};
 
 /// A number type that every kernel is written for: `f32` for work, `f64` for gradient and parity tests.
-pub(crate) trait Element: WithDType {
+pub(crate) trait Element: WithDType + Kept {
     const ZERO: Self;
     const ONE: Self;
 

@@ -1,8 +1,11 @@
 //! What an operation does with its result before writing it: add a bias and a residual, apply an activation.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{Result, Tensor};
 
 use crate::element::Element;
+use crate::simd::vectorized;
 
 /// The function applied to an operation's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ impl Epilogue<'_> {
     }
 }
 
-/// The numbers behind an epilogue of a convolution; `apply` finishes one output plane.
+/// The numbers behind an epilogue of a convolution.
 #[derive(Clone, Copy)]
 pub(crate) struct Finish<'a, T> {
     /// One number per output channel.
@@ -51,18 +54,51 @@ pub(crate) struct Finish<'a, T> {
     pub(crate) activation: Activation,
 }
 
+/// Rows of a plane somewhere in working memory: `width` numbers every `pitch`.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T> {
+    pub(crate) from: &'a [T],
+    pub(crate) pitch: usize,
+    pub(crate) width: usize,
+}
+
 impl<T: Element> Finish<'_, T> {
-    /// Finishes output plane number `plane`, which is of channel `channel`.
-    pub(crate) fn apply(&self, plane: usize, channel: usize, out: &mut [T]) {
-        if let Some(bias) = self.bias {
-            out.iter_mut().for_each(|y| *y += bias[channel]);
-        }
-        if let Some(residual) = self.residual {
-            let here = plane * out.len();
-            out.iter_mut().zip(&residual[here..]).for_each(|(y, &r)| *y += r);
-        }
-        if self.activation == Activation::Relu {
-            out.iter_mut().for_each(|y| *y = y.larger(T::ZERO));
+    /// Changes nothing.
+    pub(crate) const NONE: Finish<'static, T> = Finish { bias: None, residual: None, activation: Activation::Identity };
+
+    /// Finishes output plane number `plane`, which is of channel `channel`, and writes it to `out`.
+    pub(crate) fn write_plane(&self, plane: usize, channel: usize, rows: Rows<'_, T>, out: &mut [MaybeUninit<T>]) {
+        let bias = self.bias.map_or(T::ZERO, |bias| bias[channel]);
+        let residual = self.residual.map(|residual| &residual[plane * out.len()..][..out.len()]);
+        write_rows(rows, bias, residual, self.activation, out);
+    }
+}
+
+vectorized! {
+    fn write_rows<T: Element>(
+        rows: Rows<'_, T>,
+        bias: T,
+        residual: Option<&[T]>,
+        activation: Activation,
+        out: &mut [MaybeUninit<T>],
+    ) {
+        let floor = |y: T| match activation {
+            Activation::Identity => y,
+            Activation::Relu => y.larger(T::ZERO),
+        };
+        for (row, out) in out.chunks_exact_mut(rows.width).enumerate() {
+            let from = &rows.from[row * rows.pitch..][..rows.width];
+            match residual {
+                None => out.iter_mut().zip(from).for_each(|(out, &from)| {
+                    out.write(floor(from + bias));
+                }),
+                Some(residual) => {
+                    let residual = &residual[row * rows.width..][..rows.width];
+                    out.iter_mut().zip(from.iter().zip(residual)).for_each(|(out, (&from, &residual))| {
+                        out.write(floor(from + bias + residual));
+                    });
+                }
+            }
         }
     }
 }

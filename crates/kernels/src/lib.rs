@@ -8,6 +8,7 @@ mod linear;
 mod memory;
 mod norm;
 mod normalize;
+mod output;
 mod pool;
 mod scratch;
 mod sgd;

@@ -29,7 +29,12 @@ impl Isa {
         let mut available = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") {
+            // Every processor with AVX-512 since 2017 has the last three.
+            let has_avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512bw");
+            if has_avx512 {
                 available.push(Self::Avx512);
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -40,6 +45,41 @@ impl Isa {
         available
     }
 }
+
+/// Compiles a function over slices once per instruction set, so that its loops use that set's vectors, and calls the one
+/// for this processor. The arithmetic stays the same: the compiler neither reorders nor fuses it, so all give the same bits.
+macro_rules! vectorized {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident<$T:ident: $bound:path>($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$doc])*
+        $vis fn $name<$T: $bound>($($arg: $type),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body<$T: $bound>($($arg: $type),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+                fn avx512<$T: $bound>($($arg: $type),*) $(-> $ret)? {
+                    body($($arg),*)
+                }
+
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2<$T: $bound>($($arg: $type),*) $(-> $ret)? {
+                    body($($arg),*)
+                }
+
+                match $crate::simd::Isa::best() {
+                    // SAFETY: the processor has the instruction set.
+                    $crate::simd::Isa::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: the processor has the instruction set.
+                    $crate::simd::Isa::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::simd::Isa::Portable => {}
+                }
+            }
+            body($($arg),*)
+        }
+    };
+}
+pub(crate) use vectorized;
 
 /// A vector of f32.
 ///

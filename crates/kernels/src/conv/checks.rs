@@ -1,10 +1,13 @@
 //! What the tests of every fast convolution share: random problems, and the f64 reference to compare with.
 
+use std::mem::MaybeUninit;
+
 use proptest::prelude::*;
 
 use super::plain;
 use super::shape::ConvShape;
 use crate::epilogue::{Activation, Finish};
+use crate::output::overwritable;
 use crate::simd::Isa;
 
 /// Convolutions of every kind that is worth a test, small.
@@ -28,8 +31,8 @@ pub(crate) fn shapes() -> impl Strategy<Value = ConvShape> {
 
 /// The three passes of one fast implementation.
 pub(crate) struct Implementation {
-    pub(crate) forward: fn(Isa, &ConvShape, &[f32], &[f32], Finish<'_, f32>, &mut [f32]),
-    pub(crate) input_gradient: fn(Isa, &ConvShape, &[f32], &[f32], &mut [f32]),
+    pub(crate) forward: fn(Isa, &ConvShape, &[f32], &[f32], Finish<'_, f32>, &mut [MaybeUninit<f32>]),
+    pub(crate) input_gradient: fn(Isa, &ConvShape, &[f32], &[f32], &mut [MaybeUninit<f32>]),
     pub(crate) weight_gradient: fn(Isa, &ConvShape, &[f32], &[f32], &mut [f32]),
 }
 
@@ -64,20 +67,17 @@ pub(crate) fn check_against_definition(s: &ConvShape, implementation: &Implement
     let wide_finish =
         Finish { bias: Some(&wide_bias[..]), residual: Some(&wide_residual[..]), activation: Activation::Relu };
 
-    let mut expected = vec![0.0; s.out_len()];
-    plain::forward(s, &wide(&x), &wide(&weight), wide_finish, &mut expected);
-    let mut expected_dx = vec![0.0; s.in_len()];
-    plain::input_gradient(s, &wide(&gradient), &wide(&weight), &mut expected_dx);
-    let mut expected_dw = vec![0.0; s.weight_len()];
-    plain::weight_gradient(s, &wide(&x), &wide(&gradient), &mut expected_dw);
+    let expected = plain::forward(s, &wide(&x), &wide(&weight), wide_finish);
+    let expected_dx = plain::input_gradient(s, &wide(&gradient), &wide(&weight));
+    let expected_dw = plain::weight_gradient(s, &wide(&x), &wide(&gradient));
 
     for isa in Isa::available() {
         // Started from NaN: whatever is not written shows.
         let mut got = vec![f32::NAN; s.out_len()];
-        (implementation.forward)(isa, s, &x, &weight, finish, &mut got);
+        (implementation.forward)(isa, s, &x, &weight, finish, overwritable(&mut got));
         assert!(error(&got, &expected) < tolerance, "forward {isa:?} {s:?}: {}", error(&got, &expected));
         let mut got = vec![f32::NAN; s.in_len()];
-        (implementation.input_gradient)(isa, s, &gradient, &weight, &mut got);
+        (implementation.input_gradient)(isa, s, &gradient, &weight, overwritable(&mut got));
         assert!(error(&got, &expected_dx) < tolerance, "input gradient {isa:?} {s:?}: {}", error(&got, &expected_dx));
         let mut got = vec![f32::NAN; s.weight_len()];
         (implementation.weight_gradient)(isa, s, &x, &gradient, &mut got);

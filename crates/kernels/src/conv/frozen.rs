@@ -2,8 +2,9 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
+use super::passes::{self, Passes};
 use super::shape::ConvShape;
-use super::{Conv2dConfig, conv2d, passes};
+use super::{Conv2dConfig, conv2d};
 use crate::element::{Borrowed, by_element, dtype, numbers, stored};
 use crate::epilogue::{Activation, Epilogue, Finish, before_activation};
 use crate::norm::{batch_norm_eval, scale_and_shift};
@@ -92,7 +93,7 @@ impl FrozenConv {
         let out = by_element!(dtype(x.0), "conv2d", T => {
             let residual = residual.map(|(storage, layout)| numbers::<T>(storage, layout)).transpose()?;
             let finish = Finish { bias: Some(bias.numbers()?), residual, activation: self.activation };
-            let out = passes::forward::<T>(&self.shape, numbers(x.0, x.1)?, weight.numbers()?, finish);
+            let out = <T as Passes>::forward(&self.shape, numbers(x.0, x.1)?, weight.numbers()?, finish);
             stored(out)
         });
         Ok((out, Shape::from(&self.out_dims()[..])))

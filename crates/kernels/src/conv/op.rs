@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::passes;
+use super::passes::{self, Passes};
 use super::shape::ConvShape;
 use crate::element::{by_element, dtype, numbers, stored};
 use crate::epilogue::{Activation, Finish};
@@ -20,7 +20,7 @@ impl Conv2d {
         let out = by_element!(dtype(x.0), "conv2d", T => {
             let bias = bias.map(|(storage, layout)| numbers::<T>(storage, layout)).transpose()?;
             let finish = Finish { bias, residual: None, activation: Activation::Identity };
-            stored(passes::forward::<T>(s, numbers(x.0, x.1)?, numbers(weight.0, weight.1)?, finish))
+            stored(<T as Passes>::forward(s, numbers(x.0, x.1)?, numbers(weight.0, weight.1)?, finish))
         });
         Ok((out, (s.images, s.out_channels, s.out_height(), s.out_width()).into()))
     }

@@ -8,6 +8,7 @@ use super::shape::ConvShape;
 use super::{direct, plain};
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Finish;
+use crate::output::written;
 use crate::simd::Isa;
 
 static WEIGHT_GRADIENT_PASSES: AtomicU64 = AtomicU64::new(0);
@@ -26,55 +27,51 @@ pub(crate) fn count_weight_gradient() {
 
 /// Number types that convolutions are computed in.
 pub(crate) trait Passes: Element {
-    /// `out = finish(conv(x, weight))`.
-    fn forward(s: &ConvShape, x: &[Self], weight: &[Self], finish: Finish<'_, Self>, out: &mut [Self]);
+    /// `finish(conv(x, weight))`.
+    fn forward(s: &ConvShape, x: &[Self], weight: &[Self], finish: Finish<'_, Self>) -> Vec<Self>;
     /// Gradient of the input.
-    fn input_gradient(s: &ConvShape, gradient: &[Self], weight: &[Self], out: &mut [Self]);
+    fn input_gradient(s: &ConvShape, gradient: &[Self], weight: &[Self]) -> Vec<Self>;
     /// Gradient of the weight.
-    fn weight_gradient(s: &ConvShape, x: &[Self], gradient: &[Self], out: &mut [Self]);
+    fn weight_gradient(s: &ConvShape, x: &[Self], gradient: &[Self]) -> Vec<Self>;
 }
 
 impl Passes for f32 {
-    fn forward(s: &ConvShape, x: &[f32], weight: &[f32], finish: Finish<'_, f32>, out: &mut [f32]) {
-        direct::forward(Isa::best(), s, x, weight, finish, out);
+    fn forward(s: &ConvShape, x: &[f32], weight: &[f32], finish: Finish<'_, f32>) -> Vec<f32> {
+        // SAFETY: `forward` writes the whole output.
+        unsafe { written(s.out_len(), |out| direct::forward(Isa::best(), s, x, weight, finish, out)) }
     }
 
-    fn input_gradient(s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [f32]) {
-        direct::input_gradient(Isa::best(), s, gradient, weight, out);
+    fn input_gradient(s: &ConvShape, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
+        // SAFETY: `input_gradient` writes the whole output.
+        unsafe { written(s.in_len(), |out| direct::input_gradient(Isa::best(), s, gradient, weight, out)) }
     }
 
-    fn weight_gradient(s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
-        direct::weight_gradient(Isa::best(), s, x, gradient, out);
+    fn weight_gradient(s: &ConvShape, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; s.weight_len()];
+        direct::weight_gradient(Isa::best(), s, x, gradient, &mut out);
+        out
     }
 }
 
 impl Passes for f64 {
-    fn forward(s: &ConvShape, x: &[f64], weight: &[f64], finish: Finish<'_, f64>, out: &mut [f64]) {
-        plain::forward(s, x, weight, finish, out);
+    fn forward(s: &ConvShape, x: &[f64], weight: &[f64], finish: Finish<'_, f64>) -> Vec<f64> {
+        plain::forward(s, x, weight, finish)
     }
 
-    fn input_gradient(s: &ConvShape, gradient: &[f64], weight: &[f64], out: &mut [f64]) {
-        plain::input_gradient(s, gradient, weight, out);
+    fn input_gradient(s: &ConvShape, gradient: &[f64], weight: &[f64]) -> Vec<f64> {
+        plain::input_gradient(s, gradient, weight)
     }
 
-    fn weight_gradient(s: &ConvShape, x: &[f64], gradient: &[f64], out: &mut [f64]) {
-        plain::weight_gradient(s, x, gradient, out);
+    fn weight_gradient(s: &ConvShape, x: &[f64], gradient: &[f64]) -> Vec<f64> {
+        plain::weight_gradient(s, x, gradient)
     }
-}
-
-/// Forward pass with its epilogue.
-pub(crate) fn forward<T: Passes>(s: &ConvShape, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
-    let mut out = vec![T::ZERO; s.out_len()];
-    T::forward(s, x, weight, finish, &mut out);
-    out
 }
 
 /// Gradient of the input; `gradient` must be contiguous.
 pub(crate) fn input_gradient(s: &ConvShape, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let (w, g) = (Borrowed::of(weight), Borrowed::of(gradient));
     by_element!(gradient.dtype(), "conv2d", T => {
-        let mut out = vec![T::ZERO; s.in_len()];
-        <T as Passes>::input_gradient(s, g.numbers()?, w.numbers()?, &mut out);
+        let out = <T as Passes>::input_gradient(s, g.numbers()?, w.numbers()?);
         Tensor::from_vec(out, (s.images, s.in_channels, s.height, s.width), gradient.device())
     })
 }
@@ -84,8 +81,7 @@ pub(crate) fn weight_gradient(s: &ConvShape, x: &Tensor, gradient: &Tensor) -> R
     count_weight_gradient();
     let (x, g) = (Borrowed::of(x), Borrowed::of(gradient));
     by_element!(gradient.dtype(), "conv2d", T => {
-        let mut out = vec![T::ZERO; s.weight_len()];
-        <T as Passes>::weight_gradient(s, x.numbers()?, g.numbers()?, &mut out);
+        let out = <T as Passes>::weight_gradient(s, x.numbers()?, g.numbers()?);
         Tensor::from_vec(out, (s.out_channels, s.in_channels, s.kernel, s.kernel), gradient.device())
     })
 }

@@ -4,18 +4,22 @@ use rayon::prelude::*;
 
 use super::shape::ConvShape;
 use crate::element::Element;
-use crate::epilogue::Finish;
+use crate::epilogue::{Finish, Rows};
+use crate::output::overwritable;
 
 /// `out = finish(conv(x, weight))`, one output plane at a time.
-pub(crate) fn forward<T: Element>(s: &ConvShape, x: &[T], weight: &[T], finish: Finish<'_, T>, out: &mut [T]) {
+pub(crate) fn forward<T: Element>(s: &ConvShape, x: &[T], weight: &[T], finish: Finish<'_, T>) -> Vec<T> {
+    let mut out = vec![T::ZERO; s.out_len()];
     let image = s.in_channels * s.in_plane();
     let filter = s.in_channels * s.taps();
     out.par_chunks_mut(s.out_plane()).enumerate().for_each(|(plane, out)| {
         let (n, o) = (plane / s.out_channels, plane % s.out_channels);
-        out.fill(T::ZERO);
-        correlate(s, &x[n * image..][..image], &weight[o * filter..][..filter], out);
-        finish.apply(plane, o, out);
+        let mut sums = vec![T::ZERO; out.len()];
+        correlate(s, &x[n * image..][..image], &weight[o * filter..][..filter], &mut sums);
+        let rows = Rows { from: &sums, pitch: s.out_width(), width: s.out_width() };
+        finish.write_plane(plane, o, rows, overwritable(out));
     });
+    out
 }
 
 /// Adds the correlation of one image with one filter to an output plane.
@@ -31,11 +35,11 @@ fn correlate<T: Element>(s: &ConvShape, image: &[T], filter: &[T], out: &mut [T]
 }
 
 /// Gradient of the input, from the gradient of the output.
-pub(crate) fn input_gradient<T: Element>(s: &ConvShape, gradient: &[T], weight: &[T], out: &mut [T]) {
+pub(crate) fn input_gradient<T: Element>(s: &ConvShape, gradient: &[T], weight: &[T]) -> Vec<T> {
+    let mut out = vec![T::ZERO; s.in_len()];
     let image = s.out_channels * s.out_plane();
     out.par_chunks_mut(s.in_plane()).enumerate().for_each(|(plane, out)| {
         let (n, c) = (plane / s.in_channels, plane % s.in_channels);
-        out.fill(T::ZERO);
         for (o, gradient) in gradient[n * image..][..image].chunks_exact(s.out_plane()).enumerate() {
             let taps = &weight[(o * s.in_channels + c) * s.taps()..][..s.taps()];
             for_each_tap_row(s, |tap, oy, columns, input| {
@@ -46,13 +50,14 @@ pub(crate) fn input_gradient<T: Element>(s: &ConvShape, gradient: &[T], weight: 
             });
         }
     });
+    out
 }
 
 /// Gradient of the weight: images are summed in their order.
-pub(crate) fn weight_gradient<T: Element>(s: &ConvShape, x: &[T], gradient: &[T], out: &mut [T]) {
+pub(crate) fn weight_gradient<T: Element>(s: &ConvShape, x: &[T], gradient: &[T]) -> Vec<T> {
+    let mut out = vec![T::ZERO; s.weight_len()];
     out.par_chunks_mut(s.taps()).enumerate().for_each(|(filter, out)| {
         let (o, c) = (filter / s.in_channels, filter % s.in_channels);
-        out.fill(T::ZERO);
         for n in 0..s.images {
             let plane = &x[(n * s.in_channels + c) * s.in_plane()..][..s.in_plane()];
             let gradient = &gradient[(n * s.out_channels + o) * s.out_plane()..][..s.out_plane()];
@@ -64,6 +69,7 @@ pub(crate) fn weight_gradient<T: Element>(s: &ConvShape, x: &[T], gradient: &[T]
             });
         }
     });
+    out
 }
 
 /// Gradient of the bias: the sum of each channel's gradient planes, image after image.

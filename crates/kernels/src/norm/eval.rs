@@ -1,11 +1,15 @@
 //! Batch-norm with given statistics: one line per channel.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::sums::{self, Line};
 use super::{NormShape, per_channel};
 use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
 use crate::epilogue::{Activation, Epilogue, before_activation};
+use crate::output::written;
 
 /// `activation(gamma * (x - running_mean) / sqrt(running_var + epsilon) + beta + residual)` for `x` (N, C, …).
 ///
@@ -67,9 +71,7 @@ impl Lines {
             let residual = residual.map(|(storage, layout)| numbers::<T>(storage, layout)).transpose()?;
             let (scale, shift) = lines.split_at(self.shape.channels);
             let lines: Vec<(T, T)> = scale.iter().copied().zip(shift.iter().copied()).collect();
-            let mut out = vec![T::ZERO; numbers_of_x.len()];
-            apply_lines(&self.shape, &lines, self.activation, numbers_of_x, residual, &mut out);
-            stored(out)
+            stored(apply_lines(&self.shape, &lines, self.activation, numbers_of_x, residual))
         });
         Ok((out, x.1.shape().clone()))
     }
@@ -88,49 +90,43 @@ impl Lines {
     }
 }
 
-/// `out = activation(a * x + b + residual)` with each channel's (a, b).
-pub(super) fn apply_lines<T: Element>(
+/// `activation(a * x + b + residual)` with each channel's (a, b).
+fn apply_lines<T: Element>(
     s: &NormShape,
     lines: &[(T, T)],
     activation: Activation,
     x: &[T],
     residual: Option<&[T]>,
-    out: &mut [T],
-) {
-    out.par_chunks_mut(s.plane).enumerate().for_each(|(plane, out)| {
-        let (a, b) = lines[plane % s.channels];
-        let here = plane * s.plane;
-        out.iter_mut().zip(&x[here..]).for_each(|(y, &x)| *y = a * x + b);
-        if let Some(residual) = residual {
-            out.iter_mut().zip(&residual[here..]).for_each(|(y, &r)| *y += r);
-        }
-        if activation == Activation::Relu {
-            out.iter_mut().for_each(|y| *y = y.larger(T::ZERO));
-        }
-    });
+) -> Vec<T> {
+    let draw = |out: &mut [MaybeUninit<T>]| {
+        out.par_chunks_mut(s.plane).enumerate().for_each(|(plane, out)| {
+            let (slope, intercept) = lines[plane % s.channels];
+            let here = plane * s.plane..(plane + 1) * s.plane;
+            let residual = residual.map(|residual| &residual[here.clone()]);
+            sums::draw(&x[here], Line { slope, intercept, residual, activation }, out);
+        });
+    };
+    // SAFETY: the planes cover the output.
+    unsafe { written(x.len(), draw) }
 }
 
 fn scaled<T: Element>(s: &NormShape, lines: &[T], gradient: &[T]) -> Vec<T> {
-    let mut out = vec![T::ZERO; gradient.len()];
-    out.par_chunks_mut(s.plane).enumerate().for_each(|(plane, out)| {
-        let scale = lines[plane % s.channels];
-        out.iter_mut().zip(&gradient[plane * s.plane..]).for_each(|(out, &g)| *out = scale * g);
-    });
-    out
+    let slopes: Vec<(T, T)> = lines[..s.channels].iter().map(|&slope| (slope, T::ZERO)).collect();
+    apply_lines(s, &slopes, Activation::Identity, gradient, None)
 }
 
 /// Sums of gradient times x (for the slopes), then of the gradient (for the intercepts).
 fn line_gradients<T: Element>(s: &NormShape, x: &[T], gradient: &[T]) -> Vec<T> {
-    let sums = |c: usize| {
-        let numbers = (0..s.images).flat_map(|n| s.offset(n, c)..s.offset(n, c) + s.plane);
-        numbers.fold((0.0, 0.0), |(products, gradients), i| {
-            let g = gradient[i].to_f64();
-            (products + g * x[i].to_f64(), gradients + g)
+    let sums_of = |c: usize| {
+        s.planes(c).fold((0.0, 0.0), |(sums, products), here| {
+            let here = here..here + s.plane;
+            let (sum, product) = sums::gradient_sums(&gradient[here.clone()], &x[here], T::ZERO);
+            (sums + sum, products + product)
         })
     };
-    let sums: Vec<(f64, f64)> = (0..s.channels).into_par_iter().map(sums).collect();
-    let slopes = sums.iter().map(|&(products, _)| T::from_f64(products));
-    slopes.chain(sums.iter().map(|&(_, gradients)| T::from_f64(gradients))).collect()
+    let sums: Vec<(f64, f64)> = (0..s.channels).into_par_iter().map(sums_of).collect();
+    let slopes = sums.iter().map(|&(_, products)| T::from_f64(products));
+    slopes.chain(sums.iter().map(|&(sum, _)| T::from_f64(sum))).collect()
 }
 
 impl CustomOp2 for Lines {

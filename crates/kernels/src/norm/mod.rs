@@ -2,12 +2,14 @@
 
 mod eval;
 mod statistics;
+mod sums;
 mod train;
 
 use candle_core::{Result, Tensor, bail};
 
 pub use eval::batch_norm_eval;
 pub(crate) use eval::scale_and_shift;
+pub(crate) use sums::mask;
 pub use train::{BatchStatistics, batch_norm_train};
 
 use crate::epilogue::Epilogue;
@@ -42,9 +44,10 @@ impl NormShape {
         self.images * self.plane
     }
 
-    /// First number of channel `c` in image `n`.
-    fn offset(&self, n: usize, c: usize) -> usize {
-        (n * self.channels + c) * self.plane
+    /// First number of channel `c` in each image.
+    fn planes(&self, c: usize) -> impl Iterator<Item = usize> + use<> {
+        let (channels, plane) = (self.channels, self.plane);
+        (0..self.images).map(move |n| (n * channels + c) * plane)
     }
 }
 

@@ -1,13 +1,16 @@
-//! The arithmetic of a batch-norm with batch statistics, channel by channel.
+//! The arithmetic of a batch-norm with batch statistics.
 //!
-//! Sums run over each plane in the element type's own order, then over planes in f64, in the order of the images: the
-//! bits depend on neither threads nor chunks.
+//! A channel is one task, which reads its planes twice, the second time from the cache. Its sums run over each plane in
+//! fixed lanes, then over the planes in f64, in the order of the images: the bits do not depend on threads.
 
 use rayon::prelude::*;
 
 use super::NormShape;
+use super::sums::{self, Line};
 use crate::element::Element;
 use crate::epilogue::Activation;
+use crate::output::{Shared, overwritable, written};
+use crate::scratch;
 
 /// Mean and biased variance of one channel.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +46,7 @@ pub(crate) struct Wanted {
     pub(crate) residual: bool,
 }
 
-/// The gradients.
+/// The gradients; the residual's is only here where it differs from the output's.
 pub(crate) struct Gradients<T> {
     pub(crate) input: Option<Vec<T>>,
     pub(crate) parameters: Vec<T>,
@@ -57,28 +60,37 @@ pub(crate) fn forward<T: Element>(
     activation: Activation,
     input: Input<'_, T>,
 ) -> (Vec<T>, Vec<Moments>) {
-    let moments: Vec<Moments> = (0..s.channels).into_par_iter().map(|c| moments_of(s, c, input.x)).collect();
-    let lines: Vec<(T, T)> = (0..s.channels).map(|c| line(input.parameters, &moments, epsilon, c)).collect();
-    let mut out = vec![T::ZERO; input.x.len()];
-    super::eval::apply_lines(s, &lines, activation, input.x, input.residual, &mut out);
+    let mut moments = Vec::new();
+    // SAFETY: the channels' planes cover the output.
+    let out = unsafe {
+        written(input.x.len(), |out| {
+            let out = Shared::new(out);
+            let channels = (0..s.channels).into_par_iter().map(|c| {
+                let of_channel = moments_of(s, c, input.x);
+                let scale = input.parameters[c].to_f64() / (of_channel.variance + epsilon).sqrt();
+                let shift = input.parameters[s.channels + c].to_f64() - of_channel.mean * scale;
+                for here in s.planes(c) {
+                    let residual = input.residual.map(|residual| &residual[here..here + s.plane]);
+                    let line = Line { slope: T::from_f64(scale), intercept: T::from_f64(shift), residual, activation };
+                    sums::draw(&input.x[here..here + s.plane], line, out.plane(here, s.plane));
+                }
+                of_channel
+            });
+            channels.collect_into_vec(&mut moments);
+        })
+    };
     (out, moments)
-}
-
-/// `a` and `b` with `a * x + b` the normalised, scaled and shifted `x`.
-fn line<T: Element>(parameters: &[T], moments: &[Moments], epsilon: f64, c: usize) -> (T, T) {
-    let Moments { mean, variance } = moments[c];
-    let scale = parameters[c].to_f64() / (variance + epsilon).sqrt();
-    (T::from_f64(scale), T::from_f64(parameters[moments.len() + c].to_f64() - mean * scale))
 }
 
 /// Moments of channel `c`: each plane's own, joined by Chan's formula, which does not cancel where the mean is large.
 fn moments_of<T: Element>(s: &NormShape, c: usize, x: &[T]) -> Moments {
     let plane = s.plane as f64;
     let (mut mean, mut squares) = (0.0, 0.0);
-    for n in 0..s.images {
-        let x = &x[s.offset(n, c)..][..s.plane];
-        let of_plane = x.iter().map(|x| x.to_f64()).sum::<f64>() / plane;
-        let squares_of_plane: f64 = x.iter().map(|x| (x.to_f64() - of_plane).powi(2)).sum();
+    for (n, here) in s.planes(c).enumerate() {
+        let x = &x[here..here + s.plane];
+        let of_plane = sums::sum(x) / plane;
+        let centre = T::from_f64(of_plane);
+        let squares_of_plane = sums::squares(x, centre) - plane * (of_plane - centre.to_f64()).powi(2);
         let (seen, delta) = (n as f64 * plane, of_plane - mean);
         mean += delta * plane / (seen + plane);
         squares += squares_of_plane + delta * delta * seen * plane / (seen + plane);
@@ -88,59 +100,95 @@ fn moments_of<T: Element>(s: &NormShape, c: usize, x: &[T]) -> Moments {
 
 /// The gradients that are wanted.
 pub(crate) fn backward<T: Element>(s: &NormShape, b: Backward<'_, T>, wanted: Wanted) -> Gradients<T> {
-    let sums: Vec<(f64, f64)> = (0..s.channels).into_par_iter().map(|c| sums_of(s, c, &b)).collect();
-    let gamma = sums.iter().map(|&(_, products)| T::from_f64(products));
+    let mut sums = Vec::new();
+    let masks = b.activation == Activation::Relu;
+    // SAFETY: each channel's task writes the channel's planes, so that together they are complete.
+    let (input, residual) = unsafe {
+        let (input, (residual, ())) = written_if(wanted.input, b.x.len(), |input| {
+            written_if(wanted.residual && masks, b.x.len(), |residual| {
+                let gradients = |c| channel_gradients(s, &b, c, input, residual);
+                (0..s.channels).into_par_iter().map(gradients).collect_into_vec(&mut sums);
+            })
+        });
+        (input, residual)
+    };
+    let gamma = sums.iter().map(|&(_, products): &(f64, f64)| T::from_f64(products));
     let beta = sums.iter().map(|&(gradients, _)| T::from_f64(gradients));
-    Gradients {
-        input: wanted.input.then(|| input_gradient(s, &b, &sums)),
-        residual: (wanted.residual && b.activation == Activation::Relu)
-            .then(|| crate::activation::map_two(b.y, b.gradient, |y, g| if y > T::ZERO { g } else { T::ZERO })),
-        parameters: gamma.chain(beta).collect(),
-    }
+    let parameters = gamma.chain(beta).collect();
+    Gradients { input, parameters, residual }
 }
 
-impl<T: Element> Backward<'_, T> {
-    /// The gradient before the activation.
-    fn at(&self, i: usize) -> T {
-        match self.activation {
-            Activation::Relu if self.y[i] <= T::ZERO => T::ZERO,
-            _ => self.gradient[i],
-        }
+/// [`written`], if it is wanted, and what `write` returns.
+///
+/// # Safety
+/// `write` must write every number of what it is given.
+unsafe fn written_if<T: Element, R>(
+    wanted: bool,
+    len: usize,
+    write: impl FnOnce(Option<&Shared<'_, T>>) -> R,
+) -> (Option<Vec<T>>, R) {
+    if !wanted {
+        return (None, write(None));
     }
-
-    fn inverse_deviation(&self, c: usize) -> f64 {
-        1.0 / (self.moments[c].variance + self.epsilon).sqrt()
-    }
+    let mut result = None;
+    // SAFETY: the caller's promise.
+    let numbers = unsafe { written(len, |out| result = Some(write(Some(&Shared::new(out))))) };
+    (Some(numbers), result.expect("`written` calls its closure"))
 }
 
-/// Sums of the gradient, and of the gradient times the normalised input, over channel `c`.
-fn sums_of<T: Element>(s: &NormShape, c: usize, b: &Backward<'_, T>) -> (f64, f64) {
-    let (mean, inverse) = (b.moments[c].mean, b.inverse_deviation(c));
-    let (mut gradients, mut products) = (0.0, 0.0);
-    for n in 0..s.images {
-        for i in s.offset(n, c)..s.offset(n, c) + s.plane {
-            let g = b.at(i).to_f64();
-            gradients += g;
-            products += g * (b.x[i].to_f64() - mean) * inverse;
+/// Writes channel `c`'s planes of the wanted gradients, and returns the sums that are the gradients of beta and gamma.
+fn channel_gradients<T: Element>(
+    s: &NormShape,
+    b: &Backward<'_, T>,
+    c: usize,
+    input: Option<&Shared<'_, T>>,
+    residual: Option<&Shared<'_, T>>,
+) -> (f64, f64) {
+    let Moments { mean, variance } = b.moments[c];
+    let inverse = 1.0 / (variance + b.epsilon).sqrt();
+    let kept = if b.activation == Activation::Relu && residual.is_none() { s.population() } else { 0 };
+    scratch::with(kept, |memory: &mut [T]| {
+        let masked = before_activation(s, b, c, residual, memory);
+        let (mut gradients, mut products) = (0.0, 0.0);
+        for (here, masked) in s.planes(c).zip(&masked) {
+            let (gradient, product) = sums::gradient_sums(masked, &b.x[here..here + s.plane], T::from_f64(mean));
+            gradients += gradient;
+            products += product;
         }
-    }
-    (gradients, products)
+        let products = products * inverse;
+        if let Some(input) = input {
+            let population = s.population() as f64;
+            let scale = b.parameters[c].to_f64() * inverse;
+            let slope = -scale * inverse * products / population;
+            let intercept = -scale * gradients / population - slope * mean;
+            let factors = [scale, slope, intercept].map(T::from_f64);
+            for (here, masked) in s.planes(c).zip(&masked) {
+                // SAFETY: the plane is this channel's.
+                let out = unsafe { input.plane(here, s.plane) };
+                sums::combine(masked, &b.x[here..here + s.plane], factors, out);
+            }
+        }
+        (gradients, products)
+    })
 }
 
-/// `gamma * inverse * (g - mean(g) - normalised * mean(g * normalised))`.
-fn input_gradient<T: Element>(s: &NormShape, b: &Backward<'_, T>, sums: &[(f64, f64)]) -> Vec<T> {
-    let population = s.population() as f64;
-    let mut out = vec![T::ZERO; b.x.len()];
-    out.par_chunks_mut(s.plane).enumerate().for_each(|(plane, out)| {
-        let c = plane % s.channels;
-        let (mean, inverse) = (b.moments[c].mean, b.inverse_deviation(c));
-        let scale = b.parameters[c].to_f64() * inverse;
-        let slope = -scale * inverse * sums[c].1 / population;
-        let start = -scale * sums[c].0 / population - slope * mean;
-        let (scale, slope, start) = (T::from_f64(scale), T::from_f64(slope), T::from_f64(start));
-        for (out, i) in out.iter_mut().zip(plane * s.plane..) {
-            *out = scale * b.at(i) + slope * b.x[i] + start;
-        }
-    });
-    out
+/// The gradient before the activation on channel `c`'s planes: the gradient itself, or else what is written to `residual` if
+/// that is wanted, to `memory` if not.
+fn before_activation<'a, T: Element>(
+    s: &NormShape,
+    b: &Backward<'a, T>,
+    c: usize,
+    residual: Option<&'a Shared<'_, T>>,
+    memory: &'a mut [T],
+) -> Vec<&'a [T]> {
+    let gradient = |here: usize| &b.gradient[here..here + s.plane];
+    if b.activation == Activation::Identity {
+        return s.planes(c).map(gradient).collect();
+    }
+    let masked = |(here, out): (usize, &'a mut [_])| sums::mask(gradient(here), &b.y[here..here + s.plane], out);
+    match residual {
+        // SAFETY: the plane is this channel's.
+        Some(residual) => s.planes(c).map(|here| masked((here, unsafe { residual.plane(here, s.plane) }))).collect(),
+        None => s.planes(c).zip(overwritable(memory).chunks_exact_mut(s.plane)).map(masked).collect(),
+    }
 }

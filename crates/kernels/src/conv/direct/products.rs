@@ -1,5 +1,7 @@
 //! Forward pass and input gradient: weights times shifted planes.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::axis::{Axis, Extent, Pixels};
@@ -7,7 +9,7 @@ use super::kernel::Kernels;
 use super::panels::Panels;
 use super::planes::{Planes, Source};
 use crate::conv::shape::ConvShape;
-use crate::epilogue::Finish;
+use crate::epilogue::{Finish, Rows};
 use crate::scratch;
 use crate::simd::Isa;
 
@@ -53,57 +55,100 @@ impl Target {
         self.height * self.width
     }
 
-    /// Copies one product row, which is of `channel`, to the images' planes.
-    fn scatter(&self, product: &Product, planes: &Planes, channel: usize, from: &[f32], out: &mut [f32]) {
-        let images = out.chunks_exact_mut(self.channels * self.plane());
-        for (image, out) in images.enumerate() {
+    /// Copies one product row, which is of `channel`, to its places in the images' planes.
+    fn scatter(&self, product: &Product, planes: &Planes, channel: usize, from: &[f32], out: &mut [MaybeUninit<f32>]) {
+        for (image, out) in out.chunks_exact_mut(self.channels * self.plane()).enumerate() {
             let out = &mut out[channel * self.plane()..][..self.plane()];
             for row in 0..product.rows.count {
                 let from = &from[image * planes.image_len() + row * planes.columns.pitch..][..product.columns.count];
                 let at = (product.rows.first + row * self.stride) * self.width + product.columns.first;
-                if self.stride == 1 {
-                    out[at..at + from.len()].copy_from_slice(from);
-                } else {
-                    out[at..].iter_mut().step_by(self.stride).zip(from).for_each(|(out, &from)| *out = from);
-                }
+                out[at..].iter_mut().step_by(self.stride).zip(from).for_each(|(out, &from)| {
+                    out.write(from);
+                });
             }
         }
     }
 }
 
-/// `out = finish(conv(x, weight))`.
-pub(crate) fn forward(isa: Isa, s: &ConvShape, x: &[f32], weight: &[f32], finish: Finish<'_, f32>, out: &mut [f32]) {
+/// `out = finish(conv(x, weight))`; writes all of `out`.
+pub(crate) fn forward(
+    isa: Isa,
+    s: &ConvShape,
+    x: &[f32],
+    weight: &[f32],
+    finish: Finish<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
     let kernels = Kernels::of(isa);
     let (planes, taps) = input_planes(s);
     let terms = s.in_channels * s.taps();
-    let weights = Panels::pack(kernels, s.out_channels, terms, |row, term| weight[row * terms + term]);
     let product = Product {
-        weights,
-        offsets: taps.iter().flatten().copied().collect(),
+        weights: Panels::pack(kernels, s.out_channels, terms, |row, term| weight[row * terms + term]),
+        offsets: taps.into_iter().flatten().collect(),
         rows: Pixels { first: 0, count: s.out_height() },
         columns: Pixels { first: 0, count: s.out_width() },
     };
     let target = Target { channels: s.out_channels, height: s.out_height(), width: s.out_width(), stride: 1 };
     let source = |numbers| Source { numbers, channels: s.in_channels, height: s.height, width: s.width };
-    let finish = |first_image: usize, channel: usize, out: &mut [f32]| {
-        for (image, out) in out.chunks_exact_mut(target.channels * target.plane()).enumerate() {
-            let plane = (first_image + image) * target.channels + channel;
-            finish.apply(plane, channel, &mut out[channel * target.plane()..][..target.plane()]);
-        }
+    let finish = |place: Place<'_>, from: &[f32], out: &mut [MaybeUninit<f32>]| {
+        place.planes_of(&target, from, out, |plane, from, out| {
+            finish.write_plane(
+                plane,
+                place.channel,
+                Rows { from, pitch: planes.columns.pitch, width: target.width },
+                out,
+            );
+        });
     };
-    run(kernels, &planes, &[product], target, x, source, finish, out);
+    run(kernels, &planes, std::slice::from_ref(&product), target, (x, source), finish, out);
 }
 
-/// Gradient of the input, from the gradient of the output.
-pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [f32]) {
+/// Gradient of the input, from the gradient of the output; writes all of `out`.
+pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
     let kernels = Kernels::of(isa);
     let (planes, products) = gradient_products(kernels, s, weight);
-    if s.stride > s.kernel || products.len() < s.stride * s.stride {
-        out.fill(0.0);
+    if products.len() < s.stride * s.stride {
+        // Some input pixels are read by no tap.
+        out.fill(MaybeUninit::new(0.0));
     }
     let target = Target { channels: s.in_channels, height: s.height, width: s.width, stride: s.stride };
     let source = |numbers| Source { numbers, channels: s.out_channels, height: s.out_height(), width: s.out_width() };
-    run(kernels, &planes, &products, target, gradient, source, |_, _, _| {}, out);
+    let copy = |place: Place<'_>, from: &[f32], out: &mut [MaybeUninit<f32>]| {
+        if s.stride > 1 {
+            return target.scatter(place.product, &planes, place.channel, from, out);
+        }
+        place.planes_of(&target, from, out, |_, from, out| {
+            let rows = Rows { from, pitch: planes.columns.pitch, width: target.width };
+            Finish::NONE.write_plane(0, 0, rows, out);
+        });
+    };
+    run(kernels, &planes, &products, target, (gradient, source), copy, out);
+}
+
+/// Where a row of products belongs: its channel, and the group's first image.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    planes: &'a Planes,
+    product: &'a Product,
+    first_image: usize,
+    channel: usize,
+}
+
+impl Place<'_> {
+    /// Calls `write(number of the plane in the whole output, products of the plane, plane)` for each image of the group.
+    fn planes_of(
+        &self,
+        target: &Target,
+        from: &[f32],
+        out: &mut [MaybeUninit<f32>],
+        mut write: impl FnMut(usize, &[f32], &mut [MaybeUninit<f32>]),
+    ) {
+        for (image, out) in out.chunks_exact_mut(target.channels * target.plane()).enumerate() {
+            let plane = (self.first_image + image) * target.channels + self.channel;
+            let out = &mut out[self.channel * target.plane()..][..target.plane()];
+            write(plane, &from[image * self.planes.image_len()..], out);
+        }
+    }
 }
 
 /// Planes of the input, and the offsets of every channel's taps.
@@ -168,17 +213,15 @@ fn phase_terms(
     (weights, (0..terms).map(offset).collect())
 }
 
-/// Runs the products of a pass over all groups of images in parallel.
-#[expect(clippy::too_many_arguments, reason = "the two callers differ in just these")]
+/// Runs the products of a pass over all groups of images in parallel; `write(place, products, group's output)` gets each row.
 fn run<'a>(
     kernels: &Kernels,
     planes: &Planes,
     products: &[Product],
     target: Target,
-    x: &'a [f32],
-    source: impl Fn(&'a [f32]) -> Source<'a> + Sync,
-    finish: impl Fn(usize, usize, &mut [f32]) + Sync,
-    out: &mut [f32],
+    (x, source): (&'a [f32], impl Fn(&'a [f32]) -> Source<'a> + Sync),
+    write: impl Fn(Place<'_>, &[f32], &mut [MaybeUninit<f32>]) + Sync,
+    out: &mut [MaybeUninit<f32>],
 ) {
     let Source { channels, height, width, .. } = source(&[]);
     let filled = channels * planes.phases() * planes.len;
@@ -195,8 +238,8 @@ fn run<'a>(
                 let span = product.span(planes, source.images());
                 product.weights.multiply(kernels, &product.offsets, filling, span, memory, |rows, from, stride| {
                     for (row, channel) in rows.enumerate() {
-                        target.scatter(product, planes, channel, &from[row * stride..], out);
-                        finish(group * planes.images, channel, out);
+                        let place = Place { planes, product, first_image: group * planes.images, channel };
+                        write(place, &from[row * stride..(row + 1) * stride], out);
                     }
                 });
             }

@@ -1,0 +1,120 @@
+//! Sums over a plane and maps from planes to planes: the inner loops of batch-norm.
+
+use std::mem::MaybeUninit;
+
+use crate::element::Element;
+use crate::epilogue::Activation;
+use crate::simd::vectorized;
+
+/// Sums run in this many lanes side by side, whatever the processor: part of the definition of a sum's bits.
+const LANES: usize = 32;
+
+/// Sum of the lanes and the tail, in f64.
+fn total<T: Element>(lanes: [T; LANES], tail: f64) -> f64 {
+    lanes.iter().fold(tail, |sum, lane| sum + lane.to_f64())
+}
+
+vectorized! {
+    /// Sum of a plane.
+    pub(super) fn sum<T: Element>(x: &[T]) -> f64 {
+        let mut lanes = [T::ZERO; LANES];
+        let chunks = x.chunks_exact(LANES);
+        let tail = chunks.remainder().iter().map(|x| x.to_f64()).sum();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                lanes[lane] += chunk[lane];
+            }
+        }
+        total(lanes, tail)
+    }
+}
+
+vectorized! {
+    /// Sum of the squared distances from `centre`.
+    pub(super) fn squares<T: Element>(x: &[T], centre: T) -> f64 {
+        let mut lanes = [T::ZERO; LANES];
+        let chunks = x.chunks_exact(LANES);
+        let square = |x: T| (x - centre) * (x - centre);
+        let tail = chunks.remainder().iter().map(|&x| square(x).to_f64()).sum();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                lanes[lane] += square(chunk[lane]);
+            }
+        }
+        total(lanes, tail)
+    }
+}
+
+vectorized! {
+    /// Sums of `gradient` and of `gradient * (x - centre)`.
+    pub(super) fn gradient_sums<T: Element>(gradient: &[T], x: &[T], centre: T) -> (f64, f64) {
+        let (mut sums, mut products) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+        let whole = x.len() / LANES * LANES;
+        for (gradient, x) in gradient[..whole].chunks_exact(LANES).zip(x[..whole].chunks_exact(LANES)) {
+            for lane in 0..LANES {
+                sums[lane] += gradient[lane];
+                products[lane] += gradient[lane] * (x[lane] - centre);
+            }
+        }
+        let (mut sum_tail, mut product_tail) = (0.0, 0.0);
+        for (&gradient, &x) in gradient[whole..].iter().zip(&x[whole..]) {
+            sum_tail += gradient.to_f64();
+            product_tail += (gradient * (x - centre)).to_f64();
+        }
+        (total(sums, sum_tail), total(products, product_tail))
+    }
+}
+
+/// What one output plane is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a, T> {
+    pub(super) slope: T,
+    pub(super) intercept: T,
+    pub(super) residual: Option<&'a [T]>,
+    pub(super) activation: Activation,
+}
+
+vectorized! {
+    /// `out = activation(slope * x + intercept + residual)`.
+    pub(super) fn draw<T: Element>(x: &[T], line: Line<'_, T>, out: &mut [MaybeUninit<T>]) {
+        let Line { slope, intercept, residual, activation } = line;
+        let floor = |y: T| match activation {
+            Activation::Identity => y,
+            Activation::Relu => y.larger(T::ZERO),
+        };
+        match residual {
+            None => out.iter_mut().zip(x).for_each(|(out, &x)| {
+                out.write(floor(slope * x + intercept));
+            }),
+            Some(residual) => out.iter_mut().zip(x.iter().zip(residual)).for_each(|(out, (&x, &residual))| {
+                out.write(floor(slope * x + intercept + residual));
+            }),
+        }
+    }
+}
+
+vectorized! {
+    fn write_masked<T: Element>(gradient: &[T], y: &[T], out: &mut [MaybeUninit<T>]) {
+        out.iter_mut().zip(gradient.iter().zip(y)).for_each(|(out, (&gradient, &y))| {
+            out.write(if y > T::ZERO { gradient } else { T::ZERO });
+        });
+    }
+}
+
+/// Writes `gradient` where `y` is positive, else 0, and returns the written plane.
+pub(crate) fn mask<'a, T: Element>(gradient: &[T], y: &[T], out: &'a mut [MaybeUninit<T>]) -> &'a [T] {
+    assert!(gradient.len() == out.len() && y.len() == out.len());
+    write_masked(gradient, y, out);
+    // SAFETY: as long as its sources, `out` was written from end to end.
+    unsafe { out.assume_init_ref() }
+}
+
+vectorized! {
+    /// `out = scale * gradient + slope * x + intercept`.
+    pub(super) fn combine<T: Element>(gradient: &[T], x: &[T], factors: [T; 3], out: &mut [MaybeUninit<T>]) {
+        let [scale, slope, intercept] = factors;
+        out.iter_mut().zip(gradient.iter().zip(x)).for_each(|(out, (&gradient, &x))| {
+            out.write(scale * gradient + slope * x + intercept);
+        });
+    }
+}

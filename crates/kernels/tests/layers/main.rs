@@ -1,0 +1,9 @@
+//! The promises of the crate, checked through its public interface.
+
+mod batches;
+mod conventions;
+mod frozen;
+mod gradients;
+mod support;
+mod threads;
+mod updates;
