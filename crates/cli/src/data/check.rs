@@ -10,6 +10,9 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &CheckArguments, output: Output) -> Result<Exit, Failure> {
+    if !arguments.path.exists() {
+        return Err(Failure::new(Exit::NotFound, format!("there is no folder {}", arguments.path.display())));
+    }
     let description = rrm_data::check(&arguments.path).map_err(|error| Failure::from(error).context("check images"))?;
     show(&description, output)?;
     Ok(Exit::Done)

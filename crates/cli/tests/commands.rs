@@ -1,0 +1,220 @@
+//! The commands that need no daemon, as users run them.
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PLAN: &str = r#"
+    name = "two"
+    [defaults.train]
+    dataset = { name = "cifar10" }
+    arch = "resnet18/4"
+    epochs = 2
+    batch_size = 64
+    optimizer = { learning_rate = 0.1, schedule = { kind = "cosine" } }
+
+    [[job]]
+    name = "control"
+    kind = "train"
+    method = { kind = "natural" }
+    [job.sweep]
+    seed = [0, 1]
+
+    [[job]]
+    name = "attack"
+    kind = "evaluate"
+    model = { job = "control" }
+    dataset = { name = "cifar10" }
+    attack = { kind = "apgd", threat = { norm = "linf", epsilon = "8/255" }, iterations = 20, restarts = 5 }
+    batch_size = 100
+    seed = 0
+"#;
+
+/// `rrm` in an empty home, without a daemon.
+fn rrm(home: &TempDir, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rrm")).args(arguments).env_clear().env("HOME", home.path()).output().unwrap()
+}
+
+fn home() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn plan(home: &TempDir, text: &str) -> String {
+    let path = home.path().join("plan.toml");
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[track_caller]
+fn document(output: &Output) -> Value {
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(document["schema"], 1, "{document}");
+    document
+}
+
+#[test]
+fn a_dry_run_shows_the_expanded_plan_and_asks_no_daemon() {
+    let home = home();
+    let output = rrm(&home, &["submit", "--dry-run", &plan(&home, PLAN)]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = stdout(&output);
+    assert_eq!(text.lines().count(), 5, "{text}");
+    for part in ["control[seed=0]", "control[seed=1]", "attack[seed=1]", "APGD-CE 20x5", "resnet18/4"] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+    assert!(stderr(&output).contains("4 jobs, none of them submitted"), "{output:?}");
+}
+
+#[test]
+fn a_dry_run_in_json_is_the_plan() {
+    let home = home();
+    let document = document(&rrm(&home, &["--json", "submit", "--dry-run", &plan(&home, PLAN)]));
+    let jobs = document["plan"]["jobs"].as_array().unwrap();
+    assert_eq!((jobs.len(), &jobs[0]["spec"]["arch"]), (4, &"resnet18/4".into()));
+}
+
+#[test]
+fn a_plan_may_come_from_standard_input() {
+    let home = home();
+    let file = fs::File::open(plan(&home, PLAN)).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rrm")).args(["-q", "submit", "--dry-run", "-"]).stdin(file).output();
+    assert_eq!(stdout(&output.unwrap()).lines().next(), Some("control[seed=0]"));
+}
+
+#[test]
+fn every_fault_of_a_plan_is_printed_and_the_exit_code_is_2() {
+    let home = home();
+    let broken = PLAN.replace("epochs = 2", "epochs = 0\nepoch = 2").replace("resnet18/4", "resnet18/5");
+    let broken = broken.replace("\"control\" }", "\"nobody\" }");
+    let output = rrm(&home, &["submit", &plan(&home, &broken)]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    for part in ["epochs", "epoch ", "resnet18/5", "nobody", "plan.toml", "next:"] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+    assert_eq!(stdout(&output), "", "errors are not data");
+}
+
+#[test]
+fn faults_are_data_for_programs() {
+    let home = home();
+    let output = rrm(&home, &["--json", "submit", &plan(&home, &PLAN.replace("epochs = 2", "epochs = 0"))]);
+    let error: Value = serde_json::from_str(&stderr(&output)).unwrap();
+    assert_eq!((&error["schema"], &error["error"]["exit_code"]), (&1.into(), &2.into()));
+    assert!(error["error"]["violations"][0]["field"].as_str().unwrap().contains("epochs"), "{error}");
+}
+
+#[test]
+fn a_plan_that_is_not_there_is_not_found() {
+    let home = home();
+    let output = rrm(&home, &["submit", "no-such-plan.toml"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(stderr(&output).contains("no-such-plan.toml"));
+}
+
+#[test]
+fn without_a_daemon_the_exit_code_is_6_and_the_next_step_is_named() {
+    let home = home();
+    for arguments in [&["list"][..], &["wait", "1"], &["report"], &["worker", "list"], &["cancel", "1"]] {
+        let output = rrm(&home, arguments);
+        assert_eq!(output.status.code(), Some(6), "{arguments:?}: {output:?}");
+        assert!(stderr(&output).contains("rrmd serve"), "{output:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_2_and_help_is_0() {
+    let home = home();
+    assert_eq!(rrm(&home, &["frobnicate"]).status.code(), Some(2));
+    assert_eq!(rrm(&home, &["data", "fetch", "folder:mine"]).status.code(), Some(2));
+    let help = rrm(&home, &["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(stdout(&help).contains("Exit codes:") && stdout(&help).contains("rrm submit plan.toml"));
+}
+
+#[test]
+fn versions_are_printed_for_people_and_programs() {
+    let home = home();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(stdout(&rrm(&home, &["version"])), format!("rrm {version}\n"));
+    assert_eq!(document(&rrm(&home, &["--json", "version"]))["version"], version);
+}
+
+#[test]
+fn shells_get_scripts_that_know_every_command() {
+    let home = home();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = stdout(&rrm(&home, &["completion", shell]));
+        for command in ["submit", "watch", "report", "completion"] {
+            assert!(script.contains(command), "{command} is missing for {shell}");
+        }
+    }
+}
+
+/// A folder with two classes of one picture each, in both splits.
+fn pictures(home: &TempDir) -> String {
+    let root = home.path().join("shapes");
+    for (split, class) in [("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")] {
+        let folder = root.join(split).join(class);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("one.png"), PNG).unwrap();
+    }
+    root.to_str().unwrap().to_owned()
+}
+
+/// A grey 1×1 picture.
+const PNG: &[u8] = &[
+    137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0, 58, 126, 155,
+    85, 0, 0, 0, 10, 73, 68, 65, 84, 120, 156, 99, 104, 0, 0, 0, 130, 0, 129, 119, 205, 114, 182, 0, 0, 0, 0, 73, 69,
+    78, 68, 174, 66, 96, 130,
+];
+
+#[test]
+fn a_folder_of_pictures_is_described() {
+    let home = home();
+    let folder = pictures(&home);
+    let document = document(&rrm(&home, &["--json", "data", "check", &folder]));
+    assert_eq!((&document["train"], &document["test"]), (&2.into(), &2.into()));
+    assert_eq!(document["classes"][1]["name"], "b");
+    let text = stdout(&rrm(&home, &["data", "check", &folder]));
+    assert!(text.contains("2 training and 2 test images"), "{text}");
+}
+
+#[test]
+fn a_damaged_picture_is_named() {
+    let home = home();
+    let folder = pictures(&home);
+    fs::write(home.path().join("shapes/train/b/one.png"), &PNG[..40]).unwrap();
+    let output = rrm(&home, &["data", "check", &folder]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stderr(&output).contains("train/b/one.png"), "{output:?}");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_not_found() {
+    let home = home();
+    assert_eq!(rrm(&home, &["data", "check", "/no/such/folder"]).status.code(), Some(3));
+}
+
+#[test]
+fn a_server_without_the_files_is_an_error_that_leaves_nothing_half_done() {
+    let home = home();
+    // A port that nobody listens on: bound, read and released.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mirror = format!("http://127.0.0.1:{port}");
+    let output = rrm(&home, &["data", "fetch", "cifar10", "--mirror", &mirror]);
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    assert!(!home.path().join(".local/share/rrm/cifar-10-batches-bin").exists());
+}

@@ -1,0 +1,335 @@
+//! A daemon that keeps its jobs in memory and never trains: what the commands see of one.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rrm_api::{
+    ApiError, Artifact, AttemptEnd, Caller, Follow, JobFilter, LogChunk, Registered, Replies, Service, Source,
+    Submitted, Token, Tokens, Upload, WatchItem,
+};
+use rrm_spec::{
+    ArtifactHash, Assignment, AttemptId, AttemptView, Device, DeviceView, EventView, HeartbeatReply, HeldAttempt,
+    ImageOutcome, JobDetail, JobId, JobRef, JobState, JobSummary, ModelSource, Plan, Progress, Record, Registration,
+    RequestId, SubmissionId, WorkerId, WorkerView,
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
+
+pub(crate) const USER_TOKEN: &str = "user-0123456789abcdef";
+const WORKER_TOKEN: &str = "worker-0123456789abcdef";
+
+/// The running daemon, with a folder as its state folder would be.
+pub(crate) struct Fake {
+    pub(crate) folder: TempDir,
+    pub(crate) memory: Arc<Memory>,
+    runtime: Option<Runtime>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+/// What the daemon knows.
+#[derive(Default)]
+pub(crate) struct Memory {
+    state: Mutex<State>,
+    /// Calls of `submit` that are to find the daemon unavailable.
+    pub(crate) submissions_to_lose: AtomicU32,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: Vec<JobDetail>,
+    events: Vec<EventView>,
+    requests: Vec<(RequestId, Submitted)>,
+    log: Vec<u8>,
+}
+
+impl Fake {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut fake = Self { folder, memory: Arc::default(), runtime: None, stop: None };
+        fake.serve("127.0.0.1:0");
+        fake.write("token-user", USER_TOKEN);
+        fake.write("token-worker", WORKER_TOKEN);
+        fake
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        use std::{io::Write, os::unix::fs::OpenOptionsExt};
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(self.folder.path().join(name));
+        file.unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn serve(&mut self, address: &str) {
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind(address)).unwrap();
+        self.write("address", &listener.local_addr().unwrap().to_string());
+        let tokens = Tokens { user: Token::new(USER_TOKEN).unwrap(), worker: Token::new(WORKER_TOKEN).unwrap() };
+        let (stop, stopped) = oneshot::channel();
+        let service = Arc::new(Serving(Arc::clone(&self.memory)));
+        runtime.spawn(async move {
+            let _ = rrm_api::serve(listener, None, service, tokens, async { drop(stopped.await) }).await;
+        });
+        (self.runtime, self.stop) = (Some(runtime), Some(stop));
+    }
+
+    /// Dies and comes back at the same address after `away`.
+    pub(crate) fn restart(&mut self, away: Duration) {
+        let address = std::fs::read_to_string(self.folder.path().join("address")).unwrap();
+        self.stop = None;
+        self.runtime.take().unwrap().shutdown_timeout(Duration::from_secs(5));
+        std::thread::sleep(away); // The time during which it is away.
+        self.serve(&address);
+    }
+}
+
+impl Memory {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Moves a job, and tells of it.
+    pub(crate) fn set_state(&self, id: i64, to: JobState, reason: Option<&str>) {
+        let mut state = self.state();
+        let job = state.jobs.iter_mut().find(|job| job.summary.id == JobId(id)).unwrap();
+        job.summary.state = to;
+        job.summary.reason = reason.map(str::to_owned);
+        if to == JobState::Running {
+            job.attempts.push(attempt(id));
+        }
+        let data = serde_json::json!({"from": null, "to": to, "reason": reason});
+        state.tell("job.state", id, &data);
+    }
+
+    pub(crate) fn tell(&self, kind: &str, job: i64, data: &serde_json::Value) {
+        self.state().tell(kind, job, data);
+    }
+
+    pub(crate) fn append_log(&self, text: &str) {
+        self.state().log.extend_from_slice(text.as_bytes());
+    }
+
+    pub(crate) fn with_job(&self, id: i64, change: impl FnOnce(&mut JobDetail)) {
+        change(self.state().jobs.iter_mut().find(|job| job.summary.id == JobId(id)).unwrap());
+    }
+
+    pub(crate) fn submissions(&self) -> usize {
+        self.state().requests.len()
+    }
+}
+
+impl State {
+    fn tell(&mut self, kind: &str, job: i64, data: &serde_json::Value) {
+        let seq = self.events.len() as i64 + 1;
+        let (kind, data) = (kind.to_owned(), data.to_string());
+        self.events.push(EventView { seq, at: 1_000_000 * seq, job: Some(JobId(job)), attempt: None, kind, data });
+    }
+}
+
+fn attempt(id: i64) -> AttemptView {
+    AttemptView {
+        id: AttemptId(id * 10),
+        worker: WorkerId(1),
+        node: "node1".into(),
+        device: "cpu".into(),
+        started_at: 1_000_000,
+        ended_at: None,
+        outcome: None,
+        message: None,
+        run: None,
+    }
+}
+
+fn details(plan: &Plan, submission: SubmissionId, first: i64) -> Vec<JobDetail> {
+    let id = |name: &str| JobId(first + plan.jobs.iter().position(|job| job.name == name).unwrap() as i64);
+    let detail = |job: &rrm_spec::PlannedJob| {
+        let mut spec = job.spec.clone();
+        let mut parents = Vec::new();
+        if let Some(ModelSource::Job(reference)) = spec.source_mut()
+            && let JobRef::Name(name) = reference.clone()
+        {
+            parents.push(id(&name));
+            *reference = JobRef::Id(id(&name));
+        }
+        let summary = JobSummary {
+            id: id(&job.name),
+            submission,
+            plan: plan.name.clone(),
+            name: job.name.clone(),
+            kind: spec.kind(),
+            state: JobState::Queued,
+            stop: None,
+            priority: job.priority,
+            attempts: 0,
+            epochs_done: 0,
+            epochs_total: spec.epochs(),
+            progress: None,
+            reason: None,
+            created_at: 1_700_000_000_000_000,
+            started_at: None,
+            ended_at: None,
+        };
+        let (attempts, epochs, evaluations, checkpoints) = (vec![], vec![], vec![], vec![]);
+        JobDetail { summary, spec, parents, attempts, epochs, evaluations, checkpoints }
+    };
+    plan.jobs.iter().map(detail).collect()
+}
+
+struct Serving(Arc<Memory>);
+
+fn absent<T>() -> Result<T, ApiError> {
+    Err(ApiError::Internal { what: "this daemon has no workers".into() })
+}
+
+impl Service for Serving {
+    async fn submit(&self, _: Caller, request: RequestId, plan: Plan, _: Source) -> Result<Submitted, ApiError> {
+        let mut state = self.0.state();
+        if let Some((_, known)) = state.requests.iter().find(|(known, _)| *known == request) {
+            return Ok(Submitted { already: true, ..known.clone() });
+        }
+        let submission = SubmissionId(state.requests.len() as i64 + 1);
+        let first = state.jobs.len() as i64 + 1;
+        let jobs = details(&plan, submission, first);
+        let names = jobs.iter().map(|job| (job.summary.id, job.summary.name.clone())).collect();
+        for job in &jobs {
+            state.tell(
+                "job.state",
+                job.summary.id.0,
+                &serde_json::json!({"from": null, "to": "queued", "reason": null}),
+            );
+        }
+        state.jobs.extend(jobs);
+        let submitted = Submitted { submission, jobs: names, already: false, warnings: vec!["no worker".into()] };
+        state.requests.push((request, submitted.clone()));
+        // The plan is stored, and the answer lost: what idempotent submission is for.
+        let losing =
+            self.0.submissions_to_lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match losing {
+            Ok(_) => Err(ApiError::Unavailable { what: "the answer is lost".into() }),
+            Err(_) => Ok(submitted),
+        }
+    }
+
+    async fn list(&self, _: Caller, filter: JobFilter) -> Result<Vec<JobSummary>, ApiError> {
+        let state = self.0.state();
+        let fits = |job: &&JobSummary| {
+            (filter.states.is_empty() || filter.states.contains(&job.state))
+                && filter.submission.is_none_or(|submission| submission == job.submission)
+                && filter.before.is_none_or(|before| job.id < before)
+        };
+        // Small pages, so that clients must turn them.
+        let limit = if filter.limit == 0 { 2 } else { filter.limit.min(2) };
+        Ok(state.jobs.iter().rev().map(|job| &job.summary).filter(fits).take(limit as usize).cloned().collect())
+    }
+
+    async fn job(&self, _: Caller, id: JobId) -> Result<JobDetail, ApiError> {
+        let state = self.0.state();
+        let job = state.jobs.iter().find(|job| job.summary.id == id).cloned();
+        job.ok_or_else(|| ApiError::NotFound { what: format!("job {id}") })
+    }
+
+    async fn cancel(&self, _: Caller, ids: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
+        for id in &ids {
+            self.0.set_state(id.0, JobState::Cancelled, None);
+        }
+        let state = self.0.state();
+        Ok(state.jobs.iter().map(|job| job.summary.clone()).filter(|job| ids.contains(&job.id)).collect())
+    }
+
+    async fn watch(&self, _: Caller, after_seq: i64, _: Option<SubmissionId>) -> Result<Replies<WatchItem>, ApiError> {
+        let memory = Arc::clone(&self.0);
+        let (sender, receiver) = tokio::sync::mpsc::channel(8);
+        tokio::spawn(async move {
+            let mut after = after_seq;
+            let progress = Progress { phase: "epoch 1/2".into(), done: 1, total: 4, images_per_second: 10.0 };
+            let _ = sender.send(Ok(WatchItem::Progress(JobId(1), progress))).await;
+            while !sender.is_closed() {
+                let news: Vec<_> = memory.state().events.iter().filter(|event| event.seq > after).cloned().collect();
+                for event in news {
+                    after = event.seq;
+                    let _ = sender.send(Ok(WatchItem::Event(event))).await;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        Ok(Box::pin(tokio_stream::wrappers::ReceiverStream::new(receiver)))
+    }
+
+    async fn logs(
+        &self,
+        _: Caller,
+        _: JobId,
+        attempt: Option<AttemptId>,
+        offset: u64,
+        _: Follow,
+    ) -> Result<Replies<LogChunk>, ApiError> {
+        let log = self.0.state().log.clone();
+        let attempt = attempt.unwrap_or(AttemptId(10));
+        let chunks = log[offset as usize..].chunks(5).enumerate().map(move |(index, bytes)| {
+            Ok(LogChunk { attempt, offset: offset + 5 * index as u64, bytes: Bytes::copy_from_slice(bytes) })
+        });
+        Ok(Box::pin(tokio_stream::iter(chunks.collect::<Vec<_>>())))
+    }
+
+    async fn workers(&self, _: Caller) -> Result<Vec<WorkerView>, ApiError> {
+        let devices = vec![DeviceView { device: "cpu".into(), job: Some(JobId(1)) }];
+        let (node, version) = ("node1".into(), "0.1.0".into());
+        Ok(vec![WorkerView { id: WorkerId(1), node, version, online: true, last_seen_at: 1, devices }])
+    }
+
+    async fn images(&self, _: Caller, _: JobId) -> Result<Vec<ImageOutcome>, ApiError> {
+        absent()
+    }
+
+    async fn download(&self, _: Caller, _: ArtifactHash) -> Result<Artifact, ApiError> {
+        absent()
+    }
+
+    async fn register(&self, _: Caller, _: Registration) -> Result<Registered, ApiError> {
+        absent()
+    }
+
+    async fn lease(
+        &self,
+        _: Caller,
+        _: WorkerId,
+        _: RequestId,
+        _: Vec<Device>,
+        _: Vec<AttemptId>,
+    ) -> Result<Vec<Assignment>, ApiError> {
+        absent()
+    }
+
+    async fn heartbeat(&self, _: Caller, _: WorkerId, _: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {
+        absent()
+    }
+
+    async fn report(&self, _: Caller, _: AttemptId, _: u64, _: Vec<Record>) -> Result<u64, ApiError> {
+        absent()
+    }
+
+    async fn settle(&self, _: Caller, _: AttemptId, _: u64, _: AttemptEnd) -> Result<(), ApiError> {
+        absent()
+    }
+
+    async fn push_log(&self, _: Caller, _: AttemptId, _: u64, _: Bytes) -> Result<u64, ApiError> {
+        absent()
+    }
+
+    async fn stored(&self, _: Caller, _: ArtifactHash) -> Result<bool, ApiError> {
+        absent()
+    }
+
+    async fn upload(&self, _: Caller, _: Upload, _: Replies<Bytes>) -> Result<(), ApiError> {
+        absent()
+    }
+
+    async fn deregister(&self, _: Caller, _: WorkerId) -> Result<(), ApiError> {
+        absent()
+    }
+}

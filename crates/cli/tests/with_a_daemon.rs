@@ -1,0 +1,363 @@
+//! The commands against a daemon that answers what we tell it to.
+
+mod fake;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::Ordering,
+    time::Duration,
+};
+
+use fake::Fake;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use rrm_spec::{Accuracy, EpochRecord, EvaluationRecord, JobSpec, JobState};
+use serde_json::{Value, json};
+
+const PLAN: &str = r#"
+    name = "demo"
+    [[job]]
+    name = "control"
+    kind = "train"
+    dataset = { name = "cifar10" }
+    arch = "resnet18/4"
+    epochs = 2
+    batch_size = 64
+    seed = 0
+    optimizer = { learning_rate = 0.1, schedule = { kind = "cosine" } }
+    method = { kind = "natural" }
+
+    [[job]]
+    name = "attack control"
+    kind = "evaluate"
+    model = { job = "control" }
+    dataset = { name = "cifar10" }
+    attack = { kind = "apgd", threat = { norm = "linf", epsilon = "8/255" }, iterations = 20, restarts = 5 }
+    batch_size = 100
+    seed = 0
+
+    [[job]]
+    name = "third"
+    kind = "train"
+    dataset = { name = "cifar10" }
+    arch = "dnn"
+    epochs = 1
+    batch_size = 64
+    seed = 0
+    optimizer = { learning_rate = 0.1, schedule = { kind = "cosine" } }
+    method = { kind = "natural" }
+"#;
+
+impl Fake {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rrm"));
+        command.args(arguments).env_clear().env("RRM_STATE_DIR", self.folder.path());
+        command
+    }
+
+    fn rrm(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.rrm(&[&["--json"], arguments].concat());
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+        assert_eq!(document["schema"], 1, "{document}");
+        document
+    }
+
+    fn plan_file(&self) -> String {
+        let path = self.folder.path().join("plan.toml");
+        std::fs::write(&path, PLAN).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// A daemon with the plan's three jobs.
+    fn with_plan() -> Self {
+        let fake = Self::start();
+        let output = fake.rrm(&["submit", &fake.plan_file()]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        fake
+    }
+
+    fn end_all(&self, state: JobState) {
+        (1..=3).for_each(|id| self.memory.set_state(id, state, None));
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn a_submission_prints_ids_and_warnings_apart() {
+    let fake = Fake::start();
+    let output = fake.rrm(&["submit", &fake.plan_file()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let table = text(&output.stdout);
+    assert!(table.contains("demo submitted as plan 1") && table.contains(" 2  attack control"), "{table}");
+    assert_eq!(text(&output.stderr), "warning: no worker\n");
+    assert_eq!(text(&fake.rrm(&["-q", "submit", &fake.plan_file()]).stdout), "4\n5\n6\n");
+    let document = fake.json(&["submit", &fake.plan_file()]);
+    assert_eq!((&document["submission"], &document["jobs"][2]["name"]), (&3.into(), &"third".into()));
+}
+
+#[test]
+fn a_lost_answer_does_not_submit_twice() {
+    let fake = Fake::start();
+    fake.memory.submissions_to_lose.store(1, Ordering::SeqCst);
+    let document = fake.json(&["submit", &fake.plan_file()]);
+    assert_eq!((&document["already"], &document["submission"]), (&true.into(), &1.into()));
+    assert_eq!(fake.memory.submissions(), 1);
+}
+
+#[test]
+fn the_same_request_id_finds_the_first_submission() {
+    let fake = Fake::start();
+    for _ in 0..2 {
+        let output = fake.rrm(&["submit", &fake.plan_file(), "--request-id", "demo-0001"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+    assert_eq!(fake.memory.submissions(), 1);
+    let again = fake.rrm(&["submit", &fake.plan_file(), "--request-id", "demo-0001"]);
+    assert!(text(&again.stdout).contains("had been submitted before, as plan 1"), "{again:?}");
+}
+
+#[test]
+fn lists_turn_pages_and_filter() {
+    let fake = Fake::with_plan();
+    fake.memory.set_state(2, JobState::Failed, Some("no images"));
+    let ids = |arguments: &[&str]| text(&fake.rrm(arguments).stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(ids(&["-q", "list"]), "3 2 1");
+    assert_eq!(ids(&["-q", "list", "--limit", "1"]), "3");
+    assert_eq!(ids(&["-q", "list", "--state", "failed"]), "2");
+    assert_eq!(ids(&["-q", "list", "--plan", "last", "--limit", "0"]), "3 2 1");
+    let table = text(&fake.rrm(&["list"]).stdout);
+    assert!(table.contains("failed") && table.contains("no images"), "{table}");
+    assert_eq!(fake.json(&["list"])["jobs"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn an_empty_list_is_no_error() {
+    let fake = Fake::start();
+    let output = fake.rrm(&["list"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), String::new()));
+    assert_eq!(fake.json(&["list"])["jobs"], json!([]));
+    assert_eq!(fake.rrm(&["report"]).status.code(), Some(3), "there is no last plan");
+}
+
+#[test]
+fn a_job_is_shown_by_id_and_by_name() {
+    let fake = Fake::with_plan();
+    let shown = text(&fake.rrm(&["show", "@attack control"]).stdout);
+    assert!(shown.contains("APGD-CE 20x5, linf 8/255 of #1 on all test images of cifar10"), "{shown}");
+    assert_eq!(fake.json(&["show", "1"])["job"]["summary"]["name"], "control");
+    assert_eq!(fake.rrm(&["show", "99"]).status.code(), Some(3));
+    assert_eq!(fake.rrm(&["show", "@nobody"]).status.code(), Some(3));
+    assert_eq!(fake.rrm(&["show", "1-2"]).status.code(), Some(2));
+}
+
+#[test]
+fn waiting_ends_with_the_jobs_and_says_how() {
+    for (state, code) in
+        [(JobState::Succeeded, 0), (JobState::Failed, 1), (JobState::Cancelled, 4), (JobState::Skipped, 1)]
+    {
+        let fake = Fake::with_plan();
+        let child = spawn(&mut fake.command(&["wait", "--plan", "last"]));
+        fake.end_all(state);
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(code), "{state}");
+    }
+}
+
+#[test]
+fn ranges_and_names_are_waited_for() {
+    let fake = Fake::with_plan();
+    fake.memory.set_state(1, JobState::Succeeded, None);
+    fake.memory.set_state(3, JobState::Succeeded, None);
+    let output = fake.rrm(&["wait", "1", "@third"]);
+    assert_eq!(output.status.code(), Some(0), "job 2 is not waited for: {output:?}");
+    fake.memory.set_state(2, JobState::Failed, None);
+    assert_eq!(fake.rrm(&["wait", "1-3"]).status.code(), Some(1));
+    assert_eq!(fake.json(&["wait", "1-3"])["jobs"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_time_limit_ends_the_wait_and_nothing_else() {
+    let fake = Fake::with_plan();
+    let output = fake.rrm(&["wait", "1", "--timeout", "0.2"]);
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    assert_eq!(fake.json(&["show", "1"])["job"]["summary"]["state"], "queued");
+}
+
+#[test]
+fn interrupting_a_wait_cancels_nothing_and_says_so() {
+    let fake = Fake::with_plan();
+    let mut child = spawn(&mut fake.command(&["--json", "watch", "--plan", "last"]));
+    // Its first line tells that it is at work, and so listens to signals.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(fake.json(&["show", "1"])["job"]["summary"]["state"], "queued");
+}
+
+#[test]
+fn a_watched_plan_is_told_line_by_line() {
+    let fake = Fake::with_plan();
+    fake.memory.set_state(1, JobState::Running, None);
+    fake.memory.tell("epoch", 1, &serde_json::to_value(epoch(1)).unwrap());
+    fake.end_all(JobState::Succeeded);
+    let output = fake.rrm(&["watch", "--plan", "last"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let lines = text(&output.stdout);
+    for part in
+        ["control  queued", "control  running", "epoch 1/2: loss 1.500, natural 70.0 %, 12.0 s", "demo: 3 succeeded"]
+    {
+        assert!(lines.contains(part), "{part} is missing in:\n{lines}");
+    }
+}
+
+#[test]
+fn a_watcher_outlives_the_daemons_restart_and_misses_nothing() {
+    let mut fake = Fake::with_plan();
+    let mut child = spawn(&mut fake.command(&["--json", "watch", "--plan", "1"]));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    let first: Vec<Value> = lines.by_ref().take(4).map(|line| serde_json::from_str(&line).unwrap()).collect();
+    fake.restart(Duration::from_millis(300));
+    fake.end_all(JobState::Succeeded);
+    let rest = lines.map(|line| serde_json::from_str(&line).unwrap());
+    let documents: Vec<Value> = first.into_iter().chain(rest).collect();
+    assert!(documents.iter().all(|document| document["schema"] == 1));
+    let seqs: Vec<i64> = documents.iter().filter_map(|document| document["event"]["seq"].as_i64()).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6], "each event once, in order");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_submission_can_be_waited_for() {
+    let fake = Fake::start();
+    let mut child = spawn(&mut fake.command(&["submit", "--wait", &fake.plan_file()]));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    assert_eq!(lines.next().as_deref(), Some("demo submitted as plan 1"));
+    fake.end_all(JobState::Failed);
+    assert!(lines.any(|line| line == "demo: 3 failed"));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn logs_are_printed_byte_by_byte() {
+    let fake = Fake::with_plan();
+    fake.memory.append_log("training begins\nänderung\n");
+    assert_eq!(text(&fake.rrm(&["logs", "1"]).stdout), "training begins\nänderung\n");
+    let output = fake.rrm(&["--json", "logs", "1"]);
+    let first: Value = serde_json::from_str(text(&output.stdout).lines().next().unwrap()).unwrap();
+    assert_eq!((&first["schema"], &first["attempt"], &first["text"]), (&1.into(), &10.into(), &"train".into()));
+}
+
+#[test]
+fn following_a_log_ends_with_the_job() {
+    let fake = Fake::with_plan();
+    fake.memory.append_log("all of it\n");
+    fake.memory.set_state(1, JobState::Running, None);
+    fake.memory.set_state(1, JobState::Failed, Some("no images"));
+    let output = fake.rrm(&["logs", "@control", "-f"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "all of it\n".to_owned()));
+    assert!(text(&output.stderr).contains("job 1 failed: no images"), "{output:?}");
+}
+
+#[test]
+fn cancelling_names_what_it_cancelled() {
+    let fake = Fake::with_plan();
+    let output = fake.rrm(&["cancel", "1", "@third"]);
+    assert_eq!((output.status.code(), text(&output.stdout).lines().count()), (Some(0), 2), "{output:?}");
+    assert_eq!(fake.json(&["cancel", "2-2"])["jobs"][0]["state"], "cancelled");
+    assert_eq!(fake.rrm(&["cancel", "90-99"]).status.code(), Some(3));
+}
+
+#[test]
+fn workers_are_listed() {
+    let fake = Fake::with_plan();
+    let table = text(&fake.rrm(&["worker", "list"]).stdout);
+    assert!(table.contains("node1  online  cpu (job 1)"), "{table}");
+    assert_eq!(fake.json(&["worker", "list"])["workers"][0]["devices"][0]["job"], 1);
+}
+
+#[test]
+fn a_report_has_every_format_and_a_figure() {
+    let fake = Fake::with_plan();
+    train_and_attack(&fake);
+    let figure = fake.folder.path().join("report.svg");
+    let output = fake.rrm(&["report", "last", "--figure", figure.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stdout).contains("45.00") && text(&output.stdout).contains("4500/10000"), "{output:?}");
+    assert!(std::fs::read_to_string(figure).unwrap().starts_with("<svg"));
+    for (format, part) in [
+        ("text", "network"),
+        ("markdown", "| name | method |"),
+        ("csv", "job,submission,name"),
+        ("latex", "\\toprule"),
+        ("json", "\"schema\":1"),
+    ] {
+        let report = text(&fake.rrm(&["report", "1", "--format", format]).stdout);
+        assert!(report.contains(part), "{format}:\n{report}");
+    }
+    assert_eq!(fake.json(&["report"])["rows"][0]["robust"][0]["correct"], 4500);
+    assert_eq!(fake.rrm(&["--json", "report", "--format", "csv"]).status.code(), Some(2));
+    assert_eq!(fake.rrm(&["report", "77"]).status.code(), Some(3));
+}
+
+#[test]
+fn a_wrong_token_is_refused_and_not_repeated() {
+    let fake = Fake::with_plan();
+    let path = fake.folder.path().join("token-worker");
+    let output = fake.rrm(&["--token-file", path.to_str().unwrap(), "list"]);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert!(!text(&output.stderr).contains("worker-0123"), "{output:?}");
+    assert!(text(&output.stderr).contains("next:"), "{output:?}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let fake = Fake::with_plan();
+    let command = format!("{} list | true", env!("CARGO_BIN_EXE_rrm"));
+    let output = Command::new("sh").args(["-c", &command]).env("RRM_STATE_DIR", fake.folder.path()).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn epoch(epoch: u32) -> EpochRecord {
+    EpochRecord {
+        epoch,
+        train_us: 12_000_000,
+        validation_us: 1,
+        images: 50_000,
+        learning_rate: 0.1,
+        loss: 1.5,
+        train: Accuracy { correct: 1, total: 2 },
+        natural: Accuracy { correct: 7, total: 10 },
+        robust: None,
+    }
+}
+
+fn train_and_attack(fake: &Fake) {
+    fake.memory.with_job(1, |job| job.epochs = vec![epoch(1), epoch(2)]);
+    fake.memory.with_job(2, |job| {
+        let JobSpec::Evaluate(spec) = &job.spec else { panic!("an evaluation") };
+        job.evaluations = vec![EvaluationRecord {
+            attack: spec.attack.clone(),
+            natural: Accuracy { correct: 8000, total: 10_000 },
+            robust: Accuracy { correct: 4500, total: 10_000 },
+            elapsed_us: 1,
+            weights: "0".repeat(64).parse().unwrap(),
+            images: Vec::new(),
+        }];
+    });
+    fake.end_all(JobState::Succeeded);
+}
