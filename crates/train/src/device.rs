@@ -24,13 +24,8 @@ fn open_cuda(_ordinal: u32) -> Result<Device, String> {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(ordinal: u32) -> Result<Device, String> {
-    const NEXT: &str = "check `nvidia-smi`, or use `--device cpu`";
-    // The CUDA library is loaded at run time, and its absence is a panic there instead of an error.
-    match std::panic::catch_unwind(|| Device::new_cuda(ordinal as usize)) {
-        Ok(Ok(device)) => Ok(device),
-        Ok(Err(error)) => Err(format!("the CUDA driver refuses it ({error}); {NEXT}")),
-        Err(_) => Err(format!("no CUDA driver could be loaded on this machine; {NEXT}")),
-    }
+    Device::new_cuda(ordinal as usize)
+        .map_err(|error| format!("the CUDA driver refuses it ({error}); check `nvidia-smi`, or use `--device cpu`"))
 }
 
 /// The device's name in records: `cpu` or `cuda:N`.

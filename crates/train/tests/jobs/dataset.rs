@@ -12,8 +12,11 @@ const SIDE: u32 = 32;
 /// Which half of an image is bright tells its class, except where the noise says otherwise: hard to change for an adversary.
 const HALVES: f64 = 0.2;
 
-/// Faint stripes tell the class without exception: easy to change for an adversary.
-const STRIPES: f64 = 8.0 / 255.0;
+/// A faint tint, more red and less blue or the reverse, tells the class without exception: easy to change for an adversary.
+const TINT: f64 = 8.0 / 255.0;
+
+/// Brightness of a pixel that means nothing.
+const NOISE: f64 = 0.05;
 
 /// How the classes of a folder are told apart.
 #[derive(Clone, Copy)]
@@ -22,22 +25,22 @@ pub(crate) struct Recipe {
     pub(crate) images: (u32, u32),
     /// Share of images whose bright half is the other class's.
     pub(crate) misleading: f64,
-    /// Whether there are stripes.
-    pub(crate) stripes: Stripes,
+    /// Whether there is a tint.
+    pub(crate) tint: Tint,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stripes {
+pub(crate) enum Tint {
     Faint,
     None,
 }
 
 impl Recipe {
     /// Two classes that every method learns.
-    pub(crate) const EASY: Self = Self { images: (12, 6), misleading: 0.0, stripes: Stripes::None };
+    pub(crate) const EASY: Self = Self { images: (12, 6), misleading: 0.0, tint: Tint::None };
 
     /// Two classes with a feature that is perfect but not robust, and one that is robust but not perfect.
-    pub(crate) const TEMPTING: Self = Self { images: (100, 30), misleading: 0.1, stripes: Stripes::Faint };
+    pub(crate) const TEMPTING: Self = Self { images: (100, 30), misleading: 0.2, tint: Tint::Faint };
 }
 
 /// Writes the folder `NAME/{train,test}/{lower,upper}/N.png` below `data_dir`.
@@ -59,11 +62,10 @@ pub(crate) fn write(data_dir: &Path, name: &str, recipe: Recipe) -> Dataset {
 fn draw(class: usize, recipe: Recipe, mut rng: ImageRng) -> RgbImage {
     let sign = |class: usize| if class == 1 { 1.0 } else { -1.0 };
     let bright = if rng.uniform() < recipe.misleading { -sign(class) } else { sign(class) };
-    let stripes = if recipe.stripes == Stripes::Faint { STRIPES * sign(class) } else { 0.0 };
-    RgbImage::from_fn(SIDE, SIDE, |x, y| {
+    let tint = if recipe.tint == Tint::Faint { TINT * sign(class) } else { 0.0 };
+    RgbImage::from_fn(SIDE, SIDE, |_, y| {
         let half = if y < SIDE / 2 { bright } else { -bright };
-        let stripe = if x % 2 == 0 { stripes } else { -stripes };
-        let value = 0.5 + HALVES * half + stripe + 0.05 * (2.0 * rng.uniform() - 1.0);
-        Rgb([(value.clamp(0.0, 1.0) * 255.0).round() as u8; 3])
+        let grey = 0.5 + HALVES * half + NOISE * (2.0 * rng.uniform() - 1.0);
+        Rgb([tint, 0.0, -tint].map(|tint| ((grey + tint).clamp(0.0, 1.0) * 255.0).round() as u8))
     })
 }

@@ -1,33 +1,18 @@
 //! Measuring networks.
 
-use rrm_spec::{
-    AttackSpec, EvaluateSpec, EvaluationRecord, JobRef, JobSpec, Method, ModelSource, Outcome, PgdSelection, PgdSpec,
-    Record,
-};
+use rrm_spec::{AttackSpec, Method, Outcome, PgdSelection, PgdSpec, TrainSpec};
 use rrm_train::Completion;
 use sha2::{Digest, Sha256};
 
 use crate::{
     dataset::Recipe,
-    support::{Bench, TEACHER, bytes, count, pgd, records},
+    support::{Bench, bytes, count, pgd, records},
 };
-
-fn spec(bench: &Bench, attack: AttackSpec, batch_size: u32) -> JobSpec {
-    JobSpec::Evaluate(EvaluateSpec {
-        model: ModelSource::Job(JobRef::Id(TEACHER)),
-        dataset: bench.dataset.clone(),
-        images: None,
-        attack,
-        batch_size: count(batch_size),
-        seed: 5,
-    })
-}
 
 /// A network whose errors are worth attacking.
 fn trained() -> Bench {
     let bench = Bench::new(Recipe { images: (30, 10), ..Recipe::TEMPTING });
-    let mut spec = bench.spec("resnet18/16", Method::Natural);
-    spec.epochs = count(2);
+    let spec = TrainSpec { epochs: count(5), ..bench.spec("vgg11/16", Method::Natural) };
     bench.train(&spec, &bench.environment("network"));
     bench
 }
@@ -37,21 +22,10 @@ fn restarting(restarts: u32) -> AttackSpec {
     AttackSpec::Pgd(PgdSpec { restarts: count(restarts), ..spec })
 }
 
-fn evaluate(bench: &Bench, attack: AttackSpec, batch_size: u32) -> EvaluationRecord {
-    let environment = bench.environment_with("evaluation", "network");
-    let (outcome, mut told) = records(&spec(bench, attack, batch_size), &environment, |_| false);
-    assert_eq!(outcome.unwrap(), Completion::Finished);
-    assert!(matches!(told.as_slice(), [Record::Started(_), Record::Evaluation(_)]), "{told:?}");
-    match told.pop() {
-        Some(Record::Evaluation(record)) => record,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn outcomes_do_not_depend_on_the_batch_size() {
     let bench = trained();
-    let outcomes: Vec<_> = [1, 7, 64].map(|size| evaluate(&bench, restarting(2), size).images).into();
+    let outcomes: Vec<_> = [1, 7, 64].map(|size| bench.evaluate("network", restarting(2), size).images).into();
     assert_eq!(outcomes[0].len(), 20);
     assert_eq!(outcomes[0], outcomes[1]);
     assert_eq!(outcomes[0], outcomes[2]);
@@ -60,7 +34,7 @@ fn outcomes_do_not_depend_on_the_batch_size() {
 #[test]
 fn accuracies_count_the_outcomes_of_the_images() {
     let bench = trained();
-    let record = evaluate(&bench, restarting(3), 8);
+    let record = bench.evaluate("network", restarting(3), 8);
     let count = |wanted: fn(Outcome) -> bool| record.images.iter().filter(|image| wanted(image.outcome)).count() as u64;
     assert_eq!(record.natural.correct, 20 - count(|outcome| outcome == Outcome::Misclassified));
     assert_eq!(record.robust.correct, count(|outcome| outcome == Outcome::Robust));
@@ -78,7 +52,7 @@ fn accuracies_count_the_outcomes_of_the_images() {
 #[test]
 fn an_evaluation_names_the_file_it_measured() {
     let bench = trained();
-    let record = evaluate(&bench, restarting(1), 20);
+    let record = bench.evaluate("network", restarting(1), 20);
     let file = bytes(&bench.path("network/final.safetensors"));
     assert_eq!(record.weights.as_str(), hex::encode(Sha256::digest(&file)));
 }
@@ -87,7 +61,7 @@ fn an_evaluation_names_the_file_it_measured() {
 fn an_evaluation_can_be_stopped() {
     let bench = trained();
     let environment = bench.environment_with("evaluation", "network");
-    let (outcome, told) = records(&spec(&bench, restarting(1), 4), &environment, |_| true);
+    let (outcome, told) = records(&bench.evaluation(restarting(1), 4), &environment, |_| true);
     assert_eq!(outcome.unwrap(), Completion::Stopped);
     assert_eq!(told.len(), 1, "{told:?}");
 }

@@ -1,75 +1,58 @@
 //! Every method learns, and the robust ones become robust.
 
-use rrm_spec::{EpochRecord, Method, PgdSelection, RepresentationLoss, TrainSpec, Validation};
+use rrm_spec::{Augmentation, EpochRecord, Method, PgdSelection, RepresentationLoss, TrainSpec};
 
 use crate::{
     dataset::Recipe,
     support::{Bench, count, fast_at, fraction, pgd, rrm, sat},
 };
 
-/// Twice as strong as the stripes of [`Recipe::TEMPTING`], half as strong as its halves.
+/// Two and a half times as strong as the tint of [`Recipe::TEMPTING`], and half as strong as its halves.
 const EPSILON: &str = "20/255";
 
-fn spec(bench: &Bench, method: Method) -> TrainSpec {
-    let attack = Some(pgd(EPSILON, "5/255", 10, PgdSelection::BestLoss));
-    TrainSpec {
-        epochs: count(std::env::var("EP").map_or(10, |e| e.parse().unwrap())),
+/// Natural and robust accuracy of the network in the folder `work` after training it there.
+fn trained(bench: &Bench, work: &str, method: Method, epochs: u32) -> (f64, f64) {
+    let spec = TrainSpec {
+        epochs: count(epochs),
         batch_size: count(20),
-        validation: Validation { images: None, attack },
-        ..bench.spec("resnet18/16", method)
-    }
-}
-
-fn robust(epoch: &EpochRecord) -> f64 {
-    fraction(epoch.robust.unwrap())
+        augmentation: Augmentation::Light,
+        ..bench.spec("vgg11/16", method)
+    };
+    let epochs = bench.train(&spec, &bench.environment_with(work, "teacher"));
+    let [first, .., last]: &[EpochRecord] = &epochs else { panic!("{epochs:?}") };
+    assert!(last.loss < first.loss, "{work}: {epochs:?}");
+    let evaluation = bench.evaluate(work, pgd(EPSILON, "5/255", 10, PgdSelection::BestLoss), 20);
+    (fraction(evaluation.natural), fraction(evaluation.robust))
 }
 
 #[test]
 fn adversarial_training_and_rrm_are_robust_where_natural_training_is_not() {
     let bench = Bench::new(Recipe::TEMPTING);
-    let natural = bench.train(&spec(&bench, Method::Natural), &bench.environment("natural"));
-    let teacher = bench.train(&spec(&bench, sat(EPSILON, "8/255", 4)), &bench.environment("teacher"));
-    let student =
-        spec(&bench, rrm(std::env::var("LA").map_or(0.05, |e| e.parse().unwrap()), 1, RepresentationLoss::Cosine));
-    let student = bench.train(&student, &bench.environment_with("student", "teacher"));
-
-    for (name, epochs) in [("natural", &natural), ("teacher", &teacher), ("student", &student)] {
-        let (first, last) = (&epochs[0], &epochs[epochs.len() - 1]);
-        eprintln!(
-            "{name}: {} -> {}, natural {}, robust {}",
-            first.loss,
-            last.loss,
-            fraction(last.natural),
-            robust(last)
-        );
-    }
-    let last = |epochs: &[EpochRecord]| epochs[epochs.len() - 1].clone();
-    assert!(fraction(last(&natural).natural) > 0.95);
-    assert!(robust(&last(&natural)) < 0.5);
-    assert!(fraction(last(&teacher).natural) > 0.8 && robust(&last(&teacher)) > 0.7);
-    assert!(robust(&last(&student)) > robust(&last(&natural)) + 0.2);
-    for epochs in [natural, teacher, student] {
-        assert!(last(&epochs).loss < epochs[0].loss, "{epochs:?}");
-    }
+    let natural = trained(&bench, "natural", Method::Natural, 10);
+    let teacher = trained(&bench, "teacher", sat(EPSILON, "8/255", 4), 10);
+    let student = trained(&bench, "student", rrm(5e-3, 1, RepresentationLoss::Cosine), 40);
+    let all = format!("natural {natural:?}, teacher {teacher:?}, student {student:?}");
+    assert!(natural.0 > 0.95 && natural.1 < 0.1, "{all}");
+    // The bright half misleads in a fifth of the images, and no robust network can do better.
+    assert!(teacher.0 > 0.7 && teacher.1 > 0.6, "{all}");
+    assert!(student.0 > 0.7 && student.1 > 0.5, "{all}");
 }
 
 #[test]
 fn every_method_learns_easy_classes_with_every_network() {
     let bench = Bench::new(Recipe { images: (40, 10), ..Recipe::EASY });
-    let easy = |arch: &str, method| TrainSpec {
-        epochs: count(std::env::var("DE").map_or(5, |e| e.parse().unwrap())),
-        ..bench.spec(arch, method)
-    };
-    bench.train(&easy("vgg11/16", Method::Natural), &bench.environment("teacher"));
+    let easy = |arch: &str, epochs, method| TrainSpec { epochs: count(epochs), ..bench.spec(arch, method) };
+    bench.train(&easy("vgg11/16", 5, Method::Natural), &bench.environment("teacher"));
     let methods = [
-        (Box::leak(std::env::var("DA").unwrap_or("dnn/4".into()).into_boxed_str()), Method::Natural),
-        ("vgg11/16", fast_at("4/255", "2/255", 2)),
-        ("resnet18/16", sat("4/255", "2/255", 2)),
-        ("vgg11/16", rrm(0.5, 2, RepresentationLoss::RelativeL2)),
+        ("dnn/4", 12, Method::Natural),
+        ("vgg11/16", 5, fast_at("4/255", "2/255", 2)),
+        ("resnet18/16", 5, sat("4/255", "2/255", 2)),
+        ("vgg11/16", 5, rrm(0.5, 2, RepresentationLoss::RelativeL2)),
     ];
-    for (i, (arch, method)) in methods.into_iter().enumerate() {
-        let epochs = bench.train(&easy(arch, method.clone()), &bench.environment_with(&format!("work-{i}"), "teacher"));
-        let (first, last) = (&epochs[0], &epochs[epochs.len() - 1]);
+    for (i, (arch, epochs, method)) in methods.into_iter().enumerate() {
+        let environment = bench.environment_with(&format!("work-{i}"), "teacher");
+        let epochs = bench.train(&easy(arch, epochs, method.clone()), &environment);
+        let [first, .., last]: &[EpochRecord] = &epochs else { panic!("{epochs:?}") };
         assert!(last.loss < first.loss, "{arch} {}: {epochs:?}", method.label());
         assert!(fraction(last.natural) >= 0.9, "{arch} {}: {epochs:?}", method.label());
         assert_eq!(last.images, 80);

@@ -8,16 +8,16 @@ use std::{
 };
 
 use rrm_spec::{
-    Accuracy, AttackSpec, Augmentation, CheckpointRole, Dataset, EpochRecord, Event, JobId, JobRef, JobSpec, Method,
-    Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, Record, RepresentationLoss, Schedule,
-    ThreatModel, TrainSpec, Validation,
+    Accuracy, AttackSpec, Augmentation, CheckpointRole, Dataset, EpochRecord, EvaluateSpec, EvaluationRecord, Event,
+    JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, Record,
+    RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
 };
 use rrm_train::{Completion, Environment, TrainError, run};
 
 use crate::dataset::{self, Recipe};
 
-/// The job that specs refer to as a teacher, or as what is evaluated.
-pub(crate) const TEACHER: JobId = JobId(1);
+/// The job that specs refer to as a teacher, or as what is evaluated: in which folder it lies is the environment's to say.
+const TEACHER: JobId = JobId(1);
 
 pub(crate) fn count(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).unwrap()
@@ -63,6 +63,29 @@ impl Bench {
         let (outcome, records) = records(&JobSpec::Train(spec.clone()), environment, |_| false);
         assert_eq!(outcome.unwrap(), Completion::Finished);
         epochs(&records)
+    }
+
+    /// Evaluates the job's final network on all test images.
+    pub(crate) fn evaluate(&self, work: &str, attack: AttackSpec, batch_size: u32) -> EvaluationRecord {
+        let environment = self.environment_with("evaluation", work);
+        let (outcome, mut told) = records(&self.evaluation(attack, batch_size), &environment, |_| false);
+        assert_eq!(outcome.unwrap(), Completion::Finished);
+        assert!(matches!(told.as_slice(), [Record::Started(_), Record::Evaluation(_)]), "{told:?}");
+        match told.pop() {
+            Some(Record::Evaluation(record)) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn evaluation(&self, attack: AttackSpec, batch_size: u32) -> JobSpec {
+        JobSpec::Evaluate(EvaluateSpec {
+            model: ModelSource::Job(JobRef::Id(TEACHER)),
+            dataset: self.dataset.clone(),
+            images: None,
+            attack,
+            batch_size: count(batch_size),
+            seed: 5,
+        })
     }
 
     /// A small job; tests change what they are about.
