@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use clap_complete::Shell;
 use rrm_spec::{DatasetName, JobState, RequestId};
 
@@ -61,11 +61,13 @@ pub(crate) struct Global {
     pub(crate) state_dir: Option<PathBuf>,
 
     /// Print one JSON document with "schema": 1 (streams: one per line); times are microseconds since 1970, UTC
-    #[arg(long, global = true, env = "RRM_JSON", conflicts_with = "quiet", hide_env_values = true)]
+    #[arg(long, global = true, env = "RRM_JSON", conflicts_with = "quiet", hide_env_values = true,
+        action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 
     /// Print ids alone, one per line, and no remarks
-    #[arg(long, short, global = true, env = "RRM_QUIET", hide_env_values = true)]
+    #[arg(long, short, global = true, env = "RRM_QUIET", hide_env_values = true,
+        action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) quiet: bool,
 
     /// Give up after this time (seconds, or such as 90s, 5m, 1h 30m) with exit code 5
@@ -115,7 +117,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Either all jobs of a plan are stored or none. Every fault of a plan is named at once, and nothing is submitted then.
+Either all jobs of a plan are stored or none. Every fault of a plan is named at once, and nothing is \
+submitted then.
 A submission is repeated while the daemon does not answer; it has one effect however often it is sent.
 
 Examples:
@@ -187,7 +190,8 @@ pub(crate) struct ShowArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 On a terminal every running job has a bar; otherwise, one line is printed for each thing that happens.
-A plan is followed until it is done, and the exit code says how its jobs ended. Interrupting cancels nothing.
+A plan is followed until it is done, and the exit code says how its jobs ended. Interrupting cancels \
+nothing.
 A restart of the daemon is waited for, and nothing that happened meanwhile is missed.
 
 Examples:
@@ -249,8 +253,8 @@ pub(crate) struct WaitArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What waits is cancelled at once; what runs is told to stop, and ends as cancelled soon after. Jobs that need a
-cancelled one are skipped. What has ended stays as it is.
+What waits is cancelled at once; what runs is told to stop, and ends as cancelled soon after. Jobs that need \
+a cancelled one are skipped. What has ended stays as it is.
 
 Examples:
   rrm cancel 12
@@ -267,9 +271,9 @@ pub(crate) struct CancelArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-One row per trained network: natural and robust accuracy with intervals, epoch time with interval, training time
-without and with teacher, speed-up over adversarial training of the same network. Jobs that have not succeeded show
-their state. Teachers from earlier plans are included.
+One row per trained network: natural and robust accuracy with intervals, epoch time with interval, training \
+time without and with teacher, speed-up over adversarial training of the same network. Jobs that have not \
+succeeded show their state. Teachers from earlier plans are included.
 
 Examples:
   rrm report                                  of the last plan
@@ -318,9 +322,10 @@ Examples:
 pub(crate) enum DataCommand {
     /// Fetch a dataset into the data folder
     #[command(after_help = "\
-Fashion-MNIST comes from Debian's package dataset-fashion-mnist where apt serves it (nothing is installed, no root is
-needed), else from its official address; CIFAR-10 from its official address. An interrupted download goes on where it
-stopped. Everything is verified by SHA-256; what is already there and sound is left alone.
+Fashion-MNIST comes from Debian's package dataset-fashion-mnist where apt serves it (nothing is installed, \
+no root is needed), else from its official address; CIFAR-10 from its official address. An interrupted \
+download goes on where it stopped. Everything is verified by SHA-256; what is already there and sound is \
+left alone.
 
 Examples:
   rrm data fetch fashion-mnist

@@ -1,6 +1,6 @@
 //! Aligned columns.
 
-use crate::output::{Output, Tone};
+use crate::output::{Output, Tone, printable};
 
 /// One cell: a text and what it is about.
 pub(crate) struct Cell {
@@ -10,9 +10,7 @@ pub(crate) struct Cell {
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        // What came from elsewhere must not move the cursor or break the row.
-        let text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Self { text, tone: Tone::Plain }
+        Self { text: printable(&text), tone: Tone::Plain }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     arguments::LogsArguments,
     daemon::Daemon,
     exit::{Exit, Failure},
-    output::{Format, Output},
+    output::{Format, Output, printable},
 };
 
 /// Between two looks for a further attempt.
@@ -60,7 +60,7 @@ impl Logs<'_> {
     }
 
     fn end(&self, job: &JobSummary) {
-        let reason = job.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let reason = job.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", printable(reason)));
         self.output.note(&format!("--- job {} {}{reason} ---", job.id, job.state));
     }
 

@@ -129,6 +129,11 @@ impl Output {
     }
 }
 
+/// The text without control characters: what came from elsewhere must not move the cursor or break a line.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
 fn with_schema(mut object: Value) -> Value {
     let fields = object.as_object_mut().expect("every document is an object");
     fields.insert("schema".to_owned(), 1.into());
@@ -142,6 +147,11 @@ mod tests {
     #[test]
     fn every_document_has_the_schema() {
         assert_eq!(with_schema(serde_json::json!({"jobs": []}))["schema"], 1);
+    }
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor() {
+        assert_eq!(printable("a\x1b[2Jb\nc"), "a [2Jb c");
     }
 
     #[test]

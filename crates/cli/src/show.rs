@@ -11,7 +11,7 @@ use crate::{
     columns::{Columns, Side},
     daemon::Daemon,
     exit::{Exit, Failure},
-    output::{Format, Output, Tone},
+    output::{Format, Output, Tone, printable},
     summary, time,
 };
 
@@ -65,7 +65,7 @@ fn facts(job: &JobDetail, now_us: i64, output: Output) -> String {
         facts.push(("progress", format!("{}{percent}, {:.0} images/s", progress.phase, progress.images_per_second)));
     }
     if let Some(reason) = &summary.reason {
-        facts.push(("reason", reason.clone()));
+        facts.push(("reason", printable(reason)));
     }
     facts.iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()
 }

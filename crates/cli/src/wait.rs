@@ -9,7 +9,7 @@ use crate::{
     arguments::WaitArguments,
     daemon::Daemon,
     exit::{Exit, Failure},
-    output::{Format, Output},
+    output::{Format, Output, printable},
     selector::PlanSelector,
     summary,
 };
@@ -81,7 +81,8 @@ fn show(jobs: &[JobSummary], output: Output) -> Result<(), Failure> {
         Format::Human => {
             for job in jobs {
                 let state = output.paint(job.state.name(), summary::tone(job.state));
-                let reason = job.reason.as_deref().map_or_else(String::new, |reason| format!("  {reason}"));
+                let reason =
+                    job.reason.as_deref().map_or_else(String::new, |reason| format!("  {}", printable(reason)));
                 output.line(&format!("{}  {}  {state}{reason}", job.id, job.name))?;
             }
             Ok(())

@@ -153,6 +153,14 @@ fn versions_are_printed_for_people_and_programs() {
 }
 
 #[test]
+fn options_may_come_from_the_environment() {
+    for (value, starts) in [("1", "{"), ("true", "{"), ("0", "rrm"), ("", "rrm")] {
+        let output = Command::new(env!("CARGO_BIN_EXE_rrm")).arg("version").env("RRM_JSON", value).output().unwrap();
+        assert!(stdout(&output).starts_with(starts), "{value}: {output:?}");
+    }
+}
+
+#[test]
 fn shells_get_scripts_that_know_every_command() {
     let home = home();
     for shell in ["bash", "zsh", "fish"] {

@@ -64,7 +64,7 @@ pub(crate) fn escape(text: &str) -> String {
             '<' => escaped.push_str("\\textless{}"),
             '>' => escaped.push_str("\\textgreater{}"),
             '|' => escaped.push_str("\\textbar{}"),
-            '"' => escaped.push_str("\\textquotedbl{}"),
+            '"' => escaped.push_str("''"),
             '…' => escaped.push_str("\\dots{}"),
             '–' => escaped.push_str("--"),
             '±' => escaped.push_str("$\\pm$"),

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{complete, job, waiting};
+use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use rrm_report::{figure, table};
 use rrm_spec::JobDetail;
 
@@ -169,5 +170,25 @@ fn figure_of_a_busy_plan_has_all_its_names() {
     }
     if let Some(path) = std::env::var_os("RRM_TABLE") {
         std::fs::write(path, table(&jobs).to_text()).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Names are users' texts: whatever they hold, a row stays a row and a figure a figure.
+    #[test]
+    fn no_name_breaks_any_format(name in any::<String>()) {
+        let table = table(&renamed(&name));
+        let markdown = table.to_markdown();
+        let rows = markdown.lines().take_while(|line| line.starts_with('|'));
+        let unescaped = |line: &str| line.replace("\\\\", "").replace("\\|", "").matches('|').count();
+        prop_assert_eq!(rows.map(unescaped).collect::<Vec<_>>(), vec![14; 6], "{}", markdown);
+        let latex = table.to_latex();
+        let cells = |line: &str| line.replace("\\&", "").matches(" & ").count();
+        prop_assert!(latex.lines().filter(|line| line.ends_with("\\\\")).all(|line| cells(line) >= 12), "{}", latex);
+        let json = table.to_json();
+        prop_assert_eq!(json["rows"][1]["name"].as_str(), Some(name.as_str()));
+        well_formed(&figure(&table).unwrap());
     }
 }

@@ -4,6 +4,8 @@ use rrm_spec::{Accuracy, AttemptOutcome, EpochRecord, EvaluationRecord, EventVie
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::output::printable;
+
 /// Something that happened to a job.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Happening {
@@ -108,7 +110,7 @@ fn percent(accuracy: Accuracy) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    printable(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
