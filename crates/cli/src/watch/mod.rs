@@ -29,6 +29,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) async fn run(arguments: &WatchArguments, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
+    if arguments.after > 0 && output.format() != Format::Json {
+        return Err(Failure::new(Exit::Invalid, "--after is for programs: it goes with --json"));
+    }
     let watched = match (arguments.plan, output.format()) {
         (Some(chosen), _) => plan(chosen, arguments.after, daemon, output).await,
         (None, Format::Json) => everything(arguments.after, daemon, output).await,

@@ -1,0 +1,66 @@
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(line.split_whitespace())
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn every_command_has_examples_in_its_help() {
+    let mut open = vec![Arguments::command()];
+    while let Some(mut command) = open.pop() {
+        let help = command.render_long_help().to_string();
+        let needs_none = matches!(command.get_name(), "version" | "help" | "worker" | "data");
+        assert!(needs_none || help.contains("Examples:"), "{}", command.get_name());
+        assert!(command.get_about().is_some(), "{}", command.get_name());
+        open.extend(command.get_subcommands().cloned());
+    }
+}
+
+#[test]
+fn global_options_may_stand_before_and_behind_the_command() {
+    for line in ["rrm --json list", "rrm list --json"] {
+        assert_eq!(parse(line).unwrap().global.format(), Format::Json, "{line}");
+    }
+    assert_eq!(parse("rrm -q list").unwrap().global.format(), Format::Ids);
+    assert!(parse("rrm list --json --quiet").is_err());
+}
+
+#[test]
+fn lists_filter_by_several_states() {
+    let Command::List(list) = parse("rrm list --state failed --state running --plan last").unwrap().command else {
+        panic!("another command")
+    };
+    assert_eq!(list.state, [JobState::Failed, JobState::Running]);
+    assert_eq!(list.plan, Some(PlanSelector::Last));
+    let error = parse("rrm list --state broken").unwrap_err().to_string();
+    assert!(error.contains("waiting, queued"), "{error}");
+}
+
+#[test]
+fn waiting_needs_jobs_or_a_plan() {
+    assert!(parse("rrm wait").is_err());
+    assert!(parse("rrm wait 12-20 @student").is_ok());
+    assert!(parse("rrm wait --plan last --timeout 5m").is_ok());
+    assert_eq!(parse("rrm cancel").unwrap_err().exit_code(), 2);
+}
+
+#[test]
+fn a_dry_run_neither_waits_nor_has_a_name() {
+    assert!(parse("rrm submit plan.toml --dry-run").is_ok());
+    assert!(parse("rrm submit plan.toml --dry-run --wait").is_err());
+    assert!(parse("rrm submit plan.toml --dry-run --request-id abcdefgh").is_err());
+    assert!(parse("rrm submit plan.toml --request-id short").is_err());
+}
+
+#[test]
+fn datasets_are_checked_before_anything_is_fetched() {
+    assert!(parse("rrm data fetch fashion-mnist --data-dir x").is_ok());
+    assert_eq!(parse("rrm data fetch mnist").unwrap_err().exit_code(), 2);
+}
