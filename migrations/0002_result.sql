@@ -54,7 +54,8 @@ create table checkpoint (
     unique (attempt_id, role, epoch)
 ) strict;
 
-create index checkpoint_file on checkpoint (sha256) where released_at is null;
+create index checkpoint_file on checkpoint (sha256, released_at);
+create index checkpoint_held on checkpoint (role, attempt_id) where released_at is null;
 
 create table evaluation (
     evaluation_id integer primary key,

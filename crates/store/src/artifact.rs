@@ -32,9 +32,13 @@ impl Write for KeepArtifact {
 }
 
 /// Lets go of superseded checkpoints, and of the files that nothing refers to any more.
+///
+/// Files offered lately are spared, since the record that refers to them may still be on the way.
 pub struct CollectArtifacts {
-    /// Files offered after this time are spared: their records may still be on the way.
-    pub untouched_since: i64,
+    /// Superseded files last offered before this time go.
+    pub superseded_before: i64,
+    /// Files that no record has ever referred to go when they were last offered before this time.
+    pub unknown_before: i64,
 }
 
 impl Write for CollectArtifacts {
@@ -44,11 +48,14 @@ impl Write for CollectArtifacts {
     async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<ArtifactHash>, StoreError> {
         checkpoint::release_superseded(tx).await?;
         let dropped: Vec<String> = sqlx::query_scalar(
-            "delete from artifact where touched_at < ? and not exists ( \
-                 select 1 from checkpoint where checkpoint.sha256 = artifact.sha256 and released_at is null) \
+            "delete from artifact \
+             where touched_at < iif(exists (select 1 from checkpoint where checkpoint.sha256 = artifact.sha256), ?, ?) \
+                 and not exists ( \
+                     select 1 from checkpoint where checkpoint.sha256 = artifact.sha256 and released_at is null) \
              returning sha256",
         )
-        .bind(self.untouched_since)
+        .bind(self.superseded_before)
+        .bind(self.unknown_before)
         .fetch_all(&mut *tx.connection)
         .await?;
         for sha256 in &dropped {

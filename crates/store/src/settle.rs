@@ -16,7 +16,8 @@ pub struct Settle {
     pub records_seq: u64,
     /// How it ended.
     pub end: End,
-    /// How long a job is held back that is tried again after an error of the machine, in microseconds.
+    /// How long a job is held back before its first new try after an error of the machine, in microseconds; it doubles with
+    /// every further one.
     pub backoff_us: i64,
 }
 
@@ -140,13 +141,20 @@ async fn count_try(tx: &mut Tx<'_>, job: &JobRow, disposition: Disposition, back
     match disposition {
         Disposition::Succeed | Disposition::Cancel | Disposition::Fail | Disposition::Requeue => Ok(()),
         Disposition::Retry => {
-            let not_before = Some(tx.now.saturating_add(backoff_us));
+            let not_before = Some(tx.now.saturating_add(pause(backoff_us, retries)));
             job::count_try(tx, job.id, RetryBudget { retries: retries + 1, ..job.budget }, not_before).await
         }
         Disposition::Crash => {
             job::count_try(tx, job.id, RetryBudget { crashes: crashes + 1, ..job.budget }, None).await
         }
     }
+}
+
+/// Longest pause before another try.
+const LONGEST_PAUSE_US: i64 = 600_000_000;
+
+fn pause(base_us: i64, retries: u32) -> i64 {
+    base_us.saturating_mul(1 << retries.min(30)).min(LONGEST_PAUSE_US)
 }
 
 /// Releases the jobs that waited for a success, or skips all that can never run, in the same transaction.
@@ -177,4 +185,15 @@ async fn skip(tx: &mut Tx<'_>, parent: &JobRow, state: JobState) -> Result<(), S
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_ten_minutes() {
+        assert_eq!([0, 1, 2].map(|retries| pause(10_000_000, retries)), [10_000_000, 20_000_000, 40_000_000]);
+        assert_eq!([6, 1000].map(|retries| pause(10_000_000, retries)), [LONGEST_PAUSE_US; 2]);
+    }
 }

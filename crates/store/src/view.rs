@@ -30,8 +30,6 @@ pub struct Running {
     pub attempt: AttemptId,
     /// The job.
     pub job: JobId,
-    /// The plan it came with.
-    pub submission: SubmissionId,
     /// The worker that has it.
     pub worker: WorkerId,
     /// What it has been asked to do.
@@ -129,6 +127,18 @@ impl Store {
         summaries(&mut reader, ids).await
     }
 
+    /// The jobs of a plan; none where there is no such plan.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn jobs_of(&self, submission: SubmissionId) -> Result<Vec<JobId>, StoreError> {
+        let found: Vec<i64> = sqlx::query_scalar("select job_id from job where submission_id = ? order by ordinal")
+            .bind(submission.0)
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(found.into_iter().map(JobId).collect())
+    }
+
     /// A job with all that is recorded of it.
     ///
     /// # Errors
@@ -162,8 +172,8 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn running(&self) -> Result<Vec<Running>, StoreError> {
-        let found: Vec<(i64, i64, i64, i64, Option<String>)> = sqlx::query_as(
-            "select job.attempt_id, job.job_id, job.submission_id, attempt.worker_id, job.stop \
+        let found: Vec<(i64, i64, i64, Option<String>)> = sqlx::query_as(
+            "select job.attempt_id, job.job_id, attempt.worker_id, job.stop \
              from job join attempt using (attempt_id) where job.state = 'running' order by job.attempt_id",
         )
         .fetch_all(&self.readers)
@@ -202,13 +212,10 @@ pub enum Standing {
     Ended,
 }
 
-fn running(
-    (attempt, job, submission, worker, stop): (i64, i64, i64, i64, Option<String>),
-) -> Result<Running, StoreError> {
+fn running((attempt, job, worker, stop): (i64, i64, i64, Option<String>)) -> Result<Running, StoreError> {
     Ok(Running {
         attempt: AttemptId(attempt),
         job: JobId(job),
-        submission: SubmissionId(submission),
         worker: WorkerId(worker),
         stop: names::stop(stop.as_deref())?,
     })

@@ -7,7 +7,7 @@ const CPU: Device = Device::Cpu;
 
 impl Bench {
     async fn collect(&self) -> Vec<rrm_spec::ArtifactHash> {
-        self.write(CollectArtifacts { untouched_since: self.now() }).await.unwrap()
+        self.write(CollectArtifacts { superseded_before: self.now(), unknown_before: self.now() }).await.unwrap()
     }
 }
 
@@ -50,7 +50,8 @@ async fn a_file_that_was_just_offered_is_spared() {
     let offered = hash("no record refers to it yet");
     let before = bench.now();
     bench.keep(&offered).await;
-    let spared = bench.write(CollectArtifacts { untouched_since: before }).await.unwrap();
+    let superseded_before = bench.now();
+    let spared = bench.write(CollectArtifacts { superseded_before, unknown_before: before }).await.unwrap();
     assert_eq!((spared, bench.store.artifact(&offered).await.unwrap()), (vec![], Some(10)));
     assert_eq!(bench.collect().await, [offered]);
 }

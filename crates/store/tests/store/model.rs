@@ -102,8 +102,8 @@ impl World {
             Op::Expire(i) => self.with_life(i, async |world, life| world.expire(life).await).await,
             Op::Cancel(i) => self.cancel(i).await,
             Op::Collect => {
-                let untouched_since = self.bench.now();
-                self.bench.write(CollectArtifacts { untouched_since }).await.unwrap();
+                let now = self.bench.now();
+                self.bench.write(CollectArtifacts { superseded_before: now, unknown_before: now }).await.unwrap();
             }
             Op::Restart => self.bench = self.bench.reopened().await,
         }
