@@ -1,0 +1,206 @@
+//! What the daemon is told at its start: flags over a file over defaults.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use rrm_api::ServerTls;
+use serde::Deserialize;
+
+use crate::Terms;
+
+/// Loopback: who wants others to reach the daemon says so, and thinks of TLS.
+const DEFAULT_LISTEN: &str = "127.0.0.1:7600";
+const DEFAULT_TTL_MS: u64 = 30_000;
+const DEFAULT_BACKOFF_MS: u64 = 10_000;
+
+/// Everything that the daemon needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where it keeps everything.
+    pub state_dir: PathBuf,
+    /// Where it listens; port 0 = a free one.
+    pub listen: SocketAddr,
+    /// How long a worker may be silent.
+    pub terms: Terms,
+    /// Pause before a job's first new try after an error of the machine.
+    pub retry_backoff: Duration,
+    /// Encryption.
+    pub tls: Option<ServerTls>,
+}
+
+/// Flags of `rrmd serve`. They win over the file, which wins over the defaults.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeFlags {
+    /// Folder of database, artifacts, logs and tokens [default: $XDG_STATE_HOME/rrm or ~/.local/state/rrm]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one, see the file `address` [default: 127.0.0.1:7600]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Configuration file in TOML, with the same names as the flags
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A worker silent for so long is taken for lost [default: 30000]
+    #[arg(long, value_name = "MS")]
+    pub lease_ttl_ms: Option<u64>,
+    /// Pause before a job is tried again after an error of the machine; doubles every time [default: 10000]
+    #[arg(long, value_name = "MS")]
+    pub retry_backoff_ms: Option<u64>,
+    /// PEM file with the daemon's certificate; turns encryption on
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file with the certificate's private key
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct File {
+    state_dir: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    lease_ttl_ms: Option<u64>,
+    retry_backoff_ms: Option<u64>,
+    tls: Option<TlsFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsFile {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration file {}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, or says something unknown.
+    #[error("configuration file {}", path.display())]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        source: toml::de::Error,
+    },
+    /// A value is out of range.
+    #[error("{field} = {value}: must be {allowed}")]
+    Range {
+        /// The flag, with underscores.
+        field: &'static str,
+        /// What was given.
+        value: u64,
+        /// What would be right.
+        allowed: &'static str,
+    },
+    /// Neither `--state-dir` nor a home directory.
+    #[error("no state directory: give --state-dir, or set XDG_STATE_HOME or HOME")]
+    NoStateDir,
+}
+
+impl Config {
+    /// Puts flags, file and defaults together.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for whatever cannot be used; nothing has been touched then.
+    pub fn resolve(flags: ServeFlags) -> Result<Self, ConfigError> {
+        let file = match &flags.config {
+            Some(path) => File::read(path)?,
+            None => File::default(),
+        };
+        let ttl_ms = flags.lease_ttl_ms.or(file.lease_ttl_ms).unwrap_or(DEFAULT_TTL_MS);
+        let backoff_ms = flags.retry_backoff_ms.or(file.retry_backoff_ms).unwrap_or(DEFAULT_BACKOFF_MS);
+        in_range("lease_ttl_ms", ttl_ms, 100..=3_600_000, "100 to 3600000 (an hour)")?;
+        in_range("retry_backoff_ms", backoff_ms, 0..=600_000, "0 to 600000 (ten minutes)")?;
+        let default_listen = || DEFAULT_LISTEN.parse().expect("the default is an address");
+        Ok(Self {
+            state_dir: flags.state_dir.or(file.state_dir).or_else(default_state_dir).ok_or(ConfigError::NoStateDir)?,
+            listen: flags.listen.or(file.listen).unwrap_or_else(default_listen),
+            terms: Terms::new(Duration::from_millis(ttl_ms)),
+            retry_backoff: Duration::from_millis(backoff_ms),
+            tls: tls(flags.tls_certificate, flags.tls_key, file.tls),
+        })
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|source| ConfigError::Malformed { path: path.to_owned(), source })
+    }
+}
+
+fn in_range(
+    field: &'static str,
+    value: u64,
+    range: std::ops::RangeInclusive<u64>,
+    allowed: &'static str,
+) -> Result<(), ConfigError> {
+    if range.contains(&value) { Ok(()) } else { Err(ConfigError::Range { field, value, allowed }) }
+}
+
+fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>, file: Option<TlsFile>) -> Option<ServerTls> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(ServerTls { certificate, key }),
+        _ => file.map(|TlsFile { certificate, key }| ServerTls { certificate, key }),
+    }
+}
+
+/// XDG Base Directory Specification; a relative path there is to be ignored.
+fn default_state_dir() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state"))).map(|state| state.join("rrm"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(config: Option<PathBuf>) -> ServeFlags {
+        ServeFlags { state_dir: Some("/var/lib/rrm".into()), config, ..ServeFlags::default() }
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rrmd.toml");
+        std::fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn without_flags_and_file_it_is_reachable_from_this_machine_alone() {
+        let config = Config::resolve(flags(None)).unwrap();
+        assert!(config.listen.ip().is_loopback() && config.tls.is_none());
+        assert_eq!(config.terms, Terms::new(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let text = "listen = \"10.0.0.1:1\"\nlease_ttl_ms = 500\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+        let (_folder, path) = file(text);
+        let given = ServeFlags { lease_ttl_ms: Some(700), ..flags(Some(path)) };
+        let config = Config::resolve(given).unwrap();
+        assert_eq!(config.listen, "10.0.0.1:1".parse().unwrap());
+        assert_eq!(config.terms, Terms::new(Duration::from_millis(700)));
+        assert_eq!(config.tls, Some(ServerTls { certificate: "c.pem".into(), key: "k.pem".into() }));
+    }
+
+    #[test]
+    fn unknown_keys_and_impossible_values_are_refused() {
+        let (_folder, path) = file("lease_ttl = 500\n");
+        assert!(matches!(Config::resolve(flags(Some(path))), Err(ConfigError::Malformed { .. })));
+        let given = ServeFlags { lease_ttl_ms: Some(0), ..flags(None) };
+        assert!(Config::resolve(given).unwrap_err().to_string().contains("lease_ttl_ms = 0"));
+        assert!(matches!(Config::resolve(flags(Some("/no/such/file".into()))), Err(ConfigError::Unreadable { .. })));
+    }
+}

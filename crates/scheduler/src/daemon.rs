@@ -1,0 +1,90 @@
+//! What the daemon's calls share.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rrm_spec::{JobId, Progress};
+use rrm_store::Store;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use crate::artifacts::Artifacts;
+use crate::logs::Logs;
+use crate::{Leases, StartError, StateDir, Terms};
+
+/// Progress reports that a slow watcher may be behind; it misses older ones, which newer ones replace anyway.
+const PROGRESS_BACKLOG: usize = 1024;
+
+/// Workers that are listed at once: those online and the newest of the others.
+pub(crate) const LISTED_WORKERS: u32 = 1000;
+
+/// The daemon's state: the database, and what is known beside it in memory. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    pub(crate) store: Store,
+    pub(crate) artifacts: Arc<Artifacts>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) progress: broadcast::Sender<(JobId, Progress)>,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) terms: Terms,
+    pub(crate) retry_backoff: Duration,
+    leases: Arc<Mutex<Leases>>,
+}
+
+impl Daemon {
+    /// Opens everything in the state directory. Running jobs and workers that were online get a fresh term from now on.
+    ///
+    /// # Errors
+    /// [`StartError`] where database or folders cannot be used.
+    pub async fn open(state: &StateDir, terms: Terms, retry_backoff: Duration) -> Result<Self, StartError> {
+        let store = Store::open(&state.database()).await?;
+        let known = store.artifacts().await?;
+        let failed = |source| StartError::Folder { path: state.artifacts(), source };
+        let artifacts = Artifacts::open(state.artifacts(), &known).await.map_err(failed)?;
+        let daemon = Self {
+            store,
+            artifacts: Arc::new(artifacts),
+            logs: Arc::new(Logs::new(state.logs())),
+            progress: broadcast::Sender::new(PROGRESS_BACKLOG),
+            stopping: CancellationToken::new(),
+            terms,
+            retry_backoff,
+            leases: Arc::new(Mutex::new(Leases::new(terms))),
+        };
+        daemon.remember().await?;
+        Ok(daemon)
+    }
+
+    /// Nobody is taken for lost on account of the daemon's own absence.
+    async fn remember(&self) -> Result<(), StartError> {
+        let now = Instant::now();
+        for worker in self.store.workers(LISTED_WORKERS).await?.into_iter().filter(|worker| worker.online) {
+            self.leases().greet(now, worker.last_seen_at, worker.id);
+        }
+        for running in self.store.running().await? {
+            self.leases().hold(now, &running);
+        }
+        Ok(())
+    }
+
+    /// Begins to stop: streams and long polls end, and their callers come back to the next daemon.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// Writes out what is under way and closes the database.
+    pub async fn close(&self) {
+        self.stop();
+        self.store.close().await;
+    }
+
+    pub(crate) fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().expect("nothing panics while it holds the leases")
+    }
+}
+
+/// Wall time in microseconds since the Unix epoch: for display, never to decide about a lease.
+pub(crate) fn wall_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

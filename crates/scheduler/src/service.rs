@@ -1,0 +1,241 @@
+//! The calls of users and workers.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use rrm_api::{
+    ApiError, Artifact, AttemptEnd, Caller, Follow, JobFilter, LogChunk, Registered, Replies, Service, Source,
+    Submitted, Upload, VERSION, WatchItem,
+};
+use rrm_spec::{
+    ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, HeartbeatReply, HeldAttempt, ImageOutcome, JobDetail,
+    JobId, JobState, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, Violations, WorkerId, WorkerView,
+};
+use rrm_store::{Cancel, End, Register, Report, Settle, Standing, Submit};
+
+use crate::Daemon;
+use crate::daemon::{LISTED_WORKERS, wall_us};
+use crate::error::{answer, disk};
+use crate::hand_out::Question;
+
+/// Most jobs in one answer: the next page begins after the last of them.
+const PAGE: u32 = 1000;
+
+impl Service for Daemon {
+    async fn submit(&self, _: Caller, request: RequestId, plan: Plan, source: Source) -> Result<Submitted, ApiError> {
+        let requests: Vec<DeviceRequest> = plan.jobs.iter().map(|job| job.device).collect();
+        let Source { client_version, host } = source;
+        let submit = Submit { request, plan, client_version, host };
+        let done = self.store.write(wall_us(), submit).await.map_err(answer)?;
+        tracing::info!(submission = %done.submission, jobs = done.jobs.len(), already = done.already, "submitted");
+        let workers = self.store.workers(LISTED_WORKERS).await.map_err(answer)?;
+        let rrm_store::Submitted { submission, jobs, already } = done;
+        Ok(Submitted { submission, jobs, already, warnings: warnings(&requests, &workers) })
+    }
+
+    async fn list(&self, _: Caller, filter: JobFilter) -> Result<Vec<JobSummary>, ApiError> {
+        let JobFilter { states, submission, before, limit } = filter;
+        let limit = if limit == 0 { PAGE } else { limit.min(PAGE) };
+        let filter = rrm_store::JobFilter { states, submission, before, limit };
+        let jobs = self.store.jobs(&filter).await.map_err(answer)?;
+        Ok(jobs.into_iter().map(|job| self.with_progress(job)).collect())
+    }
+
+    async fn job(&self, _: Caller, id: JobId) -> Result<JobDetail, ApiError> {
+        let detail = self.store.job(id).await.map_err(answer)?;
+        Ok(JobDetail { summary: self.with_progress(detail.summary), ..detail })
+    }
+
+    async fn cancel(&self, _: Caller, ids: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
+        let running = self.store.write(wall_us(), Cancel { jobs: ids.clone() }).await.map_err(answer)?;
+        self.leases().stop(&running);
+        let jobs = self.store.jobs_by_id(&ids).await.map_err(answer)?;
+        Ok(jobs.into_iter().map(|job| self.with_progress(job)).collect())
+    }
+
+    async fn watch(
+        &self,
+        _: Caller,
+        after_seq: i64,
+        submission: Option<SubmissionId>,
+    ) -> Result<Replies<WatchItem>, ApiError> {
+        self.watched(after_seq, submission).await
+    }
+
+    async fn logs(
+        &self,
+        _: Caller,
+        job: JobId,
+        attempt: Option<AttemptId>,
+        offset: u64,
+        follow: Follow,
+    ) -> Result<Replies<LogChunk>, ApiError> {
+        self.log(job, attempt, offset, follow).await
+    }
+
+    async fn workers(&self, _: Caller) -> Result<Vec<WorkerView>, ApiError> {
+        let mut workers = self.store.workers(LISTED_WORKERS).await.map_err(answer)?;
+        let leases = self.leases();
+        for worker in &mut workers {
+            worker.last_seen_at = leases.last_seen(worker.id).unwrap_or(worker.last_seen_at);
+        }
+        Ok(workers)
+    }
+
+    async fn images(&self, _: Caller, job: JobId) -> Result<Vec<ImageOutcome>, ApiError> {
+        let images = self.store.images(job).await.map_err(answer)?;
+        match images.is_empty() {
+            true => Err(ApiError::NotFound { what: format!("an evaluation of job {job}") }),
+            false => Ok(images),
+        }
+    }
+
+    async fn download(&self, _: Caller, sha256: ArtifactHash) -> Result<Artifact, ApiError> {
+        let (file, bytes) = self.artifacts.open_file(&sha256).await?;
+        Ok(Artifact { bytes, content: Box::pin(file) })
+    }
+
+    async fn register(&self, _: Caller, registration: Registration) -> Result<Registered, ApiError> {
+        check(&registration)?;
+        let node = registration.node.clone();
+        let worker = self.store.write(wall_us(), Register { registration }).await.map_err(answer)?;
+        self.leases().greet(Instant::now(), wall_us(), worker);
+        tracing::info!(%worker, node, "the worker is there");
+        let ms = |duration: std::time::Duration| duration.as_millis() as u64; // A TTL is at most an hour.
+        Ok(Registered { worker, ttl_ms: ms(self.terms.ttl()), heartbeat_ms: ms(self.terms.heartbeat()) })
+    }
+
+    async fn lease(
+        &self,
+        _: Caller,
+        worker: WorkerId,
+        request: RequestId,
+        free: Vec<Device>,
+        held: Vec<AttemptId>,
+    ) -> Result<Vec<Assignment>, ApiError> {
+        self.hand_out(Question { worker, request, free, held }).await
+    }
+
+    async fn heartbeat(&self, _: Caller, worker: WorkerId, held: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {
+        // Memory alone: trainings outlive a full disk.
+        let mut leases = self.leases();
+        let reply = leases.beat(Instant::now(), wall_us(), worker, &held);
+        for held in held {
+            if let (Some(job), Some(progress)) = (leases.job_of(held.attempt), held.progress) {
+                // Nobody may be watching.
+                let _ = self.progress.send((job, progress));
+            }
+        }
+        Ok(reply)
+    }
+
+    async fn report(
+        &self,
+        _: Caller,
+        attempt: AttemptId,
+        first_seq: u64,
+        records: Vec<Record>,
+    ) -> Result<u64, ApiError> {
+        self.store.write(wall_us(), Report { attempt, first_seq, records }).await.map_err(answer)
+    }
+
+    async fn settle(&self, _: Caller, attempt: AttemptId, records_seq: u64, end: AttemptEnd) -> Result<(), ApiError> {
+        let AttemptEnd { outcome, message, exit_code, signal } = end;
+        let end = End { outcome, message, exit_code, signal };
+        let backoff_us = self.retry_backoff.as_micros() as i64; // At most ten minutes.
+        let settle = Settle { attempt, records_seq, end, backoff_us };
+        let state: JobState = self.store.write(wall_us(), settle).await.map_err(answer)?;
+        tracing::info!(%attempt, outcome = outcome.name(), job_is = %state, "settled");
+        self.leases().release(attempt);
+        Ok(())
+    }
+
+    async fn push_log(&self, _: Caller, attempt: AttemptId, offset: u64, bytes: Bytes) -> Result<u64, ApiError> {
+        // A late word of an attempt that has ended harms nobody: its log is its own.
+        if self.leases().job_of(attempt).is_none() && self.standing(attempt).await? == Standing::Unknown {
+            return Err(ApiError::NotFound { what: format!("attempt {attempt}") });
+        }
+        self.logs.push(attempt, offset, &bytes).await.map_err(|e| disk("the log cannot be written", &e))
+    }
+
+    async fn stored(&self, _: Caller, sha256: ArtifactHash) -> Result<bool, ApiError> {
+        self.artifacts.offer(&self.store, wall_us(), &sha256).await
+    }
+
+    async fn upload(&self, _: Caller, upload: Upload, body: Replies<Bytes>) -> Result<(), ApiError> {
+        match self.standing(upload.attempt).await? {
+            Standing::Current => self.artifacts.receive(&self.store, wall_us(), upload, body).await,
+            Standing::Ended | Standing::Unknown => Err(ApiError::LeaseLost),
+        }
+    }
+
+    async fn deregister(&self, _: Caller, worker: WorkerId) -> Result<(), ApiError> {
+        self.dismiss(vec![worker], "it said good-bye").await
+    }
+}
+
+impl Daemon {
+    fn with_progress(&self, job: JobSummary) -> JobSummary {
+        let progress = if job.state == JobState::Running { self.leases().progress(job.id) } else { None };
+        JobSummary { progress, ..job }
+    }
+
+    async fn standing(&self, attempt: AttemptId) -> Result<Standing, ApiError> {
+        self.store.standing(attempt).await.map_err(answer)
+    }
+}
+
+fn check(registration: &Registration) -> Result<(), ApiError> {
+    if registration.version != VERSION {
+        return Err(ApiError::Version { server: VERSION.to_owned(), client: registration.version.clone() });
+    }
+    let devices: Vec<String> = registration.devices.iter().map(|info| info.device.to_string()).collect();
+    let distinct: std::collections::HashSet<&String> = devices.iter().collect();
+    match !devices.is_empty() && distinct.len() == devices.len() {
+        true => Ok(()),
+        false => Err(Violations::one("devices", devices.join(", "), "must be one or more, each once").into()),
+    }
+}
+
+/// What may keep a plan waiting although it was accepted.
+fn warnings(requests: &[DeviceRequest], workers: &[WorkerView]) -> Vec<String> {
+    let online: Vec<&WorkerView> = workers.iter().filter(|worker| worker.online).collect();
+    if online.is_empty() {
+        return vec!["no worker is connected: the jobs wait for one".to_owned()];
+    }
+    let devices = || online.iter().flat_map(|worker| &worker.devices).filter_map(|it| it.device.parse::<Device>().ok());
+    let lacks = |request: &DeviceRequest| !devices().any(|device| device.satisfies(*request));
+    let word = |request| match request {
+        DeviceRequest::Any => "device",
+        DeviceRequest::Cpu => "processor",
+        DeviceRequest::Cuda => "CUDA device",
+    };
+    [DeviceRequest::Any, DeviceRequest::Cpu, DeviceRequest::Cuda]
+        .into_iter()
+        .filter(|request| requests.contains(request) && lacks(request))
+        .map(|request| format!("no connected worker has a {}: jobs that ask for one wait", word(request)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rrm_spec::DeviceView;
+
+    use super::*;
+
+    fn worker(online: bool, device: &str) -> WorkerView {
+        let devices = vec![DeviceView { device: device.into(), job: None }];
+        WorkerView { id: WorkerId(1), node: "node".into(), version: VERSION.into(), online, last_seen_at: 0, devices }
+    }
+
+    #[test]
+    fn a_plan_that_nobody_can_run_now_is_warned_of() {
+        let any = [DeviceRequest::Any];
+        let both = [DeviceRequest::Any, DeviceRequest::Cuda];
+        assert_eq!(warnings(&any, &[worker(true, "cpu")]), Vec::<String>::new());
+        assert!(warnings(&any, &[worker(false, "cpu")])[0].contains("no worker"));
+        let lacking = warnings(&both, &[worker(true, "cpu"), worker(false, "cuda:0")]);
+        assert_eq!(lacking.len(), 1);
+        assert!(lacking[0].contains("CUDA"), "{lacking:?}");
+    }
+}

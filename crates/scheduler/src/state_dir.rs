@@ -1,0 +1,121 @@
+//! The folder in which the daemon keeps everything, held by one process at a time.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::StartError;
+
+/// The folder, locked. Letting go of it unlocks it, as does the process's death in whatever way.
+#[derive(Debug)]
+pub struct StateDir {
+    root: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl StateDir {
+    /// Makes the folder where it is missing, and takes the lock.
+    ///
+    /// # Errors
+    /// [`StartError::Locked`] where another daemon has it, [`StartError::Folder`] where it cannot be made.
+    pub fn open(root: &Path) -> Result<Self, StartError> {
+        let failed = |source| StartError::Folder { path: root.to_owned(), source };
+        // Tokens, plans and weights are the owner's alone.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed)?;
+        for name in ["artifacts", "logs"] {
+            fs::create_dir_all(root.join(name)).map_err(failed)?;
+        }
+        let path = root.join("rrmd.lock");
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(StartError::Locked { path: root.to_owned() }),
+            Err((_, error)) => Err(failed(error.into())),
+        }
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        self.root.join("rrm.db")
+    }
+
+    /// The folder of the artifact store.
+    pub fn artifacts(&self) -> PathBuf {
+        self.root.join("artifacts")
+    }
+
+    /// The folder of the attempts' logs.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// The users' token.
+    pub fn user_token(&self) -> PathBuf {
+        self.root.join("token-user")
+    }
+
+    /// The workers' token.
+    pub fn worker_token(&self) -> PathBuf {
+        self.root.join("token-worker")
+    }
+
+    /// Tells local programs where the daemon listens. The file appears complete, and only once connections are accepted.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn announce(&self, address: SocketAddr) -> io::Result<()> {
+        let beside = self.root.join("address.new");
+        let mut file = File::create(&beside)?;
+        writeln!(file, "{address}")?;
+        file.sync_all()?;
+        fs::rename(beside, self.root.join("address"))
+    }
+
+    /// Takes the announcement back.
+    pub fn withdraw(&self) {
+        if let Err(error) = fs::remove_file(self.root.join("address")) {
+            tracing::warn!(%error, "the file `address` could not be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_second_daemon_is_refused_until_the_first_has_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("state");
+        let first = StateDir::open(&root).unwrap();
+        let refused = StateDir::open(&root).unwrap_err();
+        assert!(refused.to_string().contains("another"), "{refused}");
+        drop(first);
+        StateDir::open(&root).unwrap();
+    }
+
+    #[test]
+    fn the_folder_is_the_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("deep/state");
+        StateDir::open(&root).unwrap();
+        assert_eq!(fs::metadata(root).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_address_is_announced_and_withdrawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        state.announce("127.0.0.1:7600".parse().unwrap()).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("address")).unwrap(), "127.0.0.1:7600\n");
+        state.withdraw();
+        assert!(!folder.path().join("address").exists());
+    }
+}

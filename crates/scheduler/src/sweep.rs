@@ -1,0 +1,94 @@
+//! What happens by itself: silent workers are given up, superseded files deleted.
+
+use std::time::{Duration, Instant};
+
+use rrm_api::ApiError;
+use rrm_store::{CollectArtifacts, Depart, Expire};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::Daemon;
+use crate::daemon::wall_us;
+use crate::error::answer;
+
+/// How often superseded checkpoints are deleted: each may be as large as the networks are.
+const COLLECTION: Duration = Duration::from_secs(20);
+
+/// A superseded file that was offered so lately may be about to be referred to again.
+const SUPERSEDED_GRACE_US: i64 = 30_000_000;
+
+/// Between a file and the record that refers to it may lie an absence of the daemon.
+const UNKNOWN_GRACE_US: i64 = 24 * 3_600_000_000;
+
+impl Daemon {
+    /// Sweeps until the daemon stops. What fails, on a full disk for instance, is tried again the next time.
+    pub(crate) async fn sweep(self) {
+        let mut leases = interval(self.terms.tick());
+        let mut files = interval(COLLECTION);
+        leases.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        files.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let swept = tokio::select! {
+                () = self.stopping.cancelled() => return,
+                _ = leases.tick() => self.expire(Instant::now()).await,
+                _ = files.tick() => self.collect(wall_us()).await,
+            };
+            if let Err(error) = swept {
+                tracing::error!(%error, "sweeping failed");
+            }
+        }
+    }
+
+    /// Takes away what silent workers hold.
+    ///
+    /// The database is asked first: an attempt whose caller went away between its commit and its reply is only known there.
+    ///
+    /// # Errors
+    /// Where the database fails; nothing is taken away then.
+    pub async fn expire(&self, now: Instant) -> Result<(), ApiError> {
+        for running in self.store.running().await.map_err(answer)? {
+            self.leases().hold(now, &running);
+        }
+        let (attempts, workers) = {
+            let leases = self.leases();
+            (leases.overdue(now), leases.silent(now))
+        };
+        self.expire_attempts(attempts).await?;
+        self.dismiss(workers, "it was silent for too long").await
+    }
+
+    async fn expire_attempts(&self, attempts: Vec<rrm_spec::AttemptId>) -> Result<(), ApiError> {
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        for attempt in self.store.write(wall_us(), Expire { attempts: attempts.clone() }).await.map_err(answer)? {
+            tracing::warn!(%attempt, "the lease has run out");
+        }
+        // Those that were not lost just now have ended otherwise.
+        attempts.into_iter().for_each(|attempt| self.leases().release(attempt));
+        Ok(())
+    }
+
+    /// Workers leave, and what they hold is lost.
+    pub(crate) async fn dismiss(&self, workers: Vec<rrm_spec::WorkerId>, why: &str) -> Result<(), ApiError> {
+        if workers.is_empty() {
+            return Ok(());
+        }
+        let depart = Depart { workers: workers.clone(), why: why.to_owned() };
+        self.store.write(wall_us(), depart).await.map_err(answer)?;
+        for worker in workers {
+            tracing::info!(%worker, why, "the worker has left");
+            self.leases().dismiss(worker);
+        }
+        Ok(())
+    }
+
+    /// Deletes superseded checkpoints and files that nothing refers to; `now` is wall time in microseconds.
+    ///
+    /// # Errors
+    /// Where the database fails; nothing is deleted then.
+    pub async fn collect(&self, now: i64) -> Result<(), ApiError> {
+        let which =
+            CollectArtifacts { superseded_before: now - SUPERSEDED_GRACE_US, unknown_before: now - UNKNOWN_GRACE_US };
+        self.artifacts.collect(&self.store, now, which).await
+    }
+}

@@ -1,0 +1,9 @@
+//! The daemon through its calls, with a real database and real files in a folder of its own.
+
+mod artifact;
+mod desk;
+mod lease;
+mod life;
+mod log;
+mod program;
+mod watch;

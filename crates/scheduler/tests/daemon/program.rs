@@ -1,0 +1,99 @@
+//! The daemon as a whole: over the loopback device, and as a program.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rrm_api::{ApiError, Client, Endpoint, Source, Token, VERSION};
+use rrm_scheduler::{Config, ServeFlags, StartError, serve};
+use rrm_spec::{Device, JobState};
+use tokio::sync::oneshot;
+use tokio_stream::StreamExt;
+
+use crate::desk::{chain, registration};
+
+fn config(root: &Path) -> Config {
+    let listen = Some("127.0.0.1:0".parse().unwrap());
+    let flags = ServeFlags { state_dir: Some(root.to_owned()), listen, lease_ttl_ms: Some(3000), ..Default::default() };
+    Config::resolve(flags).unwrap()
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    done: std::thread::JoinHandle<Result<(), StartError>>,
+    url: String,
+}
+
+async fn running(root: &Path) -> Running {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let config = config(root);
+    // A runtime of its own, as the program has it.
+    let done = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(serve(&config, async { drop(stopped.await) }))
+    });
+    let address = root.join("address");
+    let announced = async {
+        while !address.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), announced).await.expect("the daemon announces its address");
+    let url = format!("http://{}", std::fs::read_to_string(&address).unwrap().trim());
+    Running { stop, done, url }
+}
+
+fn client(running: &Running, root: &Path, token: &str) -> Client {
+    let token = Token::load(&root.join(token)).unwrap();
+    Client::new(&Endpoint { url: running.url.clone(), token, tls: None }).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_and_workers_reach_the_daemon_over_the_network_and_it_stops_gracefully() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("state");
+    let daemon = running(&root).await;
+    let (user, worker) = (client(&daemon, &root, "token-user"), client(&daemon, &root, "token-worker"));
+    let source = Source { client_version: VERSION.into(), host: "desk".into() };
+    let submitted = user.submit("request-over-the-wire".parse().unwrap(), chain(), source).await.unwrap();
+    assert_eq!(user.register(registration("node")).await, Err(ApiError::PermissionDenied));
+    let registered = worker.register(registration("node")).await.unwrap();
+    assert_eq!((registered.ttl_ms, registered.heartbeat_ms), (3000, 1000));
+    let request = "lease-over-the-wire".parse().unwrap();
+    let leases = worker.lease(registered.worker, request, vec![Device::Cpu], vec![]).await.unwrap();
+    assert_eq!(leases[0].job, submitted.jobs[0].0);
+    assert_eq!(user.job(leases[0].job).await.unwrap().summary.state, JobState::Running);
+    let mut events = user.with_patience(Duration::ZERO).watch(0, None).await.unwrap();
+    assert!(events.next().await.unwrap().is_ok());
+
+    daemon.stop.send(()).unwrap();
+    daemon.done.join().unwrap().unwrap();
+    assert!(!root.join("address").exists(), "the address is withdrawn");
+    let wal = root.join("rrm.db-wal");
+    assert!(!wal.exists() || wal.metadata().unwrap().len() == 0, "the log is emptied");
+
+    let again = running(&root).await;
+    let user = client(&again, &root, "token-user");
+    assert_eq!(user.job(leases[0].job).await.unwrap().summary.state, JobState::Running);
+    again.stop.send(()).unwrap();
+    again.done.join().unwrap().unwrap();
+}
+
+fn rrmd(arguments: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_rrmd")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn wrong_usage_and_configuration_exit_with_64() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rrmd.toml");
+    std::fs::write(&file, "listn = \"127.0.0.1:1\"").unwrap();
+    let file = file.to_str().unwrap();
+    for arguments in [&["serve", "--bogus"][..], &[], &["serve", "--lease-ttl-ms", "0"], &["serve", "--config", file]] {
+        let output = rrmd(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?} says nothing");
+    }
+    assert!(String::from_utf8_lossy(&rrmd(&["serve", "--config", file]).stderr).contains("listn"));
+    assert_eq!(rrmd(&["--help"]).status.code(), Some(0));
+}
