@@ -74,6 +74,20 @@ impl<T: Element> Finish<'_, T> {
     }
 }
 
+impl<T: Element> Finish<'_, T> {
+    /// Whether nothing is added and no activation applied.
+    pub(crate) fn is_none(&self) -> bool {
+        self.bias.is_none() && self.residual.is_none() && self.activation == Activation::Identity
+    }
+
+    /// Finishes numbers `at..` of the whole output, which are of channel `channel`, and writes them to `out`.
+    pub(crate) fn write_run(&self, at: usize, channel: usize, from: &[T], out: &mut [MaybeUninit<T>]) {
+        let bias = self.bias.map_or(T::ZERO, |bias| bias[channel]);
+        let residual = self.residual.map(|residual| &residual[at..at + out.len()]);
+        write_rows(Rows { from, pitch: out.len(), width: out.len() }, bias, residual, self.activation, out);
+    }
+}
+
 vectorized! {
     fn write_rows<T: Element>(
         rows: Rows<'_, T>,

@@ -42,10 +42,15 @@ impl<'a, T> Shared<'a, T> {
     ///
     /// # Safety
     /// No other task may hold any of them.
-    #[expect(clippy::mut_from_ref, reason = "that the slices do not overlap is the caller's promise")]
     pub(crate) unsafe fn plane(&self, start: usize, len: usize) -> &'a mut [MaybeUninit<T>] {
         assert!(start + len <= self.len);
         // SAFETY: inside the slice by the assert, and unaliased by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.first.add(start), len) }
+    }
+
+    /// Where number `start` lies, for kernels that write strided numbers of their own.
+    pub(crate) fn pointer(&self, start: usize) -> *mut T {
+        assert!(start <= self.len);
+        self.first.wrapping_add(start).cast()
     }
 }

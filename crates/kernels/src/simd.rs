@@ -98,8 +98,33 @@ pub(crate) trait Vector: Copy {
     unsafe fn store(self, to: *mut f32);
     /// `self + a * b`, rounded once where the instruction set can.
     unsafe fn plus_product(self, a: Self, b: Self) -> Self;
-    /// Sum of the lanes, in the same order whatever the width of the program's other vectors.
+    /// `self - a * b`, rounded likewise.
+    unsafe fn minus_product(self, a: Self, b: Self) -> Self;
+    /// `self + other`.
+    unsafe fn plus(self, other: Self) -> Self;
+    /// `self - other`.
+    unsafe fn minus(self, other: Self) -> Self;
+    /// `self * other`.
+    unsafe fn times(self, other: Self) -> Self;
+    /// Sum of the lanes.
     unsafe fn sum(self) -> f32;
+    /// Transposes `LANES` rows of `LANES` numbers: row `i` of `to` becomes column `i` of `from`.
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize);
+}
+
+/// Writes the arithmetic of a vector type that has an instruction for each.
+#[cfg(target_arch = "x86_64")]
+macro_rules! arithmetic {
+    ($($name:ident($($arg:ident),*) = $instruction:ident($($operand:ident),*);)*) => {$(
+        #[inline(always)]
+        unsafe fn $name(self, $($arg: Self),*) -> Self {
+            let this = self;
+            // SAFETY: the caller checked the instruction set.
+            unsafe { $instruction($(arithmetic!(@ this $operand)),*) }
+        }
+    )*};
+    (@ $this:ident this) => { $this };
+    (@ $this:ident $operand:ident) => { $operand };
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -124,16 +149,49 @@ impl Vector for __m512 {
         unsafe { _mm512_storeu_ps(to, self) }
     }
 
-    #[inline(always)]
-    unsafe fn plus_product(self, a: Self, b: Self) -> Self {
-        // SAFETY: the caller checked the instruction set.
-        unsafe { _mm512_fmadd_ps(a, b, self) }
+    arithmetic! {
+        plus_product(a, b) = _mm512_fmadd_ps(a, b, this);
+        minus_product(a, b) = _mm512_fnmadd_ps(a, b, this);
+        plus(other) = _mm512_add_ps(this, other);
+        minus(other) = _mm512_sub_ps(this, other);
+        times(other) = _mm512_mul_ps(this, other);
     }
 
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         // SAFETY: the caller checked the instruction set.
         unsafe { _mm512_reduce_add_ps(self) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller checked the instruction set and the pointers.
+        unsafe {
+            let pairs = |x| _mm512_castps_pd(x);
+            let singles = |x| _mm512_castpd_ps(x);
+            let rows: [Self; 16] = std::array::from_fn(|i| Self::load(from.add(i * from_stride)));
+            // Numbers of two rows, then of four, then of eight and sixteen, come together in one vector.
+            let twos: [Self; 16] = std::array::from_fn(|i| {
+                let (a, b) = (rows[i & !1], rows[i | 1]);
+                if i & 1 == 0 { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) }
+            });
+            let fours: [Self; 16] = std::array::from_fn(|i| {
+                let first = (i & !3) + ((i >> 1) & 1);
+                let (a, b) = (pairs(twos[first]), pairs(twos[first + 2]));
+                singles(if i & 1 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
+            });
+            for column in 0..4 {
+                let [a, b, c, d] = std::array::from_fn(|i| fours[4 * i + column]);
+                let low = _mm512_shuffle_f32x4::<0x88>(a, b);
+                let high = _mm512_shuffle_f32x4::<0xdd>(a, b);
+                let other_low = _mm512_shuffle_f32x4::<0x88>(c, d);
+                let other_high = _mm512_shuffle_f32x4::<0xdd>(c, d);
+                _mm512_shuffle_f32x4::<0x88>(low, other_low).store(to.add(column * to_stride));
+                _mm512_shuffle_f32x4::<0x88>(high, other_high).store(to.add((column + 4) * to_stride));
+                _mm512_shuffle_f32x4::<0xdd>(low, other_low).store(to.add((column + 8) * to_stride));
+                _mm512_shuffle_f32x4::<0xdd>(high, other_high).store(to.add((column + 12) * to_stride));
+            }
+        }
     }
 }
 
@@ -159,10 +217,12 @@ impl Vector for __m256 {
         unsafe { _mm256_storeu_ps(to, self) }
     }
 
-    #[inline(always)]
-    unsafe fn plus_product(self, a: Self, b: Self) -> Self {
-        // SAFETY: the caller checked the instruction set.
-        unsafe { _mm256_fmadd_ps(a, b, self) }
+    arithmetic! {
+        plus_product(a, b) = _mm256_fmadd_ps(a, b, this);
+        minus_product(a, b) = _mm256_fnmadd_ps(a, b, this);
+        plus(other) = _mm256_add_ps(this, other);
+        minus(other) = _mm256_sub_ps(this, other);
+        times(other) = _mm256_mul_ps(this, other);
     }
 
     #[inline(always)]
@@ -172,6 +232,30 @@ impl Vector for __m256 {
             let halves = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
             let pairs = _mm_add_ps(halves, _mm_movehl_ps(halves, halves));
             _mm_cvtss_f32(_mm_add_ss(pairs, _mm_shuffle_ps::<1>(pairs, pairs)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller checked the instruction set and the pointers.
+        unsafe {
+            let pairs = |x| _mm256_castps_pd(x);
+            let singles = |x| _mm256_castpd_ps(x);
+            let rows: [Self; 8] = std::array::from_fn(|i| Self::load(from.add(i * from_stride)));
+            let twos: [Self; 8] = std::array::from_fn(|i| {
+                let (a, b) = (rows[i & !1], rows[i | 1]);
+                if i & 1 == 0 { _mm256_unpacklo_ps(a, b) } else { _mm256_unpackhi_ps(a, b) }
+            });
+            let fours: [Self; 8] = std::array::from_fn(|i| {
+                let first = (i & !3) + ((i >> 1) & 1);
+                let (a, b) = (pairs(twos[first]), pairs(twos[first + 2]));
+                singles(if i & 1 == 0 { _mm256_unpacklo_pd(a, b) } else { _mm256_unpackhi_pd(a, b) })
+            });
+            for column in 0..4 {
+                let (a, b) = (fours[column], fours[4 + column]);
+                _mm256_permute2f128_ps::<0x20>(a, b).store(to.add(column * to_stride));
+                _mm256_permute2f128_ps::<0x31>(a, b).store(to.add((column + 4) * to_stride));
+            }
         }
     }
 }
@@ -207,7 +291,69 @@ impl Vector for Four {
     }
 
     #[inline(always)]
+    unsafe fn minus_product(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] - a.0[lane] * b.0[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn plus(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn minus(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] - other.0[lane]))
+    }
+
+    #[inline(always)]
+    unsafe fn times(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] * other.0[lane]))
+    }
+
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         (self.0[0] + self.0[2]) + (self.0[1] + self.0[3])
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller checked the pointers.
+        unsafe {
+            let rows: [Self; 4] = std::array::from_fn(|i| Self::load(from.add(i * from_stride)));
+            for column in 0..4 {
+                Self(std::array::from_fn(|i| rows[i].0[column])).store(to.add(column * to_stride));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transposes<V: Vector>() {
+        let lanes = V::LANES;
+        let from: Vec<f32> = (0..lanes * 40).map(|i| i as f32).collect();
+        let mut to = vec![0.0; lanes * 30];
+        // SAFETY: the caller checked the instruction set; the vectors are as large as the strides need.
+        unsafe { V::transpose(from.as_ptr(), 40, to.as_mut_ptr(), 30) };
+        for row in 0..lanes {
+            for column in 0..lanes {
+                assert_eq!(to[row * 30 + column], from[column * 40 + row]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_width_transposes() {
+        for isa in Isa::available() {
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => transposes::<__m512>(),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => transposes::<__m256>(),
+                Isa::Portable => transposes::<Four>(),
+            }
+        }
     }
 }

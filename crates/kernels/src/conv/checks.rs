@@ -29,11 +29,15 @@ pub(crate) fn shapes() -> impl Strategy<Value = ConvShape> {
         })
 }
 
+type Forward = fn(Isa, &ConvShape, &[f32], &[f32], Finish<'_, f32>, &mut [MaybeUninit<f32>]);
+type InputGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [MaybeUninit<f32>]);
+type WeightGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [f32]);
+
 /// The three passes of one fast implementation.
 pub(crate) struct Implementation {
-    pub(crate) forward: fn(Isa, &ConvShape, &[f32], &[f32], Finish<'_, f32>, &mut [MaybeUninit<f32>]),
-    pub(crate) input_gradient: fn(Isa, &ConvShape, &[f32], &[f32], &mut [MaybeUninit<f32>]),
-    pub(crate) weight_gradient: fn(Isa, &ConvShape, &[f32], &[f32], &mut [f32]),
+    pub(crate) forward: Forward,
+    pub(crate) input_gradient: InputGradient,
+    pub(crate) weight_gradient: WeightGradient,
 }
 
 /// Numbers in [-1, 1), from a counter, the same everywhere.

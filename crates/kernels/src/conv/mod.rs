@@ -8,6 +8,7 @@ mod op;
 mod passes;
 mod plain;
 mod shape;
+mod winograd;
 
 use candle_core::{Result, Tensor, bail};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use candle_core::{Result, Tensor};
 
 use super::shape::ConvShape;
-use super::{direct, plain};
+use super::{direct, plain, winograd};
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Finish;
 use crate::output::written;
@@ -38,17 +38,30 @@ pub(crate) trait Passes: Element {
 impl Passes for f32 {
     fn forward(s: &ConvShape, x: &[f32], weight: &[f32], finish: Finish<'_, f32>) -> Vec<f32> {
         // SAFETY: `forward` writes the whole output.
-        unsafe { written(s.out_len(), |out| direct::forward(Isa::best(), s, x, weight, finish, out)) }
+        unsafe {
+            written(s.out_len(), |out| match winograd::suits(s) {
+                true => winograd::forward(Isa::best(), s, x, weight, finish, out),
+                false => direct::forward(Isa::best(), s, x, weight, finish, out),
+            })
+        }
     }
 
     fn input_gradient(s: &ConvShape, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
         // SAFETY: `input_gradient` writes the whole output.
-        unsafe { written(s.in_len(), |out| direct::input_gradient(Isa::best(), s, gradient, weight, out)) }
+        unsafe {
+            written(s.in_len(), |out| match winograd::suits(s) {
+                true => winograd::input_gradient(Isa::best(), s, gradient, weight, out),
+                false => direct::input_gradient(Isa::best(), s, gradient, weight, out),
+            })
+        }
     }
 
     fn weight_gradient(s: &ConvShape, x: &[f32], gradient: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; s.weight_len()];
-        direct::weight_gradient(Isa::best(), s, x, gradient, &mut out);
+        match winograd::suits(s) {
+            true => winograd::weight_gradient(Isa::best(), s, x, gradient, &mut out),
+            false => direct::weight_gradient(Isa::best(), s, x, gradient, &mut out),
+        }
         out
     }
 }

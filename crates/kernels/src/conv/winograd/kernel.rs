@@ -1,0 +1,203 @@
+//! Matrix products of transformed tiles: the innermost loops of the Winograd convolution.
+//!
+//! Channels lie in lines of [`LINE`]; a line is one to four vectors.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
+
+use crate::simd::{Four, Isa, Vector};
+
+/// Channels that lie next to each other in memory.
+pub(super) const LINE: usize = 16;
+
+/// `m[tile][o] = Σ_c v[tile][c] * u[c][o]` for `TILES` tiles and `VECTORS` vectors of output channels.
+///
+/// `v` is lines of input channels, `TILES` tiles of the first line, then of the second …; `u` is one row of `VECTORS` vectors
+/// per input channel; lines of output channels are `m_stride` apart in `m`. Sums run over the input channels in order.
+///
+/// # Safety
+/// The pointers must be valid for that, for `channels` input channels.
+#[inline(always)]
+unsafe fn tiles_by_channels<V: Vector, const TILES: usize, const VECTORS: usize>(
+    channels: usize,
+    mut v: *const f32,
+    mut u: *const f32,
+    m: *mut f32,
+    m_stride: usize,
+) {
+    // SAFETY: the caller guarantees the pointers.
+    unsafe {
+        let mut sums = [[V::splat(0.0); VECTORS]; TILES];
+        let mut left = channels;
+        while left > 0 {
+            let line = left.min(LINE);
+            for channel in 0..line {
+                let weights: [V; VECTORS] = std::array::from_fn(|n| V::load(u.add(n * V::LANES)));
+                for (tile, sums) in sums.iter_mut().enumerate() {
+                    let number = V::splat(*v.add(tile * LINE + channel));
+                    for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                        *sum = sum.plus_product(number, weights);
+                    }
+                }
+                u = u.add(VECTORS * V::LANES);
+            }
+            v = v.add(TILES * LINE);
+            left -= line;
+        }
+        for (tile, sums) in sums.iter().enumerate() {
+            for (n, sum) in sums.iter().enumerate() {
+                let (line, lane) = (n * V::LANES / LINE, n * V::LANES % LINE);
+                sum.store(m.add(line * m_stride + tile * LINE + lane));
+            }
+        }
+    }
+}
+
+/// `m[c][o] += Σ_tile v[tile][c] * z[tile][o]` for `CHANNELS` input channels and `VECTORS` vectors of output channels.
+///
+/// `v` and `z` are lines of one tile after the other; lines of output channels are `z_stride` apart in `z`, rows `m_stride`
+/// apart in `m`. Sums run over the tiles in order.
+///
+/// # Safety
+/// The pointers must be valid for that, for `tiles` tiles.
+#[inline(always)]
+unsafe fn channels_by_channels<V: Vector, const CHANNELS: usize, const VECTORS: usize>(
+    tiles: usize,
+    v: *const f32,
+    z: *const f32,
+    z_stride: usize,
+    m: *mut f32,
+    m_stride: usize,
+) {
+    // SAFETY: the caller guarantees the pointers.
+    unsafe {
+        let place = |n: usize| (n * V::LANES / LINE, n * V::LANES % LINE);
+        let mut sums = [[V::splat(0.0); VECTORS]; CHANNELS];
+        for tile in 0..tiles {
+            let gradients: [V; VECTORS] = std::array::from_fn(|n| {
+                let (line, lane) = place(n);
+                V::load(z.add(line * z_stride + tile * LINE + lane))
+            });
+            for (channel, sums) in sums.iter_mut().enumerate() {
+                let number = V::splat(*v.add(tile * LINE + channel));
+                for (sum, &gradient) in sums.iter_mut().zip(&gradients) {
+                    *sum = sum.plus_product(number, gradient);
+                }
+            }
+        }
+        for (channel, sums) in sums.iter().enumerate() {
+            for (n, &sum) in sums.iter().enumerate() {
+                let to = m.add(channel * m_stride + n * V::LANES);
+                V::load(to).plus(sum).store(to);
+            }
+        }
+    }
+}
+
+/// [`tiles_by_channels`] for a fixed number of tiles and output channels.
+pub(super) type TileProduct = unsafe fn(channels: usize, v: *const f32, u: *const f32, m: *mut f32, m_stride: usize);
+
+/// [`channels_by_channels`] for a fixed number of input and output channels.
+pub(super) type ChannelProduct =
+    unsafe fn(tiles: usize, v: *const f32, z: *const f32, z_stride: usize, m: *mut f32, m_stride: usize);
+
+/// The products of one instruction set.
+pub(super) struct Products {
+    /// Entry `i` is for `i + 1` lines of output channels.
+    pub(super) by_lines: &'static [ByLines],
+    /// Input channels that a gradient's product takes; divides a line.
+    pub(super) channel_step: usize,
+}
+
+/// The products for a number of lines.
+pub(super) struct ByLines {
+    /// Entry `i` is for `i + 1` tiles.
+    pub(super) tiles: &'static [TileProduct],
+    pub(super) gradient: ChannelProduct,
+}
+
+impl Products {
+    /// The products for `isa`.
+    pub(super) fn of(isa: Isa) -> &'static Self {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &AVX2,
+            Isa::Portable => &PORTABLE,
+        }
+    }
+
+    /// Lines of output channels that are multiplied at once.
+    pub(super) fn lines(&self) -> usize {
+        self.by_lines.len()
+    }
+
+    /// Most tiles that are multiplied at once.
+    pub(super) fn tiles(&self) -> usize {
+        self.by_lines[0].tiles.len()
+    }
+}
+
+/// Writes the products once more for one instruction set.
+macro_rules! products {
+    (
+        $table:ident, $module:ident, $vector:ty, $(#[$feature:meta])?
+        tiles: [$($tiles:literal),*], vectors: [$($vectors:literal),*], channels: $channels:literal
+    ) => {
+        mod $module {
+            use super::*;
+
+            $(#[$feature])?
+            pub(super) unsafe fn tiles<const TILES: usize, const VECTORS: usize>(
+                channels: usize,
+                v: *const f32,
+                u: *const f32,
+                m: *mut f32,
+                m_stride: usize,
+            ) {
+                // SAFETY: the same contract.
+                unsafe { tiles_by_channels::<$vector, TILES, VECTORS>(channels, v, u, m, m_stride) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn channels<const VECTORS: usize>(
+                tiles: usize,
+                v: *const f32,
+                z: *const f32,
+                z_stride: usize,
+                m: *mut f32,
+                m_stride: usize,
+            ) {
+                // SAFETY: the same contract.
+                unsafe { channels_by_channels::<$vector, $channels, VECTORS>(tiles, v, z, z_stride, m, m_stride) }
+            }
+        }
+
+        static $table: Products = Products {
+            by_lines: products!(@ $module [$($vectors),*] [$($tiles),*]),
+            channel_step: $channels,
+        };
+    };
+    (@ $module:ident [$($vectors:literal),*] $tiles:tt) => {
+        &[$(ByLines {
+            tiles: products!(@ $module $vectors $tiles),
+            gradient: $module::channels::<$vectors>,
+        }),*]
+    };
+    (@ $module:ident $vectors:literal [$($tiles:literal),*]) => {
+        &[$($module::tiles::<$tiles, $vectors>),*]
+    };
+}
+
+// 32 registers: at most 28 sums, two vectors of weights, one number.
+#[cfg(target_arch = "x86_64")]
+products!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f")]
+    tiles: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14], vectors: [1, 2], channels: 8);
+
+// 16 registers: at most 12 sums, two vectors of weights, one number.
+#[cfg(target_arch = "x86_64")]
+products!(AVX2, avx2, __m256, #[target_feature(enable = "avx2,fma")]
+    tiles: [1, 2, 3, 4, 5, 6], vectors: [2], channels: 4);
+
+products!(PORTABLE, portable, Four, tiles: [1, 2], vectors: [4], channels: 2);

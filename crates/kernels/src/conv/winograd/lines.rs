@@ -1,0 +1,335 @@
+//! Between planes of pixels and lines of channels: a transposition, and the loading and storing of tiles.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
+
+use super::kernel::LINE;
+use super::tiling::{TILE, WINDOW};
+use super::transform::{POINTS, gradient_tile, input_tile, output_tile, weight_gradient_tile, weight_tile};
+use crate::simd::{Four, Isa, Vector};
+
+static ZEROS: [f32; LINE] = [0.0; LINE];
+
+/// Pixels of some rows of an image, one line of channels each.
+#[derive(Clone, Copy)]
+pub(super) struct Strip {
+    /// First row, as counted in the image.
+    pub(super) first: usize,
+    /// Rows.
+    pub(super) rows: usize,
+    /// Pixels per row.
+    pub(super) width: usize,
+}
+
+impl Strip {
+    /// Numbers of the strip's lines.
+    pub(super) fn len(&self) -> usize {
+        self.rows * self.width * LINE
+    }
+}
+
+/// Turns `channels` planes (at most a line of them, `plane` apart) of `pixels` numbers into lines.
+///
+/// # Safety
+/// `from` can be read for that, `to` written for `pixels` lines.
+#[inline(always)]
+unsafe fn planes_to_lines<V: Vector>(from: *const f32, plane: usize, channels: usize, pixels: usize, to: *mut f32) {
+    // SAFETY: the caller guarantees the pointers; blocks are whole, the last one starting early rather than ending late.
+    unsafe {
+        for first in (0..LINE).step_by(V::LANES) {
+            let present = channels.saturating_sub(first).min(V::LANES);
+            if present == V::LANES && pixels >= V::LANES {
+                for block in (0..pixels).step_by(V::LANES) {
+                    let pixel = block.min(pixels - V::LANES);
+                    V::transpose(from.add(first * plane + pixel), plane, to.add(pixel * LINE + first), LINE);
+                }
+            } else {
+                for pixel in 0..pixels {
+                    for lane in first..first + V::LANES {
+                        *to.add(pixel * LINE + lane) =
+                            if lane < channels { *from.add(lane * plane + pixel) } else { 0.0 };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Turns `pixels` lines into `channels` planes, `plane` apart.
+///
+/// # Safety
+/// `from` can be read for `pixels` lines, `to` written for that.
+#[inline(always)]
+unsafe fn lines_to_planes<V: Vector>(from: *const f32, pixels: usize, to: *mut f32, plane: usize, channels: usize) {
+    // SAFETY: the caller guarantees the pointers; blocks are whole, the last one starting early rather than ending late.
+    unsafe {
+        for first in (0..channels).step_by(V::LANES) {
+            let present = (channels - first).min(V::LANES);
+            if present == V::LANES && pixels >= V::LANES {
+                for block in (0..pixels).step_by(V::LANES) {
+                    let pixel = block.min(pixels - V::LANES);
+                    V::transpose(from.add(pixel * LINE + first), LINE, to.add(first * plane + pixel), plane);
+                }
+            } else {
+                for lane in first..first + present {
+                    for pixel in 0..pixels {
+                        *to.add(lane * plane + pixel) = *from.add(pixel * LINE + lane);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transforms the 6×6 window whose first pixel is (`row`, `column`) of the image, both counted from the padding's start,
+/// and writes its points `stride` apart. Outside the strip and the image lie zeros.
+///
+/// # Safety
+/// `from` is the strip's lines; `to` can be written for [`POINTS`] lines `stride` apart.
+#[inline(always)]
+unsafe fn window_to_points<V: Vector>(
+    from: *const f32,
+    strip: Strip,
+    (row, column): (isize, isize),
+    to: *mut f32,
+    stride: usize,
+) {
+    // SAFETY: the caller guarantees the pointers; pixels outside the strip are never read.
+    unsafe {
+        let top = row - strip.first as isize;
+        let inside = top >= 0
+            && column >= 0
+            && top + WINDOW as isize <= strip.rows as isize
+            && column + WINDOW as isize <= strip.width as isize;
+        for half in (0..LINE).step_by(V::LANES) {
+            let put = |i: usize, j: usize, point: V| point.store(to.add((i * WINDOW + j) * stride + half));
+            if inside {
+                let first = from.add((top as usize * strip.width + column as usize) * LINE + half);
+                input_tile(|i, j| V::load(first.add((i * strip.width + j) * LINE)), put);
+            } else {
+                let at = |i: usize, j: usize| {
+                    let (y, x) = (top + i as isize, column + j as isize);
+                    let exists = y >= 0 && x >= 0 && y < strip.rows as isize && x < strip.width as isize;
+                    let pixel =
+                        if exists { from.add((y as usize * strip.width + x as usize) * LINE) } else { ZEROS.as_ptr() };
+                    V::load(pixel.add(if exists { half } else { 0 }))
+                };
+                input_tile(at, put);
+            }
+        }
+    }
+}
+
+/// Transforms points `stride` apart to a 4×4 tile of outputs, of which those inside the strip are written.
+///
+/// # Safety
+/// `from` can be read for [`POINTS`] lines; `to` is the strip's lines, and (`row`, `column`) is inside.
+#[inline(always)]
+unsafe fn points_to_tile<V: Vector>(
+    from: *const f32,
+    stride: usize,
+    to: *mut f32,
+    strip: Strip,
+    (row, column): (usize, usize),
+) {
+    // SAFETY: the caller guarantees the pointers; pixels outside the strip are never written.
+    unsafe {
+        let top = row - strip.first;
+        let (rows, columns) = ((strip.rows - top).min(TILE), (strip.width - column).min(TILE));
+        let first = to.add((top * strip.width + column) * LINE);
+        for half in (0..LINE).step_by(V::LANES) {
+            let at = |i: usize, j: usize| V::load(from.add((i * WINDOW + j) * stride + half));
+            if (rows, columns) == (TILE, TILE) {
+                output_tile(at, |i, j, y: V| y.store(first.add((i * strip.width + j) * LINE + half)));
+            } else {
+                output_tile(at, |i, j, y: V| {
+                    if i < rows && j < columns {
+                        y.store(first.add((i * strip.width + j) * LINE + half));
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Transforms a 4×4 tile of gradients to points `stride` apart; outside the strip lie zeros.
+///
+/// # Safety
+/// `from` is the strip's lines, (`row`, `column`) is inside; `to` can be written for [`POINTS`] lines.
+#[inline(always)]
+unsafe fn tile_to_points<V: Vector>(
+    from: *const f32,
+    strip: Strip,
+    (row, column): (usize, usize),
+    to: *mut f32,
+    stride: usize,
+) {
+    // SAFETY: the caller guarantees the pointers; pixels outside the strip are never read.
+    unsafe {
+        let top = row - strip.first;
+        let (rows, columns) = ((strip.rows - top).min(TILE), (strip.width - column).min(TILE));
+        let first = from.add((top * strip.width + column) * LINE);
+        for half in (0..LINE).step_by(V::LANES) {
+            let put = |i: usize, j: usize, point: V| point.store(to.add((i * WINDOW + j) * stride + half));
+            if (rows, columns) == (TILE, TILE) {
+                gradient_tile(|i, j| V::load(first.add((i * strip.width + j) * LINE + half)), put);
+            } else {
+                let at = |i: usize, j: usize| {
+                    let exists = i < rows && j < columns;
+                    V::load(if exists { first.add((i * strip.width + j) * LINE + half) } else { ZEROS.as_ptr() })
+                };
+                gradient_tile(at, put);
+            }
+        }
+    }
+}
+
+/// Transforms a line's 3×3 kernels, nine lines of taps, to points `stride` apart.
+///
+/// # Safety
+/// `from` can be read for nine lines; `to` can be written for [`POINTS`] lines.
+#[inline(always)]
+unsafe fn kernel_to_points<V: Vector>(from: *const f32, to: *mut f32, stride: usize) {
+    // SAFETY: the caller guarantees the pointers.
+    unsafe {
+        for half in (0..LINE).step_by(V::LANES) {
+            let put = |i: usize, j: usize, point: V| point.store(to.add((i * WINDOW + j) * stride + half));
+            weight_tile(|i, j| V::load(from.add((i * 3 + j) * LINE + half)), put);
+        }
+    }
+}
+
+/// Transforms points `stride` apart to a line's gradients of 3×3 kernels, nine lines of taps.
+///
+/// # Safety
+/// `from` can be read for [`POINTS`] lines; `to` can be written for nine lines.
+#[inline(always)]
+unsafe fn points_to_kernel<V: Vector>(from: *const f32, stride: usize, to: *mut f32) {
+    // SAFETY: the caller guarantees the pointers.
+    unsafe {
+        for half in (0..LINE).step_by(V::LANES) {
+            let at = |i: usize, j: usize| V::load(from.add((i * WINDOW + j) * stride + half));
+            weight_gradient_tile(at, |i, j, y: V| y.store(to.add((i * 3 + j) * LINE + half)));
+        }
+    }
+}
+
+/// The functions of this file for one instruction set; see them for their contracts.
+pub(super) struct Lines {
+    pub(super) from_planes: unsafe fn(*const f32, usize, usize, usize, *mut f32),
+    pub(super) to_planes: unsafe fn(*const f32, usize, *mut f32, usize, usize),
+    pub(super) window_to_points: unsafe fn(*const f32, Strip, (isize, isize), *mut f32, usize),
+    pub(super) points_to_tile: unsafe fn(*const f32, usize, *mut f32, Strip, (usize, usize)),
+    pub(super) tile_to_points: unsafe fn(*const f32, Strip, (usize, usize), *mut f32, usize),
+    pub(super) kernel_to_points: unsafe fn(*const f32, *mut f32, usize),
+    pub(super) points_to_kernel: unsafe fn(*const f32, usize, *mut f32),
+}
+
+impl Lines {
+    /// The functions for `isa`.
+    pub(super) fn of(isa: Isa) -> &'static Self {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &AVX2,
+            Isa::Portable => &PORTABLE,
+        }
+    }
+}
+
+/// Writes the functions once more for one instruction set.
+macro_rules! lines {
+    ($table:ident, $module:ident, $vector:ty $(, #[$feature:meta])?) => {
+        mod $module {
+            use super::*;
+
+            $(#[$feature])?
+            pub(super) unsafe fn from_planes(from: *const f32, plane: usize, channels: usize, pixels: usize, to: *mut f32) {
+                // SAFETY: the same contract.
+                unsafe { planes_to_lines::<$vector>(from, plane, channels, pixels, to) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn to_planes(from: *const f32, pixels: usize, to: *mut f32, plane: usize, channels: usize) {
+                // SAFETY: the same contract.
+                unsafe { lines_to_planes::<$vector>(from, pixels, to, plane, channels) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn window_to_points(
+                from: *const f32,
+                strip: Strip,
+                place: (isize, isize),
+                to: *mut f32,
+                stride: usize,
+            ) {
+                // SAFETY: the same contract.
+                unsafe { super::window_to_points::<$vector>(from, strip, place, to, stride) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn points_to_tile(
+                from: *const f32,
+                stride: usize,
+                to: *mut f32,
+                strip: Strip,
+                place: (usize, usize),
+            ) {
+                // SAFETY: the same contract.
+                unsafe { super::points_to_tile::<$vector>(from, stride, to, strip, place) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn tile_to_points(
+                from: *const f32,
+                strip: Strip,
+                place: (usize, usize),
+                to: *mut f32,
+                stride: usize,
+            ) {
+                // SAFETY: the same contract.
+                unsafe { super::tile_to_points::<$vector>(from, strip, place, to, stride) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn kernel_to_points(from: *const f32, to: *mut f32, stride: usize) {
+                // SAFETY: the same contract.
+                unsafe { super::kernel_to_points::<$vector>(from, to, stride) }
+            }
+
+            $(#[$feature])?
+            pub(super) unsafe fn points_to_kernel(from: *const f32, stride: usize, to: *mut f32) {
+                // SAFETY: the same contract.
+                unsafe { super::points_to_kernel::<$vector>(from, stride, to) }
+            }
+        }
+
+        static $table: Lines = Lines {
+            from_planes: $module::from_planes,
+            to_planes: $module::to_planes,
+            window_to_points: $module::window_to_points,
+            points_to_tile: $module::points_to_tile,
+            tile_to_points: $module::tile_to_points,
+            kernel_to_points: $module::kernel_to_points,
+            points_to_kernel: $module::points_to_kernel,
+        };
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+lines!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f")]);
+#[cfg(target_arch = "x86_64")]
+lines!(AVX2, avx2, __m256, #[target_feature(enable = "avx2,fma")]);
+lines!(PORTABLE, portable, Four);
+
+/// Numbers between two points of `tiles` tiles and `lines` lines of channels. Sixteen more than needed: 36 streams a power of
+/// two apart would share their cache sets.
+pub(super) fn point_stride(tiles: usize, lines: usize) -> usize {
+    tiles * lines * LINE + LINE
+}
+
+/// Numbers of all points.
+pub(super) fn points_len(tiles: usize, lines: usize) -> usize {
+    POINTS * point_stride(tiles, lines)
+}

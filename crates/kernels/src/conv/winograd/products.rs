@@ -1,0 +1,189 @@
+//! Forward pass and input gradient: transformed tiles times transformed weights.
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+use super::kernel::{self, LINE};
+use super::lines::{Lines, point_stride, points_len};
+use super::points::{Destination, Images, Kind, Output, Panels, Products, strip_len, transform_unit, write_unit};
+use super::tiling::{Tiling, Unit};
+use super::transform::POINTS;
+use super::weights::Weights;
+use crate::conv::shape::ConvShape;
+use crate::epilogue::Finish;
+use crate::output::{Shared, overwritable};
+use crate::scratch;
+use crate::simd::Isa;
+
+/// Weights beyond this number (their transform takes 16 MB) are transformed group by group, where they are used.
+const MAX_SHARED_WEIGHTS: usize = 16 * 1024 * 1024 / (POINTS * 4);
+
+/// Tiles that one transform of a group's weights serves.
+const TILES_PER_WEIGHTS: usize = 160;
+
+/// `out = finish(conv(x, weight))`; writes all of `out`.
+pub(crate) fn forward(
+    isa: Isa,
+    s: &ConvShape,
+    x: &[f32],
+    weight: &[f32],
+    finish: Finish<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
+    let images = Images { numbers: x, channels: s.in_channels, height: s.height, width: s.width };
+    let pass = Pass::new(isa, Tiling::forward(s), Weights::forward(s, weight), images);
+    pass.run(Output { numbers: &Shared::new(out), channels: s.out_channels, finish });
+}
+
+/// Gradient of the input, from the gradient of the output; writes all of `out`.
+pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
+    let images = Images { numbers: gradient, channels: s.out_channels, height: s.out_height(), width: s.out_width() };
+    let pass = Pass::new(isa, Tiling::backward(s), Weights::backward(s, weight), images);
+    pass.run(Output { numbers: &Shared::new(out), channels: s.in_channels, finish: Finish::NONE });
+}
+
+struct Pass<'a> {
+    functions: &'static Lines,
+    products: &'static kernel::Products,
+    tiling: Tiling,
+    weights: Weights<'a>,
+    images: Images<'a>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(isa: Isa, tiling: Tiling, weights: Weights<'a>, images: Images<'a>) -> Self {
+        Self { functions: Lines::of(isa), products: kernel::Products::of(isa), tiling, weights, images }
+    }
+
+    fn run(&self, output: Output<'_>) {
+        if self.weights.reduced * self.weights.computed <= MAX_SHARED_WEIGHTS {
+            return self.by_tiles(output);
+        }
+        let images = (TILES_PER_WEIGHTS / self.tiling.per_image()).max(1);
+        for first in (0..self.tiling.images).step_by(images) {
+            self.by_channels(first..self.tiling.images.min(first + images), output);
+        }
+    }
+
+    /// The weights are transformed once; each task takes a unit of tiles from the images to the output.
+    fn by_tiles(&self, output: Output<'_>) {
+        let transformed = self.weights.transform_all(self.functions, self.products);
+        let lines = (self.weights.reduced_lines(), self.weights.computed_lines());
+        let units = self.tiling.units(0..self.tiling.images, tiles_per_unit(lines.0 + lines.1));
+        units.into_par_iter().for_each(|unit| {
+            let tiles = unit.tiles(&self.tiling);
+            let (v_len, m_len) = (points_len(tiles, lines.0), points_len(tiles, lines.1));
+            scratch::with(v_len + m_len + 2 * strip_len(&self.tiling, &unit), |memory| {
+                let (v, rest) = memory.split_at_mut(v_len);
+                let (m, strip) = rest.split_at_mut(m_len);
+                let panels = Panels::new(tiles, self.products.tiles());
+                self.transform(&unit, 0, &panels, &Shared::new(overwritable(v)), point_stride(tiles, lines.0), strip);
+                for point in 0..POINTS {
+                    let v = &v[point * point_stride(tiles, lines.0)..];
+                    let m = &mut m[point * point_stride(tiles, lines.1)..];
+                    let u = &transformed.numbers[point * transformed.stride..];
+                    for group in (0..lines.1).step_by(self.products.lines()) {
+                        let width = self.products.lines().min(lines.1 - group);
+                        let (u, m) = (&u[group * self.weights.reduced * LINE..], &mut m[group * tiles * LINE..]);
+                        self.multiply(&panels, width, tiles, v, u, m);
+                    }
+                }
+                let products =
+                    Products { points: m, stride: point_stride(tiles, lines.1), tiles, first_line: 0, lines: lines.1 };
+                // SAFETY: units share no rows of an image.
+                unsafe { write_unit(self.functions, &self.tiling, &unit, products, output, strip) };
+            });
+        });
+    }
+
+    /// All tiles are transformed; then each task takes a group of computed channels from its weights to the output.
+    fn by_channels(&self, images: std::ops::Range<usize>, output: Output<'_>) {
+        let all = Unit { images: images.clone(), rows: 0..self.tiling.rows() };
+        let tiles = all.tiles(&self.tiling);
+        let lines = (self.weights.reduced_lines(), self.weights.computed_lines());
+        let panels = Panels::new(tiles, self.products.tiles());
+        let v_stride = point_stride(tiles, lines.0);
+        scratch::with(POINTS * v_stride, |v| {
+            let shared = Shared::new(overwritable(v));
+            let units = self.tiling.units(images, self.products.tiles());
+            units.into_par_iter().for_each(|unit| {
+                scratch::with(strip_len(&self.tiling, &unit), |strip| {
+                    let rows_before = (unit.images.start - all.images.start) * self.tiling.rows() + unit.rows.start;
+                    self.transform(&unit, rows_before * self.tiling.columns(), &panels, &shared, v_stride, strip);
+                });
+            });
+            let groups = (0..lines.1).into_par_iter().step_by(self.products.lines());
+            groups.for_each(|group| self.group(&all, &panels, v, group, output));
+        });
+    }
+
+    /// One group of computed channels for all tiles of a unit.
+    fn group(&self, unit: &Unit, panels: &Panels, v: &[f32], group: usize, output: Output<'_>) {
+        let tiles = unit.tiles(&self.tiling);
+        let width = self.products.lines().min(self.weights.computed_lines() - group);
+        let u_stride = self.weights.reduced * width * LINE + LINE;
+        let (v_stride, m_stride) = (point_stride(tiles, self.weights.reduced_lines()), point_stride(tiles, width));
+        let len = POINTS * (u_stride + m_stride) + 2 * strip_len(&self.tiling, unit);
+        scratch::with(len, |memory| {
+            let (u, rest) = memory.split_at_mut(POINTS * u_stride);
+            let (m, strip) = rest.split_at_mut(POINTS * m_stride);
+            // SAFETY: `u` has a stride for each point.
+            unsafe {
+                let (reduced, lines) = (0..self.weights.reduced, group..group + width);
+                self.weights.transform(self.functions, reduced, lines, u.as_mut_ptr(), u_stride);
+            }
+            for point in 0..POINTS {
+                let (v, u) = (&v[point * v_stride..], &u[point * u_stride..]);
+                self.multiply(panels, width, tiles, v, u, &mut m[point * m_stride..]);
+            }
+            let products = Products { points: m, stride: m_stride, tiles, first_line: group, lines: width };
+            // SAFETY: groups share no channels.
+            unsafe { write_unit(self.functions, &self.tiling, unit, products, output, strip) };
+        });
+    }
+
+    /// Transforms a unit's windows to `points`, where its tiles start with `first_tile`.
+    fn transform(
+        &self,
+        unit: &Unit,
+        first_tile: usize,
+        panels: &Panels,
+        points: &Shared<'_, f32>,
+        stride: usize,
+        strip: &mut [f32],
+    ) {
+        let to = Destination { points, stride, panels, first_tile };
+        // SAFETY: units share no tiles, and the points have room for all of them.
+        unsafe { transform_unit(self.functions, &self.tiling, unit, self.images, Kind::Window, to, strip) };
+    }
+
+    /// One point's product for `width` lines of computed channels, for all panels of tiles.
+    fn multiply(&self, panels: &Panels, width: usize, tiles: usize, v: &[f32], u: &[f32], m: &mut [f32]) {
+        let reduced = self.weights.reduced;
+        let lines = self.weights.reduced_lines();
+        let products = self.products.by_lines[width - 1].tiles;
+        assert!(
+            v.len() >= tiles * lines * LINE && u.len() >= reduced * width * LINE && m.len() >= width * tiles * LINE
+        );
+        for panel in panels.iter() {
+            // SAFETY: the assert bounds what is read and written: the panel's lines in `v`, a row of weights for each reduced
+            // channel in `u`, and the panel's lines of each computed channel line in `m`.
+            unsafe {
+                products[panel.len() - 1](
+                    reduced,
+                    v.as_ptr().add(panel.start * lines * LINE),
+                    u.as_ptr(),
+                    m.as_mut_ptr().add(panel.start * LINE),
+                    tiles * LINE,
+                );
+            }
+        }
+    }
+}
+
+/// Tiles per unit: as many as fit a core's second-level cache with all their channels, but enough to use the weights well.
+fn tiles_per_unit(lines: usize) -> usize {
+    const CACHE: usize = 1024 * 1024;
+    (CACHE / (POINTS * lines * LINE * 4)).clamp(28, 64)
+}

@@ -1,0 +1,211 @@
+//! Weight gradient: at each point, the sum over tiles of transformed inputs times transformed gradients.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::kernel::{LINE, Products};
+use super::lines::{Lines, point_stride, points_len};
+use super::points::{Destination, Images, Kind, Panels, strip_len, transform_unit};
+use super::tiling::{Tiling, Unit};
+use super::transform::POINTS;
+use crate::conv::shape::ConvShape;
+use crate::output::{Shared, overwritable};
+use crate::scratch;
+use crate::simd::Isa;
+
+/// Up to this many weights, chunks of images are summed each for themselves; beyond, points are shared out.
+const MAX_PARTIAL: usize = 128 * 128;
+
+/// Chunks of images with sums of their own: the limit of parallel work, and fixed, because it decides the order of sums.
+const CHUNKS: usize = 16;
+
+/// Tiles that are multiplied at once where points are shared out.
+const SHARED_TILES: usize = 512;
+
+/// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.
+pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+    let pass = Pass {
+        functions: Lines::of(isa),
+        products: Products::of(isa),
+        tiling: Tiling::forward(s),
+        x: Images { numbers: x, channels: s.in_channels, height: s.height, width: s.width },
+        gradient: Images { numbers: gradient, channels: s.out_channels, height: s.out_height(), width: s.out_width() },
+        lines: (s.in_channels.div_ceil(LINE), s.out_channels.div_ceil(LINE)),
+    };
+    if s.in_channels * s.out_channels <= MAX_PARTIAL { pass.sum_chunks(out) } else { pass.share_points(out) }
+}
+
+struct Pass<'a> {
+    functions: &'static Lines,
+    products: &'static Products,
+    tiling: Tiling,
+    x: Images<'a>,
+    gradient: Images<'a>,
+    /// Lines of input and of output channels.
+    lines: (usize, usize),
+}
+
+impl Pass<'_> {
+    /// Numbers between two points of the sums: a row of output lines per input channel.
+    fn sums_stride(&self) -> usize {
+        self.lines.0 * LINE * self.row() + LINE
+    }
+
+    fn row(&self) -> usize {
+        self.lines.1 * LINE
+    }
+
+    fn sum_chunks(&self, out: &mut [f32]) {
+        let mut partials = vec![0.0; CHUNKS * out.len()];
+        partials.par_chunks_mut(out.len()).enumerate().for_each(|(chunk, partial)| {
+            let images = self.tiling.images * chunk / CHUNKS..self.tiling.images * (chunk + 1) / CHUNKS;
+            self.sum_images(images, partial);
+        });
+        const BLOCK: usize = 1024;
+        let total = out.len();
+        out.par_chunks_mut(BLOCK).enumerate().for_each(|(block, out)| {
+            out.fill(0.0);
+            for partial in partials.chunks_exact(total) {
+                out.iter_mut().zip(&partial[block * BLOCK..]).for_each(|(out, &partial)| *out += partial);
+            }
+        });
+    }
+
+    /// The gradient over some images alone.
+    fn sum_images(&self, images: Range<usize>, out: &mut [f32]) {
+        if images.is_empty() {
+            return;
+        }
+        let units = self.tiling.units(images, tiles_per_unit(self.lines.0 + self.lines.1));
+        let tiles = units.iter().map(|unit| unit.tiles(&self.tiling)).max().unwrap_or(0);
+        let strip = units.iter().map(|unit| strip_len(&self.tiling, unit)).max().unwrap_or(0);
+        let (v_len, z_len) = (points_len(tiles, self.lines.0), points_len(tiles, self.lines.1));
+        let sums_len = POINTS * self.sums_stride();
+        scratch::with(v_len + z_len + sums_len + strip, |memory| {
+            let (v, rest) = memory.split_at_mut(v_len);
+            let (z, rest) = rest.split_at_mut(z_len);
+            let (sums, strip) = rest.split_at_mut(sums_len);
+            sums.fill(0.0);
+            for unit in &units {
+                let tiles = unit.tiles(&self.tiling);
+                self.transform(unit, 0, tiles, (&Shared::new(overwritable(v)), &Shared::new(overwritable(z))), strip);
+                for (point, sums) in sums.chunks_exact_mut(self.sums_stride()).enumerate() {
+                    self.multiply(point, tiles, v, z, sums);
+                }
+            }
+            for (line, out) in out.chunks_mut(LINE * self.x.channels * 9).enumerate() {
+                self.write_line(sums, line, out);
+            }
+        });
+    }
+
+    /// Some hundred tiles are transformed by all threads, which then share the points; at last they share the channels.
+    fn share_points(&self, out: &mut [f32]) {
+        let images = (SHARED_TILES / self.tiling.per_image()).max(1);
+        let most = images * self.tiling.per_image();
+        let (v_len, z_len) = (points_len(most, self.lines.0), points_len(most, self.lines.1));
+        scratch::with(v_len + z_len + POINTS * self.sums_stride(), |memory| {
+            let (v, rest) = memory.split_at_mut(v_len);
+            let (z, sums) = rest.split_at_mut(z_len);
+            for first in (0..self.tiling.images).step_by(images) {
+                let images = first..self.tiling.images.min(first + images);
+                let tiles = images.len() * self.tiling.per_image();
+                self.transform_images(images, tiles, v, z);
+                sums.par_chunks_exact_mut(self.sums_stride()).enumerate().for_each(|(point, sums)| {
+                    if first == 0 {
+                        sums.fill(0.0);
+                    }
+                    self.multiply(point, tiles, v, z, sums);
+                });
+            }
+            let lines = out.par_chunks_mut(LINE * self.x.channels * 9).enumerate();
+            lines.for_each(|(line, out)| self.write_line(sums, line, out));
+        });
+    }
+
+    fn transform_images(&self, images: Range<usize>, tiles: usize, v: &mut [f32], z: &mut [f32]) {
+        /// Tiles of one task.
+        const TASK: usize = 16;
+        let first = images.start;
+        let points = (Shared::new(overwritable(v)), Shared::new(overwritable(z)));
+        self.tiling.units(images, TASK).into_par_iter().for_each(|unit| {
+            let rows_before = (unit.images.start - first) * self.tiling.rows() + unit.rows.start;
+            scratch::with(strip_len(&self.tiling, &unit), |strip| {
+                self.transform(&unit, rows_before * self.tiling.columns(), tiles, (&points.0, &points.1), strip);
+            });
+        });
+    }
+
+    /// Transforms a unit's inputs and gradients, whose tiles start with `first_tile` of `tiles`.
+    fn transform(
+        &self,
+        unit: &Unit,
+        first_tile: usize,
+        tiles: usize,
+        (v, z): (&Shared<'_, f32>, &Shared<'_, f32>),
+        strip: &mut [f32],
+    ) {
+        // One panel: the tiles of a channel line lie in one row, along which the products sum.
+        let panels = &Panels::new(tiles, tiles);
+        let to_v = Destination { points: v, stride: point_stride(tiles, self.lines.0), panels, first_tile };
+        let to_z = Destination { points: z, stride: point_stride(tiles, self.lines.1), panels, first_tile };
+        // SAFETY: units share no tiles, and the points have room for all of them.
+        unsafe {
+            transform_unit(self.functions, &self.tiling, unit, self.x, Kind::Window, to_v, strip);
+            transform_unit(self.functions, &self.tiling, unit, self.gradient, Kind::Gradient, to_z, strip);
+        }
+    }
+
+    /// Adds one point's products over `tiles` tiles to its sums.
+    fn multiply(&self, point: usize, tiles: usize, v: &[f32], z: &[f32], sums: &mut [f32]) {
+        let v = &v[point * point_stride(tiles, self.lines.0)..][..tiles * self.row_of(self.lines.0)];
+        let z = &z[point * point_stride(tiles, self.lines.1)..][..tiles * self.row_of(self.lines.1)];
+        assert!(self.lines.0 * LINE * self.row() <= sums.len());
+        let step = self.products.channel_step;
+        for group in (0..self.lines.1).step_by(self.products.lines()) {
+            let width = self.products.lines().min(self.lines.1 - group);
+            let product = self.products.by_lines[width - 1].gradient;
+            for channel in (0..self.lines.0 * LINE).step_by(step) {
+                let (line, lane) = (channel / LINE, channel % LINE);
+                // SAFETY: the slices and the assert bound all lines of all tiles, and the rows of the sums.
+                unsafe {
+                    product(
+                        tiles,
+                        v.as_ptr().add(line * tiles * LINE + lane),
+                        z.as_ptr().add(group * tiles * LINE),
+                        tiles * LINE,
+                        sums.as_mut_ptr().add(channel * self.row() + group * LINE),
+                        self.row(),
+                    );
+                }
+            }
+        }
+    }
+
+    fn row_of(&self, lines: usize) -> usize {
+        lines * LINE
+    }
+
+    /// Transforms the sums of one line of output channels back to 3×3 kernels.
+    fn write_line(&self, sums: &[f32], line: usize, out: &mut [f32]) {
+        let mut taps = [0.0; 9 * LINE];
+        let channels = self.x.channels;
+        for c in 0..channels {
+            let from = &sums[c * self.row() + line * LINE..];
+            // SAFETY: `from` starts a line of the first point, the others follow at the stride; `taps` is nine lines.
+            unsafe { (self.functions.points_to_kernel)(from.as_ptr(), self.sums_stride(), taps.as_mut_ptr()) };
+            for (lane, out) in out.chunks_exact_mut(channels * 9).enumerate() {
+                for (tap, out) in out[c * 9..][..9].iter_mut().enumerate() {
+                    *out = taps[tap * LINE + lane];
+                }
+            }
+        }
+    }
+}
+
+/// Tiles per unit: as many as fit a core's second-level cache beside the sums.
+fn tiles_per_unit(lines: usize) -> usize {
+    const CACHE: usize = 1024 * 1024;
+    (CACHE / (POINTS * lines * LINE * 4)).clamp(28, 64)
+}
