@@ -97,3 +97,26 @@ fn wrong_usage_and_configuration_exit_with_64() {
     assert!(String::from_utf8_lossy(&rrmd(&["serve", "--config", file]).stderr).contains("listn"));
     assert_eq!(rrmd(&["--help"]).status.code(), Some(0));
 }
+
+#[test]
+fn the_program_ends_well_on_sigterm_and_a_second_one_is_refused_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().to_str().unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--state-dir", state];
+    let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    let mut first = Command::new(env!("CARGO_BIN_EXE_rrmd")).args(serve).stderr(log).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while !folder.path().join("address").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the daemon does not announce its address");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let second = rrmd(&serve);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another"), "{second:?}");
+    let pid = nix::unistd::Pid::from_raw(first.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    let token = std::fs::read_to_string(folder.path().join("token-user")).unwrap();
+    assert!(log.contains("stopped") && !log.contains(token.trim()), "{log}");
+}
