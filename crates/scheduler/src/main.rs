@@ -1,5 +1,6 @@
 //! `rrmd`: the daemon.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -55,7 +56,8 @@ fn main() -> ExitCode {
 /// `RRM_LOG` chooses what is logged, in tracing's filter language; `info` by default.
 fn log_to_standard_error() {
     let filter = EnvFilter::try_from_env("RRM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colour = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
 }
 
 #[tokio::main]
