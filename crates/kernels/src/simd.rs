@@ -167,21 +167,27 @@ impl Vector for __m512 {
     unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: the caller checked the instruction set and the pointers.
         unsafe {
-            let pairs = |x| _mm512_castps_pd(x);
-            let singles = |x| _mm512_castpd_ps(x);
-            let rows: [Self; 16] = std::array::from_fn(|i| Self::load(from.add(i * from_stride)));
+            // Loops, not closures: a closure would not have the instruction set, and so call every instruction.
+            let mut rows = [_mm512_setzero_ps(); 16];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = Self::load(from.add(i * from_stride));
+            }
             // Numbers of two rows, then of four, then of eight and sixteen, come together in one vector.
-            let twos: [Self; 16] = std::array::from_fn(|i| {
-                let (a, b) = (rows[i & !1], rows[i | 1]);
-                if i & 1 == 0 { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) }
-            });
-            let fours: [Self; 16] = std::array::from_fn(|i| {
-                let first = (i & !3) + ((i >> 1) & 1);
-                let (a, b) = (pairs(twos[first]), pairs(twos[first + 2]));
-                singles(if i & 1 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
-            });
+            let mut twos = rows;
+            for i in (0..16).step_by(2) {
+                twos[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+                twos[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+            }
+            let mut fours = twos;
+            for i in (0..16).step_by(4) {
+                for half in 0..2 {
+                    let (a, b) = (_mm512_castps_pd(twos[i + half]), _mm512_castps_pd(twos[i + half + 2]));
+                    fours[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                    fours[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+                }
+            }
             for column in 0..4 {
-                let [a, b, c, d] = std::array::from_fn(|i| fours[4 * i + column]);
+                let [a, b, c, d] = [fours[column], fours[4 + column], fours[8 + column], fours[12 + column]];
                 let low = _mm512_shuffle_f32x4::<0x88>(a, b);
                 let high = _mm512_shuffle_f32x4::<0xdd>(a, b);
                 let other_low = _mm512_shuffle_f32x4::<0x88>(c, d);
@@ -239,18 +245,23 @@ impl Vector for __m256 {
     unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: the caller checked the instruction set and the pointers.
         unsafe {
-            let pairs = |x| _mm256_castps_pd(x);
-            let singles = |x| _mm256_castpd_ps(x);
-            let rows: [Self; 8] = std::array::from_fn(|i| Self::load(from.add(i * from_stride)));
-            let twos: [Self; 8] = std::array::from_fn(|i| {
-                let (a, b) = (rows[i & !1], rows[i | 1]);
-                if i & 1 == 0 { _mm256_unpacklo_ps(a, b) } else { _mm256_unpackhi_ps(a, b) }
-            });
-            let fours: [Self; 8] = std::array::from_fn(|i| {
-                let first = (i & !3) + ((i >> 1) & 1);
-                let (a, b) = (pairs(twos[first]), pairs(twos[first + 2]));
-                singles(if i & 1 == 0 { _mm256_unpacklo_pd(a, b) } else { _mm256_unpackhi_pd(a, b) })
-            });
+            let mut rows = [_mm256_setzero_ps(); 8];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = Self::load(from.add(i * from_stride));
+            }
+            let mut twos = rows;
+            for i in (0..8).step_by(2) {
+                twos[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+                twos[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+            }
+            let mut fours = twos;
+            for i in (0..8).step_by(4) {
+                for half in 0..2 {
+                    let (a, b) = (_mm256_castps_pd(twos[i + half]), _mm256_castps_pd(twos[i + half + 2]));
+                    fours[i + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+                    fours[i + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+                }
+            }
             for column in 0..4 {
                 let (a, b) = (fours[column], fours[4 + column]);
                 _mm256_permute2f128_ps::<0x20>(a, b).store(to.add(column * to_stride));

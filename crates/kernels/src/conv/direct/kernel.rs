@@ -27,7 +27,11 @@ unsafe fn spread<V: Vector, const ROWS: usize, const COLUMNS: usize>(
     unsafe {
         let mut sums = [[V::splat(0.0); COLUMNS]; ROWS];
         for &offset in offsets {
-            let pixels: [V; COLUMNS] = std::array::from_fn(|n| V::load(b.add(offset as usize + n * V::LANES)));
+            // A loop, not a closure: that would not have the instruction set, and so call every instruction.
+            let mut pixels = [V::splat(0.0); COLUMNS];
+            for (n, pixels) in pixels.iter_mut().enumerate() {
+                *pixels = V::load(b.add(offset as usize + n * V::LANES));
+            }
             for (row, sums) in sums.iter_mut().enumerate() {
                 let weight = V::splat(*a.add(row));
                 for (sum, &pixels) in sums.iter_mut().zip(&pixels) {
@@ -65,7 +69,10 @@ unsafe fn gather<V: Vector, const ROWS: usize, const TERMS: usize>(
         let mut sums = [[V::splat(0.0); TERMS]; ROWS];
         let starts: [*const f32; TERMS] = std::array::from_fn(|k| b.add(offsets[k] as usize));
         for pixel in (0..vectors * V::LANES).step_by(V::LANES) {
-            let rows: [V; ROWS] = std::array::from_fn(|row| V::load(a.add(row * a_stride + pixel)));
+            let mut rows = [V::splat(0.0); ROWS];
+            for (index, row) in rows.iter_mut().enumerate() {
+                *row = V::load(a.add(index * a_stride + pixel));
+            }
             for (k, start) in starts.iter().enumerate() {
                 let term = V::load(start.add(pixel));
                 for (sums, &row) in sums.iter_mut().zip(&rows) {

@@ -80,7 +80,7 @@ pub(crate) fn forward(
     out: &mut [MaybeUninit<f32>],
 ) {
     let kernels = Kernels::of(isa);
-    let (planes, taps) = input_planes(s);
+    let (planes, taps) = input_planes(s, |numbers, _| group_images(s.images, numbers));
     let terms = s.in_channels * s.taps();
     let product = Product {
         weights: Panels::pack(kernels, s.out_channels, terms, |row, term| weight[row * terms + term]),
@@ -151,11 +151,13 @@ impl Place<'_> {
     }
 }
 
-/// Planes of the input, and the offsets of every channel's taps.
-pub(super) fn input_planes(s: &ConvShape) -> (Planes, Vec<Vec<u32>>) {
+/// Planes of the input in groups of `images(numbers of one image's planes, pixels of one plane)` images, and the offsets of
+/// every channel's taps.
+pub(super) fn input_planes(s: &ConvShape, images: impl Fn(usize, usize) -> usize) -> (Planes, Vec<Vec<u32>>) {
     let ((rows, row_taps), (columns, column_taps)) = (Extent::rows(s).of_input(), Extent::columns(s).of_input());
     let phases = rows.phases.len() * columns.phases.len();
-    let images = group_images(s.images, s.in_channels * phases * rows.pitch * columns.pitch);
+    let pixels = rows.pitch * columns.pitch;
+    let images = images(s.in_channels * phases * pixels, pixels);
     let reach = (furthest(&row_taps), furthest(&column_taps));
     let planes = Planes::new(rows, columns, images, reach);
     let taps_of = |channel: usize| {

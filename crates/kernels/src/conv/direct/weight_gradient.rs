@@ -16,6 +16,9 @@ const MAX_PARTIAL: usize = 1 << 17;
 /// Chunks of images with a partial sum each: the limit of parallel work, and fixed, because it decides the order of sums.
 const CHUNKS: usize = 16;
 
+/// Pixels that a product sums over at least, if there are as many: fewer, and adding up the lanes takes longer than the products.
+const SUM_PIXELS: usize = 1536;
+
 /// The gradient's planes, the input's planes, and where the taps lie in them.
 struct Layout {
     input: Planes,
@@ -26,7 +29,7 @@ struct Layout {
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images.
 pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
     let kernels = Kernels::of(isa);
-    let (input, taps) = input_planes(s);
+    let (input, taps) = input_planes(s, |_, pixels| (SUM_PIXELS / pixels).clamp(1, s.images.max(1)));
     let gradient_planes = aligned_gradient_planes(s, &input);
     let layout = Layout { input, gradient: gradient_planes, taps: taps.into_iter().flatten().collect() };
     if s.weight_len() <= MAX_PARTIAL {

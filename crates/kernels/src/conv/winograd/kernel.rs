@@ -32,7 +32,11 @@ unsafe fn tiles_by_channels<V: Vector, const TILES: usize, const VECTORS: usize>
         while left > 0 {
             let line = left.min(LINE);
             for channel in 0..line {
-                let weights: [V; VECTORS] = std::array::from_fn(|n| V::load(u.add(n * V::LANES)));
+                // A loop, not a closure: that would not have the instruction set, and so call every instruction.
+                let mut weights = [V::splat(0.0); VECTORS];
+                for (n, weights) in weights.iter_mut().enumerate() {
+                    *weights = V::load(u.add(n * V::LANES));
+                }
                 for (tile, sums) in sums.iter_mut().enumerate() {
                     let number = V::splat(*v.add(tile * LINE + channel));
                     for (sum, &weights) in sums.iter_mut().zip(&weights) {
@@ -71,13 +75,13 @@ unsafe fn channels_by_channels<V: Vector, const CHANNELS: usize, const VECTORS: 
 ) {
     // SAFETY: the caller guarantees the pointers.
     unsafe {
-        let place = |n: usize| (n * V::LANES / LINE, n * V::LANES % LINE);
         let mut sums = [[V::splat(0.0); VECTORS]; CHANNELS];
         for tile in 0..tiles {
-            let gradients: [V; VECTORS] = std::array::from_fn(|n| {
-                let (line, lane) = place(n);
-                V::load(z.add(line * z_stride + tile * LINE + lane))
-            });
+            let mut gradients = [V::splat(0.0); VECTORS];
+            for (n, gradients) in gradients.iter_mut().enumerate() {
+                let (line, lane) = (n * V::LANES / LINE, n * V::LANES % LINE);
+                *gradients = V::load(z.add(line * z_stride + tile * LINE + lane));
+            }
             for (channel, sums) in sums.iter_mut().enumerate() {
                 let number = V::splat(*v.add(tile * LINE + channel));
                 for (sum, &gradient) in sums.iter_mut().zip(&gradients) {

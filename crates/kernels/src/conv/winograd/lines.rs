@@ -5,7 +5,7 @@ use std::arch::x86_64::{__m256, __m512};
 
 use super::kernel::LINE;
 use super::tiling::{TILE, WINDOW};
-use super::transform::{POINTS, gradient_tile, input_tile, output_tile, weight_gradient_tile, weight_tile};
+use super::transform::{POINTS, both_ways};
 use crate::simd::{Four, Isa, Vector};
 
 static ZEROS: [f32; LINE] = [0.0; LINE];
@@ -101,21 +101,38 @@ unsafe fn window_to_points<V: Vector>(
             && column >= 0
             && top + WINDOW as isize <= strip.rows as isize
             && column + WINDOW as isize <= strip.width as isize;
-        for half in (0..LINE).step_by(V::LANES) {
-            let put = |i: usize, j: usize, point: V| point.store(to.add((i * WINDOW + j) * stride + half));
-            if inside {
-                let first = from.add((top as usize * strip.width + column as usize) * LINE + half);
-                input_tile(|i, j| V::load(first.add((i * strip.width + j) * LINE)), put);
-            } else {
-                let at = |i: usize, j: usize| {
-                    let (y, x) = (top + i as isize, column + j as isize);
-                    let exists = y >= 0 && x >= 0 && y < strip.rows as isize && x < strip.width as isize;
-                    let pixel =
-                        if exists { from.add((y as usize * strip.width + x as usize) * LINE) } else { ZEROS.as_ptr() };
-                    V::load(pixel.add(if exists { half } else { 0 }))
-                };
-                input_tile(at, put);
+        if inside {
+            let first = from.add((top as usize * strip.width + column as usize) * LINE);
+            for half in (0..LINE).step_by(V::LANES) {
+                both_ways!(
+                    input, 6 => 6,
+                    |i, j| V::load(first.add((i * strip.width + j) * LINE + half)),
+                    |r, c, point| point.store(to.add((r * WINDOW + c) * stride + half))
+                );
             }
+            return;
+        }
+        // On the border the window is put together first, so that there is one transform for all cases.
+        let mut window = [0.0; WINDOW * WINDOW * LINE];
+        for (i, window) in window.chunks_exact_mut(WINDOW * LINE).enumerate() {
+            let y = top + i as isize;
+            if y < 0 || y >= strip.rows as isize {
+                continue;
+            }
+            for (j, window) in window.chunks_exact_mut(LINE).enumerate() {
+                let x = column + j as isize;
+                if x >= 0 && x < strip.width as isize {
+                    let pixel = from.add((y as usize * strip.width + x as usize) * LINE);
+                    std::ptr::copy_nonoverlapping(pixel, window.as_mut_ptr(), LINE);
+                }
+            }
+        }
+        for half in (0..LINE).step_by(V::LANES) {
+            both_ways!(
+                input, 6 => 6,
+                |i, j| V::load(window.as_ptr().add((i * WINDOW + j) * LINE + half)),
+                |r, c, point| point.store(to.add((r * WINDOW + c) * stride + half))
+            );
         }
     }
 }
@@ -138,15 +155,20 @@ unsafe fn points_to_tile<V: Vector>(
         let (rows, columns) = ((strip.rows - top).min(TILE), (strip.width - column).min(TILE));
         let first = to.add((top * strip.width + column) * LINE);
         for half in (0..LINE).step_by(V::LANES) {
-            let at = |i: usize, j: usize| V::load(from.add((i * WINDOW + j) * stride + half));
             if (rows, columns) == (TILE, TILE) {
-                output_tile(at, |i, j, y: V| y.store(first.add((i * strip.width + j) * LINE + half)));
+                both_ways!(
+                    output, 6 => 4,
+                    |i, j| V::load(from.add((i * WINDOW + j) * stride + half)),
+                    |r, c, y| y.store(first.add((r * strip.width + c) * LINE + half))
+                );
             } else {
-                output_tile(at, |i, j, y: V| {
-                    if i < rows && j < columns {
-                        y.store(first.add((i * strip.width + j) * LINE + half));
+                both_ways!(
+                    output, 6 => 4,
+                    |i, j| V::load(from.add((i * WINDOW + j) * stride + half)),
+                    |r, c, y| if r < rows && c < columns {
+                        y.store(first.add((r * strip.width + c) * LINE + half));
                     }
-                });
+                );
             }
         }
     }
@@ -170,15 +192,21 @@ unsafe fn tile_to_points<V: Vector>(
         let (rows, columns) = ((strip.rows - top).min(TILE), (strip.width - column).min(TILE));
         let first = from.add((top * strip.width + column) * LINE);
         for half in (0..LINE).step_by(V::LANES) {
-            let put = |i: usize, j: usize, point: V| point.store(to.add((i * WINDOW + j) * stride + half));
             if (rows, columns) == (TILE, TILE) {
-                gradient_tile(|i, j| V::load(first.add((i * strip.width + j) * LINE + half)), put);
+                both_ways!(
+                    gradient, 4 => 6,
+                    |i, j| V::load(first.add((i * strip.width + j) * LINE + half)),
+                    |r, c, point| point.store(to.add((r * WINDOW + c) * stride + half))
+                );
             } else {
-                let at = |i: usize, j: usize| {
-                    let exists = i < rows && j < columns;
-                    V::load(if exists { first.add((i * strip.width + j) * LINE + half) } else { ZEROS.as_ptr() })
-                };
-                gradient_tile(at, put);
+                both_ways!(
+                    gradient, 4 => 6,
+                    |i, j| V::load(match i < rows && j < columns {
+                        true => first.add((i * strip.width + j) * LINE + half),
+                        false => ZEROS.as_ptr(),
+                    }),
+                    |r, c, point| point.store(to.add((r * WINDOW + c) * stride + half))
+                );
             }
         }
     }
@@ -193,8 +221,11 @@ unsafe fn kernel_to_points<V: Vector>(from: *const f32, to: *mut f32, stride: us
     // SAFETY: the caller guarantees the pointers.
     unsafe {
         for half in (0..LINE).step_by(V::LANES) {
-            let put = |i: usize, j: usize, point: V| point.store(to.add((i * WINDOW + j) * stride + half));
-            weight_tile(|i, j| V::load(from.add((i * 3 + j) * LINE + half)), put);
+            both_ways!(
+                weight, 3 => 6,
+                |i, j| V::load(from.add((i * 3 + j) * LINE + half)),
+                |r, c, point| point.store(to.add((r * WINDOW + c) * stride + half))
+            );
         }
     }
 }
@@ -208,8 +239,11 @@ unsafe fn points_to_kernel<V: Vector>(from: *const f32, stride: usize, to: *mut 
     // SAFETY: the caller guarantees the pointers.
     unsafe {
         for half in (0..LINE).step_by(V::LANES) {
-            let at = |i: usize, j: usize| V::load(from.add((i * WINDOW + j) * stride + half));
-            weight_gradient_tile(at, |i, j, y: V| y.store(to.add((i * 3 + j) * LINE + half)));
+            both_ways!(
+                weight_gradient, 6 => 3,
+                |i, j| V::load(from.add((i * WINDOW + j) * stride + half)),
+                |r, c, y| y.store(to.add((r * 3 + c) * LINE + half))
+            );
         }
     }
 }
