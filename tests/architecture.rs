@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("store", &["spec"]),
     ("report", &["spec"]),
     ("scheduler", &["spec", "api", "store"]),
-    ("worker", &["spec", "api", "train"]),
+    ("worker", &["spec", "api", "kernels", "train"]),
     ("cli", &["spec", "api", "data", "report"]),
 ];
 
@@ -43,7 +43,8 @@ impl Graph {
             .expect("cargo metadata describes the workspace");
         let resolve = metadata.resolve.as_ref().expect("metadata was asked for with dependencies");
         let edges = resolve.nodes.iter().map(|node| {
-            let normal = node.deps.iter().filter(|dep| dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal));
+            let normal =
+                node.deps.iter().filter(|dep| dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal));
             (node.id.clone(), normal.map(|dep| dep.pkg.clone()).collect())
         });
         let edges = edges.collect();
@@ -91,7 +92,8 @@ fn crates_use_each_other_only_along_the_arrows() {
         .iter()
         .map(|(name, uses)| (format!("rrm-{name}"), uses.iter().map(|used| format!("rrm-{used}")).collect()))
         .collect();
-    let members: BTreeSet<_> = graph.metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect();
+    let members: BTreeSet<_> =
+        graph.metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect();
     assert_eq!(members, allowed.keys().cloned().collect());
     for (name, allowed) in &allowed {
         let ours: BTreeSet<_> = graph.direct(name).into_iter().filter(|used| used.starts_with("rrm-")).collect();
@@ -127,8 +129,14 @@ fn only_api_names_the_wire_format_and_only_store_the_database() {
     let graph = Graph::read();
     for (name, _) in ARROWS {
         let direct = graph.direct(&format!("rrm-{name}"));
-        assert!(name == "api" || !["prost", "tonic-prost"].iter().any(|dep| direct.contains(*dep)), "rrm-{name} names prost");
-        assert!(name == "store" || !["sqlx", "libsqlite3-sys"].iter().any(|dep| direct.contains(*dep)), "rrm-{name} names SQL");
+        assert!(
+            name == "api" || !["prost", "tonic-prost"].iter().any(|dep| direct.contains(*dep)),
+            "rrm-{name} names prost"
+        );
+        assert!(
+            name == "store" || !["sqlx", "libsqlite3-sys"].iter().any(|dep| direct.contains(*dep)),
+            "rrm-{name} names SQL"
+        );
     }
 }
 

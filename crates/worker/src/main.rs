@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `rrm-worker`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rrm_worker::run()
+}

@@ -1,0 +1,166 @@
+//! Artifacts that were fetched, by their hash: a teacher is not fetched again for every student.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use rrm_api::{ApiError, Client};
+use rrm_spec::ArtifactHash;
+
+use crate::spool::hash_of;
+
+/// A folder of files named by the SHA-256 of their content.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache {
+    folder: PathBuf,
+    /// What it may hold; the longest unused files go first.
+    limit_bytes: u64,
+}
+
+/// An artifact that could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CacheError {
+    /// The daemon does not give it.
+    #[error("artifact {sha256} cannot be fetched: {source}")]
+    Fetch {
+        /// Which.
+        sha256: ArtifactHash,
+        /// Why.
+        source: ApiError,
+    },
+    /// This machine's disk.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Cache {
+    pub(crate) fn open(folder: PathBuf, limit_bytes: u64) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        Ok(Self { folder, limit_bytes })
+    }
+
+    /// Places an artifact at `target`, from the cache or from the daemon. It stays there whatever becomes of the cache.
+    pub(crate) async fn place(&self, client: &Client, sha256: &ArtifactHash, target: &Path) -> Result<(), CacheError> {
+        let cached = self.folder.join(sha256.as_str());
+        let (path, expected) = (cached.clone(), sha256.clone());
+        let sound = tokio::task::spawn_blocking(move || is_sound(&path, &expected)).await.unwrap_or(false);
+        if !sound {
+            let fetched = client.download(sha256, &cached).await;
+            fetched.map_err(|source| CacheError::Fetch { sha256: sha256.clone(), source })?;
+        }
+        let cache = self.clone();
+        let target = target.to_owned();
+        let placed = tokio::task::spawn_blocking(move || {
+            link(&cached, &target).map_err(|source| CacheError::Io { path: target, source })?;
+            let limit = cache.evict();
+            limit.map_err(|source| CacheError::Io { path: cache.folder.clone(), source })
+        });
+        placed.await.expect("the task neither panics nor is aborted")
+    }
+
+    /// Removes the longest unused files until the rest fits.
+    fn evict(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            files.push((metadata.modified()?, metadata.len(), entry.path()));
+        }
+        files.sort();
+        let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        for (_, bytes, path) in files {
+            if total <= self.limit_bytes {
+                break;
+            }
+            tracing::debug!(path = %path.display(), "dropped from the cache");
+            fs::remove_file(path)?;
+            total -= bytes;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the file is there with the right content. One that is not is fetched anew over it.
+fn is_sound(path: &Path, expected: &ArtifactHash) -> bool {
+    match hash_of(path) {
+        Ok(found) => found == expected.as_str(),
+        Err(_) => false,
+    }
+}
+
+/// Another name for the cached file, which is marked as used now.
+fn link(cached: &Path, target: &Path) -> io::Result<()> {
+    fs::File::open(cached)?.set_modified(SystemTime::now())?;
+    match fs::remove_file(target) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    fs::hard_link(cached, target).or_else(|_| fs::copy(cached, target).map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::hash;
+
+    /// A client whose daemon does not exist: what comes, comes from the cache.
+    fn alone() -> Client {
+        let token = rrm_api::Token::new("0123456789abcdef").unwrap();
+        let endpoint = rrm_api::Endpoint { url: "http://127.0.0.1:9".into(), token, tls: None };
+        Client::new(&endpoint).unwrap().with_patience(Duration::ZERO)
+    }
+
+    fn cache(limit_bytes: u64) -> (tempfile::TempDir, Cache) {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path().join("cache"), limit_bytes).unwrap();
+        (folder, cache)
+    }
+
+    fn put(cache: &Cache, content: &[u8], age: u64) -> PathBuf {
+        let path = cache.folder.join(hash(content).as_str());
+        fs::write(&path, content).unwrap();
+        let used = SystemTime::now() - Duration::from_secs(age);
+        fs::File::open(&path).unwrap().set_modified(used).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn what_is_cached_is_not_fetched() {
+        let (folder, cache) = cache(1000);
+        put(&cache, b"teacher", 0);
+        let target = folder.path().join("input");
+        cache.place(&alone(), &hash(b"teacher"), &target).await.unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"teacher");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_not_used() {
+        let (folder, cache) = cache(1000);
+        fs::write(put(&cache, b"teacher", 0), b"rotten").unwrap();
+        let placed = cache.place(&alone(), &hash(b"teacher"), &folder.path().join("input")).await;
+        assert!(matches!(placed, Err(CacheError::Fetch { .. })));
+    }
+
+    #[tokio::test]
+    async fn the_longest_unused_go_first_and_those_in_use_stay_in_use() {
+        let (folder, cache) = cache(10);
+        let (old, older) = (put(&cache, b"old!", 10), put(&cache, b"oldest", 20));
+        let newest = put(&cache, b"teacher", 30);
+        let target = folder.path().join("input");
+        cache.place(&alone(), &hash(b"teacher"), &target).await.unwrap();
+        assert_eq!([&old, &older, &newest].map(|path| path.exists()), [false, false, true]);
+        put(&cache, b"another", 0);
+        fs::File::open(&newest).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        cache.evict().unwrap();
+        assert!(!newest.exists() && fs::read(&target).unwrap() == b"teacher");
+    }
+}

@@ -1,0 +1,81 @@
+//! The command line.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::{bench::BenchArgs, config::ServeArgs, exec::ExecArgs};
+
+/// `EX_USAGE` of sysexits.h: the command line, the configuration or the job is at fault.
+pub(crate) const USAGE: u8 = 64;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done; serve: told to stop, and everything is handed over
+  1   failed
+  3   exec: stopped when told to, the last checkpoint holds
+  64  the command line, the configuration or the job is faulty; every fault is named";
+
+/// Trains and attacks networks for an rrmd, or alone.
+#[derive(Parser)]
+#[command(name = "rrm-worker", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take jobs from a daemon and run them, one at a time on each device
+    Serve(ServeArgs),
+    /// Run one job: its spec comes as JSON on standard input, its events go as JSON lines to standard output
+    Exec(ExecArgs),
+    /// Time a network on random images
+    Bench(BenchArgs),
+}
+
+/// Runs the program with the process's arguments.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell if the terminal is gone.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    match cli.command {
+        Command::Serve(args) => crate::serve::main(args),
+        Command::Exec(args) => crate::exec::main(args),
+        Command::Bench(args) => crate::bench::main(&args),
+    }
+}
+
+/// Says on standard error what is wrong; a log line would bury it.
+pub(crate) fn complain(what: impl std::fmt::Display) {
+    // Nobody is left to tell if the terminal is gone.
+    let _ = writeln!(std::io::stderr(), "rrm-worker: {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("rrm-worker "), "{} shows none", command.get_name());
+        }
+    }
+}

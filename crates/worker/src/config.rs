@@ -1,0 +1,316 @@
+//! What a serving worker is told: flags over environment over configuration file over defaults.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use clap::Args;
+use rrm_api::ClientTls;
+use rrm_spec::{Device, Violation, Violations};
+use toml::{Table, Value};
+
+use crate::places::Places;
+
+const EXAMPLES: &str = "\
+Examples:
+  rrm-worker serve
+      for the daemon of the same user on this machine, on the processor
+  rrm-worker serve --server http://lab1:7600 --token-file token-worker --device cuda:0 --device cuda:1
+      for a daemon elsewhere, two jobs at a time
+  rrm-worker serve --config /etc/rrm/worker.toml
+
+SIGTERM or SIGINT: trainers stop at their next step and their jobs are queued again without blame; a second one kills
+them. The configuration file knows server, token_file, devices, work_dir, data_dir, threads, grace_s, node, cache_gib,
+tls.authority and tls.domain; flags win.";
+
+/// Flags of `serve`. All of them may stand in the configuration file too.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ServeArgs {
+    /// The daemon's address [default: that of this user's daemon on this machine]
+    #[arg(long, env = "RRM_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// File with the worker token [default: that of this user's daemon on this machine]
+    #[arg(long, env = "RRM_WORKER_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Device to run jobs on, one at a time on each: cpu or cuda:N; may be repeated [default: cpu]
+    #[arg(long = "device", value_name = "DEVICE")]
+    devices: Vec<String>,
+    /// Folder for what is worked on; must not be shared [default: ~/.local/state/rrm-worker]
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    /// Folder with the datasets [default: ~/.local/share/rrm]
+    #[arg(long, env = "RRM_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Threads of each trainer's CPU kernels [default: the processors, shared among the devices]
+    #[arg(long, value_name = "N")]
+    threads: Option<i64>,
+    /// Seconds that a trainer gets to stop before it is killed [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    grace: Option<i64>,
+    /// This machine's name in lists [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Fetched checkpoints are kept up to this size, in GiB [default: 20]
+    #[arg(long, value_name = "GIB")]
+    cache: Option<i64>,
+    /// PEM file with the certificate that the daemon's is signed by; needs an https address
+    #[arg(long, value_name = "FILE")]
+    tls_authority: Option<PathBuf>,
+    /// Name in the daemon's certificate [default: the address's host]
+    #[arg(long, value_name = "NAME")]
+    tls_domain: Option<String>,
+    /// TOML file with the same settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Everything that a serving worker needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Config {
+    pub(crate) server: String,
+    pub(crate) token_file: PathBuf,
+    pub(crate) tls: Option<ClientTls>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) work_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) threads: usize,
+    pub(crate) grace: Duration,
+    pub(crate) node: String,
+    pub(crate) cache_bytes: u64,
+}
+
+/// What the machine is like.
+pub(crate) struct Machine {
+    pub(crate) places: Places,
+    pub(crate) processors: usize,
+    pub(crate) name: String,
+}
+
+impl Config {
+    /// Reads the configuration file, if one is named, and lays the flags over it.
+    ///
+    /// # Errors
+    /// Every fault, by field.
+    pub(crate) fn read(args: ServeArgs, machine: &Machine) -> Result<Self, Violations> {
+        let file = match &args.config {
+            Some(path) => {
+                let name = path.display().to_string();
+                let text = fs::read_to_string(path)
+                    .map_err(|e| Violations::one("config", &name, format!("must be a readable file: {e}")))?;
+                text.parse::<Table>().map_err(|e| Violations::one("config", name, format!("must be TOML: {e}")))?
+            }
+            None => Table::new(),
+        };
+        merge(args, file, machine)
+    }
+}
+
+fn merge(args: ServeArgs, mut file: Table, machine: &Machine) -> Result<Config, Violations> {
+    let mut found = Vec::new();
+    let mut tls_table = match file.remove("tls") {
+        Some(Value::Table(table)) => table,
+        Some(other) => {
+            found.push(fault("tls", &other, "must be a table"));
+            Table::new()
+        }
+        None => Table::new(),
+    };
+    let places = &machine.places;
+    let mut from = File { table: &mut file, path: "", found: &mut found };
+    let server = args.server.or_else(|| from.text("server")).or_else(|| places.server());
+    let token_file = args.token_file.or_else(|| from.path("token_file")).unwrap_or_else(|| places.token_file());
+    let listed = from.texts("devices");
+    let devices = if args.devices.is_empty() { listed } else { args.devices };
+    let work_dir = args.work_dir.or_else(|| from.path("work_dir")).unwrap_or_else(|| places.work_dir());
+    let data_dir = args.data_dir.or_else(|| from.path("data_dir")).unwrap_or_else(|| places.data_dir());
+    let threads = args.threads.or_else(|| from.whole("threads"));
+    let grace = args.grace.or_else(|| from.whole("grace_s")).unwrap_or(30);
+    let node = args.node.or_else(|| from.text("node")).unwrap_or_else(|| machine.name.clone());
+    let cache = args.cache.or_else(|| from.whole("cache_gib")).unwrap_or(20);
+    from.refuse_rest("server, token_file, devices, work_dir, data_dir, threads, grace_s, node, cache_gib or tls");
+    let mut from = File { table: &mut tls_table, path: "tls.", found: &mut found };
+    let authority = args.tls_authority.or_else(|| from.path("authority"));
+    let domain = args.tls_domain.or_else(|| from.text("domain"));
+    from.refuse_rest("authority or domain");
+
+    let devices = parse_devices(devices, &mut found);
+    let server = check_server(server, authority.is_some(), &mut found);
+    if node.is_empty() || node.len() > 200 {
+        found.push(fault("node", &node, "must be a name of 1 to 200 bytes"));
+    }
+    if authority.is_none() && domain.is_some() {
+        found.push(fault("tls.authority", "", "must be given where tls.domain is"));
+    }
+    let shared = machine.processors.div_ceil(devices.len().max(1)) as i64;
+    let threads = within("threads", threads.unwrap_or(shared), 1..=1024, &mut found);
+    let grace = within("grace_s", grace, 0..=3600, &mut found);
+    let cache = within("cache_gib", cache, 0..=1_000_000, &mut found);
+    Violations::check(found)?;
+    Ok(Config {
+        server,
+        token_file,
+        tls: authority.map(|authority| ClientTls { authority, domain }),
+        devices,
+        work_dir,
+        data_dir,
+        threads: threads as usize,
+        grace: Duration::from_secs(grace),
+        node,
+        cache_bytes: cache << 30,
+    })
+}
+
+fn fault(field: &str, value: impl ToString, allowed: &str) -> Violation {
+    Violation { field: field.to_owned(), value: value.to_string(), allowed: allowed.to_owned() }
+}
+
+fn check_server(server: Option<String>, encrypted: bool, found: &mut Vec<Violation>) -> String {
+    let allowed = match encrypted {
+        true => "must be https://HOST:PORT, since tls.authority is given",
+        false => "must be http://HOST:PORT, or https://HOST:PORT together with tls.authority",
+    };
+    let scheme = if encrypted { "https://" } else { "http://" };
+    match server {
+        Some(url) if url.starts_with(scheme) && url.len() > scheme.len() => return url,
+        Some(url) => found.push(fault("server", url, allowed)),
+        None => found.push(fault("server", "", "must be given: no daemon of this user was found on this machine")),
+    }
+    String::new()
+}
+
+fn parse_devices(names: Vec<String>, found: &mut Vec<Violation>) -> Vec<Device> {
+    let mut devices = Vec::new();
+    for name in names {
+        match name.parse::<Device>() {
+            Ok(device) if devices.contains(&device) => found.push(fault("devices", name, "must be named once")),
+            Ok(device) => devices.push(device),
+            Err(why) => found.push(fault("devices", name, &why)),
+        }
+    }
+    if devices.is_empty() {
+        devices.push(Device::Cpu);
+    }
+    devices
+}
+
+fn within(field: &str, value: i64, range: std::ops::RangeInclusive<i64>, found: &mut Vec<Violation>) -> u64 {
+    if !range.contains(&value) {
+        found.push(fault(field, value, &format!("must be {} to {}", range.start(), range.end())));
+    }
+    u64::try_from(value).unwrap_or_default()
+}
+
+/// Takes settings out of a table, so that what is left is unknown.
+struct File<'a> {
+    table: &'a mut Table,
+    path: &'a str,
+    found: &'a mut Vec<Violation>,
+}
+
+impl File<'_> {
+    fn take<T>(&mut self, field: &str, allowed: &str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
+        let value = self.table.remove(field)?;
+        let taken = read(&value);
+        if taken.is_none() {
+            self.found.push(fault(&format!("{}{field}", self.path), value, allowed));
+        }
+        taken
+    }
+
+    fn text(&mut self, field: &str) -> Option<String> {
+        self.take(field, "must be a text", |value| value.as_str().map(str::to_owned))
+    }
+
+    fn path(&mut self, field: &str) -> Option<PathBuf> {
+        self.take(field, "must be a path", |value| value.as_str().map(PathBuf::from))
+    }
+
+    fn whole(&mut self, field: &str) -> Option<i64> {
+        self.take(field, "must be a whole number", Value::as_integer)
+    }
+
+    fn texts(&mut self, field: &str) -> Vec<String> {
+        let read = |value: &Value| value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+        self.take(field, "must be a list of texts such as [\"cpu\"]", read).unwrap_or_default()
+    }
+
+    fn refuse_rest(&mut self, known: &str) {
+        for (field, value) in std::mem::take(self.table) {
+            let allowed = format!("is not known here: expected {known}");
+            self.found.push(fault(&format!("{}{field}", self.path), value, &allowed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        let places = Places::below("/nowhere/state".into(), "/nowhere/data".into());
+        Machine { places, processors: 8, name: "lab2".into() }
+    }
+
+    fn merged(args: ServeArgs, file: &str) -> Result<Config, Violations> {
+        merge(args, file.parse().unwrap(), &machine())
+    }
+
+    #[test]
+    fn a_server_is_all_that_must_be_said() {
+        let config = merged(ServeArgs::default(), "server = 'http://lab1:7600'").unwrap();
+        assert_eq!(config.devices, [Device::Cpu]);
+        assert_eq!((config.threads, config.node.as_str()), (8, "lab2"));
+        assert_eq!(config.work_dir, PathBuf::from("/nowhere/state/rrm-worker"));
+        assert_eq!(config.grace, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let args = ServeArgs { devices: vec!["cuda:1".into()], threads: Some(3), ..Default::default() };
+        let config = merged(args, "server = 'http://a:1'\ndevices = ['cpu']\nthreads = 5\ngrace_s = 7").unwrap();
+        assert_eq!((config.devices, config.threads), (vec![Device::Cuda(1)], 3));
+        assert_eq!(config.grace, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn processors_are_shared_among_the_devices() {
+        let config = merged(ServeArgs::default(), "server = 'http://a:1'\ndevices = ['cuda:0', 'cuda:1', 'cuda:2']");
+        assert_eq!(config.unwrap().threads, 3);
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once_with_value_and_range() {
+        let file = r#"
+            server = "lab1:7600"
+            devices = ["gpu0", "cpu", "cpu"]
+            threads = 0
+            grace_s = "soon"
+            cache_gib = -1
+            thread = 4
+            node = ""
+            tls = { domain = "lab1", key = "x" }
+        "#;
+        let faults = merged(ServeArgs::default(), file).unwrap_err();
+        let text = faults.to_string();
+        for part in [
+            "server = lab1:7600: must be http",
+            "devices = gpu0",
+            "devices = cpu: must be named once",
+            "threads = 0: must be 1 to 1024",
+            "grace_s = \"soon\": must be a whole number",
+            "cache_gib = -1: must be 0 to 1000000",
+            "thread = 4: is not known here",
+            "node: must be a name",
+            "tls.key = \"x\": is not known here",
+            "tls.authority: must be given",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+        assert_eq!(faults.iter().count(), 10, "{text}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let args = ServeArgs { config: Some("/nowhere/worker.toml".into()), ..Default::default() };
+        assert!(Config::read(args, &machine()).unwrap_err().to_string().contains("/nowhere/worker.toml"));
+    }
+}
