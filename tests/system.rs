@@ -1,0 +1,15 @@
+//! Whole-system tests: the real binaries on loopback, from a plan to a report, through every kind of sudden death.
+
+#[path = "system/lab.rs"]
+mod lab;
+#[path = "system/pictures.rs"]
+mod pictures;
+#[path = "system/process.rs"]
+mod process;
+
+#[path = "system/faults.rs"]
+mod faults;
+#[path = "system/main_job.rs"]
+mod main_job;
+#[path = "system/refusals.rs"]
+mod refusals;

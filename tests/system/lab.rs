@@ -1,0 +1,178 @@
+//! A laboratory of its own for each test: daemon, workers, data and database in one temporary folder.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    pictures,
+    process::{Process, binary, eventually},
+};
+
+/// Silence after which the daemon takes a worker's jobs away. Short, so that tests of loss are short.
+const LEASE_TTL_MS: u64 = 2_000;
+
+pub(crate) struct Lab {
+    folder: TempDir,
+    daemon: Option<Process>,
+    /// Kept over restarts of the daemon, as an installation's address is.
+    listen: String,
+}
+
+impl Lab {
+    /// A laboratory with a running daemon and no worker.
+    pub(crate) fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        pictures::write_bars(&folder.path().join("data"), "bars", 24, 8);
+        let mut lab = Self { folder, daemon: None, listen: "127.0.0.1:0".into() };
+        lab.start_daemon();
+        lab.listen =
+            std::fs::read_to_string(lab.path("state/address")).expect("the daemon wrote its address").trim().into();
+        lab
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn start_daemon(&mut self) {
+        let address = self.path("state/address");
+        let _ = std::fs::remove_file(&address); // Absent on the first start.
+        let mut command = Command::new(binary("rrmd"));
+        command.args(["serve", "--listen", &self.listen, "--lease-ttl-ms", &LEASE_TTL_MS.to_string()]);
+        command.arg("--state-dir").arg(self.path("state"));
+        self.daemon = Some(Process::spawn(&mut command, self.path("rrmd.log")));
+        eventually("the daemon listens", || address.exists().then_some(()));
+    }
+
+    pub(crate) fn daemon(&mut self) -> Process {
+        self.daemon.take().expect("the daemon runs")
+    }
+
+    /// A worker with one CPU slot and folders of its own, as on another node.
+    pub(crate) fn start_worker(&self, name: &str) -> Process {
+        let mut command = Command::new(binary("rrm-worker"));
+        command.args(["serve", "--device", "cpu", "--threads", "1", "--server", &format!("http://{}", self.listen)]);
+        command.arg("--token-file").arg(self.path("state/token-worker"));
+        command.arg("--work-dir").arg(self.path(name));
+        command.arg("--data-dir").arg(self.path("data"));
+        Process::spawn(&mut command, self.path(&format!("{name}.log")))
+    }
+
+    /// `rrm` with these arguments.
+    pub(crate) fn rrm(&self, arguments: &[&str]) -> Output {
+        self.rrm_as(&self.path("state/token-user"), arguments)
+    }
+
+    /// The same, with another token.
+    pub(crate) fn rrm_as(&self, token_file: &Path, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary("rrm"));
+        command.arg("--server").arg(format!("http://{}", self.listen)).arg("--token-file").arg(token_file);
+        command.args(arguments).output().expect("rrm starts")
+    }
+
+    /// The document that `rrm --json` prints; `None` where it fails, as it does while the daemon is down.
+    pub(crate) fn try_json(&self, arguments: &[&str]) -> Option<Value> {
+        let output = self.rrm(&[&["--json"], arguments].concat());
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("--json prints one document"))
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.rrm(&[&["--json"], arguments].concat());
+        assert!(output.status.success(), "rrm {arguments:?}: {}\n{}", text(&output.stderr), self.logs());
+        serde_json::from_slice(&output.stdout).expect("--json prints one document")
+    }
+
+    /// Writes a plan into the laboratory's folder.
+    pub(crate) fn plan(&self, toml: &str) -> String {
+        let path = self.path("plan.toml");
+        std::fs::write(&path, toml).expect("the plan can be written");
+        path.to_str().expect("temporary folders have plain names").to_owned()
+    }
+
+    /// Submits a plan; the ids of its jobs.
+    #[track_caller]
+    pub(crate) fn submit(&self, toml: &str) -> Vec<i64> {
+        let answer = self.json(&["submit", &self.plan(toml)]);
+        let jobs = answer["jobs"].as_array().expect("the answer lists the jobs");
+        jobs.iter().map(|job| job["id"].as_i64().expect("a job has an id")).collect()
+    }
+
+    pub(crate) fn job(&self, id: i64) -> Value {
+        self.json(&["show", &id.to_string()])["job"].clone()
+    }
+
+    fn state(&self, id: i64) -> Option<String> {
+        let shown = self.try_json(&["show", &id.to_string()])?;
+        Some(shown["job"]["summary"]["state"].as_str().expect("a job has a state").to_owned())
+    }
+
+    /// Waits until the job is in one of these states; which.
+    #[track_caller]
+    pub(crate) fn until(&self, id: i64, states: &[&str]) -> String {
+        eventually(&format!("job {id} is {states:?}"), || {
+            let state = self.state(id)?;
+            states.contains(&state.as_str()).then_some(state)
+        })
+    }
+
+    /// Waits until the job has ended; panics with all logs unless it succeeded.
+    #[track_caller]
+    pub(crate) fn success(&self, id: i64) {
+        let state = self.until(id, &["succeeded", "failed", "cancelled", "skipped"]);
+        assert_eq!(state, "succeeded", "job {id}: {:#}\n{}", self.job(id), self.logs());
+    }
+
+    /// Everything that the laboratory's processes wrote to standard error.
+    pub(crate) fn logs(&self) -> String {
+        let entries = std::fs::read_dir(self.folder.path()).expect("the folder is there").flatten();
+        let logs = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "log"));
+        logs.map(|path| format!("--- {}\n{}", path.display(), std::fs::read_to_string(&path).unwrap_or_default()))
+            .collect()
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Teacher, student and the student's evaluation, small enough for seconds.
+pub(crate) const MAIN_JOB: &str = r#"
+    name = "bars"
+    [defaults.train]
+    dataset = { name = "folder:bars" }
+    augmentation = "none"
+    epochs = 3
+    batch_size = 16
+    seed = 1
+    optimizer = { learning_rate = 0.05, weight_decay = 5e-4, schedule = { kind = "cosine" } }
+
+    [[job]]
+    name = "teacher"
+    kind = "train"
+    arch = "dnn/16"
+    [job.method]
+    kind = "adversarial-training"
+    attack_mode = "train"
+    attack = { kind = "pgd", threat = { norm = "linf", epsilon = "8/255" }, steps = 2, step_size = "6/255", start = "uniform", selection = "last" }
+
+    [[job]]
+    name = "student"
+    kind = "train"
+    arch = "vgg11/16"
+    method = { kind = "rrm", teacher = { job = "teacher" }, representation_loss = "cosine", lambda = 0.005 }
+
+    [[job]]
+    name = "evaluation"
+    kind = "evaluate"
+    model = { job = "student" }
+    dataset = { name = "folder:bars" }
+    attack = { kind = "apgd", threat = { norm = "linf", epsilon = "8/255" }, iterations = 5, restarts = 2 }
+    batch_size = 8
+    seed = 0
+"#;
