@@ -2,10 +2,12 @@
 
 use std::mem::MaybeUninit;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
+use crate::element::{Borrowed, Element, by_element};
+use crate::epilogue::Activation;
+use crate::graph::{Arrived, Backward, record};
 use crate::norm::mask;
 use crate::output::written;
 
@@ -17,32 +19,35 @@ const CHUNK: usize = 1 << 14;
 /// # Errors
 /// When `x` is neither f32 nor f64.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() { x.contiguous()?.apply_op1(Relu) } else { x.relu() }
+    if !x.device().is_cpu() {
+        return x.relu();
+    }
+    let x = x.contiguous()?;
+    by_element!(x.dtype(), "relu", T => {
+        let y = map(Borrowed::of(&x).numbers::<T>()?, |x| x.larger(T::ZERO));
+        record(&[&x], y, x.shape(), Relu)
+    })
 }
 
 struct Relu;
 
-impl CustomOp1 for Relu {
+impl Backward for Relu {
     fn name(&self) -> &'static str {
         "relu"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let out = by_element!(dtype(x), "relu", T => {
-            stored(map(numbers::<T>(x, layout)?, |x| x.larger(T::ZERO)))
-        });
-        Ok((out, layout.shape().clone()))
+    fn reads_result(&self) -> bool {
+        true
     }
 
-    fn bwd(&self, _x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        masked(y, gradient).map(Some)
+    fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
+        Ok(vec![Some(arrived.before(Activation::Relu)?)])
     }
 }
 
-/// `gradient` where `output` is positive, else 0.
+/// `gradient` where `output` is positive, else 0; both contiguous.
 pub(crate) fn masked(output: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    let gradient = gradient.contiguous()?;
-    let (y, g) = (Borrowed::of(output), Borrowed::of(&gradient));
+    let (y, g) = (Borrowed::of(output), Borrowed::of(gradient));
     by_element!(output.dtype(), "relu", T => {
         let (y, g) = (y.numbers::<T>()?, g.numbers::<T>()?);
         let write = |out: &mut [MaybeUninit<T>]| {

@@ -116,14 +116,3 @@ vectorized! {
         }
     }
 }
-
-/// The gradient before the activation: `gradient` where the output is positive, else 0.
-///
-/// # Errors
-/// When the tensors are not f32 or f64.
-pub(crate) fn before_activation(activation: Activation, output: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    match activation {
-        Activation::Identity => gradient.contiguous(),
-        Activation::Relu => crate::activation::masked(output, gradient),
-    }
-}

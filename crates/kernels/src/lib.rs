@@ -4,6 +4,7 @@ mod activation;
 mod conv;
 mod element;
 mod epilogue;
+mod graph;
 mod linear;
 mod memory;
 mod norm;

@@ -1,10 +1,12 @@
-//! Fully connected layers.
+//! Fully connected layers: convolutions of images with one pixel.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
+use candle_core::{Result, Tensor, bail};
 
-use crate::conv::count_weight_gradient;
-use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
+use crate::conv::passes::Passes;
+use crate::conv::{ConvShape, passes};
+use crate::element::{Borrowed, by_element};
+use crate::epilogue::Finish;
+use crate::graph::{Arrived, Backward, record};
 
 /// `x (N, I) · weightᵀ (I, O) + bias (O)`, where `weight` is (O, I).
 ///
@@ -24,142 +26,48 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         let y = x.matmul(&weight.t()?)?;
         return bias.map_or(Ok(y.clone()), |bias| y.broadcast_add(bias));
     }
-    let (x, weight, op) = (x.contiguous()?, weight.contiguous()?, Linear { rows, inputs, outputs });
-    match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op),
-        None => x.apply_op2(&weight, op),
-    }
-}
-
-struct Linear {
-    rows: usize,
-    inputs: usize,
-    outputs: usize,
-}
-
-impl Linear {
-    fn forward<T: Element>(&self, x: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
-        let mut out = vec![T::ZERO; self.rows * self.outputs];
-        out.par_chunks_mut(self.outputs).zip(x.par_chunks(self.inputs)).for_each(|(y, x)| {
-            for (o, y) in y.iter_mut().enumerate() {
-                *y = dot(x, &weight[o * self.inputs..][..self.inputs]) + bias.map_or(T::ZERO, |bias| bias[o]);
-            }
-        });
-        out
-    }
-
-    fn input_gradient<T: Element>(&self, weight: &[T], gradient: &[T]) -> Vec<T> {
-        let mut out = vec![T::ZERO; self.rows * self.inputs];
-        out.par_chunks_mut(self.inputs).zip(gradient.par_chunks(self.outputs)).for_each(|(x, gradient)| {
-            for (&g, weight) in gradient.iter().zip(weight.chunks_exact(self.inputs)) {
-                x.iter_mut().zip(weight).for_each(|(x, &w)| *x += g * w);
-            }
-        });
-        out
-    }
-
-    fn weight_gradient<T: Element>(&self, x: &[T], gradient: &[T]) -> Vec<T> {
-        let mut out = vec![T::ZERO; self.outputs * self.inputs];
-        out.par_chunks_mut(self.inputs).enumerate().for_each(|(o, out)| {
-            for (x, gradient) in x.chunks_exact(self.inputs).zip(gradient.chunks_exact(self.outputs)) {
-                let g = gradient[o];
-                out.iter_mut().zip(x).for_each(|(out, &x)| *out += g * x);
-            }
-        });
-        out
-    }
-
-    fn run(&self, x: Operand<'_>, weight: Operand<'_>, bias: Option<Operand<'_>>) -> Result<(CpuStorage, Shape)> {
-        let out = by_element!(dtype(x.0), "linear", T => {
-            let bias = bias.map(|(storage, layout)| numbers::<T>(storage, layout)).transpose()?;
-            stored(self.forward(numbers::<T>(x.0, x.1)?, numbers::<T>(weight.0, weight.1)?, bias))
-        });
-        Ok((out, (self.rows, self.outputs).into()))
-    }
-
-    fn backward(&self, x: &Tensor, weight: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (bx, bw, bg) = (Borrowed::of(x), Borrowed::of(weight), Borrowed::of(gradient));
-        by_element!(x.dtype(), "linear", T => {
-            let (nx, nw, ng) = (bx.numbers::<T>()?, bw.numbers::<T>()?, bg.numbers::<T>()?);
-            let dx = x.track_op().then(|| Tensor::from_vec(self.input_gradient(nw, ng), x.shape(), x.device()));
-            let dw = weight.track_op().then(|| {
-                count_weight_gradient();
-                Tensor::from_vec(self.weight_gradient(nx, ng), weight.shape(), x.device())
-            });
-            Ok((dx.transpose()?, dw.transpose()?))
-        })
-    }
-}
-
-type Operand<'a> = (&'a CpuStorage, &'a Layout);
-
-/// Scalar product in eight fixed lanes, so that it can be vectorised and always has the same bits.
-fn dot<T: Element>(a: &[T], b: &[T]) -> T {
-    let mut lanes = [T::ZERO; 8];
-    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
-    let mut tail = T::ZERO;
-    rest.for_each(|(&a, &b)| tail += a * b);
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for lane in 0..8 {
-            lanes[lane] += a[lane] * b[lane];
-        }
-    }
-    lanes.into_iter().fold(tail, |sum, lane| sum + lane)
-}
-
-fn column_sums(columns: usize, gradient: &Tensor) -> Result<Tensor> {
-    let borrowed = Borrowed::of(gradient);
-    by_element!(gradient.dtype(), "linear", T => {
-        let mut sums = vec![T::ZERO; columns];
-        for row in borrowed.numbers::<T>()?.chunks_exact(columns) {
-            sums.iter_mut().zip(row).for_each(|(sum, &g)| *sum += g);
-        }
-        Tensor::from_vec(sums, columns, gradient.device())
+    let shape = ConvShape::of_pixels(rows, inputs, outputs);
+    let (x, weight, bias) = (x.contiguous()?, weight.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
+    let operation = Linear {
+        shape,
+        // Each is read for the other's gradient only.
+        x: weight.track_op().then(|| x.detach()),
+        weight: x.track_op().then(|| weight.detach()),
+    };
+    by_element!(x.dtype(), "linear", T => {
+        let y = {
+            let (x, weight, bias) = (Borrowed::of(&x), Borrowed::of(&weight), bias.as_ref().map(Borrowed::of));
+            let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
+            <T as Passes>::forward(&shape, x.numbers()?, weight.numbers()?, Finish { bias, ..Finish::NONE })
+        };
+        let arguments: Vec<&Tensor> = [&x, &weight].into_iter().chain(&bias).collect();
+        record(&arguments, y, (rows, outputs), operation)
     })
 }
 
-impl CustomOp2 for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.run((x, xl), (w, wl), None)
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        self.backward(x, w, &gradient.contiguous()?)
-    }
+struct Linear {
+    shape: ConvShape,
+    x: Option<Tensor>,
+    weight: Option<Tensor>,
 }
 
-impl CustomOp3 for Linear {
+impl Backward for Linear {
     fn name(&self) -> &'static str {
         "linear"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.run((x, xl), (w, wl), Some((b, bl)))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        b: &Tensor,
-        _y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let (dx, dw) = self.backward(x, w, &gradient)?;
-        Ok((dx, dw, b.track_op().then(|| column_sums(self.outputs, &gradient)).transpose()?))
+    fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
+        let (s, gradient) = (&self.shape, &arrived.gradient);
+        let dx = self
+            .weight
+            .as_ref()
+            .map(|weight| passes::input_gradient(s, weight, gradient)?.reshape((s.images, s.in_channels)));
+        let dw =
+            self.x.as_ref().map(|x| passes::weight_gradient(s, x, gradient)?.reshape((s.out_channels, s.in_channels)));
+        let db = match arrived.wanted {
+            [_, _, true] => Some(passes::bias_gradient(s, gradient)?),
+            _ => None,
+        };
+        Ok(vec![dx.transpose()?, dw.transpose()?, db])
     }
 }

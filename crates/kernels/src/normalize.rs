@@ -1,9 +1,10 @@
 //! From pixels to the numbers that a network was trained on.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
+use crate::element::{Borrowed, Element, by_element};
+use crate::graph::{Arrived, Backward, record};
 
 /// `(clamp(x, 0, 1) - mean) / std` per channel of `x` (N, C, H, W).
 ///
@@ -20,8 +21,12 @@ pub fn normalize(x: &Tensor, mean: &[f64], std: &[f64]) -> Result<Tensor> {
     if !x.device().is_cpu() {
         return composed(x, mean, std);
     }
-    let op = Normalize { plane: height * width, mean: mean.to_vec(), std: std.to_vec() };
-    x.contiguous()?.apply_op1(op)
+    let x = x.contiguous()?;
+    let operation = Normalize { plane: height * width, mean: mean.to_vec(), std: std.to_vec(), x: x.detach() };
+    by_element!(x.dtype(), "normalize", T => {
+        let y = operation.forward(Borrowed::of(&x).numbers::<T>()?);
+        record(&[&x], y, x.shape(), operation)
+    })
 }
 
 /// The same through Candle's own operations. Its clamp splits the gradient on the border, so the clamp's step is a detached
@@ -38,6 +43,7 @@ struct Normalize {
     plane: usize,
     mean: Vec<f64>,
     std: Vec<f64>,
+    x: Tensor,
 }
 
 impl Normalize {
@@ -51,7 +57,7 @@ impl Normalize {
         out
     }
 
-    fn backward<T: Element>(&self, x: &[T], gradient: &[T]) -> Vec<T> {
+    fn input_gradient<T: Element>(&self, x: &[T], gradient: &[T]) -> Vec<T> {
         let mut out = vec![T::ZERO; x.len()];
         let inputs = x.par_chunks(self.plane).zip(gradient.par_chunks(self.plane));
         out.par_chunks_mut(self.plane).zip(inputs).enumerate().for_each(|(plane, (out, (x, gradient)))| {
@@ -74,23 +80,16 @@ fn clamp<T: Element>(x: T) -> T {
     }
 }
 
-impl CustomOp1 for Normalize {
+impl Backward for Normalize {
     fn name(&self) -> &'static str {
         "normalize"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let out = by_element!(dtype(x), "normalize", T => {
-            stored(self.forward::<T>(numbers(x, layout)?))
-        });
-        Ok((out, layout.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = gradient.contiguous()?;
-        let (bx, bg) = (Borrowed::of(x), Borrowed::of(&gradient));
-        by_element!(x.dtype(), "normalize", T => {
-            Tensor::from_vec(self.backward::<T>(bx.numbers()?, bg.numbers()?), x.shape(), x.device()).map(Some)
+    fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
+        let (x, gradient) = (Borrowed::of(&self.x), Borrowed::of(&arrived.gradient));
+        by_element!(self.x.dtype(), "normalize", T => {
+            let dx = self.input_gradient::<T>(x.numbers()?, gradient.numbers()?);
+            Ok(vec![Some(Tensor::from_vec(dx, self.x.shape(), self.x.device())?)])
         })
     }
 }

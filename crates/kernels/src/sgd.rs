@@ -62,6 +62,11 @@ pub fn update_running(running: &Tensor, batch: &Tensor, momentum: f64) -> Result
     running.slice_set(&((&running * (1.0 - momentum))? + (batch * momentum)?)?, 0, 0)
 }
 
+/// `a += b`, in place on the storage of `a`.
+pub(crate) fn add_in_place(a: &Tensor, b: &Tensor) -> Result<()> {
+    a.inplace_op2(&b.contiguous()?, &Blend { keep: 1.0, add: 1.0 })
+}
+
 /// `b = momentum * b + g + weight_decay * w`.
 struct Direction {
     momentum: f64,

@@ -1,12 +1,13 @@
 //! Convolution and frozen batch-norm in one pass, for attacks, evaluation and frozen teachers.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor, bail};
 
 use super::passes::{self, Passes};
 use super::shape::ConvShape;
 use super::{Conv2dConfig, conv2d};
-use crate::element::{Borrowed, by_element, dtype, numbers, stored};
-use crate::epilogue::{Activation, Epilogue, Finish, before_activation};
+use crate::element::{Borrowed, by_element};
+use crate::epilogue::{Activation, Epilogue, Finish};
+use crate::graph::{Arrived, Backward, record};
 use crate::norm::{batch_norm_eval, scale_and_shift};
 
 /// A batch-norm with frozen statistics; every tensor is (C).
@@ -56,78 +57,46 @@ pub fn conv2d_frozen_norm(
 
 fn folded(x: &Tensor, weight: Tensor, bias: Tensor, config: Conv2dConfig, epilogue: Epilogue<'_>) -> Result<Tensor> {
     let shape = ConvShape::new(x, &weight, config)?;
-    let op = FrozenConv { shape, weight, bias, activation: epilogue.activation };
-    match epilogue.residual {
-        Some(residual) => x.contiguous()?.apply_op2(&op.checked(residual)?.contiguous()?, op),
-        None => x.contiguous()?.apply_op1(op),
+    let Epilogue { residual, activation } = epilogue;
+    if let Some(residual) = residual
+        && residual.dims4()? != shape.out_dims()
+    {
+        bail!("conv2d: the residual is {:?}, the output {:?}", residual.shape(), shape.out_dims());
     }
+    let (x, residual) = (x.contiguous()?, residual.map(Tensor::contiguous).transpose()?);
+    by_element!(x.dtype(), "conv2d", T => {
+        let y = {
+            let (x, weight, bias) = (Borrowed::of(&x), Borrowed::of(&weight), Borrowed::of(&bias));
+            let residual = residual.as_ref().map(Borrowed::of);
+            let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
+            let finish = Finish { bias: Some(bias.numbers()?), residual, activation };
+            <T as Passes>::forward(&shape, x.numbers()?, weight.numbers()?, finish)
+        };
+        let arguments: Vec<&Tensor> = std::iter::once(&x).chain(&residual).collect();
+        record(&arguments, y, shape.out_dims(), FrozenConv { shape, weight, activation })
+    })
 }
 
 /// Convolution of (x) or (x, residual) with constant weight and bias.
 struct FrozenConv {
     shape: ConvShape,
     weight: Tensor,
-    bias: Tensor,
     activation: Activation,
 }
 
-impl FrozenConv {
-    fn out_dims(&self) -> [usize; 4] {
-        let s = &self.shape;
-        [s.images, s.out_channels, s.out_height(), s.out_width()]
-    }
-
-    fn checked<'a>(&self, residual: &'a Tensor) -> Result<&'a Tensor> {
-        if residual.dims() != self.out_dims() {
-            candle_core::bail!("conv2d: the residual is {:?}, the output {:?}", residual.shape(), self.out_dims());
-        }
-        Ok(residual)
-    }
-
-    fn forward(
-        &self,
-        x: (&CpuStorage, &Layout),
-        residual: Option<(&CpuStorage, &Layout)>,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (weight, bias) = (Borrowed::of(&self.weight), Borrowed::of(&self.bias));
-        let out = by_element!(dtype(x.0), "conv2d", T => {
-            let residual = residual.map(|(storage, layout)| numbers::<T>(storage, layout)).transpose()?;
-            let finish = Finish { bias: Some(bias.numbers()?), residual, activation: self.activation };
-            let out = <T as Passes>::forward(&self.shape, numbers(x.0, x.1)?, weight.numbers()?, finish);
-            stored(out)
-        });
-        Ok((out, Shape::from(&self.out_dims()[..])))
-    }
-}
-
-impl CustomOp1 for FrozenConv {
+impl Backward for FrozenConv {
     fn name(&self) -> &'static str {
         "conv2d_frozen_norm"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, layout), None)
+    fn reads_result(&self) -> bool {
+        self.activation == Activation::Relu
     }
 
-    fn bwd(&self, _x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = before_activation(self.activation, y, gradient)?;
-        passes::input_gradient(&self.shape, &self.weight, &gradient).map(Some)
-    }
-}
-
-impl CustomOp2 for FrozenConv {
-    fn name(&self) -> &'static str {
-        "conv2d_frozen_norm"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, r: &CpuStorage, rl: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, xl), Some((r, rl)))
-    }
-
-    fn bwd(&self, x: &Tensor, r: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let gradient = before_activation(self.activation, y, gradient)?;
-        let input = || passes::input_gradient(&self.shape, &self.weight, &gradient);
-        let dx = x.track_op().then(input).transpose()?;
-        Ok((dx, r.track_op().then(|| gradient.clone())))
+    fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
+        let gradient = arrived.before(self.activation)?;
+        let dx = arrived.wanted(0, || passes::input_gradient(&self.shape, &self.weight, &gradient))?;
+        let wants_residual = arrived.wanted.get(1).is_some_and(|&wanted| wanted);
+        Ok(vec![dx, wants_residual.then_some(gradient)])
     }
 }

@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 pub(crate) mod checks;
+mod columns;
 mod direct;
 mod frozen;
 mod op;
-mod passes;
+pub(crate) mod passes;
+#[cfg(test)]
 mod plain;
 mod shape;
 mod winograd;
@@ -13,11 +15,9 @@ mod winograd;
 use candle_core::{Result, Tensor, bail};
 
 pub use frozen::{FrozenNorm, conv2d_frozen_norm};
-pub(crate) use passes::count_weight_gradient;
 pub use passes::weight_gradient_passes;
 
-use op::Conv2d;
-use shape::ConvShape;
+pub(crate) use shape::ConvShape;
 
 /// How a kernel moves over the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,8 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2d
     if !x.device().is_cpu() {
         return composed(x, weight, bias, config);
     }
-    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-    match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Conv2d { shape }),
-        None => x.apply_op2(&weight, Conv2d { shape }),
-    }
+    let bias = bias.map(Tensor::contiguous).transpose()?;
+    op::apply(shape, &x.contiguous()?, &weight.contiguous()?, bias.as_ref())
 }
 
 fn check_bias(bias: Option<&Tensor>, shape: &ConvShape) -> Result<()> {

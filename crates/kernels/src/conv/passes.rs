@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use candle_core::{Result, Tensor};
+use rayon::prelude::*;
 
 use super::shape::ConvShape;
-use super::{direct, plain, winograd};
+use super::{columns, direct, winograd};
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Finish;
 use crate::output::written;
@@ -21,7 +22,7 @@ pub fn weight_gradient_passes() -> u64 {
 }
 
 /// Notes that a weight gradient was computed.
-pub(crate) fn count_weight_gradient() {
+fn count_weight_gradient() {
     WEIGHT_GRADIENT_PASSES.fetch_add(1, Relaxed);
 }
 
@@ -68,15 +69,15 @@ impl Passes for f32 {
 
 impl Passes for f64 {
     fn forward(s: &ConvShape, x: &[f64], weight: &[f64], finish: Finish<'_, f64>) -> Vec<f64> {
-        plain::forward(s, x, weight, finish)
+        columns::forward(s, x, weight, finish)
     }
 
     fn input_gradient(s: &ConvShape, gradient: &[f64], weight: &[f64]) -> Vec<f64> {
-        plain::input_gradient(s, gradient, weight)
+        columns::input_gradient(s, gradient, weight)
     }
 
     fn weight_gradient(s: &ConvShape, x: &[f64], gradient: &[f64]) -> Vec<f64> {
-        plain::weight_gradient(s, x, gradient)
+        columns::weight_gradient(s, x, gradient)
     }
 }
 
@@ -103,7 +104,16 @@ pub(crate) fn weight_gradient(s: &ConvShape, x: &Tensor, gradient: &Tensor) -> R
 pub(crate) fn bias_gradient(s: &ConvShape, gradient: &Tensor) -> Result<Tensor> {
     let g = Borrowed::of(gradient);
     by_element!(gradient.dtype(), "conv2d", T => {
-        let out = plain::bias_gradient::<T>(s.out_channels, s.out_plane(), g.numbers()?);
+        let out = summed_by_channel::<T>(s.out_channels, s.out_plane(), g.numbers()?);
         Tensor::from_vec(out, s.out_channels, gradient.device())
     })
+}
+
+/// The sum of each channel's planes, image after image.
+fn summed_by_channel<T: Element>(channels: usize, plane: usize, gradient: &[T]) -> Vec<T> {
+    let sum_of = |channel: usize| {
+        let planes = gradient.chunks_exact(plane).skip(channel).step_by(channels);
+        T::from_f64(planes.map(|plane| plane.iter().map(|g| g.to_f64()).sum::<f64>()).sum())
+    };
+    (0..channels).into_par_iter().map(sum_of).collect()
 }

@@ -1,4 +1,4 @@
-//! Convolution as its definition reads: the reference of the fast paths, and the f64 implementation.
+//! Convolution as its definition reads: what every other path is tested against.
 
 use rayon::prelude::*;
 
@@ -70,15 +70,6 @@ pub(crate) fn weight_gradient<T: Element>(s: &ConvShape, x: &[T], gradient: &[T]
         }
     });
     out
-}
-
-/// Gradient of the bias: the sum of each channel's gradient planes, image after image.
-pub(crate) fn bias_gradient<T: Element>(channels: usize, plane: usize, gradient: &[T]) -> Vec<T> {
-    let sum_of = |channel: usize| {
-        let planes = gradient.chunks_exact(plane).skip(channel).step_by(channels);
-        T::from_f64(planes.map(|plane| plane.iter().map(|g| g.to_f64()).sum::<f64>()).sum())
-    };
-    (0..channels).into_par_iter().map(sum_of).collect()
 }
 
 /// Calls `visit(tap, output row, output columns, first input number)` for every kernel tap and every output row that the

@@ -47,6 +47,16 @@ impl ConvShape {
         (self.width + 2 * self.padding - self.kernel) / self.stride + 1
     }
 
+    /// A fully connected layer, as a convolution of `images` images with one pixel.
+    pub(crate) fn of_pixels(images: usize, in_channels: usize, out_channels: usize) -> Self {
+        Self { images, in_channels, out_channels, height: 1, width: 1, kernel: 1, stride: 1, padding: 0 }
+    }
+
+    /// Dimensions of the output.
+    pub(crate) fn out_dims(&self) -> (usize, usize, usize, usize) {
+        (self.images, self.out_channels, self.out_height(), self.out_width())
+    }
+
     /// Numbers in one channel of one input image.
     pub(crate) fn in_plane(&self) -> usize {
         self.height * self.width

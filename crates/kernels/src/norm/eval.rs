@@ -2,13 +2,14 @@
 
 use std::mem::MaybeUninit;
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::sums::{self, Line};
 use super::{NormShape, per_channel};
-use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
-use crate::epilogue::{Activation, Epilogue, before_activation};
+use crate::element::{Borrowed, Element, by_element};
+use crate::epilogue::{Activation, Epilogue};
+use crate::graph::{Arrived, Backward, record};
 use crate::output::written;
 
 /// `activation(gamma * (x - running_mean) / sqrt(running_var + epsilon) + beta + residual)` for `x` (N, C, …).
@@ -32,12 +33,23 @@ pub fn batch_norm_eval(
         let y = x.broadcast_mul(&per_channel(&scale, x)?)?.broadcast_add(&per_channel(&shift, x)?)?;
         return epilogue.compose(y);
     }
-    let op = Lines { shape, activation: epilogue.activation };
-    let (x, lines) = (x.contiguous()?, Tensor::stack(&[scale, shift], 0)?);
-    match epilogue.residual {
-        Some(residual) => x.apply_op3(&lines, &residual.contiguous()?, op),
-        None => x.apply_op2(&lines, op),
-    }
+    let residual = epilogue.residual.map(Tensor::contiguous).transpose()?;
+    let (x, activation) = (x.contiguous()?, epilogue.activation);
+    by_element!(x.dtype(), "batch_norm_eval", T => {
+        let y = {
+            let (x, scale, shift) = (Borrowed::of(&x), Borrowed::of(&scale), Borrowed::of(&shift));
+            let residual = residual.as_ref().map(Borrowed::of);
+            let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
+            let lines: Vec<(T, T)> = zip(scale.numbers()?, shift.numbers()?).collect();
+            apply_lines(&shape, &lines, activation, x.numbers()?, residual)
+        };
+        let arguments: Vec<&Tensor> = [&x, &scale, &shift].into_iter().chain(&residual).collect();
+        record(&arguments, y, x.shape(), Lines { shape, activation, x: x.detach(), scale: scale.detach() })
+    })
+}
+
+fn zip<'a, T: Element>(a: &'a [T], b: &'a [T]) -> impl Iterator<Item = (T, T)> + 'a {
+    a.iter().copied().zip(b.iter().copied())
 }
 
 /// Slope and intercept of each channel's line.
@@ -53,40 +65,40 @@ pub(crate) fn scale_and_shift(
     Ok((scale, shift))
 }
 
-/// The operation on (x, [scale; shift]) or (x, [scale; shift], residual).
+/// The operation on (x, scale, shift) or (x, scale, shift, residual).
 struct Lines {
     shape: NormShape,
     activation: Activation,
+    x: Tensor,
+    scale: Tensor,
 }
 
-impl Lines {
-    fn forward(
-        &self,
-        x: (&CpuStorage, &Layout),
-        lines: (&CpuStorage, &Layout),
-        residual: Option<(&CpuStorage, &Layout)>,
-    ) -> Result<(CpuStorage, Shape)> {
-        let out = by_element!(dtype(x.0), "batch_norm_eval", T => {
-            let (numbers_of_x, lines) = (numbers::<T>(x.0, x.1)?, numbers::<T>(lines.0, lines.1)?);
-            let residual = residual.map(|(storage, layout)| numbers::<T>(storage, layout)).transpose()?;
-            let (scale, shift) = lines.split_at(self.shape.channels);
-            let lines: Vec<(T, T)> = scale.iter().copied().zip(shift.iter().copied()).collect();
-            stored(apply_lines(&self.shape, &lines, self.activation, numbers_of_x, residual))
-        });
-        Ok((out, x.1.shape().clone()))
+impl Backward for Lines {
+    fn name(&self) -> &'static str {
+        "batch_norm_eval"
     }
 
-    /// Gradients of x and the lines, from the gradient before the activation.
-    fn backward(&self, x: &Tensor, lines: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (bx, bl, bg) = (Borrowed::of(x), Borrowed::of(lines), Borrowed::of(gradient));
-        by_element!(x.dtype(), "batch_norm_eval", T => {
-            let (nx, nl, ng) = (bx.numbers::<T>()?, bl.numbers::<T>()?, bg.numbers::<T>()?);
-            let dx = x.track_op().then(|| Tensor::from_vec(scaled(&self.shape, nl, ng), x.shape(), x.device()));
-            let dl = lines.track_op().then(|| {
-                Tensor::from_vec(line_gradients(&self.shape, nx, ng), lines.shape(), x.device())
-            });
-            Ok((dx.transpose()?, dl.transpose()?))
-        })
+    fn reads_result(&self) -> bool {
+        self.activation == Activation::Relu
+    }
+
+    fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
+        let gradient = arrived.before(self.activation)?;
+        let wants_residual = arrived.wanted.get(3).is_some_and(|&wanted| wanted);
+        let (x, scale, g) = (Borrowed::of(&self.x), Borrowed::of(&self.scale), Borrowed::of(&gradient));
+        let gradients = by_element!(self.x.dtype(), "batch_norm_eval", T => {
+            let (x, scale, g) = (x.numbers::<T>()?, scale.numbers::<T>()?, g.numbers::<T>()?);
+            let dx = arrived.wanted(0, || Tensor::from_vec(scaled(&self.shape, scale, g), self.x.shape(), self.x.device()))?;
+            let (mut scale, mut shift) = (None, None);
+            if arrived.wanted[1] || arrived.wanted[2] {
+                let (of_scale, of_shift) = line_gradients(&self.shape, x, g);
+                scale = Some(Tensor::from_vec(of_scale, self.shape.channels, self.x.device())?);
+                shift = Some(Tensor::from_vec(of_shift, self.shape.channels, self.x.device())?);
+            }
+            [dx, scale, shift]
+        });
+        drop(g);
+        Ok(gradients.into_iter().chain([wants_residual.then_some(gradient)]).collect())
     }
 }
 
@@ -110,66 +122,21 @@ fn apply_lines<T: Element>(
     unsafe { written(x.len(), draw) }
 }
 
-fn scaled<T: Element>(s: &NormShape, lines: &[T], gradient: &[T]) -> Vec<T> {
-    let slopes: Vec<(T, T)> = lines[..s.channels].iter().map(|&slope| (slope, T::ZERO)).collect();
+/// The gradient times each channel's slope.
+fn scaled<T: Element>(s: &NormShape, scale: &[T], gradient: &[T]) -> Vec<T> {
+    let slopes: Vec<(T, T)> = scale.iter().map(|&slope| (slope, T::ZERO)).collect();
     apply_lines(s, &slopes, Activation::Identity, gradient, None)
 }
 
-/// Sums of gradient times x (for the slopes), then of the gradient (for the intercepts).
-fn line_gradients<T: Element>(s: &NormShape, x: &[T], gradient: &[T]) -> Vec<T> {
+/// Sums of gradient times x (for the slopes), and of the gradient (for the intercepts).
+fn line_gradients<T: Element>(s: &NormShape, x: &[T], gradient: &[T]) -> (Vec<T>, Vec<T>) {
     let sums_of = |c: usize| {
-        s.planes(c).fold((0.0, 0.0), |(sums, products), here| {
+        let (sum, product) = s.planes(c).fold((0.0, 0.0), |(sums, products), here| {
             let here = here..here + s.plane;
             let (sum, product) = sums::gradient_sums(&gradient[here.clone()], &x[here], T::ZERO);
             (sums + sum, products + product)
-        })
+        });
+        (T::from_f64(product), T::from_f64(sum))
     };
-    let sums: Vec<(f64, f64)> = (0..s.channels).into_par_iter().map(sums_of).collect();
-    let slopes = sums.iter().map(|&(_, products)| T::from_f64(products));
-    slopes.chain(sums.iter().map(|&(sum, _)| T::from_f64(sum))).collect()
-}
-
-impl CustomOp2 for Lines {
-    fn name(&self) -> &'static str {
-        "batch_norm_eval"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, p: &CpuStorage, pl: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, xl), (p, pl), None)
-    }
-
-    fn bwd(&self, x: &Tensor, p: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        self.backward(x, p, &before_activation(self.activation, y, gradient)?)
-    }
-}
-
-impl CustomOp3 for Lines {
-    fn name(&self) -> &'static str {
-        "batch_norm_eval"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        p: &CpuStorage,
-        pl: &Layout,
-        r: &CpuStorage,
-        rl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, xl), (p, pl), Some((r, rl)))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        p: &Tensor,
-        r: &Tensor,
-        y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = before_activation(self.activation, y, gradient)?;
-        let (dx, dp) = self.backward(x, p, &gradient)?;
-        Ok((dx, dp, r.track_op().then_some(gradient)))
-    }
+    (0..s.channels).into_par_iter().map(sums_of).unzip()
 }

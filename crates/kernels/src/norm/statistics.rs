@@ -19,11 +19,12 @@ pub(crate) struct Moments {
     pub(crate) variance: f64,
 }
 
-/// What the forward pass reads; `parameters` is gamma, then beta.
+/// What the forward pass reads.
 #[derive(Clone, Copy)]
 pub(crate) struct Input<'a, T> {
     pub(crate) x: &'a [T],
-    pub(crate) parameters: &'a [T],
+    pub(crate) gamma: &'a [T],
+    pub(crate) beta: &'a [T],
     pub(crate) residual: Option<&'a [T]>,
 }
 
@@ -31,12 +32,12 @@ pub(crate) struct Input<'a, T> {
 #[derive(Clone, Copy)]
 pub(crate) struct Backward<'a, T> {
     pub(crate) x: &'a [T],
-    pub(crate) parameters: &'a [T],
-    pub(crate) y: &'a [T],
+    pub(crate) gamma: &'a [T],
+    /// The output, if a ReLU comes last.
+    pub(crate) y: Option<&'a [T]>,
     pub(crate) gradient: &'a [T],
     pub(crate) moments: &'a [Moments],
     pub(crate) epsilon: f64,
-    pub(crate) activation: Activation,
 }
 
 /// Which of the large gradients are asked for; the parameters' comes for free.
@@ -49,7 +50,8 @@ pub(crate) struct Wanted {
 /// The gradients; the residual's is only here where it differs from the output's.
 pub(crate) struct Gradients<T> {
     pub(crate) input: Option<Vec<T>>,
-    pub(crate) parameters: Vec<T>,
+    pub(crate) gamma: Vec<T>,
+    pub(crate) beta: Vec<T>,
     pub(crate) residual: Option<Vec<T>>,
 }
 
@@ -67,8 +69,8 @@ pub(crate) fn forward<T: Element>(
             let out = Shared::new(out);
             let channels = (0..s.channels).into_par_iter().map(|c| {
                 let of_channel = moments_of(s, c, input.x);
-                let scale = input.parameters[c].to_f64() / (of_channel.variance + epsilon).sqrt();
-                let shift = input.parameters[s.channels + c].to_f64() - of_channel.mean * scale;
+                let scale = input.gamma[c].to_f64() / (of_channel.variance + epsilon).sqrt();
+                let shift = input.beta[c].to_f64() - of_channel.mean * scale;
                 for here in s.planes(c) {
                     let residual = input.residual.map(|residual| &residual[here..here + s.plane]);
                     let line = Line { slope: T::from_f64(scale), intercept: T::from_f64(shift), residual, activation };
@@ -101,21 +103,19 @@ fn moments_of<T: Element>(s: &NormShape, c: usize, x: &[T]) -> Moments {
 /// The gradients that are wanted.
 pub(crate) fn backward<T: Element>(s: &NormShape, b: Backward<'_, T>, wanted: Wanted) -> Gradients<T> {
     let mut sums = Vec::new();
-    let masks = b.activation == Activation::Relu;
     // SAFETY: each channel's task writes the channel's planes, so that together they are complete.
     let (input, residual) = unsafe {
         let (input, (residual, ())) = written_if(wanted.input, b.x.len(), |input| {
-            written_if(wanted.residual && masks, b.x.len(), |residual| {
+            written_if(wanted.residual && b.y.is_some(), b.x.len(), |residual| {
                 let gradients = |c| channel_gradients(s, &b, c, input, residual);
                 (0..s.channels).into_par_iter().map(gradients).collect_into_vec(&mut sums);
             })
         });
         (input, residual)
     };
-    let gamma = sums.iter().map(|&(_, products): &(f64, f64)| T::from_f64(products));
-    let beta = sums.iter().map(|&(gradients, _)| T::from_f64(gradients));
-    let parameters = gamma.chain(beta).collect();
-    Gradients { input, parameters, residual }
+    let gamma = sums.iter().map(|&(_, products): &(f64, f64)| T::from_f64(products)).collect();
+    let beta = sums.iter().map(|&(gradients, _)| T::from_f64(gradients)).collect();
+    Gradients { input, gamma, beta, residual }
 }
 
 /// [`written`], if it is wanted, and what `write` returns.
@@ -146,7 +146,7 @@ fn channel_gradients<T: Element>(
 ) -> (f64, f64) {
     let Moments { mean, variance } = b.moments[c];
     let inverse = 1.0 / (variance + b.epsilon).sqrt();
-    let kept = if b.activation == Activation::Relu && residual.is_none() { s.population() } else { 0 };
+    let kept = if b.y.is_some() && residual.is_none() { s.population() } else { 0 };
     scratch::with(kept, |memory: &mut [T]| {
         let masked = before_activation(s, b, c, residual, memory);
         let (mut gradients, mut products) = (0.0, 0.0);
@@ -158,7 +158,7 @@ fn channel_gradients<T: Element>(
         let products = products * inverse;
         if let Some(input) = input {
             let population = s.population() as f64;
-            let scale = b.parameters[c].to_f64() * inverse;
+            let scale = b.gamma[c].to_f64() * inverse;
             let slope = -scale * inverse * products / population;
             let intercept = -scale * gradients / population - slope * mean;
             let factors = [scale, slope, intercept].map(T::from_f64);
@@ -182,10 +182,10 @@ fn before_activation<'a, T: Element>(
     memory: &'a mut [T],
 ) -> Vec<&'a [T]> {
     let gradient = |here: usize| &b.gradient[here..here + s.plane];
-    if b.activation == Activation::Identity {
+    let Some(y) = b.y else {
         return s.planes(c).map(gradient).collect();
-    }
-    let masked = |(here, out): (usize, &'a mut [_])| sums::mask(gradient(here), &b.y[here..here + s.plane], out);
+    };
+    let masked = |(here, out): (usize, &'a mut [_])| sums::mask(gradient(here), &y[here..here + s.plane], out);
     match residual {
         // SAFETY: the plane is this channel's.
         Some(residual) => s.planes(c).map(|here| masked((here, unsafe { residual.plane(here, s.plane) }))).collect(),

@@ -1,13 +1,12 @@
 //! Batch-norm with the statistics of the batch itself.
 
-use std::sync::{Arc, OnceLock};
+use candle_core::{Result, Tensor, bail};
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
-
-use super::statistics::{self, Moments};
+use super::statistics::{self, Input, Moments, Wanted};
 use super::{NormShape, per_channel};
-use crate::element::{Borrowed, by_element, dtype, numbers, stored};
+use crate::element::{Borrowed, by_element};
 use crate::epilogue::{Activation, Epilogue};
+use crate::graph::{Arrived, Backward, record};
 
 /// Statistics of one batch, to update the running ones with; (C) each, detached.
 #[derive(Clone, Debug)]
@@ -37,16 +36,22 @@ pub fn batch_norm_train(
     if !x.device().is_cpu() {
         return composed(x, gamma, beta, epsilon, epilogue);
     }
-    let moments = Arc::new(OnceLock::new());
-    let op = BatchNorm { shape, epsilon, activation: epilogue.activation, moments: moments.clone() };
-    let parameters = Tensor::stack(&[gamma, beta], 0)?;
-    let x = x.contiguous()?;
-    let y = match epilogue.residual {
-        Some(residual) => x.apply_op3(&parameters, &residual.contiguous()?, op)?,
-        None => x.apply_op2(&parameters, op)?,
-    };
-    let moments: &Vec<Moments> = moments.get().expect("the forward pass has set the moments");
-    Ok((y, batch_statistics(moments, shape.population(), &x)?))
+    let (x, gamma, beta) = (x.contiguous()?, gamma.contiguous()?, beta.contiguous()?);
+    let residual = epilogue.residual.map(Tensor::contiguous).transpose()?;
+    by_element!(x.dtype(), "batch_norm_train", T => {
+        let (y, moments) = {
+            let (x, gamma, beta) = (Borrowed::of(&x), Borrowed::of(&gamma), Borrowed::of(&beta));
+            let residual = residual.as_ref().map(Borrowed::of);
+            let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
+            let input = Input { x: x.numbers()?, gamma: gamma.numbers()?, beta: beta.numbers()?, residual };
+            statistics::forward(&shape, epsilon, epilogue.activation, input)
+        };
+        let batch = batch_statistics(&moments, shape.population(), &x)?;
+        let activation = epilogue.activation;
+        let operation = BatchNorm { shape, epsilon, activation, moments, x: x.detach(), gamma: gamma.detach() };
+        let arguments: Vec<&Tensor> = [&x, &gamma, &beta].into_iter().chain(&residual).collect();
+        Ok((record(&arguments, y, x.shape(), operation)?, batch))
+    })
 }
 
 fn batch_statistics(moments: &[Moments], population: usize, like: &Tensor) -> Result<BatchStatistics> {
@@ -76,103 +81,50 @@ fn composed(
     Ok((epilogue.compose(y)?, BatchStatistics { mean: mean.detach(), unbiased_variance }))
 }
 
-/// The operation on (x, [gamma; beta]) or (x, [gamma; beta], residual).
+/// The operation on (x, gamma, beta) or (x, gamma, beta, residual).
 struct BatchNorm {
     shape: NormShape,
     epsilon: f64,
     activation: Activation,
-    /// Set by the forward pass, read by the backward pass.
-    moments: Arc<OnceLock<Vec<Moments>>>,
+    moments: Vec<Moments>,
+    x: Tensor,
+    gamma: Tensor,
 }
 
-type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
-
-impl BatchNorm {
-    fn forward(
-        &self,
-        x: (&CpuStorage, &Layout),
-        parameters: (&CpuStorage, &Layout),
-        residual: Option<(&CpuStorage, &Layout)>,
-    ) -> Result<(CpuStorage, Shape)> {
-        let out = by_element!(dtype(x.0), "batch_norm_train", T => {
-            let residual = residual.map(|(storage, layout)| numbers::<T>(storage, layout)).transpose()?;
-            let (numbers_of_x, parameters) = (numbers::<T>(x.0, x.1)?, numbers::<T>(parameters.0, parameters.1)?);
-            let input = statistics::Input { x: numbers_of_x, parameters, residual };
-            let (out, moments) = statistics::forward(&self.shape, self.epsilon, self.activation, input);
-            self.moments.set(moments).ok();
-            stored(out)
-        });
-        Ok((out, x.1.shape().clone()))
+impl Backward for BatchNorm {
+    fn name(&self) -> &'static str {
+        "batch_norm_train"
     }
 
-    fn backward(
-        &self,
-        x: &Tensor,
-        parameters: &Tensor,
-        wants_residual: bool,
-        y: &Tensor,
-        g: &Tensor,
-    ) -> Result<Gradients> {
-        let moments = self.moments.get().expect("the forward pass ran before the backward pass");
-        let g = g.contiguous()?;
-        let borrowed = (Borrowed::of(x), Borrowed::of(parameters), Borrowed::of(y), Borrowed::of(&g));
-        by_element!(x.dtype(), "batch_norm_train", T => {
+    fn reads_result(&self) -> bool {
+        self.activation == Activation::Relu
+    }
+
+    fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
+        let wants_residual = arrived.wanted.get(3).is_some_and(|&wanted| wanted);
+        let (x, gamma, gradient) = (Borrowed::of(&self.x), Borrowed::of(&self.gamma), Borrowed::of(&arrived.gradient));
+        let y = arrived.result.map(Borrowed::of);
+        by_element!(self.x.dtype(), "batch_norm_train", T => {
             let input = statistics::Backward {
-                x: borrowed.0.numbers::<T>()?,
-                parameters: borrowed.1.numbers()?,
-                y: borrowed.2.numbers()?,
-                gradient: borrowed.3.numbers()?,
-                moments,
+                x: x.numbers::<T>()?,
+                gamma: gamma.numbers()?,
+                y: y.as_ref().map(|y| y.numbers()).transpose()?,
+                gradient: gradient.numbers()?,
+                moments: &self.moments,
                 epsilon: self.epsilon,
-                activation: self.activation,
             };
-            let wanted = statistics::Wanted { input: x.track_op(), residual: wants_residual };
+            let wanted = Wanted { input: arrived.wanted[0], residual: wants_residual };
             let got = statistics::backward(&self.shape, input, wanted);
-            let like_x = |v: Vec<T>| Tensor::from_vec(v, x.shape(), x.device());
-            let parameters = parameters.track_op().then(|| Tensor::from_vec(got.parameters, parameters.shape(), x.device()));
+            let like_x = |v: Vec<T>| Tensor::from_vec(v, self.x.shape(), self.x.device());
+            let vector = |v: Vec<T>| Tensor::from_vec(v, self.shape.channels, self.x.device());
             let residual = match self.activation {
-                // Nothing stands between the residual and the output: share the gradient instead of copying it.
-                Activation::Identity => wants_residual.then(|| g.clone()),
+                // Nothing stands between the residual and the output: hand the gradient on instead of copying it.
+                Activation::Identity => wants_residual.then(|| arrived.gradient.clone()),
                 Activation::Relu => got.residual.map(like_x).transpose()?,
             };
-            Ok((got.input.map(like_x).transpose()?, parameters.transpose()?, residual))
+            let (gamma, beta) = (vector(got.gamma)?, vector(got.beta)?);
+            let (gamma, beta) = (arrived.wanted[1].then_some(gamma), arrived.wanted[2].then_some(beta));
+            Ok(vec![got.input.map(like_x).transpose()?, gamma, beta, residual])
         })
-    }
-}
-
-impl CustomOp2 for BatchNorm {
-    fn name(&self) -> &'static str {
-        "batch_norm_train"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, p: &CpuStorage, pl: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, xl), (p, pl), None)
-    }
-
-    fn bwd(&self, x: &Tensor, p: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, dp, _) = self.backward(x, p, false, y, gradient)?;
-        Ok((dx, dp))
-    }
-}
-
-impl CustomOp3 for BatchNorm {
-    fn name(&self) -> &'static str {
-        "batch_norm_train"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        p: &CpuStorage,
-        pl: &Layout,
-        r: &CpuStorage,
-        rl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.forward((x, xl), (p, pl), Some((r, rl)))
-    }
-
-    fn bwd(&self, x: &Tensor, p: &Tensor, r: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Gradients> {
-        self.backward(x, p, r.track_op(), y, gradient)
     }
 }

@@ -1,10 +1,11 @@
 //! Average-pooling.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
 use super::{PoolConfig, PoolShape, windows};
-use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
+use crate::element::{Borrowed, Element, by_element};
+use crate::graph::{Arrived, Backward, record};
 
 /// The sum of each window over the whole window's area, padding zeros included (PyTorch's `count_include_pad = true`).
 ///
@@ -12,64 +13,63 @@ use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
 /// When the shapes do not fit, or the type is neither f32 nor f64.
 pub fn avg_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     let shape = PoolShape::new(x, config)?;
-    if x.device().is_cpu() { x.contiguous()?.apply_op1(AvgPool(shape)) } else { windows::mean(x, &shape) }
+    if !x.device().is_cpu() {
+        return windows::mean(x, &shape);
+    }
+    let x = x.contiguous()?;
+    by_element!(x.dtype(), "avg_pool2d", T => {
+        let y = forward(&shape, Borrowed::of(&x).numbers::<T>()?);
+        record(&[&x], y, shape.out_dims(), AvgPool { shape, dtype: x.dtype() })
+    })
 }
 
-struct AvgPool(PoolShape);
-
-impl AvgPool {
-    fn share<T: Element>(&self) -> T {
-        T::from_f64(1.0 / (self.0.config.kernel * self.0.config.kernel) as f64)
-    }
-
-    fn forward<T: Element>(&self, x: &[T]) -> Vec<T> {
-        let s = &self.0;
-        let mut out = vec![T::ZERO; s.out_len()];
-        out.par_chunks_mut(s.out_plane()).zip(x.par_chunks(s.in_plane())).for_each(|(out, x)| {
-            s.for_each_window(|o, rows, columns| {
-                let mut sum = T::ZERO;
-                for row in rows {
-                    x[row * s.width..][columns.clone()].iter().for_each(|&x| sum += x);
-                }
-                out[o] = sum * self.share();
-            });
-        });
-        out
-    }
-
-    fn backward<T: Element>(&self, len: usize, gradient: &[T]) -> Vec<T> {
-        let s = &self.0;
-        let mut out = vec![T::ZERO; len];
-        out.par_chunks_mut(s.in_plane()).zip(gradient.par_chunks(s.out_plane())).for_each(|(out, gradient)| {
-            s.for_each_window(|o, rows, columns| {
-                let share = gradient[o] * self.share();
-                for row in rows {
-                    out[row * s.width..][columns.clone()].iter_mut().for_each(|x| *x += share);
-                }
-            });
-        });
-        out
-    }
+struct AvgPool {
+    shape: PoolShape,
+    dtype: DType,
 }
 
-impl CustomOp1 for AvgPool {
+/// What each pixel of a window counts for.
+fn share<T: Element>(s: &PoolShape) -> T {
+    T::from_f64(1.0 / (s.config.kernel * s.config.kernel) as f64)
+}
+
+fn forward<T: Element>(s: &PoolShape, x: &[T]) -> Vec<T> {
+    let (mut out, share) = (vec![T::ZERO; s.out_len()], share::<T>(s));
+    out.par_chunks_mut(s.out_plane()).zip(x.par_chunks(s.in_plane())).for_each(|(out, x)| {
+        s.for_each_window(|o, rows, columns| {
+            let mut sum = T::ZERO;
+            for row in rows {
+                x[row * s.width..][columns.clone()].iter().for_each(|&x| sum += x);
+            }
+            out[o] = sum * share;
+        });
+    });
+    out
+}
+
+fn backward<T: Element>(s: &PoolShape, gradient: &[T]) -> Vec<T> {
+    let (mut out, share) = (vec![T::ZERO; s.in_len()], share::<T>(s));
+    out.par_chunks_mut(s.in_plane()).zip(gradient.par_chunks(s.out_plane())).for_each(|(out, gradient)| {
+        s.for_each_window(|o, rows, columns| {
+            let share = gradient[o] * share;
+            for row in rows {
+                out[row * s.width..][columns.clone()].iter_mut().for_each(|x| *x += share);
+            }
+        });
+    });
+    out
+}
+
+impl Backward for AvgPool {
     fn name(&self) -> &'static str {
         "avg_pool2d"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let out = by_element!(dtype(x), "avg_pool2d", T => {
-            stored(self.forward::<T>(numbers(x, layout)?))
-        });
-        Ok((out, self.0.out_dims().into()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = gradient.contiguous()?;
-        let bg = Borrowed::of(&gradient);
-        by_element!(x.dtype(), "avg_pool2d", T => {
-            let out = self.backward::<T>(x.elem_count(), bg.numbers()?);
-            Tensor::from_vec(out, x.shape(), x.device()).map(Some)
+    fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
+        let gradient = Borrowed::of(&arrived.gradient);
+        by_element!(self.dtype, "avg_pool2d", T => {
+            let dx = backward::<T>(&self.shape, gradient.numbers()?);
+            Ok(vec![Some(Tensor::from_vec(dx, self.shape.in_dims(), arrived.gradient.device())?)])
         })
     }
 }

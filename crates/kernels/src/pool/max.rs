@@ -1,10 +1,11 @@
 //! Max-pooling.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::{PoolConfig, PoolShape, windows};
-use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
+use crate::element::{Borrowed, Element, by_element};
+use crate::graph::{Arrived, Backward, record};
 
 /// The maximum of each window; padding never wins. The whole gradient goes to a window's first maximum in row-major order,
 /// and NaN counts as the largest number, both as in PyTorch.
@@ -13,10 +14,20 @@ use crate::element::{Borrowed, Element, by_element, dtype, numbers, stored};
 /// When the shapes do not fit, or the type is neither f32 nor f64.
 pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     let shape = PoolShape::new(x, config)?;
-    if x.device().is_cpu() { x.contiguous()?.apply_op1(MaxPool(shape)) } else { windows::max(x, &shape) }
+    if !x.device().is_cpu() {
+        return windows::max(x, &shape);
+    }
+    let x = x.contiguous()?;
+    by_element!(x.dtype(), "max_pool2d", T => {
+        let y = forward(&shape, Borrowed::of(&x).numbers::<T>()?);
+        record(&[&x], y, shape.out_dims(), MaxPool { shape, x: x.detach() })
+    })
 }
 
-struct MaxPool(PoolShape);
+struct MaxPool {
+    shape: PoolShape,
+    x: Tensor,
+}
 
 /// Index of the first maximum in a window of `plane`.
 fn first_maximum<T: Element>(
@@ -53,24 +64,16 @@ fn backward<T: Element>(s: &PoolShape, x: &[T], gradient: &[T]) -> Vec<T> {
     out
 }
 
-impl CustomOp1 for MaxPool {
+impl Backward for MaxPool {
     fn name(&self) -> &'static str {
         "max_pool2d"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let out = by_element!(dtype(x), "max_pool2d", T => {
-            stored(forward::<T>(&self.0, numbers(x, layout)?))
-        });
-        Ok((out, self.0.out_dims().into()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = gradient.contiguous()?;
-        let (bx, bg) = (Borrowed::of(x), Borrowed::of(&gradient));
-        by_element!(x.dtype(), "max_pool2d", T => {
-            let out = backward::<T>(&self.0, bx.numbers()?, bg.numbers()?);
-            Tensor::from_vec(out, x.shape(), x.device()).map(Some)
+    fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
+        let (x, gradient) = (Borrowed::of(&self.x), Borrowed::of(&arrived.gradient));
+        by_element!(self.x.dtype(), "max_pool2d", T => {
+            let dx = backward::<T>(&self.shape, x.numbers()?, gradient.numbers()?);
+            Ok(vec![Some(Tensor::from_vec(dx, self.x.shape(), self.x.device())?)])
         })
     }
 }

@@ -55,6 +55,14 @@ impl PoolShape {
         (self.images, self.channels, self.out_height(), self.out_width())
     }
 
+    fn in_dims(&self) -> (usize, usize, usize, usize) {
+        (self.images, self.channels, self.height, self.width)
+    }
+
+    fn in_len(&self) -> usize {
+        self.images * self.channels * self.in_plane()
+    }
+
     fn out_len(&self) -> usize {
         self.images * self.channels * self.out_plane()
     }

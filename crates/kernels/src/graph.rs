@@ -1,0 +1,345 @@
+//! How an operation joins Candle's graph.
+//!
+//! Candle's own custom operations take at most three tensors, and for every edge of the graph its backward pass clears a tensor
+//! of the edge's size and adds the gradient to it: for large activations that costs as much as many a layer. So here a
+//! large tensor enters the graph only where Candle itself needs it. An operation's node is a *token*, a tensor with a
+//! single number; tokens are connected as the tensors are, so that Candle's backward pass visits them in the right order, and
+//! the gradients themselves travel beside the graph, in *mailboxes*, without being copied. A tensor that comes from elsewhere
+//! (a variable, a result of Candle) gets a token by an *inlet*; what an operation returns to the world is an *outlet*, which
+//! takes the gradients of whatever the world does with it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, TensorId, bail};
+
+use crate::element::{Element, by_element, dtype, stored};
+use crate::epilogue::Activation;
+use crate::sgd::add_in_place;
+
+/// The backward pass of one operation, with what it keeps from the forward pass.
+pub(crate) trait Backward: Send + Sync + 'static {
+    /// The operation's name.
+    fn name(&self) -> &'static str;
+
+    /// Whether the backward pass reads the result; else it is not kept.
+    fn reads_result(&self) -> bool {
+        false
+    }
+
+    /// Gradients of the arguments: `Some` for each that is wanted.
+    fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>>;
+}
+
+/// What a backward pass starts from.
+pub(crate) struct Arrived<'a> {
+    /// Gradient of the result, contiguous. It may be handed on as it is, but to one argument only.
+    pub(crate) gradient: Tensor,
+    /// The result, if [`Backward::reads_result`].
+    pub(crate) result: Option<&'a Tensor>,
+    /// For each argument, whether its gradient is asked for.
+    pub(crate) wanted: &'a [bool],
+}
+
+impl Arrived<'_> {
+    /// The gradient before `activation`, the last thing that the operation did.
+    pub(crate) fn before(&self, activation: Activation) -> Result<Tensor> {
+        match (activation, self.result) {
+            (Activation::Identity, _) => Ok(self.gradient.clone()),
+            (Activation::Relu, Some(result)) => crate::activation::masked(result, &self.gradient),
+            (Activation::Relu, None) => bail!("the result of a ReLU was not kept"),
+        }
+    }
+
+    /// The gradient of argument `index`, if it is wanted.
+    pub(crate) fn wanted(&self, index: usize, of: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
+        self.wanted[index].then(of).transpose()
+    }
+}
+
+/// The result `y`, of shape `shape`, of an operation on `arguments`, connected with those of them that are tracked.
+pub(crate) fn record<T: Element>(
+    arguments: &[&Tensor],
+    y: Vec<T>,
+    shape: impl Into<Shape>,
+    operation: impl Backward,
+) -> Result<Tensor> {
+    let shape = shape.into();
+    let wanted: Vec<bool> = arguments.iter().map(|argument| argument.track_op()).collect();
+    if !wanted.contains(&true) {
+        return Tensor::from_vec(y, shape, &Device::Cpu);
+    }
+    let (mut tokens, mut mailboxes) = (None, Vec::with_capacity(arguments.len()));
+    for argument in arguments {
+        if !argument.track_op() {
+            mailboxes.push(None);
+            continue;
+        }
+        let (token, mailbox) = token_of(argument)?;
+        // The sum of the tokens is a node that depends on all of them.
+        tokens = Some(match tokens {
+            None => token,
+            Some(others) => (others + token)?,
+        });
+        mailboxes.push(Some(mailbox));
+    }
+    let (mailbox, result) = (Arc::new(Mailbox::default()), Arc::new(OnceLock::new()));
+    let reads_result = operation.reads_result();
+    let node = Node {
+        operation: Box::new(operation),
+        result: result.clone(),
+        gradient: mailbox.clone(),
+        wanted,
+        arguments: mailboxes,
+    };
+    let token = tokens.expect("an argument is tracked").apply_op1(node)?;
+    let y = reveal(stored(y), shape, token, mailbox)?;
+    if reads_result {
+        result.set(y.detach()).expect("the node is new");
+    }
+    Ok(y)
+}
+
+/// Where gradients wait for the operation that yielded their tensor.
+#[derive(Default)]
+struct Mailbox(Mutex<Option<Letter>>);
+
+struct Letter {
+    gradient: Tensor,
+    /// Whether nobody else holds the gradient, so that others can be added in place.
+    owned: bool,
+}
+
+impl Mailbox {
+    /// Adds `gradient` to what waits here.
+    fn deliver(&self, gradient: Tensor, owned: bool) -> Result<()> {
+        let mut letter = lock(&self.0);
+        *letter = Some(match letter.take() {
+            None => Letter { gradient, owned },
+            Some(waiting) if waiting.owned => {
+                add_in_place(&waiting.gradient, &gradient)?;
+                waiting
+            }
+            Some(waiting) => Letter { gradient: (waiting.gradient + gradient)?, owned: true },
+        });
+        Ok(())
+    }
+
+    fn take(&self) -> Option<Letter> {
+        lock(&self.0).take()
+    }
+}
+
+/// A panic in another thread leaves a mailbox or the register as it was between two statements, which is a valid state.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the world sees of an operation.
+struct Outlet {
+    token: Tensor,
+    mailbox: Arc<Mailbox>,
+    /// The tensor that was handed out.
+    id: OnceLock<TensorId>,
+}
+
+/// The outlets that are alive, by the tensor that was handed out: how the next operation finds the token.
+static OUTLETS: LazyLock<Mutex<HashMap<TensorId, Weak<Outlet>>>> = LazyLock::new(Mutex::default);
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.get() {
+            lock(&OUTLETS).remove(id);
+        }
+    }
+}
+
+/// The token of a tracked tensor, and where its gradient is to be delivered.
+fn token_of(tensor: &Tensor) -> Result<(Tensor, Arc<Mailbox>)> {
+    let outlet = lock(&OUTLETS).get(&tensor.id()).and_then(Weak::upgrade);
+    if let Some(outlet) = outlet {
+        return Ok((outlet.token.clone(), outlet.mailbox.clone()));
+    }
+    let mailbox = Arc::new(Mailbox::default());
+    Ok((tensor.apply_op1(Inlet(mailbox.clone()))?, mailbox))
+}
+
+/// Hands out `y` with a place in the graph.
+fn reveal(y: CpuStorage, shape: Shape, token: Tensor, mailbox: Arc<Mailbox>) -> Result<Tensor> {
+    let outlet = Arc::new(Outlet { token: token.clone(), mailbox, id: OnceLock::new() });
+    let y = token.apply_op1(Reveal { y: Mutex::new(Some((y, shape))), outlet: outlet.clone() })?;
+    lock(&OUTLETS).insert(y.id(), Arc::downgrade(&outlet));
+    outlet.id.set(y.id()).expect("the outlet is new");
+    Ok(y)
+}
+
+/// The storage of a token for tensors like `like`.
+fn token_storage(like: &CpuStorage) -> Result<(CpuStorage, Shape)> {
+    let storage = by_element!(dtype(like), "an operation", T => stored(vec![T::ZERO]));
+    Ok((storage, Shape::from(1)))
+}
+
+/// From a tensor of the world to its token.
+struct Inlet(Arc<Mailbox>);
+
+impl CustomOp1 for Inlet {
+    fn name(&self) -> &'static str {
+        "inlet"
+    }
+
+    fn cpu_fwd(&self, tensor: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        token_storage(tensor)
+    }
+
+    fn bwd(&self, tensor: &Tensor, _token: &Tensor, _gradient: &Tensor) -> Result<Option<Tensor>> {
+        match self.0.take() {
+            Some(letter) => Ok(Some(letter.gradient)),
+            None => bail!("no gradient arrived for a tensor of shape {:?}", tensor.shape()),
+        }
+    }
+}
+
+/// An operation's node: from the sum of its arguments' tokens to its own.
+struct Node {
+    operation: Box<dyn Backward>,
+    /// The result, where the operation reads it; without a place in the graph, so that there is no cycle.
+    result: Arc<OnceLock<Tensor>>,
+    gradient: Arc<Mailbox>,
+    wanted: Vec<bool>,
+    arguments: Vec<Option<Arc<Mailbox>>>,
+}
+
+impl CustomOp1 for Node {
+    fn name(&self) -> &'static str {
+        self.operation.name()
+    }
+
+    fn cpu_fwd(&self, tokens: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        token_storage(tokens)
+    }
+
+    fn bwd(&self, _tokens: &Tensor, _token: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let Some(of_result) = self.gradient.take() else {
+            bail!("no gradient arrived for the result of {}", self.name());
+        };
+        let of_result = Letter { gradient: of_result.gradient.contiguous()?, ..of_result };
+        let arrived = Arrived { gradient: of_result.gradient.clone(), result: self.result.get(), wanted: &self.wanted };
+        let gradients = self.operation.backward(arrived)?;
+        for (mailbox, gradient) in self.arguments.iter().zip(gradients) {
+            if let (Some(mailbox), Some(gradient)) = (mailbox, gradient) {
+                // A gradient that was handed on belongs to whom it belonged to before.
+                let owned = gradient.id() != of_result.gradient.id() || of_result.owned;
+                mailbox.deliver(gradient, owned)?;
+            }
+        }
+        Ok(Some(gradient.clone()))
+    }
+}
+
+/// From an operation's token to the tensor that the world works with.
+struct Reveal {
+    /// Taken by the forward pass.
+    y: Mutex<Option<(CpuStorage, Shape)>>,
+    outlet: Arc<Outlet>,
+}
+
+impl CustomOp1 for Reveal {
+    fn name(&self) -> &'static str {
+        "outlet"
+    }
+
+    fn cpu_fwd(&self, _token: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(lock(&self.y).take().expect("the forward pass runs once"))
+    }
+
+    fn bwd(&self, token: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        self.outlet.mailbox.deliver(gradient.clone(), false)?;
+        token.zeros_like().map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+    use crate::{Conv2dConfig, PoolConfig, avg_pool2d, conv2d, relu};
+
+    fn numbers(t: &Tensor) -> Vec<f64> {
+        t.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn image() -> Var {
+        Var::from_vec((0..16).map(|i| f64::from(i) - 7.5).collect::<Vec<_>>(), (1, 1, 4, 4), &Device::Cpu).unwrap()
+    }
+
+    fn doubled(x: &Tensor) -> Tensor {
+        let weight = Tensor::full(2.0f64, (1, 1, 1, 1), &Device::Cpu).unwrap();
+        conv2d(x, &weight, None, Conv2dConfig { stride: 1, padding: 0 }).unwrap()
+    }
+
+    fn gradient(y: &Tensor, x: &Var) -> Vec<f64> {
+        numbers(y.sum_all().unwrap().backward().unwrap().get(x).unwrap())
+    }
+
+    #[test]
+    fn every_use_of_a_result_adds_to_its_gradient() {
+        let x = image();
+        let y = doubled(&x);
+        // Used by this crate twice, as a whole and after a view, and by Candle.
+        let ours = (doubled(&y) + doubled(&y.reshape((1, 1, 2, 8)).unwrap()).reshape((1, 1, 4, 4)).unwrap()).unwrap();
+        let all = ((ours + relu(&y).unwrap()).unwrap() + y.affine(3.0, 0.0).unwrap()).unwrap();
+        let expected: Vec<f64> = (0..16).map(|i| 2.0 * (2.0 + 2.0 + 3.0 + f64::from(u8::from(i > 7)))).collect();
+        assert_eq!(gradient(&all, &x), expected);
+    }
+
+    #[test]
+    fn a_graph_can_be_walked_twice() {
+        let x = image();
+        let y = relu(&doubled(&doubled(&x))).unwrap();
+        assert_eq!(gradient(&y, &x), gradient(&y, &x));
+    }
+
+    #[test]
+    fn two_losses_share_a_part_of_the_graph() {
+        let x = image();
+        let y = doubled(&x);
+        let (first, second) = (doubled(&y), relu(&y).unwrap());
+        assert_eq!(gradient(&first, &x), vec![4.0; 16]);
+        assert_eq!(gradient(&second, &x), [vec![0.0; 8], vec![2.0; 8]].concat());
+        assert_eq!(gradient(&first, &x), vec![4.0; 16]);
+    }
+
+    #[test]
+    fn a_gradient_that_is_handed_on_is_not_changed_for_its_owner() {
+        let x = image();
+        let y = doubled(&x);
+        // Candle hands the same gradient to both sides of this sum.
+        let pooled = avg_pool2d(&y, PoolConfig { kernel: 1, stride: 1, padding: 0 }).unwrap();
+        let all = ((&y + &pooled).unwrap() + &y).unwrap();
+        assert_eq!(gradient(&all, &x), vec![6.0; 16]);
+    }
+
+    #[test]
+    fn a_detached_result_ends_the_graph() {
+        let x = image();
+        let y = doubled(&x);
+        assert!(y.track_op());
+        assert!(!doubled(&y.detach()).track_op());
+        let mixed = (doubled(&y.detach()) + &y).unwrap();
+        assert_eq!(gradient(&mixed, &x), vec![2.0; 16]);
+    }
+
+    #[test]
+    fn results_that_nobody_holds_are_forgotten() {
+        let x = image();
+        let y = doubled(&x);
+        let z = doubled(&y);
+        let ids = [y.id(), z.id()];
+        assert!(ids.iter().all(|id| lock(&OUTLETS).contains_key(id)));
+        drop(y);
+        gradient(&z, &x);
+        drop(z);
+        assert!(!ids.iter().any(|id| lock(&OUTLETS).contains_key(id)));
+    }
+}
