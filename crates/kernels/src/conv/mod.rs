@@ -6,6 +6,7 @@ mod columns;
 mod direct;
 mod frozen;
 mod op;
+mod partials;
 pub(crate) mod passes;
 #[cfg(test)]
 mod plain;

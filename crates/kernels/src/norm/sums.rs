@@ -9,9 +9,17 @@ use crate::simd::vectorized;
 /// Sums run in this many lanes side by side, whatever the processor: part of the definition of a sum's bits.
 const LANES: usize = 32;
 
-/// Sum of the lanes and the tail, in f64.
-fn total<T: Element>(lanes: [T; LANES], tail: f64) -> f64 {
-    lanes.iter().fold(tail, |sum, lane| sum + lane.to_f64())
+/// Sum of the lanes, by halves.
+#[inline(always)]
+fn total<T: Element>(mut lanes: [T; LANES]) -> f64 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0].to_f64()
 }
 
 vectorized! {
@@ -19,13 +27,13 @@ vectorized! {
     pub(super) fn sum<T: Element>(x: &[T]) -> f64 {
         let mut lanes = [T::ZERO; LANES];
         let chunks = x.chunks_exact(LANES);
-        let tail = chunks.remainder().iter().map(|x| x.to_f64()).sum();
+        lanes.iter_mut().zip(chunks.remainder()).for_each(|(lane, &x)| *lane = x);
         for chunk in chunks {
             for lane in 0..LANES {
                 lanes[lane] += chunk[lane];
             }
         }
-        total(lanes, tail)
+        total(lanes)
     }
 }
 
@@ -34,14 +42,13 @@ vectorized! {
     pub(super) fn squares<T: Element>(x: &[T], centre: T) -> f64 {
         let mut lanes = [T::ZERO; LANES];
         let chunks = x.chunks_exact(LANES);
-        let square = |x: T| (x - centre) * (x - centre);
-        let tail = chunks.remainder().iter().map(|&x| square(x).to_f64()).sum();
+        lanes.iter_mut().zip(chunks.remainder()).for_each(|(lane, &x)| *lane = (x - centre) * (x - centre));
         for chunk in chunks {
             for lane in 0..LANES {
-                lanes[lane] += square(chunk[lane]);
+                lanes[lane] += (chunk[lane] - centre) * (chunk[lane] - centre);
             }
         }
-        total(lanes, tail)
+        total(lanes)
     }
 }
 
@@ -50,18 +57,18 @@ vectorized! {
     pub(super) fn gradient_sums<T: Element>(gradient: &[T], x: &[T], centre: T) -> (f64, f64) {
         let (mut sums, mut products) = ([T::ZERO; LANES], [T::ZERO; LANES]);
         let whole = x.len() / LANES * LANES;
+        let rest = gradient[whole..].iter().zip(&x[whole..]);
+        for ((sum, product), (&gradient, &x)) in sums.iter_mut().zip(&mut products).zip(rest) {
+            *sum = gradient;
+            *product = gradient * (x - centre);
+        }
         for (gradient, x) in gradient[..whole].chunks_exact(LANES).zip(x[..whole].chunks_exact(LANES)) {
             for lane in 0..LANES {
                 sums[lane] += gradient[lane];
                 products[lane] += gradient[lane] * (x[lane] - centre);
             }
         }
-        let (mut sum_tail, mut product_tail) = (0.0, 0.0);
-        for (&gradient, &x) in gradient[whole..].iter().zip(&x[whole..]) {
-            sum_tail += gradient.to_f64();
-            product_tail += (gradient * (x - centre)).to_f64();
-        }
-        (total(sums, sum_tail), total(products, product_tail))
+        (total(sums), total(products))
     }
 }
 

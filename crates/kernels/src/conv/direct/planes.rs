@@ -114,9 +114,23 @@ impl<'a> Cursor<'a> {
     fn copy(&mut self, from: &[f32], count: usize, stride: usize) {
         let to = self.advance(count);
         if stride == 1 {
-            to.copy_from_slice(&from[..count]);
+            copy(&from[..count], to);
         } else {
             to.iter_mut().zip(from.iter().step_by(stride)).for_each(|(to, &from)| *to = from);
         }
+    }
+}
+
+/// Copies a row. Rows are short: blocks of known size spare a library call each.
+#[inline]
+fn copy(from: &[f32], to: &mut [f32]) {
+    const BLOCK: usize = 8;
+    let (from_blocks, to_blocks) = (from.chunks_exact(BLOCK), to.chunks_exact_mut(BLOCK));
+    let whole = from.len() / BLOCK * BLOCK;
+    for (from, to) in from_blocks.zip(to_blocks) {
+        to.copy_from_slice(from);
+    }
+    for i in whole..from.len() {
+        to[i] = from[i];
     }
 }

@@ -6,6 +6,7 @@ use super::kernel::Kernels;
 use super::panels::part;
 use super::planes::{Planes, Source};
 use super::products::{aligned_gradient_planes, input_planes};
+use crate::conv::partials::sum_partials;
 use crate::conv::shape::ConvShape;
 use crate::scratch;
 use crate::simd::Isa;
@@ -17,7 +18,13 @@ const MAX_PARTIAL: usize = 1 << 17;
 const CHUNKS: usize = 16;
 
 /// Pixels that a product sums over at least, if there are as many: fewer, and adding up the lanes takes longer than the products.
-const SUM_PIXELS: usize = 1536;
+const MIN_PIXELS: usize = 1536;
+
+/// Pixels beyond which that no longer matters.
+const GOOD_PIXELS: usize = 6000;
+
+/// Numbers of input planes that should stay in a core's second-level cache.
+const CACHE_NUMBERS: usize = 100 * 1024;
 
 /// The gradient's planes, the input's planes, and where the taps lie in them.
 struct Layout {
@@ -29,7 +36,10 @@ struct Layout {
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images.
 pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
     let kernels = Kernels::of(isa);
-    let (input, taps) = input_planes(s, |_, pixels| (SUM_PIXELS / pixels).clamp(1, s.images.max(1)));
+    let (input, taps) = input_planes(s, |numbers, pixels| {
+        let (enough, cached) = (MIN_PIXELS / pixels, CACHE_NUMBERS / numbers);
+        enough.max(cached.min(GOOD_PIXELS / pixels)).clamp(1, s.images.max(1))
+    });
     let gradient_planes = aligned_gradient_planes(s, &input);
     let layout = Layout { input, gradient: gradient_planes, taps: taps.into_iter().flatten().collect() };
     if s.weight_len() <= MAX_PARTIAL {
@@ -43,8 +53,8 @@ pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
 fn sum_chunks(kernels: &Kernels, s: &ConvShape, layout: &Layout, x: &[f32], gradient: &[f32], out: &mut [f32]) {
     let (x_image, g_image) = (s.in_channels * s.in_plane(), s.out_channels * s.out_plane());
     let (x_planes, g_planes) = lengths(s, layout);
-    let mut partials = vec![0.0; CHUNKS * out.len()];
-    partials.par_chunks_mut(out.len()).enumerate().for_each(|(chunk, partial)| {
+    sum_partials(CHUNKS, out, |chunk, partial| {
+        partial.fill(0.0);
         let images = part(s.images, CHUNKS, chunk);
         scratch::with(x_planes + g_planes, |memory| {
             let (x_planes, g_planes) = memory.split_at_mut(x_planes);
@@ -56,12 +66,6 @@ fn sum_chunks(kernels: &Kernels, s: &ConvShape, layout: &Layout, x: &[f32], grad
                 accumulate(kernels, layout, last - first, x_planes, g_planes, partial);
             }
         });
-    });
-    out.par_chunks_mut(1024).enumerate().for_each(|(block, out)| {
-        out.fill(0.0);
-        for partial in partials.chunks_exact(s.weight_len()) {
-            out.iter_mut().zip(&partial[block * 1024..]).for_each(|(out, &partial)| *out += partial);
-        }
     });
 }
 

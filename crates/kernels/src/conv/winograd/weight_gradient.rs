@@ -9,6 +9,7 @@ use super::lines::{Lines, point_stride, points_len};
 use super::points::{Destination, Images, Kind, Panels, strip_len, transform_unit};
 use super::tiling::{Tiling, Unit};
 use super::transform::POINTS;
+use crate::conv::partials::sum_partials;
 use crate::conv::shape::ConvShape;
 use crate::output::{Shared, overwritable};
 use crate::scratch;
@@ -57,25 +58,16 @@ impl Pass<'_> {
     }
 
     fn sum_chunks(&self, out: &mut [f32]) {
-        let mut partials = vec![0.0; CHUNKS * out.len()];
-        partials.par_chunks_mut(out.len()).enumerate().for_each(|(chunk, partial)| {
+        sum_partials(CHUNKS, out, |chunk, partial| {
             let images = self.tiling.images * chunk / CHUNKS..self.tiling.images * (chunk + 1) / CHUNKS;
             self.sum_images(images, partial);
-        });
-        const BLOCK: usize = 1024;
-        let total = out.len();
-        out.par_chunks_mut(BLOCK).enumerate().for_each(|(block, out)| {
-            out.fill(0.0);
-            for partial in partials.chunks_exact(total) {
-                out.iter_mut().zip(&partial[block * BLOCK..]).for_each(|(out, &partial)| *out += partial);
-            }
         });
     }
 
     /// The gradient over some images alone.
     fn sum_images(&self, images: Range<usize>, out: &mut [f32]) {
         if images.is_empty() {
-            return;
+            return out.fill(0.0);
         }
         let units = self.tiling.units(images, tiles_per_unit(self.lines.0 + self.lines.1));
         let tiles = units.iter().map(|unit| unit.tiles(&self.tiling)).max().unwrap_or(0);
