@@ -116,20 +116,19 @@ fn merge(args: ServeArgs, mut file: Table, machine: &Machine) -> Result<Config, 
     };
     let places = &machine.places;
     let mut from = File { table: &mut file, path: "", found: &mut found };
-    let server = args.server.or_else(|| from.text("server")).or_else(|| places.server());
-    let token_file = args.token_file.or_else(|| from.path("token_file")).unwrap_or_else(|| places.token_file());
-    let listed = from.texts("devices");
-    let devices = if args.devices.is_empty() { listed } else { args.devices };
-    let work_dir = args.work_dir.or_else(|| from.path("work_dir")).unwrap_or_else(|| places.work_dir());
-    let data_dir = args.data_dir.or_else(|| from.path("data_dir")).unwrap_or_else(|| places.data_dir());
-    let threads = args.threads.or_else(|| from.whole("threads"));
-    let grace = args.grace.or_else(|| from.whole("grace_s")).unwrap_or(30);
-    let node = args.node.or_else(|| from.text("node")).unwrap_or_else(|| machine.name.clone());
-    let cache = args.cache.or_else(|| from.whole("cache_gib")).unwrap_or(20);
+    let server = from.text("server", args.server).or_else(|| places.server());
+    let token_file = from.path("token_file", args.token_file).unwrap_or_else(|| places.token_file());
+    let devices = from.texts("devices", args.devices);
+    let work_dir = from.path("work_dir", args.work_dir).unwrap_or_else(|| places.work_dir());
+    let data_dir = from.path("data_dir", args.data_dir).unwrap_or_else(|| places.data_dir());
+    let threads = from.whole("threads", args.threads);
+    let grace = from.whole("grace_s", args.grace).unwrap_or(30);
+    let node = from.text("node", args.node).unwrap_or_else(|| machine.name.clone());
+    let cache = from.whole("cache_gib", args.cache).unwrap_or(20);
     from.refuse_rest("server, token_file, devices, work_dir, data_dir, threads, grace_s, node, cache_gib or tls");
     let mut from = File { table: &mut tls_table, path: "tls.", found: &mut found };
-    let authority = args.tls_authority.or_else(|| from.path("authority"));
-    let domain = args.tls_domain.or_else(|| from.text("domain"));
+    let authority = from.path("authority", args.tls_authority);
+    let domain = from.text("domain", args.tls_domain);
     from.refuse_rest("authority or domain");
 
     let devices = parse_devices(devices, &mut found);
@@ -199,7 +198,8 @@ fn within(field: &str, value: i64, range: std::ops::RangeInclusive<i64>, found: 
     u64::try_from(value).unwrap_or_default()
 }
 
-/// Takes settings out of a table, so that what is left is unknown.
+/// Takes settings out of a table, so that what is left is unknown. A flag wins, but a faulty setting below it is told
+/// all the same.
 struct File<'a> {
     table: &'a mut Table,
     path: &'a str,
@@ -216,21 +216,25 @@ impl File<'_> {
         taken
     }
 
-    fn text(&mut self, field: &str) -> Option<String> {
-        self.take(field, "must be a text", |value| value.as_str().map(str::to_owned))
+    fn text(&mut self, field: &str, flag: Option<String>) -> Option<String> {
+        let text = self.take(field, "must be a text", |value| value.as_str().map(str::to_owned));
+        flag.or(text)
     }
 
-    fn path(&mut self, field: &str) -> Option<PathBuf> {
-        self.take(field, "must be a path", |value| value.as_str().map(PathBuf::from))
+    fn path(&mut self, field: &str, flag: Option<PathBuf>) -> Option<PathBuf> {
+        let path = self.take(field, "must be a path", |value| value.as_str().map(PathBuf::from));
+        flag.or(path)
     }
 
-    fn whole(&mut self, field: &str) -> Option<i64> {
-        self.take(field, "must be a whole number", Value::as_integer)
+    fn whole(&mut self, field: &str, flag: Option<i64>) -> Option<i64> {
+        let number = self.take(field, "must be a whole number", Value::as_integer);
+        flag.or(number)
     }
 
-    fn texts(&mut self, field: &str) -> Vec<String> {
+    fn texts(&mut self, field: &str, flags: Vec<String>) -> Vec<String> {
         let read = |value: &Value| value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect();
-        self.take(field, "must be a list of texts such as [\"cpu\"]", read).unwrap_or_default()
+        let texts: Option<Vec<_>> = self.take(field, "must be a list of texts such as [\"cpu\"]", read);
+        if flags.is_empty() { texts.unwrap_or_default() } else { flags }
     }
 
     fn refuse_rest(&mut self, known: &str) {

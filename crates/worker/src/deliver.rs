@@ -61,10 +61,10 @@ where
             Err(error) => error,
             done => return done,
         };
-        let fault_of_the_daemon = matches!(error, ApiError::Internal { .. });
-        internal += u32::from(fault_of_the_daemon);
-        if !waiting_cures(&error) && !(fault_of_the_daemon && internal <= INTERNAL_ERRORS) {
-            return Err(error);
+        match error {
+            ApiError::Internal { .. } if internal < INTERNAL_ERRORS => internal += 1,
+            ref error if waiting_cures(error) => {}
+            error => return Err(error),
         }
         tracing::warn!(%attempt, %error, "cannot {what} now; trying again");
         tokio::time::sleep(PAUSE).await;
@@ -110,10 +110,9 @@ impl Courier<'_> {
     ) -> Result<(), ApiError> {
         let attempt = self.folders.attempt();
         let path = self.folders.log();
-        let (durable, pushed) =
-            tokio::join!(self.deliver_records(outbox), logs::push(self.client, attempt, &path, log));
-        let mut durable = durable?;
-        pushed?;
+        // A refusal of either ends both.
+        let (mut durable, ()) =
+            tokio::try_join!(self.deliver_records(outbox), logs::push(self.client, attempt, &path, log))?;
         let end = outbox.borrow().end.clone().expect("all records are delivered only after the end");
         for _ in 0..CONFLICTS {
             let settled = insist("report its end", attempt, || self.client.settle(attempt, durable, end.clone())).await;

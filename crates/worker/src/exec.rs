@@ -152,7 +152,7 @@ fn heed_signals(stop: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
-fn run(spec: &JobSpec, args: ExecArgs, events: &mut Events<impl Write>) -> Result<Completion, TrainError> {
+fn run(spec: &JobSpec, args: ExecArgs, events: &mut Events<impl Write>) -> Result<Completion, Box<TrainError>> {
     let environment = Environment {
         device: open_device(args.device)?,
         data_dir: args.data_dir.unwrap_or_else(|| Places::of_user().data_dir()),
@@ -161,7 +161,7 @@ fn run(spec: &JobSpec, args: ExecArgs, events: &mut Events<impl Write>) -> Resul
         resume: args.resume,
         stop: Arc::clone(&events.stop),
     };
-    rrm_train::run(spec, &environment, &mut |event| events.tell(&event))
+    Ok(rrm_train::run(spec, &environment, &mut |event| events.tell(&event))?)
 }
 
 /// Standard output as a stream of events.
@@ -182,7 +182,7 @@ impl<W: Write> Events<W> {
     }
 
     /// The last word, and the exit code that goes with it.
-    fn finish(mut self, completion: Result<Completion, TrainError>) -> ExitCode {
+    fn finish(mut self, completion: Result<Completion, Box<TrainError>>) -> ExitCode {
         let (event, code) = match completion {
             Ok(Completion::Finished) => (Event::Finished, ExitCode::SUCCESS),
             Ok(Completion::Stopped) => (Event::Stopped, ExitCode::from(STOPPED)),

@@ -10,7 +10,7 @@ use rrm_api::{ApiError, Client};
 use rrm_spec::AttemptId;
 use tokio::{
     fs::{File, OpenOptions},
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, BufReader},
+    io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
     sync::watch,
 };
 
@@ -18,6 +18,9 @@ use crate::deliver::insist;
 
 /// What a log may take on disk: a trainer that complains at every step must not fill it.
 const LONGEST: u64 = 16 << 20;
+
+/// What is read at once.
+const READ_BYTES: usize = 8 * 1024;
 
 /// What is sent at once.
 const PIECE_BYTES: u64 = 256 * 1024;
@@ -44,32 +47,27 @@ impl Log {
         Ok(Self { file: File::create(path).await?, extent })
     }
 
-    /// Appends lines until the source ends. What goes beyond the limit is read, so that the trainer does not wait, and
+    /// Appends what comes until the source ends. What goes beyond the limit is read, so that the trainer does not wait, and
     /// dropped.
-    pub(crate) async fn copy(&mut self, source: impl AsyncRead + Unpin) -> io::Result<()> {
-        let mut source = BufReader::new(source);
-        let mut line = Vec::new();
-        while (&mut source).take(PIECE_BYTES).read_until(b'\n', &mut line).await? > 0 {
-            self.append(&line).await?;
-            line.clear();
+    pub(crate) async fn copy(&mut self, mut source: impl AsyncRead + Unpin) -> io::Result<()> {
+        let mut piece = Vec::with_capacity(READ_BYTES);
+        while source.read_buf(&mut piece).await? > 0 {
+            self.append(&piece).await?;
+            piece.clear();
         }
         Ok(())
     }
 
-    async fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        let written = self.extent.borrow().bytes;
-        let line = match written {
-            LONGEST.. => return Ok(()),
-            bytes if bytes + line.len() as u64 > LONGEST => &b"... the log ends here: it is full\n"[..],
-            _ => line,
-        };
-        self.file.write_all(line).await?;
+    async fn append(&mut self, piece: &[u8]) -> io::Result<()> {
+        let Extent { bytes, closed } = *self.extent.borrow();
+        if closed {
+            return Ok(());
+        }
+        let full = bytes + piece.len() as u64 > LONGEST;
+        let piece = if full { &b"\n... the log ends here: it is full\n"[..] } else { piece };
+        self.file.write_all(piece).await?;
         self.file.flush().await?;
-        let full = line.starts_with(b"... the log ends");
-        self.extent.send_modify(|extent| {
-            extent.bytes += line.len() as u64;
-            extent.closed |= full;
-        });
+        self.extent.send_replace(Extent { bytes: bytes + piece.len() as u64, closed: full });
         Ok(())
     }
 }

@@ -236,10 +236,10 @@ mod tests {
     };
 
     /// A worker with a job whose trainer runs `script`, and the means to drain it.
-    async fn working(script: &str) -> (Arc<Daemon>, watch::Sender<Drain>, impl Future<Output = ()>) {
+    async fn working(script: String) -> (Arc<Daemon>, watch::Sender<Drain>, impl Future<Output = ()> + use<>) {
         let (daemon, client) = Daemon::start().await;
-        daemon.to_hand_out.lock().unwrap().push(assignment());
-        let (folder, shop) = workshop(client, script);
+        daemon.hand_out(assignment());
+        let (folder, shop) = workshop(client, &script);
         let (drain, drained) = watch::channel(Drain::No);
         let worked = tokio::spawn(async move {
             let _folder = folder;
@@ -259,7 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_draining_worker_stops_its_trainers_settles_and_leaves() {
-        let (daemon, drain, ends) = working(&(began() + "exec sleep 1000")).await;
+        let (daemon, drain, ends) = working(began() + "exec sleep 1000").await;
         daemon.until(has_begun).await;
         drain.send_replace(Drain::Gentle);
         ends.await;
@@ -269,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_second_signal_kills_trainers_that_do_not_listen() {
-        let (daemon, drain, ends) = working(&format!("trap '' TERM; {}while :; do sleep 0.01; done", began())).await;
+        let (daemon, drain, ends) = working(format!("trap '' TERM; {}while :; do sleep 0.01; done", began())).await;
         daemon.until(has_begun).await;
         drain.send_replace(Drain::Gentle);
         drain.send_replace(Drain::Hard);
@@ -279,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_the_daemon_has_forgotten_registers_again_as_the_same() {
-        let (daemon, drain, ends) = working(&(began() + "exec sleep 1000")).await;
+        let (daemon, drain, ends) = working(began() + "exec sleep 1000").await;
         daemon.until(has_begun).await;
         daemon.forget.store(1, Ordering::SeqCst);
         daemon.until(|told| told.registered.len() == 2).await;
@@ -291,7 +291,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_heartbeat_brings_instructions() {
-        let (daemon, drain, ends) = working(&(began() + "exec sleep 1000")).await;
+        let (daemon, drain, ends) = working(began() + "exec sleep 1000").await;
         daemon.until(has_begun).await;
         *daemon.instruction.lock().unwrap() = Some(Instruction::Stop);
         daemon.until(|told| told.end.is_some()).await;
@@ -302,15 +302,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_job_comes_after_the_last_one() {
-        let (daemon, drain, ends) = working(&(began() + &tell(&Event::Finished))).await;
+        let (daemon, drain, ends) = working(began() + &tell(&Event::Finished)).await;
         daemon.until(|told| told.end.is_some()).await;
         {
             let mut told = daemon.told.lock().unwrap();
             told.end = None;
             told.records.clear();
         }
-        daemon.to_hand_out.lock().unwrap().push(assignment());
-        // The long poll that was under way has nothing to hand out: the worker asks anew when it is cut.
+        daemon.hand_out(assignment());
         daemon.until(|told| told.end.is_some()).await;
         drain.send_replace(Drain::Gentle);
         ends.await;

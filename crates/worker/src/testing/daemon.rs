@@ -36,8 +36,8 @@ pub(crate) struct Daemon {
     pub(crate) away_for: AtomicU32,
     /// What records are answered with, where that is not success.
     pub(crate) refusal: Mutex<Option<ApiError>>,
-    /// Handed out by the next lease.
-    pub(crate) to_hand_out: Mutex<Vec<Assignment>>,
+    /// Handed out as soon as somebody asks.
+    offers: watch::Sender<Vec<Assignment>>,
     /// Told by every heartbeat.
     pub(crate) instruction: Mutex<Option<Instruction>>,
     /// The next heartbeat is answered as if the worker had never been seen.
@@ -66,6 +66,10 @@ impl Daemon {
         let mut changes = self.changes.subscribe();
         let reached = changes.wait_for(|_| wanted(&self.told.lock().unwrap()));
         tokio::time::timeout(Duration::from_secs(20), reached).await.expect("it comes within 20 s").unwrap();
+    }
+
+    pub(crate) fn hand_out(&self, assignment: Assignment) {
+        self.offers.send_modify(|offers| offers.push(assignment));
     }
 
     pub(crate) fn end(&self) -> AttemptEnd {
@@ -150,12 +154,9 @@ impl Service for Daemon {
         _: Vec<AttemptId>,
     ) -> Result<Vec<Assignment>, ApiError> {
         self.take(|_| ())?;
-        let assignments = std::mem::take(&mut *self.to_hand_out.lock().unwrap());
-        if assignments.is_empty() {
-            return std::future::pending().await;
-        }
         assert_eq!(free, [Device::Cpu]);
-        Ok(assignments)
+        self.offers.subscribe().wait_for(|offers| !offers.is_empty()).await.unwrap();
+        Ok(self.offers.send_replace(Vec::new()))
     }
 
     async fn heartbeat(&self, _: Caller, worker: WorkerId, held: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {

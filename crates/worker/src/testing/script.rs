@@ -17,8 +17,9 @@ pub(crate) fn tell(event: &Event) -> String {
 /// The shell's words for writing a checkpoint to the work folder and telling it.
 pub(crate) fn save(role: CheckpointRole, content: &str) -> String {
     let (sha256, bytes) = (hash(content.as_bytes()), content.len() as u64);
-    let record = CheckpointRecord { epoch: 1, role, path: "checkpoint".into(), sha256, bytes };
-    let write = format!("printf '{content}' > \"$work/part\" && mv \"$work/part\" \"$work/checkpoint\"\n");
+    let name = if role == CheckpointRole::Final { "final" } else { "resume" };
+    let record = CheckpointRecord { epoch: 1, role, path: name.into(), sha256, bytes };
+    let write = format!("printf '{content}' > \"$work/part\" && mv \"$work/part\" \"$work/{name}\"\n");
     write + &tell(&Event::Record(Record::Checkpoint(record)))
 }
 
