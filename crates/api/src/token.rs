@@ -43,12 +43,12 @@ pub struct Tokens {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// It cannot be read or made.
-    #[error("token file {path}: {source}")]
+    #[error("token file {path}: {why}")]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        why: io::Error,
     },
     /// Everyone on the machine could read it.
     #[error("token file {path} can be read or written by everyone (mode {mode:03o}): run `chmod o= {path}`")]
@@ -78,7 +78,7 @@ impl Token {
     /// # Errors
     /// See [`TokenError`].
     pub fn load(path: &Path) -> Result<Self, TokenError> {
-        let io = |source| TokenError::Io { path: path.to_owned(), source };
+        let io = |why| TokenError::Io { path: path.to_owned(), why };
         let mut file = File::open(path).map_err(io)?;
         let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
         if mode & 0o007 != 0 {
@@ -95,8 +95,8 @@ impl Token {
     /// See [`TokenError`].
     pub fn load_or_create(path: &Path) -> Result<Self, TokenError> {
         match Self::load(path) {
-            Err(TokenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                create(path).map_err(|source| TokenError::Io { path: path.to_owned(), source })?;
+            Err(TokenError::Io { why, .. }) if why.kind() == io::ErrorKind::NotFound => {
+                create(path).map_err(|why| TokenError::Io { path: path.to_owned(), why })?;
                 Self::load(path)
             }
             other => other,

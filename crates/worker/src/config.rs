@@ -100,7 +100,13 @@ impl Config {
             }
             None => Table::new(),
         };
-        merge(args, file, machine)
+        let mut config = merge(args, file, machine)?;
+        for (field, path) in [("work_dir", &mut config.work_dir), ("data_dir", &mut config.data_dir)] {
+            // Trainers name their files by these.
+            *path = std::path::absolute(&path)
+                .map_err(|e| Violations::one(field, path.display().to_string(), format!("must be a path: {e}")))?;
+        }
+        Ok(config)
     }
 }
 
@@ -310,6 +316,19 @@ mod tests {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
         assert_eq!(faults.iter().count(), 10, "{text}");
+    }
+
+    #[test]
+    fn relative_folders_are_those_of_the_start() {
+        let args = ServeArgs {
+            server: Some("http://a:1".into()),
+            work_dir: Some("work".into()),
+            data_dir: Some("/data".into()),
+            ..Default::default()
+        };
+        let config = Config::read(args, &machine()).unwrap();
+        assert_eq!(config.work_dir, std::env::current_dir().unwrap().join("work"));
+        assert_eq!(config.data_dir, PathBuf::from("/data"));
     }
 
     #[test]
