@@ -93,3 +93,22 @@ impl Backward for Normalize {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    #[test]
+    fn the_composed_normalisation_agrees_with_the_kernel_on_the_border_too() {
+        let pixels = Tensor::new(&[[[[-0.5f64, 0.0, 0.25], [0.75, 1.0, 1.5]]]], &Device::Cpu).unwrap();
+        let run = |f: fn(&Tensor, &[f64], &[f64]) -> Result<Tensor>| {
+            let x = Var::from_tensor(&pixels).unwrap();
+            let y = f(x.as_tensor(), &[0.5], &[0.25]).unwrap();
+            let gradient = y.sum_all().unwrap().backward().unwrap().remove(&x).unwrap();
+            [y, gradient].map(|t| t.flatten_all().unwrap().to_vec1::<f64>().unwrap())
+        };
+        assert_eq!(run(composed), run(normalize));
+    }
+}

@@ -63,3 +63,26 @@ fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dCo
         None => Ok(y),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn the_composed_convolution_agrees_with_the_kernel() {
+        let tensor = |seed, dims: &[usize]| {
+            let numbers = checks::numbers(seed, dims.iter().product()).into_iter().map(f64::from).collect();
+            Tensor::from_vec::<_, f64>(numbers, dims, &Device::Cpu).unwrap()
+        };
+        let (x, weight, bias) = (tensor(1, &[2, 3, 9, 7]), tensor(2, &[4, 3, 3, 3]), tensor(3, &[4]));
+        for (stride, padding) in [(1, 1), (2, 1), (3, 0)] {
+            let config = Conv2dConfig { stride, padding };
+            let ours = conv2d(&x, &weight, Some(&bias), config).unwrap();
+            let theirs = composed(&x, &weight, Some(&bias), config).unwrap();
+            let worst: f64 = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
+            assert!(worst < 1e-12, "off by {worst}");
+        }
+    }
+}

@@ -128,3 +128,39 @@ impl Backward for BatchNorm {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+    use crate::conv::checks::numbers;
+
+    fn tensor(seed: u64, dims: &[usize]) -> Tensor {
+        let numbers = numbers(seed, dims.iter().product()).into_iter().map(f64::from).collect();
+        Tensor::from_vec::<_, f64>(numbers, dims, &Device::Cpu).unwrap()
+    }
+
+    type Run = fn(&Tensor, &Tensor, &Tensor, f64, Epilogue<'_>) -> Result<(Tensor, BatchStatistics)>;
+
+    fn everything(run: Run, inputs: &[Var]) -> Vec<f64> {
+        let [x, gamma, beta, residual] = inputs else { panic!("four inputs") };
+        let epilogue = Epilogue { residual: Some(residual.as_tensor()), activation: Activation::Relu };
+        let (y, statistics) = run(x, gamma, beta, 1e-3, epilogue).unwrap();
+        let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        let mut tensors = vec![y, statistics.mean, statistics.unbiased_variance];
+        tensors.extend(inputs.iter().map(|input| gradients.get(input).unwrap().clone()));
+        tensors.iter().flat_map(|t| t.flatten_all().unwrap().to_vec1::<f64>().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_composed_batch_norm_agrees_with_the_kernel() {
+        let inputs: Vec<Var> = [&[3, 4, 5, 2][..], &[4], &[4], &[3, 4, 5, 2]]
+            .iter()
+            .enumerate()
+            .map(|(seed, dims)| Var::from_tensor(&tensor(seed as u64, dims)).unwrap())
+            .collect();
+        let (ours, theirs) = (everything(batch_norm_train, &inputs), everything(composed, &inputs));
+        ours.iter().zip(&theirs).for_each(|(a, b)| assert!((a - b).abs() < 1e-9, "{a} {b}"));
+    }
+}

@@ -49,3 +49,33 @@ fn taps(x: &Tensor, s: &PoolShape) -> Result<Vec<Tensor>> {
     }
     Ok(taps)
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+    use crate::pool::{PoolConfig, avg_pool2d, max_pool2d};
+
+    fn with_gradient(x: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) -> (Vec<f64>, Vec<f64>) {
+        let x = Var::from_tensor(x).unwrap();
+        let y = f(x.as_tensor()).unwrap();
+        let gradient = y.sqr().unwrap().sum_all().unwrap().backward().unwrap().remove(&x).unwrap();
+        (y.flatten_all().unwrap().to_vec1().unwrap(), gradient.flatten_all().unwrap().to_vec1().unwrap())
+    }
+
+    #[test]
+    fn composed_pooling_agrees_with_the_kernels_even_on_ties() {
+        // Small whole numbers: many ties.
+        let numbers: Vec<f64> = (0..2 * 3 * 7 * 6).map(|i| f64::from((i * 7919) % 5) - 2.0).collect();
+        let x = Tensor::from_vec(numbers, (2, 3, 7, 6), &Device::Cpu).unwrap();
+        for (kernel, stride, padding) in [(2, 2, 0), (3, 2, 1), (3, 1, 1), (1, 1, 0), (2, 3, 1)] {
+            let config = PoolConfig { kernel, stride, padding };
+            let s = PoolShape::new(&x, config).unwrap();
+            assert_eq!(with_gradient(&x, |x| max(x, &s)), with_gradient(&x, |x| max_pool2d(x, config)));
+            let (composed, ours) = (with_gradient(&x, |x| mean(x, &s)), with_gradient(&x, |x| avg_pool2d(x, config)));
+            let pairs = composed.0.iter().chain(&composed.1).zip(ours.0.iter().chain(&ours.1));
+            pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-12));
+        }
+    }
+}

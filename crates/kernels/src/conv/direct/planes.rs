@@ -1,6 +1,8 @@
 //! A group of images in working memory: one padded plane per channel and phase, the images one behind the other.
 
-use super::axis::Axis;
+use super::axis::{Axis, Pixels};
+use crate::element::Element;
+use crate::simd::vectorized;
 
 /// How the planes of a group lie in memory.
 #[derive(Clone, Debug)]
@@ -43,8 +45,7 @@ impl Planes {
         u32::try_from(offset).expect("a group of images is far smaller than 2^32 numbers")
     }
 
-    /// Lays out `channels` channels of the group's images: `images` is (n, C, H, W) from the first wanted channel on, `n` at
-    /// most the group's size. `image_stride` is the distance of two images, `width` and `plane` a channel's sizes.
+    /// Lays out channels `channels` of at most a group's images.
     pub(crate) fn fill(&self, source: &Source<'_>, channels: std::ops::Range<usize>, out: &mut [f32]) {
         let planes = channels.flat_map(|channel| (0..self.phases()).map(move |phase| (channel, phase)));
         for ((channel, phase), out) in planes.zip(out.chunks_exact_mut(self.len)) {
@@ -55,21 +56,80 @@ impl Planes {
     fn fill_plane(&self, source: &Source<'_>, channel: usize, phase: usize, out: &mut [f32]) {
         let columns = self.columns.phases.len();
         let (rows, columns) = (self.rows.phases[phase / columns], self.columns.phases[phase % columns]);
-        let mut out = Cursor(out);
-        for image in 0..source.images() {
-            let plane = source.plane(image, channel);
-            out.zeros(self.rows.front * self.columns.pitch);
-            for row in 0..rows.count {
-                let from =
-                    &plane[(rows.first + row * self.rows.stride) * source.width + columns.first.min(source.width)..];
-                out.zeros(self.columns.front);
-                out.copy(from, columns.count, self.columns.stride);
-                out.zeros(self.columns.pitch - self.columns.front - columns.count);
-            }
-            out.zeros((self.rows.pitch - self.rows.front - rows.count) * self.columns.pitch);
+        let layout = Layout {
+            rows: Run { front: self.rows.front, pitch: self.rows.pitch, pixels: rows },
+            columns: Run { front: self.columns.front, pitch: self.columns.pitch, pixels: columns },
+            stride: self.rows.stride,
+            width: source.width,
+        };
+        let (images, behind) = out.split_at_mut(source.images() * self.image_len());
+        if self.image_len() == 1 && source.height * source.width == 1 {
+            let numbers = source.numbers.iter().skip(channel).step_by(source.channels);
+            images.iter_mut().zip(numbers).for_each(|(out, &number)| *out = number);
+        } else {
+            self.fill_images(source, channel, layout, images);
         }
-        out.0.fill(0.0);
+        behind.fill(0.0);
     }
+
+    fn fill_images(&self, source: &Source<'_>, channel: usize, layout: Layout, images: &mut [f32]) {
+        for (image, out) in images.chunks_exact_mut(self.image_len()).enumerate() {
+            lay_out(source.plane(image, channel), layout, out);
+        }
+    }
+}
+
+/// Where one phase of a plane goes.
+#[derive(Clone, Copy)]
+struct Layout {
+    rows: Run,
+    columns: Run,
+    stride: usize,
+    width: usize,
+}
+
+/// `front` zeros, the pixels, and zeros up to `pitch`.
+#[derive(Clone, Copy)]
+struct Run {
+    front: usize,
+    pitch: usize,
+    pixels: Pixels,
+}
+
+vectorized! {
+    fn lay_out<T: Element>(plane: &[T], layout: Layout, out: &mut [T]) {
+        let Layout { rows, columns, stride, width } = layout;
+        let (front, out) = out.split_at_mut(rows.front * columns.pitch);
+        front.fill(T::ZERO);
+        let (pixels, behind) = out.split_at_mut(rows.pixels.count * columns.pitch);
+        behind.fill(T::ZERO);
+        if columns.pixels.count == 0 {
+            return pixels.fill(T::ZERO);
+        }
+        for (row, out) in pixels.chunks_exact_mut(columns.pitch).enumerate() {
+            let from = &plane[(rows.pixels.first + row * stride) * width + columns.pixels.first..];
+            let (front, out) = out.split_at_mut(columns.front);
+            front.iter_mut().for_each(|out| *out = T::ZERO);
+            let (out, behind) = out.split_at_mut(columns.pixels.count);
+            behind.iter_mut().for_each(|out| *out = T::ZERO);
+            if stride == 1 {
+                copy(&from[..out.len()], out);
+            } else {
+                out.iter_mut().zip(from.iter().step_by(stride)).for_each(|(out, &from)| *out = from);
+            }
+        }
+    }
+}
+
+/// Copies a row. Rows are short: blocks of known size spare a library call each.
+#[inline(always)]
+fn copy<T: Element>(from: &[T], to: &mut [T]) {
+    const BLOCK: usize = 16;
+    let whole = from.len() / BLOCK * BLOCK;
+    for (from, to) in from.chunks_exact(BLOCK).zip(to.chunks_exact_mut(BLOCK)) {
+        to.copy_from_slice(from);
+    }
+    to[whole..].iter_mut().zip(&from[whole..]).for_each(|(to, &from)| *to = from);
 }
 
 /// Images (n, C, H, W) to lay out.
@@ -89,48 +149,5 @@ impl Source<'_> {
     fn plane(&self, image: usize, channel: usize) -> &[f32] {
         let plane = self.height * self.width;
         &self.numbers[(image * self.channels + channel) * plane..][..plane]
-    }
-}
-
-/// Writes numbers one run after the other.
-struct Cursor<'a>(&'a mut [f32]);
-
-impl<'a> Cursor<'a> {
-    #[inline]
-    fn advance(&mut self, count: usize) -> &'a mut [f32] {
-        let (run, rest) = std::mem::take(&mut self.0).split_at_mut(count);
-        self.0 = rest;
-        run
-    }
-
-    #[inline]
-    fn zeros(&mut self, count: usize) {
-        for number in self.advance(count) {
-            *number = 0.0;
-        }
-    }
-
-    #[inline]
-    fn copy(&mut self, from: &[f32], count: usize, stride: usize) {
-        let to = self.advance(count);
-        if stride == 1 {
-            copy(&from[..count], to);
-        } else {
-            to.iter_mut().zip(from.iter().step_by(stride)).for_each(|(to, &from)| *to = from);
-        }
-    }
-}
-
-/// Copies a row. Rows are short: blocks of known size spare a library call each.
-#[inline]
-fn copy(from: &[f32], to: &mut [f32]) {
-    const BLOCK: usize = 8;
-    let (from_blocks, to_blocks) = (from.chunks_exact(BLOCK), to.chunks_exact_mut(BLOCK));
-    let whole = from.len() / BLOCK * BLOCK;
-    for (from, to) in from_blocks.zip(to_blocks) {
-        to.copy_from_slice(from);
-    }
-    for i in whole..from.len() {
-        to[i] = from[i];
     }
 }
