@@ -67,18 +67,19 @@ unsafe fn gather<V: Vector, const ROWS: usize, const TERMS: usize>(
     // SAFETY: the caller guarantees the reads and writes named above.
     unsafe {
         let mut sums = [[V::splat(0.0); TERMS]; ROWS];
-        let starts: [*const f32; TERMS] = std::array::from_fn(|k| b.add(offsets[k] as usize));
-        for pixel in (0..vectors * V::LANES).step_by(V::LANES) {
-            let mut rows = [V::splat(0.0); ROWS];
-            for (index, row) in rows.iter_mut().enumerate() {
-                *row = V::load(a.add(index * a_stride + pixel));
+        let mut pixel = 0;
+        while pixel < vectors * V::LANES {
+            let mut terms = [V::splat(0.0); TERMS];
+            for (term, &offset) in terms.iter_mut().zip(offsets) {
+                *term = V::load(b.add(offset as usize + pixel));
             }
-            for (k, start) in starts.iter().enumerate() {
-                let term = V::load(start.add(pixel));
-                for (sums, &row) in sums.iter_mut().zip(&rows) {
-                    sums[k] = sums[k].plus_product(row, term);
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let row = V::load(a.add(row * a_stride + pixel));
+                for (sum, &term) in sums.iter_mut().zip(&terms) {
+                    *sum = sum.plus_product(row, term);
                 }
             }
+            pixel += V::LANES;
         }
         for (row, sums) in sums.iter().enumerate() {
             for (k, sum) in sums.iter().enumerate() {
@@ -175,7 +176,7 @@ macro_rules! kernels {
 
 // 32 registers: 24 sums, up to 6 pixel vectors, one weight.
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f")]
+kernels!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
     spread: [(1, 6), (2, 6), (3, 6), (4, 6), (5, 4), (6, 4), (7, 3), (8, 3)],
     gather: [
         [(1, 1), (2, 1), (3, 1), (4, 1)], [(1, 2), (2, 2), (3, 2), (4, 2)], [(1, 3), (2, 3), (3, 3), (4, 3)],

@@ -19,10 +19,15 @@ const GROUP_NUMBERS: usize = 128 * 1024;
 /// Groups of a batch at least, so that there is parallel work.
 const MIN_GROUPS: usize = 16;
 
-/// Images per group, from the numbers of one image's planes. Sizes alone decide, never the number of threads.
-fn group_images(images: usize, numbers_per_image: usize) -> usize {
+/// Pixels of a group at least, so that the kernels' tiles are filled: this goes before parallel work.
+const MIN_PIXELS: usize = 96;
+
+/// Images per group, from the numbers of one image's planes and the pixels of one. Sizes alone decide, never the number of
+/// threads.
+fn group_images(images: usize, numbers_per_image: usize, pixels: usize) -> usize {
     let fitting = (GROUP_NUMBERS / numbers_per_image.max(1)).max(1);
-    fitting.min(images.div_ceil(MIN_GROUPS)).max(1)
+    let groups = images.div_ceil(fitting).max(MIN_GROUPS).min(images * pixels / MIN_PIXELS).max(1);
+    images.div_ceil(groups).max(1)
 }
 
 /// One product: which phase of which output pixels it yields, from which offsets.
@@ -80,7 +85,7 @@ pub(crate) fn forward(
     out: &mut [MaybeUninit<f32>],
 ) {
     let kernels = Kernels::of(isa);
-    let (planes, taps) = input_planes(s, |numbers, _| group_images(s.images, numbers));
+    let (planes, taps) = input_planes(s, |numbers, pixels| group_images(s.images, numbers, pixels));
     let terms = s.in_channels * s.taps();
     let product = Product {
         weights: Panels::pack(kernels, s.out_channels, terms, |row, term| weight[row * terms + term]),
@@ -176,7 +181,8 @@ fn furthest(taps: &[(usize, usize)]) -> usize {
 fn gradient_products(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> (Planes, Vec<Product>) {
     let (row_extent, column_extent) = (Extent::rows(s), Extent::columns(s));
     let ((rows, row_phases), (columns, column_phases)) = (row_extent.of_gradient(), column_extent.of_gradient());
-    let images = group_images(s.images, s.out_channels * rows.pitch * columns.pitch);
+    let pixels = rows.pitch * columns.pitch;
+    let images = group_images(s.images, s.out_channels * pixels, pixels);
     let reach = |phases: &[Vec<(usize, usize)>]| phases.iter().map(|taps| furthest(taps)).max().unwrap_or(0);
     let planes = Planes::new(rows, columns, images, (reach(&row_phases), reach(&column_phases)));
     let mut products = Vec::new();

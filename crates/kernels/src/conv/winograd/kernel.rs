@@ -196,7 +196,7 @@ macro_rules! products {
 
 // 32 registers: at most 28 sums, two vectors of weights, one number.
 #[cfg(target_arch = "x86_64")]
-products!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f")]
+products!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
     tiles: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14], vectors: [1, 2], channels: 8);
 
 // 16 registers: at most 12 sums, two vectors of weights, one number.

@@ -352,7 +352,7 @@ macro_rules! lines {
 }
 
 #[cfg(target_arch = "x86_64")]
-lines!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f")]);
+lines!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]);
 #[cfg(target_arch = "x86_64")]
 lines!(AVX2, avx2, __m256, #[target_feature(enable = "avx2,fma")]);
 lines!(PORTABLE, portable, Four);

@@ -28,7 +28,7 @@ pub(crate) fn can(s: &ConvShape) -> bool {
 /// Whether it is also the faster one: with fewer channels lines stay empty, with smaller images tiles do.
 pub(crate) fn suits(s: &ConvShape) -> bool {
     const MIN_CHANNELS: usize = 16;
-    const MIN_SIZE: usize = 3;
+    const MIN_SIZE: usize = 2;
     let channels = s.in_channels.min(s.out_channels);
     can(s) && channels >= MIN_CHANNELS && s.out_height().min(s.out_width()) >= MIN_SIZE
 }

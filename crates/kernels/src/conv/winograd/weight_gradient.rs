@@ -21,6 +21,9 @@ const MAX_PARTIAL: usize = 128 * 128;
 /// Chunks of images with sums of their own: the limit of parallel work, and fixed, because it decides the order of sums.
 const CHUNKS: usize = 16;
 
+/// Tiles of a chunk at least: fewer, and clearing and transforming its sums takes longer than its products.
+const MIN_CHUNK_TILES: usize = 48;
+
 /// Tiles that are multiplied at once where points are shared out.
 const SHARED_TILES: usize = 512;
 
@@ -34,7 +37,9 @@ pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
         gradient: Images { numbers: gradient, channels: s.out_channels, height: s.out_height(), width: s.out_width() },
         lines: (s.in_channels.div_ceil(LINE), s.out_channels.div_ceil(LINE)),
     };
-    if s.in_channels * s.out_channels <= MAX_PARTIAL { pass.sum_chunks(out) } else { pass.share_points(out) }
+    let few_weights = s.in_channels * s.out_channels <= MAX_PARTIAL;
+    let many_tiles = s.images * pass.tiling.per_image() >= CHUNKS * MIN_CHUNK_TILES;
+    if few_weights && many_tiles { pass.sum_chunks(out) } else { pass.share_points(out) }
 }
 
 struct Pass<'a> {
