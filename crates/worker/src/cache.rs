@@ -3,11 +3,13 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
 use rrm_api::{ApiError, Client};
 use rrm_spec::ArtifactHash;
+use tokio::sync::Mutex;
 
 use crate::spool::hash_of;
 
@@ -17,6 +19,8 @@ pub(crate) struct Cache {
     folder: PathBuf,
     /// What it may hold; the longest unused files go first.
     limit_bytes: u64,
+    /// One at a time: what one slot fetches another must not drop before it is used.
+    order: Arc<Mutex<()>>,
 }
 
 /// An artifact that could not be had.
@@ -43,11 +47,19 @@ pub(crate) enum CacheError {
 impl Cache {
     pub(crate) fn open(folder: PathBuf, limit_bytes: u64) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
-        Ok(Self { folder, limit_bytes })
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            // Fetched half by a worker that died.
+            if path.extension().is_some_and(|extension| extension == "part") {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(Self { folder, limit_bytes, order: Arc::default() })
     }
 
     /// Places an artifact at `target`, from the cache or from the daemon. It stays there whatever becomes of the cache.
     pub(crate) async fn place(&self, client: &Client, sha256: &ArtifactHash, target: &Path) -> Result<(), CacheError> {
+        let _order = self.order.lock().await;
         let cached = self.folder.join(sha256.as_str());
         let (path, expected) = (cached.clone(), sha256.clone());
         let sound = tokio::task::spawn_blocking(move || is_sound(&path, &expected)).await.unwrap_or(false);
@@ -140,6 +152,15 @@ mod tests {
         let target = folder.path().join("input");
         cache.place(&alone(), &hash(b"teacher"), &target).await.unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"teacher");
+    }
+
+    #[test]
+    fn what_was_fetched_half_is_removed_at_the_start() {
+        let (_folder, cache) = cache(1000);
+        let half = cache.folder.join("abc.12-34.part");
+        fs::write(&half, b"half").unwrap();
+        Cache::open(cache.folder.clone(), 1000).unwrap();
+        assert!(!half.exists());
     }
 
     #[tokio::test]

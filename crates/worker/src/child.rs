@@ -70,8 +70,8 @@ pub(crate) struct Pipes {
 impl Child {
     /// Starts a trainer in a process group of its own and tells it its job.
     ///
-    /// To be called from a thread that lives as long as the trainer, such as one of the runtime's workers: the kernel takes
-    /// the end of the thread that started a process for its parent's.
+    /// To be called from a thread that lives as long as the trainer, such as one of the runtime's workers: the kernel
+    /// takes the end of the thread that started a process for its parent's.
     pub(crate) async fn start(start: &Start<'_>) -> io::Result<(Self, Pipes)> {
         let mut command = Command::new(start.program);
         command.args(start.arguments()).process_group(0).kill_on_drop(true);

@@ -112,14 +112,7 @@ impl Config {
 
 fn merge(args: ServeArgs, mut file: Table, machine: &Machine) -> Result<Config, Violations> {
     let mut found = Vec::new();
-    let mut tls_table = match file.remove("tls") {
-        Some(Value::Table(table)) => table,
-        Some(other) => {
-            found.push(fault("tls", &other, "must be a table"));
-            Table::new()
-        }
-        None => Table::new(),
-    };
+    let tls = merge_tls(args.tls_authority, args.tls_domain, &mut file, &mut found);
     let places = &machine.places;
     let mut from = File { table: &mut file, path: "", found: &mut found };
     let server = from.text("server", args.server).or_else(|| places.server());
@@ -132,36 +125,42 @@ fn merge(args: ServeArgs, mut file: Table, machine: &Machine) -> Result<Config, 
     let node = from.text("node", args.node).unwrap_or_else(|| machine.name.clone());
     let cache = from.whole("cache_gib", args.cache).unwrap_or(20);
     from.refuse_rest("server, token_file, devices, work_dir, data_dir, threads, grace_s, node, cache_gib or tls");
-    let mut from = File { table: &mut tls_table, path: "tls.", found: &mut found };
-    let authority = from.path("authority", args.tls_authority);
-    let domain = from.text("domain", args.tls_domain);
-    from.refuse_rest("authority or domain");
 
     let devices = parse_devices(devices, &mut found);
-    let server = check_server(server, authority.is_some(), &mut found);
+    let server = check_server(server, tls.is_some(), &mut found);
     if node.is_empty() || node.len() > 200 {
         found.push(fault("node", &node, "must be a name of 1 to 200 bytes"));
     }
+    let shared = machine.processors.div_ceil(devices.len().max(1)) as i64;
+    let threads = within("threads", threads.unwrap_or(shared), 1..=1024, &mut found) as usize;
+    let grace = Duration::from_secs(within("grace_s", grace, 0..=3600, &mut found));
+    let cache_bytes = within("cache_gib", cache, 0..=1_000_000, &mut found) << 30;
+    Violations::check(found)?;
+    Ok(Config { server, token_file, tls, devices, work_dir, data_dir, threads, grace, node, cache_bytes })
+}
+
+fn merge_tls(
+    authority: Option<PathBuf>,
+    domain: Option<String>,
+    file: &mut Table,
+    found: &mut Vec<Violation>,
+) -> Option<ClientTls> {
+    let mut table = match file.remove("tls") {
+        Some(Value::Table(table)) => table,
+        Some(other) => {
+            found.push(fault("tls", &other, "must be a table"));
+            Table::new()
+        }
+        None => Table::new(),
+    };
+    let mut from = File { table: &mut table, path: "tls.", found };
+    let authority = from.path("authority", authority);
+    let domain = from.text("domain", domain);
+    from.refuse_rest("authority or domain");
     if authority.is_none() && domain.is_some() {
         found.push(fault("tls.authority", "", "must be given where tls.domain is"));
     }
-    let shared = machine.processors.div_ceil(devices.len().max(1)) as i64;
-    let threads = within("threads", threads.unwrap_or(shared), 1..=1024, &mut found);
-    let grace = within("grace_s", grace, 0..=3600, &mut found);
-    let cache = within("cache_gib", cache, 0..=1_000_000, &mut found);
-    Violations::check(found)?;
-    Ok(Config {
-        server,
-        token_file,
-        tls: authority.map(|authority| ClientTls { authority, domain }),
-        devices,
-        work_dir,
-        data_dir,
-        threads: threads as usize,
-        grace: Duration::from_secs(grace),
-        node,
-        cache_bytes: cache << 30,
-    })
+    authority.map(|authority| ClientTls { authority, domain })
 }
 
 fn fault(field: &str, value: impl ToString, allowed: &str) -> Violation {
@@ -201,7 +200,8 @@ fn within(field: &str, value: i64, range: std::ops::RangeInclusive<i64>, found: 
     if !range.contains(&value) {
         found.push(fault(field, value, &format!("must be {} to {}", range.start(), range.end())));
     }
-    u64::try_from(value).unwrap_or_default()
+    // Only values outside of the range are changed, and with those nothing is done.
+    u64::try_from(value).unwrap_or_default().min(1 << 24)
 }
 
 /// Takes settings out of a table, so that what is left is unknown. A flag wins, but a faulty setting below it is told

@@ -135,7 +135,8 @@ fn read_spec(supervised: bool) -> Result<JobSpec, String> {
     rrm_spec::read_job(&text).map_err(|faults| faults.to_string())
 }
 
-/// Ends this process when the input does: whoever held it open is gone, and a job without a supervisor only holds a device.
+/// Ends this process when the input does: whoever held it open is gone, and a job without a supervisor only holds a
+/// device.
 fn end_with(mut input: impl Read) {
     // An error is an end, too.
     let _ = io::copy(&mut input, &mut io::sink());

@@ -47,8 +47,8 @@ impl Log {
         Ok(Self { file: File::create(path).await?, extent })
     }
 
-    /// Appends what comes until the source ends. What goes beyond the limit is read, so that the trainer does not wait, and
-    /// dropped.
+    /// Appends what comes until the source ends. What goes beyond the limit is read, so that the trainer does not wait,
+    /// and dropped.
     pub(crate) async fn copy(&mut self, mut source: impl AsyncRead + Unpin) -> io::Result<()> {
         let mut piece = Vec::with_capacity(READ_BYTES);
         while source.read_buf(&mut piece).await? > 0 {
@@ -72,8 +72,8 @@ impl Log {
     }
 }
 
-/// Copies a log to the daemon as it grows, until it is closed. Only a lost lease ends this early; what the daemon does not
-/// take otherwise is not worth an attempt.
+/// Copies a log to the daemon as it grows, until it is closed. Only a lost lease ends this early; what the daemon does
+/// not take otherwise is not worth an attempt.
 pub(crate) async fn push(
     client: &Client,
     attempt: AttemptId,

@@ -10,25 +10,28 @@ use crate::{
     deliver::{Courier, Delivery, Outbox},
     logs::Extent,
     outcome::end_by,
-    spool::{self, Folders},
+    spool::{self, Folders, Found},
 };
 
-/// Hands over every attempt that was left behind, then removes all remains. Its trainers are dead: they do not outlive their
-/// worker.
+/// Hands over every attempt that was left behind, then removes all remains. Its trainers are dead: they do not outlive
+/// their worker.
 ///
 /// # Errors
 /// Where the folder cannot be read or cleaned.
 pub(crate) async fn recover(client: &Client, work_dir: &Path) -> std::io::Result<()> {
     for folders in Folders::left_behind(work_dir)? {
-        hand_over(client, &folders).await?;
+        match spool::read(&folders) {
+            Ok(found) => hand_over(client, &folders, found).await,
+            // Nothing can be made of it, and it must not keep the worker from working: the job is tried again.
+            Err(error) => tracing::error!(attempt = %folders.attempt(), %error, "its spool cannot be read; dropped"),
+        }
         folders.remove()?;
     }
     spool::sweep(work_dir)
 }
 
-async fn hand_over(client: &Client, folders: &Folders) -> std::io::Result<()> {
+async fn hand_over(client: &Client, folders: &Folders, found: Found) {
     let attempt = folders.attempt();
-    let found = spool::read(folders)?;
     let records = found.records.len();
     let end = found.end.unwrap_or_else(|| end_by(AttemptOutcome::Lost, "the worker ended while the trainer ran"));
     tracing::info!(%attempt, records, outcome = end.outcome.name(), "hands over what an earlier worker left");
@@ -41,7 +44,6 @@ async fn hand_over(client: &Client, folders: &Folders) -> std::io::Result<()> {
         Delivery::LeaseLost => tracing::info!(%attempt, "is no longer this worker's; dropped"),
         Delivery::Refused(refusal) => courier.give_up(&refusal).await,
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -98,6 +100,16 @@ mod tests {
         spool.end(&end).unwrap();
         recover(&client, folder.path()).await.unwrap();
         assert_eq!(daemon.end(), end);
+    }
+
+    #[tokio::test]
+    async fn a_spool_that_cannot_be_read_does_not_keep_a_worker_from_starting() {
+        let (daemon, client) = Daemon::start().await;
+        let (folder, path, _) = remains();
+        fs::write(folder.path().join("spool/attempt-7.end.json"), "garbage").unwrap();
+        recover(&client, folder.path()).await.unwrap();
+        assert_eq!(daemon.told.lock().unwrap().end, None);
+        assert!(!path.exists());
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! What an attempt has to say, kept on disk until the daemon has it.
 //!
-//! In the folder `spool`: `attempt-N.jsonl` with one record per line, synced line by line, whose number is its line's, and
-//! `attempt-N.end.json` once the attempt has ended. Checkpoints that are to be sent are pinned in
+//! In the folder `spool`: `attempt-N.jsonl` with one record per line, synced line by line, whose number is its line's,
+//! and `attempt-N.end.json` once the attempt has ended. Checkpoints that are to be sent are pinned in
 //! `attempts/attempt-N/pinned/HASH`: hard links, so that the trainer may replace its file meanwhile.
 
 use std::{
@@ -79,8 +79,8 @@ impl Folders {
         fs::create_dir_all(self.work_dir.join("logs"))
     }
 
-    /// Removes everything of the attempt. The records go first: without them nothing of it is left to be sent, and the rest
-    /// is swept up by the next worker at the latest.
+    /// Removes everything of the attempt. The records go first: without them nothing of it is left to be sent, and the
+    /// rest is swept up by the next worker at the latest.
     pub(crate) fn remove(&self) -> io::Result<()> {
         absent(fs::remove_file(self.records()))?;
         absent(fs::remove_file(self.end()))?;

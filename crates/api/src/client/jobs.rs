@@ -18,8 +18,8 @@ impl Client {
     /// Submits a plan: all jobs or none. Repeated with the same request id it is submitted once.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] with every fault, [`ApiError::NotFound`] for unknown `#ID`s, [`ApiError::Conflict`] where the
-    /// request id was used for another plan.
+    /// [`ApiError::Invalid`] with every fault, [`ApiError::NotFound`] for unknown `#ID`s, [`ApiError::Conflict`] where
+    /// the request id was used for another plan.
     pub async fn submit(&self, request: RequestId, plan: Plan, source: Source) -> Result<Submitted, ApiError> {
         let message = (request, plan, source).to_wire();
         let reply = self

@@ -51,8 +51,8 @@ impl Client {
     /// Sends an artifact, unless the daemon has it.
     ///
     /// # Errors
-    /// [`ApiError::LeaseLost`] where the attempt is no longer this worker's, [`ApiError::Invalid`] where the file's bytes are not the
-    /// announced ones, [`ApiError::Internal`] where it cannot be read.
+    /// [`ApiError::LeaseLost`] where the attempt is no longer this worker's, [`ApiError::Invalid`] where the file's
+    /// bytes are not the announced ones, [`ApiError::Internal`] where it cannot be read.
     pub async fn upload(
         &self,
         attempt: AttemptId,

@@ -54,7 +54,8 @@ pub(crate) fn list<T: OnWire>(items: Vec<T>) -> Vec<T::Wire> {
     items.into_iter().map(T::to_wire).collect()
 }
 
-/// Both directions of an enum without contents: each variant with its name on the wire, which has one more, unspecified.
+/// Both directions of an enum without contents: each variant with its name on the wire, which has one more,
+/// unspecified.
 macro_rules! wire_enum {
     ($domain:ident { $($variant:ident => $name:ident),+ $(,)? }) => {
         impl crate::convert::OnWire for rrm_spec::$domain {

@@ -23,8 +23,8 @@ pub(crate) fn save(role: CheckpointRole, content: &str) -> String {
     write + &tell(&Event::Record(Record::Checkpoint(record)))
 }
 
-/// A worker's means, with a trainer that runs `script`. It knows its work folder as `$work` and its arguments as `$*`, and has
-/// read its job as `$job`.
+/// A worker's means, with a trainer that runs `script`. It knows its work folder as `$work` and its arguments as `$*`,
+/// and has read its job as `$job`.
 pub(crate) fn workshop(client: Client, script: &str) -> (TempDir, Arc<Workshop>) {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("trainer");
