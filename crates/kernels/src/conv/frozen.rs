@@ -1,6 +1,7 @@
 //! Convolution and frozen batch-norm in one pass, for attacks, evaluation and frozen teachers.
 
 use candle_core::{Result, Tensor, bail};
+use rayon::prelude::*;
 
 use super::passes::{self, Passes};
 use super::shape::ConvShape;
@@ -51,8 +52,23 @@ pub fn conv2d_frozen_norm(
         Some(bias) => (shift + (bias * &scale)?)?,
         None => shift,
     };
-    let weight = weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
-    folded(x, weight, shift, config, epilogue)
+    folded(x, scaled(weight, &scale)?, shift, config, epilogue)
+}
+
+/// The weight times each output channel's scale.
+fn scaled(weight: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    let (weight, scale) = (weight.contiguous()?, scale.contiguous()?);
+    by_element!(weight.dtype(), "conv2d", T => {
+        let numbers = {
+            let (weight, scale) = (Borrowed::of(&weight), Borrowed::of(&scale));
+            let (weight, scale) = (weight.numbers::<T>()?, scale.numbers::<T>()?);
+            let mut numbers = weight.to_vec();
+            let filters = numbers.par_chunks_mut(weight.len() / scale.len()).zip(scale);
+            filters.for_each(|(filter, &scale)| filter.iter_mut().for_each(|weight| *weight *= scale));
+            numbers
+        };
+        Tensor::from_vec(numbers, weight.shape(), weight.device())
+    })
 }
 
 fn folded(x: &Tensor, weight: Tensor, bias: Tensor, config: Conv2dConfig, epilogue: Epilogue<'_>) -> Result<Tensor> {

@@ -16,11 +16,12 @@ pub(super) fn apply(shape: ConvShape, x: &Tensor, weight: &Tensor, bias: Option<
         x: weight.track_op().then(|| x.detach()),
         weight: x.track_op().then(|| weight.detach()),
     };
-    let borrowed = (Borrowed::of(x), Borrowed::of(weight), bias.map(Borrowed::of));
     by_element!(x.dtype(), "conv2d", T => {
-        let bias_numbers = borrowed.2.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
-        let finish = Finish { bias: bias_numbers, ..Finish::NONE };
-        let y = <T as Passes>::forward(&shape, borrowed.0.numbers()?, borrowed.1.numbers()?, finish);
+        let y = {
+            let (x, weight, bias) = (Borrowed::of(x), Borrowed::of(weight), bias.map(Borrowed::of));
+            let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
+            <T as Passes>::forward(&shape, x.numbers()?, weight.numbers()?, Finish { bias, ..Finish::NONE })
+        };
         let arguments: Vec<&Tensor> = [x, weight].into_iter().chain(bias).collect();
         record(&arguments, y, shape.out_dims(), operation)
     })
