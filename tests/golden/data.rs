@@ -15,7 +15,7 @@ use crate::{
     folder::{Folder, Tensors},
 };
 
-pub fn compare(folder: &Folder, file: &str) -> Result<Report> {
+pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let tensors = folder.tensors(file)?;
     let mut report = Report::default();
     let picture = Picture::read(&tensors)?;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::generator::Generator;
 
 /// Numbers computed by running reference code, described by `index.json`.
-pub struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     index: Index,
 }
@@ -30,57 +30,57 @@ struct Index {
 /// What the index says about a file.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Which code made it.
-    pub code: Value,
+    pub(crate) code: Value,
     /// How.
-    pub parameters: Value,
+    pub(crate) parameters: Value,
     /// How close a comparison must come, in words.
-    pub tolerance: String,
+    pub(crate) tolerance: String,
     /// Type and shape of each tensor.
-    pub tensors: BTreeMap<String, (String, Vec<usize>)>,
+    pub(crate) tensors: BTreeMap<String, (String, Vec<usize>)>,
     /// The file that explains this one.
-    pub see: Option<String>,
+    pub(crate) see: Option<String>,
 }
 
 impl Folder {
     /// Opens the folder at `path`.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         Ok(Self { path: path.to_owned(), index: read_json(&path.join("index.json"))? })
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The names of all files in the index.
-    pub fn files(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         self.index.files.keys().map(String::as_str)
     }
 
     /// The generator of inputs and students' weights.
-    pub fn generator(&self) -> Generator {
+    pub(crate) fn generator(&self) -> Generator {
         Generator::new(self.index.seed)
     }
 
     /// The generator of teachers' weights.
-    pub fn teacher_generator(&self) -> Generator {
+    pub(crate) fn teacher_generator(&self) -> Generator {
         Generator::new(self.index.teacher_seed)
     }
 
     /// What the index says about `file`.
-    pub fn entry(&self, file: &str) -> Result<&Entry> {
+    pub(crate) fn entry(&self, file: &str) -> Result<&Entry> {
         self.index.files.get(file).with_context(|| format!("the index has no {file}"))
     }
 
     /// A JSON file.
-    pub fn json<T: DeserializeOwned>(&self, file: &str) -> Result<T> {
+    pub(crate) fn json<T: DeserializeOwned>(&self, file: &str) -> Result<T> {
         read_json(&self.path.join(file))
     }
 
     /// The tensors of a file, which must be those that the index names.
-    pub fn tensors(&self, file: &str) -> Result<Tensors> {
+    pub(crate) fn tensors(&self, file: &str) -> Result<Tensors> {
         let path = self.path.join(file);
         let tensors =
             candle_core::safetensors::load(&path, &Device::Cpu).with_context(|| path.display().to_string())?;
@@ -109,7 +109,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 /// A file's tensors, and which of them no comparison has looked at yet.
-pub struct Tensors {
+pub(crate) struct Tensors {
     file: String,
     tensors: HashMap<String, Tensor>,
     untouched: RefCell<BTreeSet<String>>,
@@ -122,41 +122,41 @@ impl Tensors {
     }
 
     /// All names, sorted.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.tensors.keys().cloned().collect();
         names.sort();
         names
     }
 
     /// Whether there is such a tensor.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
     /// A tensor as it is stored.
-    pub fn get(&self, name: &str) -> Result<Tensor> {
+    pub(crate) fn get(&self, name: &str) -> Result<Tensor> {
         self.untouched.borrow_mut().remove(name);
         self.tensors.get(name).cloned().with_context(|| format!("{} has no {name}", self.file))
     }
 
     /// A tensor's numbers; those of a byte or whole number are exact too.
-    pub fn numbers(&self, name: &str) -> Result<Vec<f64>> {
+    pub(crate) fn numbers(&self, name: &str) -> Result<Vec<f64>> {
         Ok(self.get(name)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
     }
 
     /// A tensor's bytes.
-    pub fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+    pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
         Ok(self.get(name)?.flatten_all()?.to_vec1()?)
     }
 
     /// Class labels.
-    pub fn labels(&self, name: &str) -> Result<Vec<u32>> {
+    pub(crate) fn labels(&self, name: &str) -> Result<Vec<u32>> {
         let numbers: Vec<i64> = self.get(name)?.flatten_all()?.to_vec1()?;
         numbers.into_iter().map(|label| Ok(u32::try_from(label)?)).collect()
     }
 
     /// Ends a comparison: every tensor must have been looked at, or be described by `skipped`.
-    pub fn all_but(&self, skipped: impl Fn(&str) -> bool) -> Result<()> {
+    pub(crate) fn all_but(&self, skipped: impl Fn(&str) -> bool) -> Result<()> {
         let untouched = self.untouched.borrow();
         let forgotten: Vec<&str> = untouched.iter().map(String::as_str).filter(|name| !skipped(name)).collect();
         if forgotten.is_empty() { Ok(()) } else { bail!("{}: never compared: {}", self.file, forgotten.join(", ")) }

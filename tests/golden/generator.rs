@@ -13,12 +13,12 @@ use crate::{
 
 /// All streams of one seed.
 #[derive(Clone, Copy)]
-pub struct Generator {
+pub(crate) struct Generator {
     seed: u64,
 }
 
 /// The numbers of one name.
-pub struct Numbers {
+pub(crate) struct Numbers {
     state: u64,
 }
 
@@ -37,69 +37,69 @@ impl Numbers {
     }
 
     /// Uniform in [0, 1).
-    pub fn u01(&mut self) -> f64 {
+    pub(crate) fn u01(&mut self) -> f64 {
         (self.next() >> 11) as f64 * (-53f64).exp2()
     }
 
     /// Uniform in [-1, 1).
-    pub fn sym(&mut self) -> f64 {
+    pub(crate) fn sym(&mut self) -> f64 {
         2.0 * self.u01() - 1.0
     }
 }
 
 impl Generator {
     /// The streams of `seed`.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { seed }
     }
 
     /// The stream of `name`.
-    pub fn stream(self, name: &str) -> Numbers {
+    pub(crate) fn stream(self, name: &str) -> Numbers {
         Numbers { state: fnv1a64(name) ^ self.seed }
     }
 
     /// `count` numbers in [-1, 1).
-    pub fn sym(self, name: &str, count: usize) -> Vec<f64> {
+    pub(crate) fn sym(self, name: &str, count: usize) -> Vec<f64> {
         let mut stream = self.stream(name);
         (0..count).map(|_| stream.sym()).collect()
     }
 
     /// `count` numbers in [0, 1).
-    pub fn u01(self, name: &str, count: usize) -> Vec<f64> {
+    pub(crate) fn u01(self, name: &str, count: usize) -> Vec<f64> {
         let mut stream = self.stream(name);
         (0..count).map(|_| stream.u01()).collect()
     }
 
     /// `sym` in f64, in a shape.
-    pub fn sym_tensor(self, name: &str, shape: &[usize]) -> Result<Tensor> {
+    pub(crate) fn sym_tensor(self, name: &str, shape: &[usize]) -> Result<Tensor> {
         Ok(Tensor::from_vec(self.sym(name, shape.iter().product()), shape, &Device::Cpu)?)
     }
 
     /// `count` classes below `classes`.
-    pub fn labels(self, name: &str, count: usize, classes: u64) -> Vec<u32> {
+    pub(crate) fn labels(self, name: &str, count: usize, classes: u64) -> Vec<u32> {
         let mut stream = self.stream(name);
         (0..count).map(|_| ((stream.next() >> 33) % classes) as u32).collect()
     }
 
     /// `count` bytes.
-    pub fn img_u8(self, name: &str, count: usize) -> Vec<u8> {
+    pub(crate) fn img_u8(self, name: &str, count: usize) -> Vec<u8> {
         let mut stream = self.stream(name);
         (0..count).map(|_| (stream.u01() * 256.0).floor() as u8).collect()
     }
 
     /// Images in [0, 1] of the wanted type, made in f32.
-    pub fn images(self, name: &str, shape: &[usize], dtype: DType) -> Result<Tensor> {
+    pub(crate) fn images(self, name: &str, shape: &[usize], dtype: DType) -> Result<Tensor> {
         images(&self.img_u8(name, shape.iter().product()), shape, dtype)
     }
 
     /// The signed checksum of some numbers.
-    pub fn probe(self, name: &str, numbers: &[f64]) -> f64 {
+    pub(crate) fn probe(self, name: &str, numbers: &[f64]) -> f64 {
         let mut stream = self.stream(&format!("probe:{name}"));
         numbers.iter().map(|number| number * stream.sym()).sum()
     }
 
     /// The weights of a network, by key; `state` are the shapes of its state dict.
-    pub fn weights(self, state: &Value, gain: f64) -> Result<HashMap<String, Tensor>> {
+    pub(crate) fn weights(self, state: &Value, gain: f64) -> Result<HashMap<String, Tensor>> {
         let state = state.as_object().context("a state dict of shapes")?;
         state.iter().map(|(key, shape)| self.weight(key, shape, gain)).collect()
     }
@@ -129,13 +129,13 @@ impl Generator {
 }
 
 /// Bytes as pixels: one division in f32, then widened.
-pub fn images(bytes: &[u8], shape: &[usize], dtype: DType) -> Result<Tensor> {
+pub(crate) fn images(bytes: &[u8], shape: &[usize], dtype: DType) -> Result<Tensor> {
     let pixels: Vec<f32> = bytes.iter().map(|&k| f32::from(k) / 255.0).collect();
     Ok(Tensor::from_vec(pixels, shape, &Device::Cpu)?.to_dtype(dtype)?)
 }
 
 /// `generator.json`.
-pub fn compare(folder: &Folder, file: &str) -> Result<Report> {
+pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let examples: serde_json::Map<String, Value> = folder.json(file)?;
     let generator = folder.generator();
     let mut report = Report::default();
@@ -199,18 +199,18 @@ fn call_example(report: &mut Report, generator: Generator, call: &Call, example:
 
 /// A recipe of the index, such as `img_u8('models.dnn.x', [4, 3, 32, 32])/255`.
 #[derive(Debug, PartialEq)]
-pub struct Call {
+pub(crate) struct Call {
     /// What is called.
-    pub function: String,
+    pub(crate) function: String,
     /// The stream's name.
-    pub name: String,
+    pub(crate) name: String,
     /// The other arguments.
-    pub numbers: Vec<usize>,
+    pub(crate) numbers: Vec<usize>,
 }
 
 impl Call {
     /// The recipe at the beginning of `text`; none where it begins otherwise.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (function, rest) = text.split_once("('")?;
         let (name, rest) = rest.split_once('\'')?;
         let (arguments, _) = rest.split_once(')').unwrap_or((rest, ""));
@@ -220,7 +220,7 @@ impl Call {
     }
 
     /// The recipe that must be at the beginning of `text`.
-    pub fn expect(function: &str, text: &Value) -> Result<Self> {
+    pub(crate) fn expect(function: &str, text: &Value) -> Result<Self> {
         let text = text.as_str().context("a recipe")?;
         let call = Self::parse(text).with_context(|| format!("no recipe `{text}`"))?;
         ensure!(call.function == function, "`{text}` is no {function}");

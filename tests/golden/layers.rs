@@ -7,13 +7,13 @@ use rrm_kernels::{
 };
 
 use crate::{
-    compare::{Report, Tolerance, number_after},
+    compare::{Report, Tolerance, tolerance_after},
     flat,
     folder::{Folder, Tensors},
     generator::Generator,
 };
 
-pub fn compare(folder: &Folder, file: &str) -> Result<Report> {
+pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let tensors = folder.tensors(file)?;
     let mut report = Report::default();
     for name in tensors.names() {
@@ -24,7 +24,7 @@ pub fn compare(folder: &Folder, file: &str) -> Result<Report> {
             _ => {}
         }
     }
-    let tolerance = number_after(&folder.entry(file)?.tolerance, "bn f64")?;
+    let tolerance = tolerance_after(&folder.entry(file)?.tolerance, "bn f64")?;
     BatchNorm::new(folder.generator(), &tensors, tolerance).compare(&mut report)?;
     tensors.all_but(|_| false)?;
     Ok(report)

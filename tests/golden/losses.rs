@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use rrm_losses::{cosine, cross_entropy, dlr, relative_l2, soft_target_kl, targeted_dlr};
 
 use crate::{
-    compare::{Report, Tolerance, number_after, numbers},
+    compare::{Report, Tolerance, tolerance_after},
     flat,
     folder::{Folder, Tensors},
 };
@@ -16,12 +16,12 @@ const COSINE_EPSILON: f64 = 1e-6;
 /// The row of `s` and `t` whose teacher is zero.
 const ZERO_TEACHER: usize = 4;
 
-pub fn compare(folder: &Folder, file: &str) -> Result<Report> {
+pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let tensors = folder.tensors(file)?;
     let text = &folder.entry(file)?.tolerance;
     let mut report = Report::default();
     for (dtype, suffix) in [(DType::F64, "f64"), (DType::F32, "f32")] {
-        let tolerance = number_after(text, suffix)?;
+        let tolerance = tolerance_after(text, suffix)?;
         let mut losses = Losses { tensors: &tensors, dtype, suffix, tolerance, report: &mut report };
         losses.cross_entropy()?;
         losses.dlr()?;
@@ -130,8 +130,11 @@ impl Losses<'_> {
     fn distillation(&mut self) -> Result<()> {
         for name in self.tensors.names() {
             let Some(loss) = name.strip_suffix(&format!(".dsl.{}", self.suffix)) else { continue };
-            let mut parameters = numbers(loss);
-            let (temperature, alpha) = (parameters.next().context("T")?, parameters.next().context("a")?);
+            let parameter = |prefix: &str| -> Result<f64> {
+                let part = loss.split('_').find_map(|part| part.strip_prefix(prefix)?.parse().ok());
+                part.with_context(|| format!("`{loss}` has no {prefix}"))
+            };
+            let (temperature, alpha) = (parameter("T")?, parameter("a")?);
             let (student, teacher) = (self.variable("kd.sl")?, self.constant("kd.tl")?);
             let scalar = if loss.starts_with("kd_released") {
                 released(&student, &teacher, &self.labels("y")?, temperature, alpha)?

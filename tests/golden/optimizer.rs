@@ -11,18 +11,18 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    compare::{Report, Tolerance, number_after, numbers},
+    compare::{Report, Tolerance, number_after, numbers, tolerance_after},
     flat,
     folder::{Folder, Tensors},
     generator::Generator,
 };
 
-pub fn compare_sgd(folder: &Folder, file: &str) -> Result<Report> {
+pub(crate) fn compare_sgd(folder: &Folder, file: &str) -> Result<Report> {
     let entry = folder.entry(file)?;
     let tensors = folder.tensors(file)?;
     let mut report = Report::default();
     for (dtype, suffix) in [(DType::F64, "f64"), (DType::F32, "f32")] {
-        let tolerance = Tolerance::Scaled(number_after(&entry.tolerance, suffix)?);
+        let tolerance = Tolerance::Scaled(tolerance_after(&entry.tolerance, suffix)?);
         let generator = folder.generator();
         Descent { generator, tensors: &tensors, dtype, suffix, tolerance }.compare(&entry.parameters, &mut report)?;
     }
@@ -122,10 +122,10 @@ struct Curve {
     lr_sum: f64,
 }
 
-pub fn compare_schedules(folder: &Folder, file: &str) -> Result<Report> {
+pub(crate) fn compare_schedules(folder: &Folder, file: &str) -> Result<Report> {
     let curves: BTreeMap<String, Curve> = folder.json(file)?;
     ensure!(!curves.is_empty(), "{file} is empty");
-    let allowed = number_after(&folder.entry(file)?.tolerance, "")?;
+    let allowed = tolerance_after(&folder.entry(file)?.tolerance, "")?;
     let mut report = Report::default();
     for (name, curve) in &curves {
         curve.compare(name, allowed, &mut report)?;
