@@ -7,6 +7,10 @@
 
 #[path = "golden/apgd.rs"]
 mod apgd;
+#[path = "golden/apgd_decisions.rs"]
+mod apgd_decisions;
+#[path = "golden/apgd_whole.rs"]
+mod apgd_whole;
 #[path = "golden/balls.rs"]
 mod balls;
 #[path = "golden/compare.rs"]
@@ -21,6 +25,8 @@ mod generator;
 mod layers;
 #[path = "golden/losses.rs"]
 mod losses;
+#[path = "golden/micro_run.rs"]
+mod micro_run;
 #[path = "golden/models.rs"]
 mod models;
 #[path = "golden/optimizer.rs"]
@@ -29,6 +35,8 @@ mod optimizer;
 mod perturbed;
 #[path = "golden/pgd.rs"]
 mod pgd;
+#[path = "golden/traced.rs"]
+mod traced;
 #[path = "golden/training.rs"]
 mod training;
 #[path = "golden/victims.rs"]
@@ -59,27 +67,9 @@ pub(crate) enum Plan {
     Skip(&'static str),
 }
 
-/// Files whose comparison is written, but known to fail by a little or not yet seen to end in reasonable time.
-const PENDING: [&str; 9] = [
-    // f32 logits are off by 1.3e-5 where 1e-5 is allowed: Winograd's rounding on 2x2 images of 512 channels is suspected.
-    "attack_net_vgg11.safetensors",
-    "pgd.safetensors",
-    "apgd_dnn.safetensors",
-    "apgd_vgg11.safetensors",
-    "apgd_perturb_dnn.safetensors",
-    "train_sat.json",
-    "train_fast.json",
-    "train_rrm.json",
-    "apgd_perturb_vgg11.safetensors",
-];
-
 /// What is done about each kind of file.
 pub(crate) fn plan(file: &str) -> Plan {
-    let pending = std::env::var_os("RRM_GOLDEN_PENDING").is_none();
     match file {
-        _ if pending && PENDING.contains(&file) => {
-            Plan::Skip("pending: agreement not settled; RRM_GOLDEN_PENDING=1 compares")
-        }
         "generator.json" => Plan::Compare(generator::compare),
         "layers.safetensors" => Plan::Compare(layers::compare),
         "losses.safetensors" => Plan::Compare(losses::compare),
@@ -88,7 +78,7 @@ pub(crate) fn plan(file: &str) -> Plan {
         "data_cifar.safetensors" => Plan::Compare(data::compare),
         "projections.safetensors" => Plan::Compare(balls::compare),
         "pgd.safetensors" => Plan::Compare(pgd::compare),
-        "apgd_checkpoints.json" => Plan::Compare(apgd::compare_checkpoints),
+        "apgd_checkpoints.json" => Plan::Compare(apgd_decisions::compare),
         "train_natural.json" => Plan::Compare(training::compare_natural),
         "train_sat.json" => Plan::Compare(training::compare_sat),
         "train_fast.json" => Plan::Compare(training::compare_fast),
@@ -96,7 +86,7 @@ pub(crate) fn plan(file: &str) -> Plan {
         _ if models::is_known(file) => Plan::Compare(models::compare),
         _ if victims::is_known(file) => Plan::Compare(victims::compare),
         _ if apgd::traced_net(file).is_some() => Plan::Compare(apgd::compare_traces),
-        _ if apgd::perturbed_net(file).is_some() => Plan::Compare(apgd::compare_perturb),
+        _ if apgd_whole::net(file).is_some() => Plan::Compare(apgd_whole::compare),
         _ => described_with_another(file).map_or_else(|| Plan::Skip(reason(file)), Plan::Within),
     }
 }

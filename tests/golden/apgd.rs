@@ -1,12 +1,12 @@
-//! `apgd_*`: AutoPGD, traced iteration by iteration and whole, and its decisions on step sizes.
+//! `apgd_<net>.safetensors`: AutoPGD, traced iteration by iteration.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::{DType, Device, Tensor};
+use candle_core::Tensor;
 use rrm_attacks::{
     Apgd, Ball, Victim as Attacked,
-    apgd::{Iteration, SingleRun, checkpoints, oscillates},
+    apgd::{Iteration, SingleRun},
 };
 use rrm_losses::{cross_entropy, dlr, targeted_dlr};
 use rrm_spec::{ApgdLoss, Mode};
@@ -26,7 +26,7 @@ const MOST_ITERATIONS: usize = 50;
 const MOST: f64 = 0.75;
 
 /// The loss that an attack maximises.
-enum Loss {
+pub(crate) enum Loss {
     CrossEntropy,
     Dlr,
     /// Towards one class for each image.
@@ -35,7 +35,7 @@ enum Loss {
 
 impl Loss {
     /// A loss named `ce`, `dlr` or `dlr_t<rank>`: towards the class of the `rank`th highest natural logit.
-    fn named(name: &str, victim: &Victim) -> Result<Self> {
+    pub(crate) fn named(name: &str, victim: &Victim) -> Result<Self> {
         match name {
             "ce" => Ok(Self::CrossEntropy),
             "dlr" => Ok(Self::Dlr),
@@ -46,7 +46,7 @@ impl Loss {
         }
     }
 
-    fn of(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
+    pub(crate) fn of(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Self::CrossEntropy => cross_entropy(logits, labels),
             Self::Dlr => dlr(logits, labels),
@@ -56,7 +56,7 @@ impl Loss {
         }
     }
 
-    fn rows(&self, rows: &[usize]) -> Self {
+    pub(crate) fn rows(&self, rows: &[usize]) -> Self {
         match self {
             Self::CrossEntropy => Self::CrossEntropy,
             Self::Dlr => Self::Dlr,
@@ -65,7 +65,8 @@ impl Loss {
     }
 }
 
-fn attack(victim: &Victim, norm: &str, tag: &str, iterations: usize, restarts: u32) -> Result<Apgd> {
+/// An attack of that norm and radius.
+pub(crate) fn attack(victim: &Victim, norm: &str, tag: &str, iterations: usize, restarts: u32) -> Result<Apgd> {
     let ball = Ball { norm: norm_named(norm)?, epsilon: victim.epsilon(norm, tag)? };
     Ok(Apgd { ball, iterations: iterations as u32, restarts, loss: ApgdLoss::Ce })
 }
@@ -288,197 +289,4 @@ impl Trace<'_> {
 /// -1 for never.
 fn indices(iterations: &[Option<u32>]) -> Vec<f64> {
     iterations.iter().map(|iteration| iteration.map_or(-1.0, f64::from)).collect()
-}
-
-/// One run of `apgd_perturb_dnn.json`.
-#[derive(Debug, PartialEq, Deserialize)]
-struct RunOutcome {
-    run: usize,
-    images: Vec<usize>,
-    targets: Option<Vec<u32>>,
-    still_robust: Vec<u8>,
-}
-
-/// The net of a file named like `apgd_perturb_dnn.safetensors`.
-pub(crate) fn perturbed_net(file: &str) -> Option<&str> {
-    file.strip_prefix("apgd_perturb_")?.strip_suffix(".safetensors")
-}
-
-pub(crate) fn compare_perturb(folder: &Folder, file: &str) -> Result<Report> {
-    let net = perturbed_net(file).context("a file of whole attacks")?;
-    let entry = folder.entry(file)?;
-    let told: BTreeMap<String, Vec<RunOutcome>> = folder.json(&format!("apgd_perturb_{net}.json"))?;
-    let tensors = folder.tensors(file)?;
-    let mut report = Report::default();
-    for (dtype, suffix) in NUMBER_TYPES {
-        let parameters = &entry.parameters;
-        let victim = Victim::load(folder, parameters["net"].as_str().context("net")?, dtype)?;
-        let whole = Whole {
-            victim: &victim,
-            tag: parameters["eps"].as_str().context("eps")?,
-            iterations: parameters["N"].as_u64().context("N")? as usize,
-        };
-        for (name, runs) in &told {
-            let Some(attack) = name.strip_suffix(&format!(".{suffix}")) else { continue };
-            let (norm, loss) = attack.split_once('.').with_context(|| format!("`{name}` is no attack"))?;
-            let (found, images) = whole.attack(norm, loss, runs.len())?;
-            let robust = whole.robust(&found);
-            let expected = tensors.numbers(&format!("{attack}.robust.{suffix}"))?;
-            if dtype == DType::F64 {
-                report.same(&format!("{name}: runs"), &found, runs);
-                report.close(&format!("{name}: robust"), &robust, &expected, Tolerance::Exact);
-            } else {
-                report.mostly(&format!("{name}: robust"), &robust, &expected, Tolerance::Exact, 0.9);
-            }
-            let expected = tensors.numbers(&format!("{attack}.adv_dist.{suffix}"))?;
-            if dtype == DType::F64 {
-                let tolerance = Tolerance::Absolute(tolerance_after(&entry.tolerance, "distances")?);
-                report.close(&format!("{name}: distances"), &victim.distances(norm, &images)?, &expected, tolerance);
-            }
-        }
-    }
-    tensors.all_but(|_| false)?;
-    Ok(report)
-}
-
-/// Whole attacks, from the starts that belong to each run.
-struct Whole<'a> {
-    victim: &'a Victim,
-    tag: &'a str,
-    iterations: usize,
-}
-
-impl Whole<'_> {
-    /// What each run did, and the images handed back.
-    fn attack(&self, norm: &str, loss: &str, runs: usize) -> Result<(Vec<RunOutcome>, Tensor)> {
-        let starts = (0..runs).map(|run| self.victim.generated_start(norm, self.tag, run));
-        let starts: Vec<Tensor> = starts.collect::<Result<_>>()?;
-        match loss {
-            "targeted" => self.one_target_after_another(norm, &starts),
-            _ => self.restarted(norm, &Loss::named(loss, self.victim)?, &starts),
-        }
-    }
-
-    fn naturally_correct(&self) -> Vec<usize> {
-        let ranked = self.victim.ranked(1);
-        (0..self.victim.len()).filter(|&row| ranked[row] == self.victim.labels[row]).collect()
-    }
-
-    /// The attack's own restarts.
-    fn restarted(&self, norm: &str, loss: &Loss, starts: &[Tensor]) -> Result<(Vec<RunOutcome>, Tensor)> {
-        let attack = attack(self.victim, norm, self.tag, self.iterations, starts.len() as u32)?;
-        let objective = |logits: &Tensor, labels: &Tensor| loss.of(logits, labels);
-        // Restarts shrink the batch, which only a loss without targets does not notice.
-        let victim = Attacked { model: &self.victim.network, mode: Mode::Eval, objective: &objective };
-        let attacked = attack.perturb_from(&victim, &self.victim.pixels, &self.victim.labels, starts)?;
-        let correct = self.naturally_correct();
-        let outcome = |run: usize| {
-            let left = |row: &usize| attacked.broken_by[*row].is_none_or(|by| by as usize >= run);
-            let images: Vec<usize> = correct.iter().copied().filter(left).collect();
-            let survives = |&row: &usize| u8::from(attacked.broken_by[row] != Some(run as u32));
-            RunOutcome { run, targets: None, still_robust: images.iter().map(survives).collect(), images }
-        };
-        Ok(((0..starts.len()).map(outcome).collect(), attacked.images))
-    }
-
-    /// A run for each target, the second highest natural class first, on the images that no run before broke.
-    fn one_target_after_another(&self, norm: &str, starts: &[Tensor]) -> Result<(Vec<RunOutcome>, Tensor)> {
-        let attack = attack(self.victim, norm, self.tag, self.iterations, 1)?;
-        let mut images = self.naturally_correct();
-        let mut points: Vec<Tensor> =
-            (0..self.victim.len()).map(|row| self.victim.pixels.get(row)).collect::<Result<_, _>>()?;
-        let mut outcomes = Vec::new();
-        for (run, start) in starts.iter().enumerate() {
-            let all_targets = self.victim.ranked(run + 2);
-            let targets: Vec<u32> = images.iter().map(|&row| all_targets[row]).collect();
-            let loss = Loss::TargetedDlr(all_targets).rows(&images);
-            let found = self.run_on(&attack, &loss, &images, start)?;
-            let broken: Vec<bool> = found.first_broken.iter().map(Option::is_some).collect();
-            for (position, &row) in images.iter().enumerate().filter(|&(position, _)| broken[position]) {
-                points[row] = found.adversarial.get(position)?;
-            }
-            let still_robust = broken.iter().map(|&broken| u8::from(!broken)).collect();
-            let left = images.iter().zip(&broken).filter(|(_, broken)| !**broken).map(|(&row, _)| row).collect();
-            outcomes.push(RunOutcome {
-                run,
-                images: std::mem::replace(&mut images, left),
-                targets: Some(targets),
-                still_robust,
-            });
-        }
-        Ok((outcomes, Tensor::stack(&points, 0)?))
-    }
-
-    fn run_on(&self, attack: &Apgd, loss: &Loss, rows: &[usize], start: &Tensor) -> Result<SingleRun> {
-        let indices: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-        let indices = Tensor::new(indices.as_slice(), &Device::Cpu)?;
-        let labels: Vec<u32> = rows.iter().map(|&row| self.victim.labels[row]).collect();
-        let objective = |logits: &Tensor, labels: &Tensor| loss.of(logits, labels);
-        let victim = Attacked { model: &self.victim.network, mode: Mode::Eval, objective: &objective };
-        let (pixels, start) = (self.victim.pixels.index_select(&indices, 0)?, start.index_select(&indices, 0)?);
-        Ok(attack.single_run(&victim, &pixels, &labels, &start, &mut |_| {})?)
-    }
-
-    /// Who is left at the end.
-    fn robust(&self, runs: &[RunOutcome]) -> Vec<f64> {
-        let mut robust = vec![0.0; self.victim.len()];
-        if let Some(last) = runs.last() {
-            for (&image, &still) in last.images.iter().zip(&last.still_robust) {
-                robust[image] = f64::from(still);
-            }
-        }
-        robust
-    }
-}
-
-#[derive(Deserialize)]
-struct Decisions {
-    fra31: BTreeMap<String, Schedule>,
-    check_oscillation: Oscillations,
-}
-
-#[derive(Deserialize)]
-struct Schedule {
-    after_step: Vec<u32>,
-    window: Vec<u32>,
-}
-
-#[derive(Deserialize)]
-struct Oscillations {
-    cases: Vec<OscillationCase>,
-}
-
-/// The losses of case c are 12x4: sym('osc.<c>') + (0.3*row if c is odd) + (2 if c<2).
-#[derive(Deserialize)]
-struct OscillationCase {
-    case: usize,
-    j: usize,
-    k: usize,
-    reduce: Vec<u8>,
-}
-
-pub(crate) fn compare_checkpoints(folder: &Folder, file: &str) -> Result<Report> {
-    const ROWS: usize = 12;
-    let told: Decisions = folder.json(file)?;
-    let mut report = Report::default();
-    for (iterations, schedule) in &told.fra31 {
-        let found = checkpoints(iterations.parse()?);
-        let after: Vec<u32> = found.iter().map(|checkpoint| checkpoint.after).collect();
-        let window: Vec<u32> = found.iter().map(|checkpoint| checkpoint.window).collect();
-        report.same(&format!("checkpoints of {iterations}"), &after, &schedule.after_step);
-        report.same(&format!("windows of {iterations}"), &window, &schedule.window);
-    }
-    for OscillationCase { case, j, k, reduce } in &told.check_oscillation.cases {
-        let columns = reduce.len();
-        let numbers = folder.generator().sym(&format!("osc.{case}"), ROWS * columns);
-        let loss = |row: usize, column: usize| {
-            let slope = if case % 2 == 1 { 0.3 * row as f64 } else { 0.0 };
-            numbers[row * columns + column] + slope + if *case < 2 { 2.0 } else { 0.0 }
-        };
-        let of_column = |column: usize| -> Vec<f64> { (0..ROWS).map(|row| loss(row, column)).collect() };
-        let found: Vec<u8> = (0..columns).map(|column| oscillates(&of_column(column), *j, *k).into()).collect();
-        report.same(&format!("oscillation, case {case}, j {j}, k {k}"), &found, reduce);
-    }
-    report.skip("art_1_7_2: ART's checkpoints (its AutoPGD is not implemented)");
-    Ok(report)
 }

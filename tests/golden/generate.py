@@ -390,7 +390,7 @@ def schedules(folder):
         "cosine_7x30": curve("cosine per step to 1e-6", 210, 0.05, cosine(210, 0.05)),
         "tri_odd_101": curve("torch CyclicLR, cycle_momentum left on (0.8..0.9)", 101, 0.1, cyclic(101, 0.1)),
         "multistep": curve("MultiStepLR", 90, 0.2, lambda o: of.MultiStepLR(o, [40, 70]), (40, 70)),
-        "epochs": curve("per EPOCH, StepLR step 25", 80, 0.1, lambda o: of.StepLR(o, 25), (25, 50)),
+        "epochs": curve("per EPOCH, StepLR step 25", 80, 0.1, lambda o: of.StepLR(o, 25)),
     })
 
 

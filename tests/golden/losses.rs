@@ -30,10 +30,12 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     }
     report.skip("cos_torch17: PyTorch 1.7's denominator; ours is the newer one");
     report.skip("l2dist: the undivided distance, which only robust-dataset generation needs (not implemented)");
+    report.skip("kd_*.f32: PyTorch's f32 divergence has more rounding than digits; ours is held to its f64");
     report.skip("rel_l2.ds of the zero teacher: NaN in PyTorch, 0 here by decision");
     report
         .skip("dlr*.dz of the tied rows 2 and 3: which of equal classes takes the gradient is PyTorch's sort's choice");
-    tensors.all_but(|name| name.starts_with("cos_torch17") || name.starts_with("l2dist"))?;
+    let is_skipped = |name: &str| name.starts_with("cos_torch17") || name.starts_with("l2dist");
+    tensors.all_but(|name| is_skipped(name) || name.starts_with("kd_") && name.ends_with(".f32"))?;
     Ok(report)
 }
 
@@ -71,8 +73,10 @@ impl Losses<'_> {
 
     /// Rows are of very different sizes: each is compared by its own largest number, and in f32 by no less than 1.
     fn check(&mut self, name: &str, found: &[f64], rows: usize, left_out: &[usize]) -> Result<()> {
+        // PyTorch's f32 divergences have more rounding than digits at high temperatures: we are held to its f64.
+        let suffix = if name.starts_with("kd_") { "f64" } else { self.suffix };
+        let expected = self.tensors.numbers(&format!("{name}.{suffix}"))?;
         let name = format!("{name}.{}", self.suffix);
-        let expected = self.tensors.numbers(&name)?;
         self.report.same(&format!("{name}: length"), &found.len(), &expected.len());
         let width = (expected.len() / rows).max(1);
         for (row, (found, expected)) in found.chunks(width).zip(expected.chunks(width)).enumerate() {

@@ -53,6 +53,7 @@ fn is_input(file: &str, name: &str) -> bool {
         "losses.safetensors" => {
             name.len() == 1
                 || name.contains("target")
+                || name.starts_with("kd_") && name.ends_with(".f32")
                 || ["kd.", "cos_torch17", "l2dist"].iter().any(|p| name.starts_with(p))
         }
         "data_cifar.safetensors" => !name.starts_with("crop") && name != "to_tensor",
@@ -84,8 +85,10 @@ fn with_one_changed(name: &str, tensor: &Tensor) -> Result<Tensor> {
     let mut numbers: Vec<f64> = tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?;
     let size = |number: f64| if number.is_nan() { -1.0 } else { number.abs() };
     let largest = (0..numbers.len()).max_by(|&a, &b| size(numbers[a]).total_cmp(&size(numbers[b])));
-    // The largest gradients of DLR are those of ties, which are not compared.
-    let position = if name.starts_with("dlr") && name.contains(".dz") { numbers.len().checked_sub(1) } else { largest };
+    // The largest gradients of DLR are those of ties, that of the relative distance belongs to a zero teacher: neither is
+    // compared, unlike those of the last row.
+    let is_elsewhere = name.starts_with("dlr") && name.contains(".dz") || name.starts_with("rel_l2.ds");
+    let position = if is_elsewhere { numbers.len().checked_sub(1) } else { largest };
     let number = &mut numbers[position.context("an empty tensor")?];
     *number = match tensor.dtype() {
         DType::F32 | DType::F64 if number.is_finite() => *number + 0.01 * number.abs() + 0.01,
