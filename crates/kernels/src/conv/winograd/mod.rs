@@ -28,7 +28,9 @@ pub(crate) fn can(s: &ConvShape) -> bool {
 /// Whether it is also the faster one: with fewer channels lines stay empty, with smaller images tiles do.
 pub(crate) fn suits(s: &ConvShape) -> bool {
     const MIN_CHANNELS: usize = 16;
-    const MIN_SIZE: usize = 2;
+    // A 2x2 image fills a quarter of its tile, so there is no gain, and the transforms round worst there: a VGG11's logits
+    // then miss the reference's by 1.3e-5 of the largest, of which 1e-5 is allowed.
+    const MIN_SIZE: usize = 4;
     let channels = s.in_channels.min(s.out_channels);
     can(s) && channels >= MIN_CHANNELS && s.out_height().min(s.out_width()) >= MIN_SIZE
 }
