@@ -137,13 +137,21 @@ pub(crate) fn ascend<T: Pixel>(norm: Norm, form: Form, image: &mut [T], gradient
         }
         Norm::L2 => {
             let gradient: Vec<f64> = gradient.iter().map(|g| g.to_f64()).collect();
-            let scale = step_size / (length(&gradient) + form.gradient_guard());
-            image.iter_mut().zip(gradient).for_each(|(z, g)| *z = T::from_f64(z.to_f64() + g * scale));
+            if let Some(scale) = step_scale(form, &gradient, step_size) {
+                image.iter_mut().zip(gradient).for_each(|(z, g)| *z = T::from_f64(z.to_f64() + g * scale));
+            }
         }
     }
 }
 
-/// -1, 0 or 1, as `torch.sign`.
+/// The factor that makes a gradient as long as a step. There is none for a gradient that is not finite: it says nothing, and
+/// following it would leave the box, where a network's answer counts for nothing.
+pub(crate) fn step_scale(form: Form, gradient: &[f64], step_size: f64) -> Option<f64> {
+    let length = length(gradient);
+    length.is_finite().then(|| step_size / (length + form.gradient_guard()))
+}
+
+/// -1, 0 or 1, as `torch.sign`; 0 for what is no number.
 pub(crate) fn sign<T: Pixel>(number: T) -> T {
     let one = |holds: bool| if holds { T::one() } else { T::zero() };
     one(number > T::zero()) - one(number < T::zero())

@@ -4,7 +4,7 @@ use rrm_spec::{Norm, PgdStart};
 
 use crate::{
     Ball, Form, Randomness,
-    ball::{ascend, sign},
+    ball::{ascend, sign, step_scale},
     pixels::{Pixel, Pixels},
     start::displacement,
 };
@@ -171,8 +171,9 @@ impl<T: Pixel> Cell<'_, T> {
 
     fn climb_l2(&self, image: &mut [T], previous: &mut [T], step: MomentumStep<'_, T>) {
         let mut target: Vec<f64> = step.gradient.iter().map(|g| g.to_f64()).collect();
-        let scale = step.step_size / (length(&target) + self.region.form.gradient_guard());
-        target.iter_mut().zip(&*image).for_each(|(t, z)| *t = z.to_f64() + *t * scale);
+        let scale = step_scale(self.region.form, &target, step.step_size);
+        let change = |gradient: f64| scale.map_or(0.0, |scale| gradient * scale);
+        target.iter_mut().zip(&*image).for_each(|(t, z)| *t = z.to_f64() + change(*t));
         self.project_l2(&mut target);
         for (t, (z, last)) in target.iter_mut().zip(image.iter().zip(&mut *previous)) {
             let here = z.to_f64();

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use candle_core::{DType, Device, Tensor};
+use proptest::prelude::*;
 use rrm_attacks::{Attacked, build};
 use rrm_data::{ImageRng, Stream};
 use rrm_models::{Model, Network, NetworkSpec};
@@ -10,7 +11,10 @@ use rrm_spec::{
     ApgdLoss, ApgdSpec, AttackSpec, Mode, Norm, Normalization, PgdSelection, PgdSpec, PgdStart, ThreatModel,
 };
 
-use crate::victims::{keys, pixels};
+use crate::{
+    properties::attacks,
+    victims::{keys, pixels},
+};
 
 fn network(dtype: DType) -> Network {
     let arch: rrm_spec::Arch = "resnet18/16".parse().unwrap();
@@ -64,20 +68,31 @@ fn state(network: &Network) -> Vec<Vec<f64>> {
     network.state().iter().map(|(_, tensor)| pixels(tensor)).collect()
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_attack_in_eval_mode_changes_nothing_of_the_network(spec in attacks(), seed: u64) {
+        let network = network(DType::F32);
+        let (before, passes) = (state(&network), rrm_kernels::weight_gradient_passes());
+        let images = images(2, DType::F32);
+        let labels = labels(&network, &images);
+        build(&spec).perturb(&network.frozen(), Mode::Eval, &images, &labels, &keys(seed, &[0, 1])).unwrap();
+        prop_assert_eq!(state(&network), before);
+        prop_assert_eq!(rrm_kernels::weight_gradient_passes(), passes, "an attack needs no weight gradient");
+    }
+}
+
 #[test]
-fn attacks_in_eval_mode_change_nothing_of_the_network() {
-    let network = network(DType::F32);
-    let (before, passes) = (state(&network), rrm_kernels::weight_gradient_passes());
+fn attacks_break_images_of_a_network() {
+    // Guards the property above against attacks that do nothing.
+    let network = network(DType::F32).frozen();
     let images = images(4, DType::F32);
     let labels = labels(&network, &images);
-    let mut broken = 0;
     for spec in specs() {
-        let attacked = build(&spec).perturb(&network.frozen(), Mode::Eval, &images, &labels, &keys(1, &[0, 1, 2, 3]));
-        broken += attacked.unwrap().broken_by.iter().flatten().count();
+        let attacked = build(&spec).perturb(&network, Mode::Eval, &images, &labels, &keys(1, &[0, 1, 2, 3])).unwrap();
+        assert!(attacked.broken_by.iter().flatten().count() > 0, "{}", spec.label());
     }
-    assert_eq!(state(&network), before);
-    assert_eq!(rrm_kernels::weight_gradient_passes(), passes, "an attack needs no weight gradient");
-    assert!(broken > 0, "the attacks did something");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use crate::victims::{Formula, keys, pixels};
 
 const PIXELS: usize = 12;
 
-fn attacks() -> impl Strategy<Value = AttackSpec> {
+/// Every attack, of one restart.
+pub(crate) fn attacks() -> impl Strategy<Value = AttackSpec> {
     let norm = prop_oneof![Just(Norm::Linf), Just(Norm::L2)];
     let epsilon = prop_oneof![1e-3..0.05f64, 0.05..0.7f64];
     let threat = (norm, epsilon).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon: epsilon.into() });
@@ -160,6 +161,28 @@ proptest! {
         // Sums over classes run in another order.
         let close = pixels(&found.images).iter().zip(pixels(&expected.images)).all(|(a, b)| (a - b).abs() < 1e-6);
         prop_assert!(close);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_gradient_that_is_no_number_moves_no_image_out_of_ball_and_box(spec in attacks(), seed: u64) {
+        let scene = Scene::new(3, seed, DType::F32);
+        // √(x − x) is 0, and its derivative ∞ − ∞.
+        let victim = Formula::new(DType::F32, |x| {
+            let broken = (x - x)?.sqrt()?.narrow(1, 0, 1)?;
+            Tensor::cat(&[&(&broken + 1.0)?, &broken, &broken], 1)
+        });
+        let labels = [0; 3];
+        let attacked = build(&spec).perturb(&victim, Mode::Eval, &scene.images, &labels, &keys(seed, &scene.keys)).unwrap();
+        let ball = Ball::from(spec.threat());
+        for distance in ball.distances(&attacked.images, &scene.images).unwrap() {
+            prop_assert!(distance <= ball.epsilon * (1.0 + 1e-6), "{distance} in {ball:?}");
+        }
+        prop_assert!(pixels(&attacked.images).iter().all(|z| (0.0..=1.0).contains(z)));
+        prop_assert_eq!(broken(&attacked), 0);
     }
 }
 
