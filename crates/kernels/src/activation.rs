@@ -20,13 +20,19 @@ const CHUNK: usize = 1 << 14;
 /// When `x` is neither f32 nor f64.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        return x.relu();
+        return composed(x);
     }
     let x = x.contiguous()?;
     by_element!(x.dtype(), "relu", T => {
         let y = map(Borrowed::of(&x).numbers::<T>()?, |x| x.larger(T::ZERO));
         record(&[&x], y, x.shape(), Relu)
     })
+}
+
+/// The same through Candle's own operations, for devices without kernels of ours. Candle's ReLU itself passes the gradient at 0.
+pub(crate) fn composed(x: &Tensor) -> Result<Tensor> {
+    let positive = x.detach().gt(0f64)?;
+    positive.where_cond(x, &x.zeros_like()?)
 }
 
 struct Relu;
@@ -72,4 +78,23 @@ fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
     };
     // SAFETY: the chunks cover the output.
     unsafe { written(x.len(), write) }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    #[test]
+    fn the_composed_form_agrees_with_the_kernel_at_zero_and_beside_it() {
+        let x = Var::new(&[-1f64, -0.0, 0.0, 1e-300, 2.0], &Device::Cpu).unwrap();
+        let of = |relu: fn(&Tensor) -> Result<Tensor>| {
+            let y = relu(x.as_tensor()).unwrap();
+            let gradient = y.sum_all().unwrap().backward().unwrap().remove(x.as_tensor()).unwrap();
+            (y.to_vec1::<f64>().unwrap(), gradient.to_vec1::<f64>().unwrap())
+        };
+        assert_eq!(of(composed), of(relu));
+        assert_eq!(of(relu).1, [0.0, 0.0, 0.0, 1.0, 1.0]);
+    }
 }

@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use candle_core::{Result, Tensor};
 
+use crate::activation::composed;
 use crate::element::Element;
 use crate::simd::vectorized;
 
@@ -39,7 +40,7 @@ impl Epilogue<'_> {
         };
         match self.activation {
             Activation::Identity => Ok(y),
-            Activation::Relu => y.relu(),
+            Activation::Relu => composed(&y),
         }
     }
 }
