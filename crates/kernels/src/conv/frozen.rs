@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::passes::{self, Passes};
 use super::shape::ConvShape;
-use super::{Conv2dConfig, conv2d};
+use super::{Conv2dConfig, check_bias, conv2d};
 use crate::element::{Borrowed, by_element};
 use crate::epilogue::{Activation, Epilogue, Finish};
 use crate::graph::{Arrived, Backward, record};
@@ -47,12 +47,26 @@ pub fn conv2d_frozen_norm(
         let y = conv2d(x, weight, bias, config)?;
         return batch_norm_eval(&y, gamma, beta, running_mean, running_var, epsilon, epilogue);
     }
+    let shape = ConvShape::new(x, weight, config)?;
+    check_bias(bias, &shape)?;
+    check_norm(&norm, &shape)?;
     let (scale, shift) = scale_and_shift(gamma, beta, running_mean, running_var, epsilon)?;
     let shift = match bias {
         Some(bias) => (shift + (bias * &scale)?)?,
         None => shift,
     };
-    folded(x, scaled(weight, &scale)?, shift, config, epilogue)
+    folded(x, shape, scaled(weight, &scale)?, shift, epilogue)
+}
+
+fn check_norm(norm: &FrozenNorm<'_>, shape: &ConvShape) -> Result<()> {
+    let FrozenNorm { gamma, beta, running_mean, running_var, epsilon: _ } = norm;
+    let named = [("gamma", gamma), ("beta", beta), ("running mean", running_mean), ("running variance", running_var)];
+    match named.into_iter().find(|(_, tensor)| tensor.dims() != [shape.out_channels]) {
+        Some((name, tensor)) => {
+            bail!("conv2d_frozen_norm: the {name} is {:?} for {} output channels", tensor.shape(), shape.out_channels)
+        }
+        None => Ok(()),
+    }
 }
 
 /// The weight times each output channel's scale.
@@ -71,8 +85,7 @@ fn scaled(weight: &Tensor, scale: &Tensor) -> Result<Tensor> {
     })
 }
 
-fn folded(x: &Tensor, weight: Tensor, bias: Tensor, config: Conv2dConfig, epilogue: Epilogue<'_>) -> Result<Tensor> {
-    let shape = ConvShape::new(x, &weight, config)?;
+fn folded(x: &Tensor, shape: ConvShape, weight: Tensor, bias: Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
     let Epilogue { residual, activation } = epilogue;
     if let Some(residual) = residual
         && residual.dims4()? != shape.out_dims()
