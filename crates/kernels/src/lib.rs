@@ -17,7 +17,9 @@ mod simd;
 mod threads;
 
 pub use activation::relu;
-pub use conv::{Conv2dConfig, FrozenNorm, conv2d, conv2d_frozen_norm, weight_gradient_passes};
+pub use conv::{
+    Conv2dConfig, FrozenNorm, conv2d, conv2d_frozen_norm, weight_gradient_passes, with_direct_convolutions,
+};
 pub use epilogue::{Activation, Epilogue};
 pub use linear::linear;
 pub use memory::keep_freed_memory;

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 pub(crate) mod checks;
+mod choice;
 mod columns;
 mod direct;
 mod frozen;
@@ -15,6 +16,7 @@ mod winograd;
 
 use candle_core::{Result, Tensor, bail};
 
+pub use choice::with_direct_convolutions;
 pub use frozen::{FrozenNorm, conv2d_frozen_norm};
 pub use passes::weight_gradient_passes;
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::choice::{Algorithm, algorithm};
 use super::shape::ConvShape;
 use super::{columns, direct, winograd};
 use crate::element::{Borrowed, Element, by_element};
@@ -40,9 +41,9 @@ impl Passes for f32 {
     fn forward(s: &ConvShape, x: &[f32], weight: &[f32], finish: Finish<'_, f32>) -> Vec<f32> {
         // SAFETY: `forward` writes the whole output.
         unsafe {
-            written(s.out_len(), |out| match winograd::suits(s) {
-                true => winograd::forward(Isa::best(), s, x, weight, finish, out),
-                false => direct::forward(Isa::best(), s, x, weight, finish, out),
+            written(s.out_len(), |out| match algorithm(s) {
+                Algorithm::Winograd => winograd::forward(Isa::best(), s, x, weight, finish, out),
+                Algorithm::Direct => direct::forward(Isa::best(), s, x, weight, finish, out),
             })
         }
     }
@@ -50,18 +51,18 @@ impl Passes for f32 {
     fn input_gradient(s: &ConvShape, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
         // SAFETY: `input_gradient` writes the whole output.
         unsafe {
-            written(s.in_len(), |out| match winograd::suits(s) {
-                true => winograd::input_gradient(Isa::best(), s, gradient, weight, out),
-                false => direct::input_gradient(Isa::best(), s, gradient, weight, out),
+            written(s.in_len(), |out| match algorithm(s) {
+                Algorithm::Winograd => winograd::input_gradient(Isa::best(), s, gradient, weight, out),
+                Algorithm::Direct => direct::input_gradient(Isa::best(), s, gradient, weight, out),
             })
         }
     }
 
     fn weight_gradient(s: &ConvShape, x: &[f32], gradient: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; s.weight_len()];
-        match winograd::suits(s) {
-            true => winograd::weight_gradient(Isa::best(), s, x, gradient, &mut out),
-            false => direct::weight_gradient(Isa::best(), s, x, gradient, &mut out),
+        match algorithm(s) {
+            Algorithm::Winograd => winograd::weight_gradient(Isa::best(), s, x, gradient, &mut out),
+            Algorithm::Direct => direct::weight_gradient(Isa::best(), s, x, gradient, &mut out),
         }
         out
     }
