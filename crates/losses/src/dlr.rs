@@ -46,7 +46,7 @@ impl Dlr {
         let ranks = ranks(logits);
         let label = self.labels[row];
         let rival = if ranks[0] == label { ranks[1] } else { ranks[0] };
-        Ratio { numerator: vec![(label, -1.0), (rival, 1.0)], denominator: vec![(ranks[0], 1.0), (ranks[2], -1.0)] }
+        Ratio { label, rival, top: ranks[0], low: vec![ranks[2]] }
     }
 }
 
@@ -58,23 +58,22 @@ struct TargetedDlr {
 impl TargetedDlr {
     fn ratio(&self, row: usize, logits: &[f64]) -> Ratio {
         let ranks = ranks(logits);
-        Ratio {
-            numerator: vec![(self.labels[row], -1.0), (self.targets[row], 1.0)],
-            denominator: vec![(ranks[0], 1.0), (ranks[2], -0.5), (ranks[3], -0.5)],
-        }
+        Ratio { label: self.labels[row], rival: self.targets[row], top: ranks[0], low: ranks[2..4].to_vec() }
     }
 }
 
-/// A quotient of two linear combinations of logits, each a list of (class, factor).
+/// (z_rival − z_label) / (z_top − mean of z_low + guard), each a class.
 struct Ratio {
-    numerator: Vec<(usize, f64)>,
-    denominator: Vec<(usize, f64)>,
+    label: usize,
+    rival: usize,
+    top: usize,
+    low: Vec<usize>,
 }
 
 impl Ratio {
     fn parts(&self, logits: &[f64]) -> (f64, f64) {
-        let combine = |terms: &[(usize, f64)]| terms.iter().map(|&(class, factor)| factor * logits[class]).sum::<f64>();
-        (combine(&self.numerator), combine(&self.denominator) + GUARD)
+        let low = self.low.iter().map(|&class| logits[class]).sum::<f64>() / self.low.len() as f64;
+        (logits[self.rival] - logits[self.label], logits[self.top] - low + GUARD)
     }
 
     fn value(&self, logits: &[f64]) -> f64 {
@@ -84,12 +83,11 @@ impl Ratio {
 
     fn derivative(&self, logits: &[f64], out: &mut [f64]) {
         let (numerator, denominator) = self.parts(logits);
-        for &(class, factor) in &self.numerator {
-            out[class] += factor / denominator;
-        }
-        for &(class, factor) in &self.denominator {
-            out[class] -= factor * numerator / (denominator * denominator);
-        }
+        out[self.rival] += 1.0 / denominator;
+        out[self.label] -= 1.0 / denominator;
+        let slope = numerator / denominator / denominator;
+        out[self.top] -= slope;
+        self.low.iter().for_each(|&class| out[class] += slope / self.low.len() as f64);
     }
 }
 
