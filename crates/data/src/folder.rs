@@ -131,6 +131,9 @@ fn read_picture(path: &Path) -> Result<DynamicImage, DataError> {
     let bytes = fs::read(path).map_err(DataError::io(path))?;
     let mut reader = ImageReader::new(BufReader::new(Cursor::new(bytes.as_slice())));
     match image::guess_format(&bytes) {
+        Ok(ImageFormat::Jpeg) if !is_whole_jpeg(&bytes) => {
+            return Err(DataError::malformed(path, bytes.len() as u64, "the rest of a JPEG picture", "the file's end"));
+        }
         Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => reader.set_format(format),
         _ => {
             let head: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
@@ -138,9 +141,19 @@ fn read_picture(path: &Path) -> Result<DynamicImage, DataError> {
         }
     }
     reader.decode().map_err(|error| {
-        // Decoders do not tell where they stopped; the length tells a file that was cut off.
+        // Decoders do not tell where they stopped, only that it was no later than here.
         DataError::malformed(path, bytes.len() as u64, "the rest of a sound picture", error)
     })
+}
+
+/// Whether the last scan has an end. The decoder itself takes the missing rows of a picture that was cut off for grey.
+///
+/// Neither marker occurs within a scan, whose bytes of 0xff are followed by 0 or by a restart marker.
+fn is_whole_jpeg(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
+    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    last(END_OF_IMAGE) > last(START_OF_SCAN)
 }
 
 #[cfg(test)]
@@ -205,5 +218,20 @@ mod tests {
         fs::write(folder.path().join("train/dog/1.png"), &whole[..whole.len() / 2]).unwrap();
         let message = read(folder.path(), Split::Train).unwrap_err().to_string();
         assert!(message.contains("1.png at byte"), "{message}");
+    }
+
+    #[test]
+    fn a_jpeg_that_is_cut_off_anywhere_is_refused() {
+        let folder = pets();
+        let path = folder.path().join("test/cat/a.jpg");
+        let mut rng = crate::ImageRng::new(1, crate::Stream::Validation, &[]);
+        RgbImage::from_fn(40, 40, |_, _| Rgb([0; 3].map(|_: u8| rng.below(256) as u8))).save(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        assert!(read(folder.path(), Split::Test).is_ok());
+        for length in (0..whole.len()).step_by(7) {
+            fs::write(&path, &whole[..length]).unwrap();
+            let message = read(folder.path(), Split::Test).unwrap_err().to_string();
+            assert!(message.contains("a.jpg at byte"), "{length} of {}: {message}", whole.len());
+        }
     }
 }
