@@ -24,9 +24,19 @@ impl Network {
     /// [`ModelError::Load`], when the file cannot be read, is damaged or foreign, or its tensors are not those of the
     /// network that it describes.
     pub fn load(path: &Path, device: &Device, dtype: DType) -> Result<Self, ModelError> {
+        Ok(Self::load_with_bytes(path, device, dtype)?.0)
+    }
+
+    /// As [`Network::load`], with the bytes that were read, for whoever names networks by their contents: read twice, the
+    /// file might have been another by then.
+    ///
+    /// # Errors
+    /// As [`Network::load`].
+    pub fn load_with_bytes(path: &Path, device: &Device, dtype: DType) -> Result<(Self, Vec<u8>), ModelError> {
         let load = || {
-            let (spec, tensors) = parse(&read(path)?)?;
-            Self::from_tensors(&spec, tensors, device, dtype).map_err(fault)
+            let bytes = read(path)?;
+            let (spec, tensors) = parse(&bytes)?;
+            Ok((Self::from_tensors(&spec, tensors, device, dtype).map_err(fault)?, bytes))
         };
         load().map_err(|source| ModelError::Load { path: path.to_owned(), source })
     }

@@ -18,8 +18,9 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn load(model: &ModelSource, environment: &Environment) -> Result<Self, TrainError> {
         let path = resolve(model, environment)?;
-        let network = Network::load(path, &environment.device, DType::F32).map_err(TrainError::Network)?;
-        Ok(Self { network, sha256: files::sha256(path)? })
+        let loaded = Network::load_with_bytes(path, &environment.device, DType::F32);
+        let (network, bytes) = loaded.map_err(TrainError::Network)?;
+        Ok(Self { network, sha256: files::sha256_of(&bytes) })
     }
 
     /// Refuses a network that cannot take such images.
