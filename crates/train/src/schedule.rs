@@ -73,7 +73,8 @@ impl Timetable {
     }
 
     fn cosine(&self, peak: f64, step: u64) -> f64 {
-        let floor = LAST_COSINE_RATE / peak;
+        // A peak below the last rate stays as it is: no schedule climbs above what was asked for.
+        let floor = (LAST_COSINE_RATE / peak).min(1.0);
         peak * (floor + (1.0 - floor) * 0.5 * (1.0 + (PI * self.progress(step)).cos()))
     }
 
@@ -107,6 +108,14 @@ mod tests {
             assert!((got - expected).abs() < 1e-12, "{got} {expected}");
         }
         assert!((timetable.at(5).learning_rate - 1e-6).abs() < 1e-12);
+    }
+
+    #[test]
+    fn cosine_never_climbs_above_a_rate_that_is_lower_than_its_last() {
+        let optimizer =
+            OptimizerSpec { learning_rate: 1e-8, momentum: 0.9, weight_decay: 0.0, schedule: Schedule::Cosine };
+        let timetable = Timetable::new(&optimizer, 1, 5);
+        assert!(rates(&timetable).iter().all(|&rate| (rate - 1e-8).abs() < 1e-20));
     }
 
     #[test]
