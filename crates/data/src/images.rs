@@ -4,6 +4,7 @@ use std::{
 };
 
 use rrm_spec::{Dataset, DatasetName};
+use sha2::{Digest, Sha256};
 
 use crate::{DataError, cifar_binary, cifar_python, fashion_mnist, folder};
 
@@ -76,6 +77,18 @@ impl Images {
         assert_eq!(pixels.len(), labels.len() * shape.image_len(), "every label has its image");
         assert!(labels.iter().all(|&label| (label as usize) < class_names.len()), "every label has its class");
         Self { shape, pixels, labels, class_names }
+    }
+
+    /// SHA-256 of sizes, labels and pixels: equal for equal splits alone.
+    pub fn sha256(&self) -> [u8; 32] {
+        let Shape { channels, height, width } = self.shape;
+        let mut hasher = Sha256::new();
+        for size in [channels, height, width, self.labels.len()] {
+            hasher.update((size as u64).to_le_bytes());
+        }
+        self.labels.iter().for_each(|label| hasher.update(label.to_le_bytes()));
+        hasher.update(&self.pixels);
+        hasher.finalize().into()
     }
 
     /// The size of each image.

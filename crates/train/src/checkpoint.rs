@@ -8,6 +8,7 @@
 use std::{collections::HashMap, fs, path::Path};
 
 use candle_core::{DType, Device, Tensor};
+use rrm_data::Images;
 use rrm_models::{ModelError, Network, NetworkSpec};
 use rrm_spec::{ArtifactHash, CheckpointRecord, CheckpointRole, TrainSpec};
 use safetensors::{SafeTensorError, SafeTensors};
@@ -15,13 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     TrainError,
-    files::{self, Published, failed, publish},
+    files::{self, Published, artifact_hash, failed, publish},
     schedule::Timetable,
     student::Student,
 };
 
 const METADATA_KEY: &str = "rrm.resume";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const NETWORK: &str = "network.";
 const MOMENTUM: &str = "momentum.";
 
@@ -36,15 +37,15 @@ pub struct Identity {
     pub spec_sha256: ArtifactHash,
     /// Hash of the teacher's file, where there is a teacher.
     pub teacher_sha256: Option<ArtifactHash>,
-    /// Training images found in the data folder.
-    pub train_images: u64,
+    /// Hash of the training images' pixels and labels, wherever they lie.
+    pub images_sha256: ArtifactHash,
 }
 
 impl Identity {
-    /// The identity of `spec` with that teacher and so many images.
-    pub fn new(spec: &TrainSpec, teacher_sha256: Option<ArtifactHash>, train_images: usize) -> Self {
+    /// The identity of `spec` with that teacher and those images.
+    pub fn new(spec: &TrainSpec, teacher_sha256: Option<ArtifactHash>, images: &Images) -> Self {
         let json = serde_json::to_vec(spec).expect("a spec has text keys only");
-        Self { spec_sha256: files::sha256_of(&json), teacher_sha256, train_images: train_images as u64 }
+        Self { spec_sha256: files::sha256_of(&json), teacher_sha256, images_sha256: artifact_hash(&images.sha256()) }
     }
 }
 
@@ -198,12 +199,12 @@ fn header(bytes: &[u8]) -> Result<Header, ResumeFault> {
 
 fn check(header: &Header, expected: &Identity, network: &NetworkSpec, epochs: u64) -> Result<(), ResumeFault> {
     let Header { format, epoch, identity, network: found } = header;
-    let Identity { spec_sha256, teacher_sha256, train_images } = identity;
+    let Identity { spec_sha256, teacher_sha256, images_sha256 } = identity;
     let checks = [
         (*format == FORMAT, "file format"),
         (*spec_sha256 == expected.spec_sha256, "spec"),
         (*teacher_sha256 == expected.teacher_sha256, "teacher"),
-        (*train_images == expected.train_images, "number of training images"),
+        (*images_sha256 == expected.images_sha256, "set of training images"),
         (found == network, "network"),
         ((1..=epochs).contains(&u64::from(*epoch)), "number of epochs"),
     ];

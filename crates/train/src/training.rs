@@ -35,7 +35,7 @@ pub(crate) fn train(spec: &TrainSpec, environment: &Environment, monitor: &mut M
     let epochs = spec.epochs.get();
     let timetable = Timetable::new(&spec.optimizer, epochs, batches * u64::from(step.updates_per_batch()));
     let network = network_spec(spec, &images, teacher.as_ref());
-    let identity = Identity::new(spec, teacher.map(|teacher| teacher.sha256), images.len());
+    let identity = Identity::new(spec, teacher.map(|teacher| teacher.sha256), &images);
     let (mut student, trained) = match &environment.resume {
         Some(path) => checkpoint::resume(path, &identity, &network, timetable, &environment.device)?,
         None => (begin(spec, &network, timetable, environment)?, 0),
