@@ -1,7 +1,7 @@
 //! Every comparison with numbers that were computed by running the reference code.
 //!
-//! Each file of a golden folder's `index.json` is a test of its own, named for it. What is not implemented is listed at
-//! the end as skipped. `RRM_GOLDEN_DIR` names another folder of the same kinds, with another seed; names, seeds,
+//! Each file of a golden folder's `index.json` is a test of its own, named for it. What is not implemented, or not there, is
+//! listed at the end as skipped. `RRM_GOLDEN_DIR` names another folder of the same kinds, with another seed; names, seeds,
 //! parameters and tolerances are the index's. `RRM_GOLDEN_MARGINS=1` tells how much of each tolerance is used.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test harness reports on the terminal")]
 
@@ -11,6 +11,8 @@ mod apgd;
 mod apgd_decisions;
 #[path = "golden/apgd_whole.rs"]
 mod apgd_whole;
+#[path = "golden/arithmetic.rs"]
+mod arithmetic;
 #[path = "golden/balls.rs"]
 mod balls;
 #[path = "golden/compare.rs"]
@@ -43,12 +45,12 @@ mod training;
 mod victims;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candle_core::{DType, Tensor};
 use compare::Report;
 use folder::Folder;
@@ -142,26 +144,47 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
+/// The repository's own golden folder.
+const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/data");
+
+/// The folder to compare with. Cargo runs this in a package's folder: a relative path is also tried from the repository's
+/// root, where it was most likely typed.
+fn open() -> Result<Folder> {
+    let Some(named) = std::env::var_os("RRM_GOLDEN_DIR").map(PathBuf::from) else { return Folder::open(OWN.as_ref()) };
+    let from_root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(&named);
+    let found = [&named, &from_root].into_iter().find(|path| path.is_dir());
+    let found = found.with_context(|| format!("RRM_GOLDEN_DIR: no folder {}", named.display()))?;
+    Folder::open(found)
+}
+
 fn trials(skipped: &Arc<Mutex<Vec<String>>>) -> Vec<Trial> {
-    let default = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/data"));
-    let path = std::env::var_os("RRM_GOLDEN_DIR").map_or(default, PathBuf::from);
-    let folder = match Folder::open(&path) {
-        Ok(folder) => Arc::new(folder),
-        Err(error) => return vec![Trial::test("golden_folder_opens", move || Err(failed(&error)))],
+    let (folder, own) = match (open(), Folder::open(OWN.as_ref())) {
+        (Ok(folder), Ok(own)) => (Arc::new(folder), own),
+        (Err(error), _) | (_, Err(error)) => {
+            return vec![Trial::test("golden_folder_opens", move || Err(failed(&error)))];
+        }
     };
-    let mut trials = vec![
-        Trial::test("golden_comparisons_notice_differences", || compare::trials::closeness().map_err(|e| failed(&e))),
-        Trial::test("golden_tolerances_are_read_as_written", || compare::trials::texts().map_err(|e| failed(&e))),
-    ];
-    trials.extend(perturbed::trials(&folder));
+    let mut comparisons = Vec::new();
     for file in folder.files() {
         match plan(file) {
-            Plan::Compare(comparison) => trials.push(trial(&folder, file, comparison, skipped)),
+            Plan::Compare(comparison) => comparisons.push(trial(&folder, file, comparison, skipped)),
             Plan::Within(other) if folder.entry(&other).is_ok() => {}
             Plan::Within(other) => note(skipped, format!("{file} (compared with {other}, which is not there)")),
             Plan::Skip(reason) => note(skipped, format!("{file} ({reason})")),
         }
     }
+    let missing = own.files().filter(|file| matches!(plan(file), Plan::Compare(_)) && folder.entry(file).is_err());
+    missing.for_each(|file| note(skipped, format!("{file} (not in this folder)")));
+    let count = comparisons.len();
+    let mut trials = vec![
+        Trial::test("golden_comparisons_notice_differences", || compare::trials::closeness().map_err(|e| failed(&e))),
+        Trial::test("golden_tolerances_are_read_as_written", || compare::trials::texts().map_err(|e| failed(&e))),
+        Trial::test("golden_folder_has_something_to_compare", move || {
+            if count > 0 { Ok(()) } else { Err("the index names no file that is compared".into()) }
+        }),
+    ];
+    trials.extend(perturbed::trials(&folder));
+    trials.extend(comparisons);
     trials
 }
 

@@ -7,12 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::generator::Generator;
+use crate::{compare::Report, generator::Generator};
 
 /// Numbers computed by running reference code, described by `index.json`.
 pub(crate) struct Folder {
@@ -155,10 +155,20 @@ impl Tensors {
         numbers.into_iter().map(|label| Ok(u32::try_from(label)?)).collect()
     }
 
-    /// Ends a comparison: every tensor must have been looked at, or be described by `skipped`.
-    pub(crate) fn all_but(&self, skipped: impl Fn(&str) -> bool) -> Result<()> {
+    /// Ends a comparison: every tensor must have been looked at, or be `excused`, which is then noted with its reason.
+    pub(crate) fn all_but(&self, reason: &str, report: &mut Report, excused: impl Fn(&str) -> bool) -> Result<()> {
         let untouched = self.untouched.borrow();
-        let forgotten: Vec<&str> = untouched.iter().map(String::as_str).filter(|name| !skipped(name)).collect();
-        if forgotten.is_empty() { Ok(()) } else { bail!("{}: never compared: {}", self.file, forgotten.join(", ")) }
+        let (excused, forgotten): (Vec<&str>, Vec<&str>) =
+            untouched.iter().map(String::as_str).partition(|n| excused(n));
+        if let [first, rest @ ..] = excused.as_slice() {
+            report.skip(format!("{first} and {} tensors like it: {reason}", rest.len()));
+        }
+        ensure!(forgotten.is_empty(), "{}: never compared: {}", self.file, forgotten.join(", "));
+        Ok(())
+    }
+
+    /// Ends a comparison of every tensor.
+    pub(crate) fn all(&self) -> Result<()> {
+        self.all_but("", &mut Report::default(), |_| false)
     }
 }

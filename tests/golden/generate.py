@@ -1,7 +1,7 @@
 """Makes a golden folder of another seed with PyTorch alone: `generate.py FOLDER [--seed N]`.
 
 The folder of this repository was made by running the reference code, which this script does not need: layers, networks,
-losses, optimiser and training steps are written down once more, in PyTorch, after the same recipes. Run the comparisons on
+losses, optimiser, training steps and attacks are written down once more, in PyTorch, after the same recipes. Run the comparisons on
 the result by `RRM_GOLDEN_DIR=FOLDER cargo test -p rrm-train --test golden`. Needs torch, numpy and safetensors.
 """
 
@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.numpy import save_file
 from torch import nn
+
+import generate_attacks
 
 MASK = (1 << 64) - 1
 NORMALISERS = {
@@ -626,6 +628,8 @@ def main():
     for make in (examples, layers, losses, sgd, schedules, models, natural, rrm, sat, fast):
         print(make.__name__, flush=True)
         make(folder)
+    print("attacks", flush=True)
+    generate_attacks.make(folder, lambda name, dtype: network(folder.generator, name, dtype), DTYPES)
     folder.close()
 
 

@@ -19,16 +19,19 @@ use crate::{
     traced::{Log, Perturbation},
 };
 
-// In f32 a training run is not reproducible beyond its first loss. Where a ReLU's input is next to zero, or two inputs of a
-// pool are next to equal, rounding decides which way the gradient goes: one such flip among the million of a batch of
-// eight moves the gradients of the layers below by some thousandths, and steep losses make more of it in every step. An
-// attacked image that takes another way ends elsewhere altogether. The f64 runs are held to everything, and f32 to this:
+// In f32 we are held to f64. Where a ReLU's input is next to zero, or two inputs of a pool are next to equal, rounding decides
+// which way the gradient goes: one flip among the million of a batch of eight moves the losses that follow by half a percent,
+// as it does in PyTorch once its weights are moved by 6e-7 of themselves (two of ten tries with `natural_vgg11`). So an f32
+// run may be off by what the index allows, by some times the error of PyTorch's own f32 run, or by what flips leave.
 
-/// Share by which a loss may be off.
-const AFTER_FLIPS: f64 = 0.03;
-/// Share of all that training changed by which a weight's checksum may be off.
-const OF_CHANGE: f64 = 0.25;
-/// Share of losses, images and weights that keep to it.
+/// How many times PyTorch's own error is allowed.
+const OF_PYTORCHS_ERROR: f64 = 8.0;
+/// Share by which flips may move losses and weights in a run on natural images.
+const AFTER_FLIPS: f64 = 0.02;
+/// The same where signs are attacked with: a flipped one moves a pixel by a whole step.
+const AFTER_FLIPPED_ATTACKS: f64 = 0.1;
+
+/// Share of the numbers of an attacked f32 run that keep to it. Images whose signs rounding flips end elsewhere.
 const KEEP_TO_IT: f64 = 0.75;
 
 /// Below this loss of an image its gradient, the difference of two numbers next to 1, has lost so many digits that the signs
@@ -57,9 +60,9 @@ struct Tolerances {
 
 impl Tolerances {
     /// From words such as `f64: losses 1e-8 rel, params l2/probe 1e-7; f32: losses 1e-3 rel (...), params 1e-4`.
-    fn read(text: &str, dtype: DType) -> Result<Self> {
-        let part = if dtype == DType::F64 { "f64:" } else { "f32:" };
-        let (_, words) = text.split_once(part).with_context(|| format!("`{text}` says nothing of {part}"))?;
+    fn read(text: &str, suffix: &str) -> Result<Self> {
+        let part = format!("{suffix}:");
+        let (_, words) = text.split_once(&part).with_context(|| format!("`{text}` says nothing of {part}"))?;
         Ok(Self { losses: tolerance_after(words, "losses")?, parameters: tolerance_after(words, "params")? })
     }
 }
@@ -77,7 +80,7 @@ pub(crate) fn compare(
         let (run_name, suffix) = name.rsplit_once('.').with_context(|| format!("no number type in {name}"))?;
         let exact = told.get(&format!("{run_name}.f64")).with_context(|| format!("{run_name} in f64"))?;
         let dtype = if suffix == "f64" { DType::F64 } else { DType::F32 };
-        let tolerances = Tolerances::read(&entry.tolerance, dtype)?;
+        let tolerances = Tolerances::read(&entry.tolerance, suffix)?;
         let one = Run { folder, name, told: one, exact, code: &entry.code, dtype, tolerances };
         run(&one, &mut report).with_context(|| name.clone())?;
     }
@@ -110,19 +113,35 @@ impl Run<'_> {
         serde_json::from_value(self.told[key].clone()).with_context(|| format!("{key} of {}", self.name))
     }
 
-    /// Losses of all steps. In f32 the first is held to the index, and most of the others to what a flip leaves of them.
+    /// Losses of all steps. In f32 we are held to f64, as PyTorch's own f32 run is measured.
     pub(crate) fn compare_losses(&self, key: &str, found: &[f64], report: &mut Report) -> Result<()> {
-        let expected = self.numbers(key)?;
-        let tolerance = Tolerance::Each(self.tolerances.losses);
+        let told = self.numbers(key)?;
+        let exact: Vec<f64> = serde_json::from_value(self.exact[key].clone())?;
+        ensure!(!exact.is_empty() && told.len() == exact.len(), "{}: no losses", self.name);
+        let error = |(told, exact): (&f64, &f64)| (told / exact - 1.0).abs();
+        let allowed = self.allowed(self.tolerances.losses, told.iter().zip(&exact).map(error));
         let what = format!("{}: {key}", self.name);
-        if self.dtype == DType::F64 {
-            report.close(&what, found, &expected, tolerance);
-            return Ok(());
+        report.close(&what, found, &exact, Tolerance::Each(allowed));
+        if !self.is_attacked() {
+            // No flip has moved a weight yet.
+            let first = Tolerance::Each(self.tolerances.losses);
+            report.close(&format!("{what}, first"), &found[..1], &exact[..1], first);
         }
-        ensure!(!found.is_empty() && !expected.is_empty(), "{what}: no losses");
-        report.close(&format!("{what}, first"), &found[..1], &expected[..1], tolerance);
-        report.mostly(&what, found, &expected, Tolerance::Each(AFTER_FLIPS), KEEP_TO_IT);
         Ok(())
+    }
+
+    /// What the index allows; in f32 at least some times the largest of PyTorch's own errors, and what flips leave.
+    fn allowed(&self, told: f64, errors: impl Iterator<Item = f64>) -> f64 {
+        if self.dtype == DType::F64 {
+            return told;
+        }
+        let flips = if self.is_attacked() { AFTER_FLIPPED_ATTACKS } else { AFTER_FLIPS };
+        told.max(OF_PYTORCHS_ERROR * errors.fold(0.0, f64::max)).max(flips)
+    }
+
+    /// Only attacked runs tell where their attacks ended.
+    fn is_attacked(&self) -> bool {
+        ["adv_dist", "delta"].iter().any(|key| self.told.get(key).is_some())
     }
 
     pub(crate) fn network(&self, generator: Generator, net: &str, normalization: Normalization) -> Result<Network> {
@@ -178,35 +197,27 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// All weights and running statistics in the end, which were `before` in the beginning.
-    ///
-    /// In f32 we are held to f64.
-    pub(crate) fn compare_weights(&self, student: &Student, before: &State, report: &mut Report) -> Result<()> {
-        let expected: BTreeMap<String, Checksum> = serde_json::from_value(self.exact["params"].clone())?;
+    /// All weights and running statistics in the end, by shares of their lengths: checksums may cancel, and what they sum is
+    /// as long as the weight. In f32 we are held to f64.
+    pub(crate) fn compare_weights(&self, student: &Student, report: &mut Report) -> Result<()> {
+        let checksums = |told: &Value| -> Result<BTreeMap<String, Checksum>> {
+            serde_json::from_value(told["params"].clone()).context("params")
+        };
+        let (exact, told) = (checksums(self.exact)?, checksums(self.told)?);
         let found = state(student.network())?;
-        report.same(&format!("{}: weights", self.name), &found.len(), &expected.len());
-        let mut excesses = Vec::new();
-        for (name, expected) in &expected {
+        report.same(&format!("{}: weights", self.name), &found.len(), &exact.len());
+        let error = |(name, exact): (&String, &Checksum)| told[name].distance(exact) / exact.l2;
+        let allowed = self.allowed(self.tolerances.parameters, exact.iter().map(error));
+        for (name, exact) in &exact {
             let numbers = found.get(name).with_context(|| format!("no {name}"))?;
-            let change: Vec<f64> = numbers.iter().zip(&before[name]).map(|(after, before)| after - before).collect();
-            let of_change = if self.dtype == DType::F64 { 0.0 } else { OF_CHANGE * norm(&change) };
             let found = Checksum {
                 l2: norm(numbers),
                 probe: self.folder.generator().probe(&format!("p.{name}"), numbers),
-                first3: numbers.iter().take(expected.first3.len()).copied().collect(),
+                first3: numbers.iter().take(exact.first3.len()).copied().collect(),
             };
-            // Both may cancel; what they sum is as long as the weight.
-            let allowed = (self.tolerances.parameters * expected.l2).max(of_change);
-            let distance = found.distance(expected);
-            if self.dtype == DType::F32 {
-                excesses.push(distance / allowed);
-            } else {
-                let tolerance = Tolerance::Absolute(allowed);
-                report.close(&format!("{}: {name}", self.name), &found.numbers(), &expected.numbers(), tolerance);
-            }
+            let tolerance = Tolerance::Absolute(allowed * exact.l2);
+            report.close(&format!("{}: {name}", self.name), &found.numbers(), &exact.numbers(), tolerance);
         }
-        let none = vec![0.0; excesses.len()];
-        report.mostly(&format!("{}: weights", self.name), &excesses, &none, Tolerance::Absolute(1.0), KEEP_TO_IT);
         Ok(())
     }
 
@@ -221,6 +232,7 @@ impl Run<'_> {
             let what = format!("{}: distances {i}", self.name);
             if self.dtype == DType::F32 {
                 report.mostly(&what, &found, &distances[i], Tolerance::Each(1e-2), KEEP_TO_IT);
+                report.skip(format!("{}: checksums of adversarial images: a flipped sign changes them", self.name));
                 continue;
             }
             report.close(&what, &found, &distances[i], Tolerance::Each(self.tolerances.parameters));
@@ -269,6 +281,7 @@ impl Run<'_> {
             let what = format!("{}: delta {i}", self.name);
             if self.dtype == DType::F32 {
                 report.close(&what, &found[..1], &expected[..1], Tolerance::Each(1e-2));
+                report.skip(format!("{}: checksums and signs of deltas: flipped signs change them", self.name));
                 continue;
             }
             if (0..attack.lowest.len()).any(|image| self.is_saturated(attack, image, report)) {

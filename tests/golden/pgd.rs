@@ -7,10 +7,11 @@ use rrm_losses::cross_entropy;
 use rrm_spec::{Mode, Norm, PgdSelection, PgdStart};
 
 use crate::{
+    arithmetic::Arithmetic,
     compare::{Report, Tolerance, tolerance_after},
     flat,
     folder::{Folder, Tensors},
-    victims::{NUMBER_TYPES, Victim, norm_named},
+    victims::{Victim, norm_named},
 };
 
 pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
@@ -26,16 +27,17 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
         names.iter().filter_map(|name| name.split_once(".fast_pgd").map(|(net, _)| net)).collect();
     nets.dedup();
     for net in nets {
-        for (dtype, suffix) in NUMBER_TYPES {
-            let victim = Victim::load(folder, &format!("attack_net_{net}.safetensors"), dtype)?;
-            let runs = runs(suffix);
-            for run in runs.iter().filter(|run| run.starts_with(&format!("{net}."))) {
-                Run::new(folder, file, &tensors, &victim, run, suffix)?.compare(&mut report)?;
+        for arithmetic in Arithmetic::ALL {
+            report.begin(arithmetic);
+            let victim = Victim::load(folder, &format!("attack_net_{net}.safetensors"), arithmetic.dtype())?;
+            for run in runs(arithmetic.suffix()).iter().filter(|run| run.starts_with(&format!("{net}."))) {
+                let run = Run::new(folder, file, &tensors, &victim, run, arithmetic)?;
+                arithmetic.during(|| run.compare(&mut report))?;
             }
         }
     }
-    // Where f32 ends is compared by its losses and distances.
-    tensors.all_but(|name| name.ends_with(".probe.f32"))?;
+    let excused = |name: &str| [".probe.f32", ".correct.f32"].iter().any(|end| name.ends_with(end));
+    tensors.all_but("a flipped sign changes it; f32 is compared by losses and distances", &mut report, excused)?;
     Ok(report)
 }
 
@@ -81,7 +83,7 @@ struct Run<'a> {
     tensors: &'a Tensors,
     victim: &'a Victim,
     name: &'a str,
-    suffix: &'a str,
+    arithmetic: Arithmetic,
     norm: &'a str,
     tag: &'a str,
     kind: Kind,
@@ -113,8 +115,9 @@ impl<'a> Run<'a> {
         tensors: &'a Tensors,
         victim: &'a Victim,
         name: &'a str,
-        suffix: &'a str,
+        arithmetic: Arithmetic,
     ) -> Result<Self> {
+        let suffix = arithmetic.suffix();
         let entry = folder.entry(file)?;
         let parts: Vec<&str> = name.split('.').collect();
         let kind = match (parts.get(1), parts.get(4)) {
@@ -128,47 +131,69 @@ impl<'a> Run<'a> {
         let tolerance = tolerance_after(&entry.tolerance, &format!("{suffix} CE"))?;
         let probe_tolerance = tolerance_after(&entry.tolerance, "probe")?;
         let (norm, tag) = (parts[2], parts[3]);
-        Ok(Self { tensors, victim, name, suffix, norm, tag, kind, steps, tolerance, probe_tolerance })
+        Ok(Self { tensors, victim, name, arithmetic, norm, tag, kind, steps, tolerance, probe_tolerance })
     }
 
     fn compare(&self, report: &mut Report) -> Result<()> {
         let outcome = self.attack()?;
-        let losses = self.tensors.numbers(&self.full("ce"))?;
-        let correct = if self.kind == Kind::Fast { Some(self.tensors.numbers(&self.full("correct"))?) } else { None };
-        let robust = if self.kind == Kind::Targeted { None } else { Some(self.tensors.numbers(&self.full("robust"))?) };
-        let distances = self.tensors.numbers(&self.full("dist"))?;
-        let found_robust = as_numbers(&self.victim.correct(&outcome.images)?);
-        let found_distances = self.victim.distances(self.norm, &outcome.images)?;
-        let radius = self.victim.epsilon(self.norm, self.tag)?;
-        if self.suffix == "f32" {
-            // A sign that rounding flips sends an image another way, and with it the time of its stop.
-            let images = self.victim.len();
-            let start = (&outcome.losses[..images], &losses[..images]);
-            report.close(&self.full("ce of the start"), start.0, start.1, Tolerance::Scaled(self.tolerance));
-            if outcome.losses.len() == losses.len() {
-                report.mostly(&self.full("ce"), &outcome.losses, &losses, Tolerance::Scaled(self.tolerance), 0.75);
-            }
-            robust
-                .iter()
-                .for_each(|robust| report.mostly(&self.full("robust"), &found_robust, robust, Tolerance::Exact, 0.9));
-            let tolerance = Tolerance::Absolute(self.tolerance * radius);
-            report.mostly(&self.full("dist"), &found_distances, &distances, tolerance, 0.75);
-            return Ok(());
+        match self.arithmetic {
+            Arithmetic::Double => self.compare_exactly(&outcome, report),
+            Arithmetic::Direct | Arithmetic::Winograd => self.compare_single(&outcome, report),
         }
+    }
+
+    fn compare_exactly(&self, outcome: &Outcome, report: &mut Report) -> Result<()> {
+        let losses = self.numbers("ce")?;
         report.close(&self.full("ce"), &outcome.losses, &losses, Tolerance::Scaled(self.tolerance));
-        if let Some(correct) = correct {
+        if self.kind == Kind::Fast {
+            let correct = self.numbers("correct")?;
             report.close(&self.full("correct"), &as_numbers(&outcome.correct), &correct, Tolerance::Exact);
         }
-        if let Some(robust) = robust {
-            report.close(&self.full("robust"), &found_robust, &robust, Tolerance::Exact);
+        if self.kind != Kind::Targeted {
+            let robust = as_numbers(&self.victim.correct(&outcome.images)?);
+            report.close(&self.full("robust"), &robust, &self.numbers("robust")?, Tolerance::Exact);
         }
-        let tolerance = Tolerance::Absolute(self.tolerance * radius);
-        report.close(&self.full("dist"), &found_distances, &distances, tolerance);
+        let distances = self.victim.distances(self.norm, &outcome.images)?;
+        let tolerance = Tolerance::Absolute(self.tolerance * self.victim.epsilon(self.norm, self.tag)?);
+        report.close(&self.full("dist"), &distances, &self.numbers("dist")?, tolerance);
         self.compare_images(&outcome.images, report)
     }
 
+    /// In f32 a sign that rounding flips sends an image another way, and with it the time of its stop: PyTorch's own f32
+    /// runs part from its f64 runs too. The start is held to the index.
+    fn compare_single(&self, outcome: &Outcome, report: &mut Report) -> Result<()> {
+        let images = self.victim.len();
+        let (losses, told) = (&outcome.losses, self.numbers("ce")?);
+        report.close(
+            &self.full("ce of the start"),
+            &losses[..images],
+            &told[..images],
+            Tolerance::Scaled(self.tolerance),
+        );
+        let (often, paths) = (self.arithmetic.as_often(), [losses.as_slice(), &told, &self.exact("ce")?]);
+        report.as_often(often, &self.full("ce"), paths, Tolerance::Scaled(self.tolerance));
+        if self.kind != Kind::Targeted {
+            let robust = as_numbers(&self.victim.correct(&outcome.images)?);
+            report.mostly(&self.full("robust"), &robust, &self.numbers("robust")?, Tolerance::Exact, 0.9);
+        }
+        let distances = self.victim.distances(self.norm, &outcome.images)?;
+        let tolerance = Tolerance::Absolute(self.tolerance * self.victim.epsilon(self.norm, self.tag)?);
+        let paths = [distances.as_slice(), &self.numbers("dist")?, &self.exact("dist")?];
+        report.as_often(often, &self.full("dist"), paths, tolerance);
+        Ok(())
+    }
+
+    fn numbers(&self, what: &str) -> Result<Vec<f64>> {
+        self.tensors.numbers(&self.full(what))
+    }
+
+    /// The same of the f64 run.
+    fn exact(&self, what: &str) -> Result<Vec<f64>> {
+        self.tensors.numbers(&format!("{}.{what}.f64", self.name))
+    }
+
     fn full(&self, what: &str) -> String {
-        format!("{}.{what}.{}", self.name, self.suffix)
+        format!("{}.{what}.{}", self.name, self.arithmetic.suffix())
     }
 
     fn compare_images(&self, images: &Tensor, report: &mut Report) -> Result<()> {

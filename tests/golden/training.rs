@@ -29,13 +29,12 @@ pub(crate) fn compare_natural(folder: &Folder, file: &str) -> Result<Report> {
         let text = run.code_of("natural/rrm")?;
         let recipe = Recipe { weight_decay: number_after(text, "natural")?, ..Recipe::by_cosine(run, text)? };
         let mut student = recipe.student(run, run.net_after("natural_")?, None)?;
-        let before = state(student.network())?;
         let steps = run.numbers("total")?.len();
         let sizes: Vec<usize> = (0..steps).map(|i| if i + 1 < steps { BATCH } else { LAST_NATURAL_BATCH }).collect();
         let losses = run.train(&mut student, &mut Natural, "nat", &sizes)?;
         run.compare_losses("total", &losses, report)?;
         run.compare_rates(&student, report)?;
-        run.compare_weights(&student, &before, report)
+        run.compare_weights(&student, report)
     })
 }
 
@@ -55,7 +54,6 @@ pub(crate) fn compare_rrm(folder: &Folder, file: &str) -> Result<Report> {
         let teacher = run.network(run.folder.teacher_generator(), teacher_net, recipe.normalization)?;
         let teacher_before = state(&teacher)?;
         let mut student = recipe.student(run, student_net, Some(&teacher))?;
-        let before = state(student.network())?;
         let mut step = Rrm::new(&teacher, loss, lambda, NonZeroU32::MIN);
         let totals = run.numbers("total")?;
         let losses = run.train(&mut student, &mut step, tag, &vec![BATCH; totals.len()])?;
@@ -66,7 +64,7 @@ pub(crate) fn compare_rrm(folder: &Folder, file: &str) -> Result<Report> {
         run.compare_terms(loss, lambda, report)?;
         report.same(&format!("{}: the teacher is unchanged", run.name), &(state(&teacher)? == teacher_before), &true);
         run.compare_rates(&student, report)?;
-        run.compare_weights(&student, &before, report)
+        run.compare_weights(&student, report)
     })
 }
 
@@ -94,7 +92,6 @@ pub(crate) fn compare_sat(folder: &Folder, file: &str) -> Result<Report> {
         let net = run.net_after("sat_")?;
         let (net, _) = net.rsplit_once('_').context("no constraint in the name")?;
         let mut student = recipe.student(run, net, None)?;
-        let before = state(student.network())?;
         let attacks = Log::default();
         let start = Starts { generator: run.folder.generator(), name: "train.sat.r", kind: StartKind::Random };
         let attack = Traced { pgd, start, log: Arc::clone(&attacks) };
@@ -102,7 +99,7 @@ pub(crate) fn compare_sat(folder: &Folder, file: &str) -> Result<Report> {
         let losses = run.train(&mut student, &mut step, "sat", &vec![BATCH; recipe.steps])?;
         run.compare_losses("losses", &losses, report)?;
         run.compare_perturbations(&attacks, pgd.ball, report)?;
-        run.compare_weights(&student, &before, report)
+        run.compare_weights(&student, report)
     })
 }
 
@@ -130,7 +127,6 @@ pub(crate) fn compare_fast(folder: &Folder, file: &str) -> Result<Report> {
             restarts: 1,
         };
         let mut student = recipe.student(run, run.net_after("fast_at_")?, None)?;
-        let before = state(student.network())?;
         let attacks = Log::default();
         let start = Starts { generator: run.folder.generator(), name: "train.fast.start", kind: StartKind::Change };
         let attack = Traced { pgd, start, log: Arc::clone(&attacks) };
@@ -143,7 +139,7 @@ pub(crate) fn compare_fast(folder: &Folder, file: &str) -> Result<Report> {
         run.compare_losses("losses", &losses, report)?;
         run.compare_deltas(&attacks, report)?;
         run.compare_rates(&student, report)?;
-        run.compare_weights(&student, &before, report)
+        run.compare_weights(&student, report)
     })
 }
 

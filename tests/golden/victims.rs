@@ -8,6 +8,7 @@ use rrm_models::{Model, Network};
 use rrm_spec::{Arch, Mode, Norm};
 
 use crate::{
+    arithmetic::Arithmetic,
     compare::{Report, Tolerance, tolerance_after},
     flat,
     folder::{Folder, Tensors},
@@ -37,8 +38,6 @@ pub(crate) fn is_known(file: &str) -> bool {
     net_of(file).is_some_and(|net| net.parse::<Arch>().is_ok())
 }
 
-pub(crate) const NUMBER_TYPES: [(DType, &str); 2] = [(DType::F64, "f64"), (DType::F32, "f32")];
-
 /// A norm by its golden name.
 pub(crate) fn norm_named(name: &str) -> Result<Norm> {
     match name {
@@ -51,19 +50,18 @@ pub(crate) fn norm_named(name: &str) -> Result<Norm> {
 pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let text = &folder.entry(file)?.tolerance;
     let mut report = Report::default();
-    for (dtype, suffix) in NUMBER_TYPES {
-        let victim = Victim::load(folder, file, dtype)?;
+    for arithmetic in Arithmetic::ALL {
+        report.begin(arithmetic);
+        let victim = arithmetic.during(|| Victim::load(folder, file, arithmetic.dtype()))?;
         let found: Vec<f64> = victim.logits.iter().flatten().copied().collect();
-        let name = format!("logits.{suffix}");
-        let tolerance = Tolerance::Scaled(tolerance_after(text, suffix)?);
+        let name = format!("logits.{}", arithmetic.suffix());
+        let tolerance = Tolerance::Scaled(tolerance_after(text, arithmetic.suffix())?);
         report.close(&name, &found, &victim.tensors.numbers(&name)?, tolerance);
-        // The other type's logits, and what only the makers of the file need.
-        victim
-            .tensors
-            .all_but(|name| name.starts_with("logits") || name == "pool_index" || name.starts_with("start."))?;
         for name in victim.tensors.names().iter().filter(|name| name.starts_with("start.")) {
             victim.compare_start(name, &mut report)?;
         }
+        let other = |name: &str| name.starts_with("logits") || name == "pool_index";
+        victim.tensors.all_but("", &mut Report::default(), other)?; // The other type's, and the makers' own.
     }
     Ok(report)
 }
