@@ -233,6 +233,21 @@ mod tests {
     }
 
     #[test]
+    fn a_sweep_through_a_value_is_refused_once() {
+        let text = PLAN.replace("seed = [0, 1]", "seed = [0, 1]\n\"arch.x\" = [1, 2]\n\"seed.x\" = [1]");
+        let error = Plan::from_toml(&text).unwrap_err();
+        let fields: Vec<_> = error.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["job.student.sweep.arch.x", "job.student.sweep.seed.x"]);
+    }
+
+    #[test]
+    fn a_sweep_may_reach_into_a_table_that_is_not_written_yet() {
+        let text = PLAN.replace("seed = [0, 1]", "\"validation.images\" = [10, 20]");
+        let plan = Plan::from_toml(&text).unwrap_or_else(|e| panic!("{e}"));
+        assert!(plan.jobs.iter().any(|job| job.name == "student[lambda=0.05,images=20]"), "{plan:#?}");
+    }
+
+    #[test]
     fn a_reference_to_a_later_job_is_refused() {
         let text = PLAN.replace("teacher = { job = \"teacher\" }", "teacher = { job = \"attack\" }");
         let error = Plan::from_toml(&text).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! One job per combination of swept values.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use toml::{Table, Value};
 
@@ -18,18 +18,26 @@ pub(super) fn expand(written: Vec<Written>, found: &mut Vec<Violation>) -> Vec<W
         let axes = take_axes(&mut job, found);
         let inherited = parent(&job.fields).and_then(|parent| variants.get(&parent).cloned());
         let mut suffixes = Vec::new();
+        let mut blocked = BTreeSet::new();
         for parent_suffix in inherited.as_deref().unwrap_or(&[String::new()]) {
             for combination in combinations(&axes) {
                 let suffix = joined(parent_suffix, &combination);
                 if jobs.len() <= MAX_JOBS_PER_PLAN {
-                    jobs.push(variant(job.clone(), parent_suffix, &suffix, &combination));
+                    jobs.push(variant(job.clone(), parent_suffix, &suffix, &combination, &mut blocked));
                 }
                 suffixes.push(suffix);
             }
         }
+        blocked.iter().for_each(|field| found.push(dead_end(&job, field)));
         variants.insert(job.name().unwrap_or_default().to_owned(), suffixes);
     }
     jobs
+}
+
+/// The fault of a sweep whose path leads through something that has no fields.
+fn dead_end(job: &Written, field: &str) -> Violation {
+    let allowed = "must lead to a field: a part of this path is a value, not a table".to_owned();
+    Violation { field: format!("{}.sweep.{field}", job.path), value: String::new(), allowed }
 }
 
 /// A swept field's path and values.
@@ -84,7 +92,14 @@ fn named(name: &str, suffix: &str) -> String {
     if suffix.is_empty() { name.to_owned() } else { format!("{name}[{suffix}]") }
 }
 
-fn variant(mut job: Written, parent_suffix: &str, suffix: &str, values: &[(String, Value)]) -> Written {
+/// The job with these values; fields whose paths lead nowhere are added to `blocked`.
+fn variant(
+    mut job: Written,
+    parent_suffix: &str,
+    suffix: &str,
+    values: &[(String, Value)],
+    blocked: &mut BTreeSet<String>,
+) -> Written {
     if let Some(Value::String(name)) = job.fields.get_mut("name") {
         *name = named(name, suffix);
     }
@@ -93,22 +108,22 @@ fn variant(mut job: Written, parent_suffix: &str, suffix: &str, values: &[(Strin
         *parent = named(parent, parent_suffix);
     }
     for (field, value) in values {
-        set(&mut job.fields, field, value.clone());
+        if !set(&mut job.fields, field, value.clone()) {
+            blocked.insert(field.clone());
+        }
     }
     job
 }
 
-fn set(table: &mut Table, path: &str, value: Value) {
-    match path.split_once('.') {
-        None => {
-            table.insert(path.to_owned(), value);
-        }
-        Some((head, rest)) => {
-            let below = table.entry(head).or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(below) = below {
-                set(below, rest, value);
-            }
-        }
+/// Whether the path led to a place for the value.
+fn set(table: &mut Table, path: &str, value: Value) -> bool {
+    let Some((head, rest)) = path.split_once('.') else {
+        table.insert(path.to_owned(), value);
+        return true;
+    };
+    match table.entry(head).or_insert_with(|| Value::Table(Table::new())) {
+        Value::Table(below) => set(below, rest, value),
+        _ => false,
     }
 }
 
