@@ -7,6 +7,8 @@ mod pictures;
 #[path = "system/process.rs"]
 mod process;
 
+#[path = "system/child.rs"]
+mod child;
 #[path = "system/faults.rs"]
 mod faults;
 #[path = "system/main_job.rs"]
