@@ -5,8 +5,10 @@ use std::{
     process::{Command, Output},
 };
 
+use rrm_api::{Client, Endpoint, Token};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use crate::{
     database, pictures,
@@ -88,6 +90,16 @@ impl Lab {
         let mut command = Command::new(binary("rrm"));
         command.arg("--server").arg(self.url()).arg("--token-file").arg(token_file).args(arguments);
         command
+    }
+
+    /// Calls the daemon as a worker does.
+    pub(crate) fn as_worker<T>(&self, call: impl AsyncFnOnce(Client) -> T) -> T {
+        let token = Token::load(&self.path("state/token-worker")).expect("the daemon wrote the workers' token");
+        let runtime = Runtime::new().expect("a runtime can be had");
+        runtime.block_on(async {
+            let endpoint = Endpoint { url: self.url(), token, tls: None };
+            call(Client::new(&endpoint).expect("the address is one")).await
+        })
     }
 
     /// The first column of a query: the tables themselves, beside all that the daemon tells of them.
