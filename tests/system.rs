@@ -13,6 +13,8 @@ mod process;
 mod child;
 #[path = "system/faults.rs"]
 mod faults;
+#[path = "system/follow.rs"]
+mod follow;
 #[path = "system/kill.rs"]
 mod kill;
 #[path = "system/main_job.rs"]

@@ -92,6 +92,12 @@ impl Lab {
         command
     }
 
+    /// `rrm` with these arguments, going on beside the test; what it prints goes to the file `NAME.out`.
+    pub(crate) fn start_rrm(&self, name: &str, arguments: &[&str]) -> Process {
+        let mut command = self.command(&self.path("state/token-user"), arguments);
+        Process::spawn_telling(&mut command, &self.path(&format!("{name}.out")), &self.path(&format!("{name}.log")))
+    }
+
     /// Calls the daemon as a worker does.
     pub(crate) fn as_worker<T>(&self, call: impl AsyncFnOnce(Client) -> T) -> T {
         let token = Token::load(&self.path("state/token-worker")).expect("the daemon wrote the workers' token");
