@@ -11,6 +11,8 @@ mod process;
 
 #[path = "system/child.rs"]
 mod child;
+#[path = "system/demo.rs"]
+mod demo;
 #[path = "system/faults.rs"]
 mod faults;
 #[path = "system/follow.rs"]
