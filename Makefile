@@ -1,6 +1,9 @@
 # What one can do here. Each target is a few lines; the work is in the named scripts.
 
-.PHONY: help demo test build setup lint cuda-check bench clean-demo
+# Runs of the kill test in a row.
+N ?= 20
+
+.PHONY: help demo test kill-test build setup lint cuda-check bench clean-demo
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -12,6 +15,11 @@ demo: ## Trains a robust teacher and an RRM student on photographs of clothes, a
 test: ## Every test, golden parity and whole-system tests included
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
+
+kill-test: ## N=20 runs in a row of sudden death at random moments, each with another seed; stops at the first failure
+	cargo build --locked --workspace --bins
+	cargo test --locked -p rrm-cli --test system --no-run
+	tests/system/kill-test.sh $(N)
 
 build: ## The three binaries, in target/release
 	cargo build --locked --release --workspace --bins

@@ -1,5 +1,7 @@
 //! Whole-system tests: the real binaries on loopback, from a plan to a report, through every kind of sudden death.
 
+#[path = "system/database.rs"]
+mod database;
 #[path = "system/lab.rs"]
 mod lab;
 #[path = "system/pictures.rs"]
@@ -7,8 +9,16 @@ mod pictures;
 #[path = "system/process.rs"]
 mod process;
 
+#[path = "system/child.rs"]
+mod child;
+#[path = "system/demo.rs"]
+mod demo;
 #[path = "system/faults.rs"]
 mod faults;
+#[path = "system/follow.rs"]
+mod follow;
+#[path = "system/kill.rs"]
+mod kill;
 #[path = "system/main_job.rs"]
 mod main_job;
 #[path = "system/refusals.rs"]

@@ -1,109 +1,87 @@
-//! Sudden death of every part, at moments drawn from a printed seed.
+//! Silence of every part: frozen workers, a daemon that is away.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use nix::sys::signal::{Signal, kill};
-use serde_json::Value;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use rrm_api::{ApiError, AttemptEnd};
+use rrm_spec::{Accuracy, AttemptId, AttemptOutcome, EpochRecord, Record};
+use sha2::{Digest, Sha256};
 
 use crate::{
     lab::{Lab, MAIN_JOB},
     process::{Process, eventually},
 };
 
-/// What a run left behind that must not depend on how it went: rows and weights, without times.
-#[derive(Debug, PartialEq)]
-struct Remains {
-    epochs: Vec<Vec<Value>>,
-    weights: Vec<Value>,
-    evaluation: (Value, Value),
+/// A worker that was frozen together with its trainers, long enough that another one took its job over.
+struct Zombie {
+    worker: Process,
+    trainers: Vec<Pid>,
 }
 
-fn remains(lab: &Lab, jobs: &[i64]) -> Remains {
-    let shown: Vec<Value> = jobs.iter().map(|id| lab.job(*id)).collect();
-    let fields = ["epoch", "images", "learning_rate", "loss", "train", "natural"];
-    let epochs = shown.iter().map(|job| {
-        let rows = job["epochs"].as_array().expect("a job has a list of epochs");
-        rows.iter().map(|row| fields.iter().map(|field| row[*field].clone()).collect()).collect()
-    });
-    let weights = shown.iter().flat_map(|job| {
-        let checkpoints = job["checkpoints"].as_array().expect("a job has a list of checkpoints").clone();
-        checkpoints
-            .into_iter()
-            .filter(|checkpoint| checkpoint["role"] == "final")
-            .map(|checkpoint| checkpoint["sha256"].clone())
-    });
-    let last = &shown[2]["evaluations"][0];
-    Remains {
-        epochs: epochs.collect(),
-        weights: weights.collect(),
-        evaluation: (last["natural"].clone(), last["robust"].clone()),
+impl Zombie {
+    fn freeze(worker: Process) -> Self {
+        let trainers = worker.children();
+        worker.signal(Signal::SIGSTOP);
+        trainers.iter().for_each(|child| kill(*child, Signal::SIGSTOP).expect("the trainer runs"));
+        Self { worker, trainers }
+    }
+
+    /// The trainer first: it has something to say when its worker wakes up.
+    fn wake(&self) {
+        self.trainers.iter().for_each(|child| kill(*child, Signal::SIGCONT).expect("the trainer is only frozen"));
+        self.worker.signal(Signal::SIGCONT);
+    }
+
+    fn has_a_trainer(&self) -> bool {
+        let children = self.worker.children();
+        self.trainers.iter().any(|child| children.contains(child))
     }
 }
 
-/// Longer than `MAIN_JOB`, so that there is something to kill.
-fn plan() -> String {
-    MAIN_JOB.replace("epochs = 3", "epochs = 8")
+/// An epoch that nobody trained.
+fn forged(epoch: u32) -> Record {
+    let all = Accuracy { correct: 24, total: 24 };
+    let (train_us, validation_us, images, learning_rate, loss) = (1, 1, 72, 0.05, 0.0);
+    Record::Epoch(EpochRecord {
+        epoch,
+        train_us,
+        validation_us,
+        images,
+        learning_rate,
+        loss,
+        train: all,
+        natural: all,
+        robust: None,
+    })
 }
 
-fn undisturbed() -> Remains {
-    let lab = Lab::open();
-    let _worker = lab.start_worker("worker");
-    let jobs = lab.submit(&plan());
-    jobs.iter().for_each(|id| lab.success(*id));
-    remains(&lab, &jobs)
+/// Everything that is stored of the first attempt.
+fn rows_of_the_first_attempt(lab: &Lab) -> Vec<String> {
+    lab.column(
+        "select json_array('attempt', outcome, message, exit_code, signal, ended_at, last_seq, first_epoch) \
+         from attempt where attempt_id = 1 \
+         union all select json_array('epoch', epoch, train_us, loss, natural_correct, recorded_at) \
+         from epoch where attempt_id = 1 \
+         union all select json_array('checkpoint', epoch, role, sha256, recorded_at) from checkpoint where attempt_id = 1 \
+         union all select json_array('event', seq, kind, data) from event where attempt_id = 1",
+    )
 }
 
-/// A small generator (SplitMix64), so that a printed seed repeats the moments.
-struct Moments(u64);
-
-impl Moments {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
-fn seed() -> u64 {
-    let given = std::env::var("RRM_FAULT_SEED").ok().map(|text| text.parse().expect("RRM_FAULT_SEED is a number"));
-    given.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64)
-}
-
-fn kill_children(worker: &Process) {
-    for child in worker.children() {
-        let _ = kill(child, Signal::SIGKILL); // It may have ended by itself just now.
-    }
-}
-
-#[test]
-#[expect(clippy::print_stdout, reason = "a failing test shows the seed that repeats its moments")]
-fn kill_nine_of_child_worker_and_daemon_ends_with_the_same_rows_and_weights() {
-    let expected = undisturbed();
-    let seed = seed();
-    println!("RRM_FAULT_SEED={seed}");
-    let mut moments = Moments(seed);
-    let mut lab = Lab::open();
-    let mut worker = Some(lab.start_worker("worker"));
-    let jobs = lab.submit(&plan());
-    // Few deaths of a trainer: a job whose trainers keep dying unexplained would rightly fail.
-    for victim in ["child", "daemon", "worker", "daemon", "child", "daemon"] {
-        std::thread::sleep(Duration::from_millis(moments.below(700))); // The random moment itself.
-        match victim {
-            "child" => kill_children(worker.as_ref().expect("the worker runs")),
-            "worker" => {
-                worker.take().expect("the worker runs").kill_nine();
-                worker = Some(lab.start_worker("worker"));
-            }
-            _ => {
-                lab.daemon().kill_nine();
-                std::thread::sleep(Duration::from_millis(moments.below(300))); // Down for a random while.
-                lab.start_daemon();
-            }
-        }
-    }
-    jobs.iter().for_each(|id| lab.success(*id));
-    assert_eq!(remains(&lab, &jobs), expected, "RRM_FAULT_SEED={seed}\n{}", lab.logs());
+/// What a worker can say about the first attempt, each with the daemon's answer.
+async fn late_words(client: rrm_api::Client, file: &std::path::Path) -> Vec<(&'static str, ApiError)> {
+    let attempt = AttemptId(1);
+    let bytes = std::fs::read(file).expect("the file is there");
+    let sha256 = hex::encode(Sha256::digest(&bytes)).parse().expect("SHA-256 has 64 digits");
+    let end = AttemptEnd { outcome: AttemptOutcome::Ok, exit_code: Some(0), signal: None, message: None };
+    let answers = [
+        ("what is stored", client.report(attempt, 1, vec![forged(1)]).await.map(drop)),
+        ("a new epoch", client.report(attempt, 1, (1..=40).map(forged).collect()).await.map(drop)),
+        ("nothing new", client.report(attempt, 1, Vec::new()).await.map(drop)),
+        ("a checkpoint", client.upload(attempt, file, &sha256, bytes.len() as u64).await),
+        ("success", client.settle(attempt, 0, end).await),
+    ];
+    answers.into_iter().map(|(what, answer)| (what, answer.expect_err(what))).collect()
 }
 
 #[test]
@@ -112,22 +90,27 @@ fn a_zombie_workers_late_report_is_refused() {
     let zombie = lab.start_worker("zombie");
     let jobs = lab.submit(&MAIN_JOB.replace("epochs = 3", "epochs = 40"));
     eventually("the first epoch is recorded", || (!lab.job(jobs[0])["epochs"].as_array()?.is_empty()).then_some(()));
-    let frozen: Vec<_> = zombie.children();
-    zombie.signal(Signal::SIGSTOP);
-    frozen.iter().for_each(|child| kill(*child, Signal::SIGSTOP).expect("the trainer runs"));
+    let zombie = Zombie::freeze(zombie);
     eventually("the daemon gives the zombie up", || {
         (lab.job(jobs[0])["attempts"][0]["outcome"] == "lost").then_some(())
     });
     let _second = lab.start_worker("second");
     eventually("another worker takes over", || (lab.job(jobs[0])["attempts"].as_array()?.len() == 2).then_some(()));
-    frozen.iter().for_each(|child| kill(*child, Signal::SIGCONT).expect("the trainer is only frozen"));
-    zombie.signal(Signal::SIGCONT);
-    eventually("the zombie is told that its lease is gone", || {
-        frozen.iter().all(|child| !zombie.children().contains(child)).then_some(())
-    });
+
+    let before = rows_of_the_first_attempt(&lab);
+    assert!(before.iter().any(|row| row.starts_with(r#"["epoch""#)), "{before:#?}");
+    let file = lab.path("plan.toml"); // Any bytes that the store does not have.
+    for (what, answer) in lab.as_worker(async |client| late_words(client, &file).await) {
+        assert_eq!(answer, ApiError::LeaseLost, "{what}");
+    }
+    assert_eq!(rows_of_the_first_attempt(&lab), before);
+
+    zombie.wake();
+    eventually("the zombie is refused", || lab.read("zombie.log").contains("no longer this worker's").then_some(()));
+    eventually("its trainer is gone", || (!zombie.has_a_trainer()).then_some(()));
     lab.success(jobs[0]);
+    assert_eq!(rows_of_the_first_attempt(&lab), before);
     let job = lab.job(jobs[0]);
-    assert_eq!(job["attempts"][0]["outcome"], "lost");
     assert_eq!(job["attempts"][1]["outcome"], "ok");
     let epochs: Vec<_> =
         job["epochs"].as_array().unwrap().iter().map(|epoch| epoch["epoch"].as_i64().unwrap()).collect();
@@ -138,7 +121,7 @@ fn a_zombie_workers_late_report_is_refused() {
 fn training_goes_on_while_the_daemon_is_away_and_nothing_is_recorded_twice() {
     let mut lab = Lab::open();
     let worker = lab.start_worker("worker");
-    let jobs = lab.submit(&plan());
+    let jobs = lab.submit(&MAIN_JOB.replace("epochs = 3", "epochs = 8"));
     eventually("the trainer runs", || (!worker.children().is_empty()).then_some(()));
     lab.daemon().kill_nine();
     let spool = lab.path("worker").join("spool");
@@ -151,5 +134,12 @@ fn training_goes_on_while_the_daemon_is_away_and_nothing_is_recorded_twice() {
     lab.success(jobs[0]);
     let job = lab.job(jobs[0]);
     assert_eq!(job["attempts"].as_array().unwrap().len(), 1, "{job:#}");
-    assert_eq!(job["epochs"].as_array().unwrap().len(), 8, "{job:#}");
+    // The rows themselves: a view that shows of each epoch one would hide a second.
+    let each = (1..=8).map(|epoch| epoch.to_string()).collect::<Vec<_>>();
+    let rows = lab.column("select cast(epoch as text) from epoch where attempt_id = 1 order by epoch");
+    assert_eq!(rows, each);
+    let told = lab
+        .column("select cast(data ->> '$.epoch' as text) from event where kind = 'epoch' and job_id = 1 order by seq");
+    assert_eq!(told, each);
+    assert_eq!(lab.column("select data from event where kind like 'error.%'"), [""; 0]);
 }

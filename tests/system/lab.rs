@@ -5,11 +5,13 @@ use std::{
     process::{Command, Output},
 };
 
+use rrm_api::{Client, Endpoint, Token};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use crate::{
-    pictures,
+    database, pictures,
     process::{Process, binary, eventually},
 };
 
@@ -30,13 +32,24 @@ impl Lab {
         pictures::write_bars(&folder.path().join("data"), "bars", 24, 8);
         let mut lab = Self { folder, daemon: None, listen: "127.0.0.1:0".into() };
         lab.start_daemon();
-        lab.listen =
-            std::fs::read_to_string(lab.path("state/address")).expect("the daemon wrote its address").trim().into();
+        let address = lab.read("state/address");
+        lab.listen = address.trim().trim_start_matches("http://").into();
         lab
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// What the file says.
+    #[track_caller]
+    pub(crate) fn read(&self, name: &str) -> String {
+        let path = self.path(name);
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.listen)
     }
 
     pub(crate) fn start_daemon(&mut self) {
@@ -56,7 +69,7 @@ impl Lab {
     /// A worker with one CPU slot and folders of its own, as on another node.
     pub(crate) fn start_worker(&self, name: &str) -> Process {
         let mut command = Command::new(binary("rrm-worker"));
-        command.args(["serve", "--device", "cpu", "--threads", "1", "--server", &format!("http://{}", self.listen)]);
+        command.args(["serve", "--device", "cpu", "--threads", "1", "--server", &self.url()]);
         command.arg("--token-file").arg(self.path("state/token-worker"));
         command.arg("--work-dir").arg(self.path(name));
         command.arg("--data-dir").arg(self.path("data"));
@@ -70,9 +83,34 @@ impl Lab {
 
     /// The same, with another token.
     pub(crate) fn rrm_as(&self, token_file: &Path, arguments: &[&str]) -> Output {
+        self.command(token_file, arguments).output().expect("rrm starts")
+    }
+
+    fn command(&self, token_file: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("rrm"));
-        command.arg("--server").arg(format!("http://{}", self.listen)).arg("--token-file").arg(token_file);
-        command.args(arguments).output().expect("rrm starts")
+        command.arg("--server").arg(self.url()).arg("--token-file").arg(token_file).args(arguments);
+        command
+    }
+
+    /// `rrm` with these arguments, going on beside the test; what it prints goes to the file `NAME.out`.
+    pub(crate) fn start_rrm(&self, name: &str, arguments: &[&str]) -> Process {
+        let mut command = self.command(&self.path("state/token-user"), arguments);
+        Process::spawn_telling(&mut command, &self.path(&format!("{name}.out")), &self.path(&format!("{name}.log")))
+    }
+
+    /// Calls the daemon as a worker does.
+    pub(crate) fn as_worker<T>(&self, call: impl AsyncFnOnce(Client) -> T) -> T {
+        let token = Token::load(&self.path("state/token-worker")).expect("the daemon wrote the workers' token");
+        let runtime = Runtime::new().expect("a runtime can be had");
+        runtime.block_on(async {
+            let endpoint = Endpoint { url: self.url(), token, tls: None };
+            call(Client::new(&endpoint).expect("the address is one")).await
+        })
+    }
+
+    /// The first column of a query: the tables themselves, beside all that the daemon tells of them.
+    pub(crate) fn column(&self, query: &'static str) -> Vec<String> {
+        database::column(&self.path("state/rrm.db"), query)
     }
 
     /// The document that `rrm --json` prints; `None` where it fails, as it does while the daemon is down.
@@ -110,6 +148,11 @@ impl Lab {
     fn state(&self, id: i64) -> Option<String> {
         let shown = self.try_json(&["show", &id.to_string()])?;
         Some(shown["job"]["summary"]["state"].as_str().expect("a job has a state").to_owned())
+    }
+
+    /// Whether the daemon says that the job is in one of these states.
+    pub(crate) fn is_in(&self, id: i64, states: &[&str]) -> bool {
+        self.state(id).is_some_and(|state| states.contains(&state.as_str()))
     }
 
     /// Waits until the job is in one of these states; which.

@@ -1,10 +1,8 @@
 //! From a plan to a report.
 
-use serde_json::Value;
-
 use crate::{
     lab::{Lab, MAIN_JOB, text},
-    process::binary,
+    process::eventually,
 };
 
 #[test]
@@ -42,30 +40,6 @@ fn a_worker_without_the_teacher_fetches_it_through_the_daemon() {
 }
 
 #[test]
-fn a_child_alone_prints_the_events_that_the_daemon_would_store() {
-    let lab = Lab::open();
-    let spec = r#"{"kind": "train", "dataset": {"name": "folder:bars"}, "augmentation": "none", "arch": "dnn/16",
-        "method": {"kind": "natural"}, "optimizer": {"learning_rate": 0.05, "schedule": {"kind": "constant"}},
-        "epochs": 2, "batch_size": 16, "seed": 3}"#;
-    let input = lab.path("spec.json");
-    std::fs::write(&input, spec).unwrap();
-    let output = std::process::Command::new(binary("rrm-worker"))
-        .args(["exec", "--device", "cpu", "--data-dir"])
-        .arg(lab.path("data"))
-        .arg("--work-dir")
-        .arg(lab.path("alone"))
-        .stdin(std::fs::File::open(input).unwrap())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let events: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let records = |kind: &str| events.iter().filter(|event| event["record"] == kind).count();
-    assert_eq!((records("started"), records("epoch"), records("checkpoint")), (1, 2, 3), "{events:?}");
-    assert_eq!(events.last().unwrap()["event"], "finished");
-    assert!(lab.path("alone/final.safetensors").exists());
-}
-
-#[test]
 fn a_cancelled_job_ends_as_cancelled_and_its_child_is_gone() {
     let lab = Lab::open();
     let worker = lab.start_worker("worker");
@@ -76,5 +50,5 @@ fn a_cancelled_job_ends_as_cancelled_and_its_child_is_gone() {
     assert_eq!(lab.until(jobs[0], &["cancelled", "succeeded", "failed"]), "cancelled");
     assert_eq!(lab.until(jobs[2], &["skipped"]), "skipped");
     assert_eq!(lab.rrm(&["wait", &jobs[0].to_string()]).status.code(), Some(4));
-    crate::process::eventually("the trainer is gone", || worker.children().is_empty().then_some(()));
+    eventually("the trainer is gone", || worker.children().is_empty().then_some(()));
 }

@@ -30,9 +30,24 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it, its standard error appended to `log`.
     pub(crate) fn spawn(command: &mut Command, log: PathBuf) -> Self {
+        Self::start(command.stdout(Stdio::null()), &log)
+    }
+
+    /// The same, its standard output written to a file.
+    pub(crate) fn spawn_telling(command: &mut Command, output: &Path, log: &Path) -> Self {
+        let output = File::create(output).unwrap_or_else(|e| panic!("{}: {e}", output.display()));
+        Self::start(command.stdout(output), log)
+    }
+
+    fn start(command: &mut Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).expect("a log file can be opened");
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn();
+        let child = command.stdin(Stdio::null()).stderr(file).spawn();
         Self { child: child.unwrap_or_else(|e| panic!("{command:?} starts: {e}")) }
+    }
+
+    /// Waits until it ends by itself; the exit code.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().expect("the process is ours").code()
     }
 
     pub(crate) fn pid(&self) -> Pid {

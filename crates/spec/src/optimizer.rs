@@ -19,7 +19,7 @@ pub struct OptimizerSpec {
 }
 
 impl OptimizerSpec {
-    fn default_momentum() -> f64 {
+    pub(crate) fn default_momentum() -> f64 {
         0.9
     }
 }

@@ -34,7 +34,8 @@ pub struct Epsilon {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)] // Private to the reading of one scalar: a number or a text, never a table.
+// Private to the reading of one scalar: a number or a text, never a table.
+#[serde(untagged, expecting = "expected a number like 0.03 or a text like 8/255")]
 enum EpsilonText {
     Number(f64),
     Text(String),

@@ -1,31 +1,41 @@
 //! Tables to typed values, collecting every fault instead of stopping at the first.
 
-use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{DeviceRequest, PlannedJob, text_of};
+use super::PlannedJob;
 use crate::{
-    EvaluateSpec, JobSpec, TrainSpec, Violation,
+    Violation,
+    read::{self, Fields, text_of},
     validate::{Checker, join},
 };
 
-/// A valid job of each kind, whose fields stand in for faulty ones so that the search for faults can go on.
-const TRAIN: &str = r#"
-    dataset = { name = "fashion-mnist" }
-    arch = "dnn"
-    method = { kind = "natural" }
-    optimizer = { learning_rate = 0.1, schedule = { kind = "constant" } }
-    epochs = 10000
-    batch_size = 1
-    seed = 0
-"#;
-const EVALUATE: &str = r#"
-    model = { checkpoint = "stand-in" }
-    dataset = { name = "fashion-mnist" }
-    attack = { kind = "apgd", threat = { norm = "linf", epsilon = 0 }, iterations = 1 }
-    batch_size = 1
-    seed = 0
-"#;
+/// A job as it is written down.
+#[derive(Clone)]
+pub(super) struct Written {
+    /// How faults call it: `job.student`, or `job[3]` for the third one where it has no name.
+    pub(super) path: String,
+    pub(super) fields: Table,
+}
+
+impl Written {
+    fn new(place: usize, fields: Table) -> Self {
+        let path = path(name(&fields).unwrap_or_default(), place);
+        Self { path, fields }
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        name(&self.fields)
+    }
+}
+
+fn name(fields: &Table) -> Option<&str> {
+    fields.get("name").and_then(Value::as_str)
+}
+
+/// How faults call a job; places are counted from 1.
+pub(super) fn path(name: &str, place: usize) -> String {
+    if name.is_empty() { format!("job[{place}]") } else { format!("job.{name}") }
+}
 
 pub(super) fn take_text(table: &mut Table, field: &str, found: &mut Vec<Violation>) -> Option<String> {
     match table.remove(field) {
@@ -54,16 +64,21 @@ pub(super) fn take_defaults(document: &mut Table, found: &mut Vec<Violation>) ->
     }
 }
 
-pub(super) fn take_tables(document: &mut Table, field: &str, found: &mut Vec<Violation>) -> Vec<Table> {
-    let Some(value) = document.remove(field) else { return Vec::new() };
-    let tables = match value {
-        Value::Array(items) => items.into_iter().map(Value::try_into::<Table>).collect::<Result<_, _>>(),
-        other => other.try_into::<Table>().map(|table| vec![table]),
+/// The `[[job]]` tables.
+pub(super) fn take_jobs(document: &mut Table, found: &mut Vec<Violation>) -> Vec<Written> {
+    let items = match document.remove("job") {
+        Some(Value::Array(items)) => items,
+        Some(single) => vec![single],
+        None => Vec::new(),
     };
-    tables.unwrap_or_else(|e| {
-        found.push(violation(field, "", &format!("must be [[{field}]] tables: {e}")));
-        Vec::new()
-    })
+    let mut jobs = Vec::new();
+    for (index, item) in items.into_iter().enumerate() {
+        match item {
+            Value::Table(fields) => jobs.push(Written::new(index + 1, fields)),
+            other => found.push(violation(path("", index + 1), text_of(&other), "must be a [[job]] table")),
+        }
+    }
+    jobs
 }
 
 pub(super) fn refuse_unknown(table: &Table, path: &str, allowed: &str, found: &mut Vec<Violation>) {
@@ -74,11 +89,11 @@ pub(super) fn refuse_unknown(table: &Table, path: &str, allowed: &str, found: &m
 }
 
 /// The job's own fields over the defaults of its kind; tables are merged unless their `kind` differs.
-pub(super) fn with_defaults(table: Table, defaults: &Table) -> Table {
-    let kind = table.get("kind").and_then(Value::as_str).unwrap_or_default();
+pub(super) fn with_defaults(job: Written, defaults: &Table) -> Written {
+    let kind = job.fields.get("kind").and_then(Value::as_str).unwrap_or_default();
     match defaults.get(kind) {
-        Some(Value::Table(base)) => merge(base.clone(), table),
-        _ => table,
+        Some(Value::Table(base)) => Written { fields: merge(base.clone(), job.fields), path: job.path },
+        _ => job,
     }
 }
 
@@ -99,79 +114,21 @@ fn same_kind(below: &Table, above: &Table) -> bool {
     above.get("kind").is_none_or(|kind| below.get("kind") == Some(kind))
 }
 
-pub(super) fn planned_job(mut table: Table, found: &mut Vec<Violation>) -> Option<PlannedJob> {
-    let name = take_text(&mut table, "name", found)?;
-    let path = format!("job.{name}");
-    let mut take = |field: &str| table.remove(field);
-    let priority = scalar(take("priority"), &path, "priority", 0, found);
-    let max_retries = scalar(take("max_retries"), &path, "max_retries", 1, found);
-    let device = scalar(take("device"), &path, "device", DeviceRequest::Any, found);
-    // A faulty job stays known, mended, so that references to it are not faults of their own.
-    let spec = job(table, &path, found)?;
-    Some(PlannedJob { name, spec, priority, max_retries, device })
-}
-
-fn scalar<T: DeserializeOwned>(
-    value: Option<Value>,
-    path: &str,
-    field: &str,
-    default: T,
-    found: &mut Vec<Violation>,
-) -> T {
-    let Some(value) = value else { return default };
-    let text = text_of(&value);
-    value.try_into().unwrap_or_else(|e: toml::de::Error| {
-        found.push(violation(join(path, field), text, e.message()));
-        default
-    })
-}
-
-/// Reads one job's fields and checks their ranges. Paths in violations begin with `path`.
-///
-/// What comes back next to violations is mended with stand-ins and good for nothing but the search for more of them.
-pub(crate) fn job(mut table: Table, path: &str, found: &mut Vec<Violation>) -> Option<JobSpec> {
-    let kind = table.remove("kind");
-    let spec = match kind.as_ref().and_then(Value::as_str) {
-        Some("train") => repaired::<TrainSpec>(table, TRAIN, path, found).map(JobSpec::Train),
-        Some("evaluate") => repaired::<EvaluateSpec>(table, EVALUATE, path, found).map(JobSpec::Evaluate),
-        _ => {
-            let value = kind.as_ref().map(text_of).unwrap_or_default();
-            found.push(violation(join(path, "kind"), value, "must be train or evaluate"));
-            None
-        }
-    }?;
-    spec.collect(&mut Checker::new(path, found));
-    Some(spec)
-}
-
-/// Reads `T`, replacing each faulty top-level field by the stand-in's, so that all faults come out in one pass.
-fn repaired<T: DeserializeOwned>(
-    mut table: Table,
-    stand_in: &str,
-    path: &str,
-    found: &mut Vec<Violation>,
-) -> Option<T> {
-    let stand_in: Table = stand_in.parse().expect("the stand-in is valid TOML");
-    // Each round mends one field, so there are at most as many rounds as fields.
-    for _ in 0..=table.len() + stand_in.len() {
-        let error = match serde_path_to_error::deserialize(Value::Table(table.clone())) {
-            Ok(value) => return Some(value),
-            Err(error) => error,
-        };
-        let message = error.inner().message().to_owned();
-        let inner_path = error.path().to_string();
-        let named = message.split('`').nth(1).unwrap_or_default();
-        // At the top level the path is empty (".") and the message names the field.
-        let full = if inner_path == "." { named.to_owned() } else { inner_path };
-        let field = full.split('.').next().unwrap_or_default().to_owned();
-        let value = table.get(&field).map(text_of).unwrap_or_default();
-        found.push(violation(join(path, &full), value, &message));
-        match stand_in.get(&field) {
-            Some(stand_in) => table.insert(field, stand_in.clone()),
-            None => table.remove(&field),
-        };
-    }
-    None
+/// Reads one job and checks its ranges. A faulty one stays known, mended, so that references to it are not faults of
+/// their own; one without a name is called what faults call it.
+pub(super) fn planned_job(written: Written, found: &mut Vec<Violation>) -> PlannedJob {
+    let Written { path, fields } = written;
+    let mut fields = Fields::new(fields, &path, found);
+    let job = PlannedJob {
+        name: fields.required("name", path.clone()),
+        priority: fields.optional("priority").unwrap_or_default(),
+        max_retries: fields.optional("max_retries").unwrap_or(1),
+        device: fields.optional("device").unwrap_or_default(),
+        spec: read::job(&mut fields),
+    };
+    fields.finish();
+    job.spec.collect(&mut Checker::new(&path, found));
+    job
 }
 
 fn violation(field: impl Into<String>, value: impl Into<String>, allowed: &str) -> Violation {

@@ -1,15 +1,15 @@
 //! Several jobs that refer to each other by name, as a user writes them down.
 
-pub(crate) mod decode;
+mod decode;
 mod sweep;
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::Table;
 
 use crate::{
-    JobRef, JobSpec, Method, Violation, Violations,
+    Dataset, JobRef, JobSpec, Method, Violation, Violations,
     validate::{Checker, join},
 };
 
@@ -67,13 +67,15 @@ impl Plan {
         let mut found = Vec::new();
         let name = decode::take_text(&mut document, "name", &mut found);
         let defaults = decode::take_defaults(&mut document, &mut found);
-        let tables = decode::take_tables(&mut document, "job", &mut found);
+        let written = decode::take_jobs(&mut document, &mut found);
         decode::refuse_unknown(&document, "", "name, defaults or job", &mut found);
-        let tables = tables.into_iter().map(|table| decode::with_defaults(table, &defaults)).collect();
-        let jobs = sweep::expand(tables, &mut found);
-        let jobs = jobs.into_iter().filter_map(|table| decode::planned_job(table, &mut found)).collect();
-        let plan = Self { name: name.unwrap_or_default(), jobs };
-        plan.collect_edges(&mut found);
+        let written = written.into_iter().map(|job| decode::with_defaults(job, &defaults)).collect();
+        let written = sweep::expand(written, &mut found);
+        let paths: Vec<_> = written.iter().map(|job| job.path.clone()).collect();
+        let jobs = written.into_iter().map(|job| decode::planned_job(job, &mut found)).collect();
+        // A name that is missing or no text has been named as a fault; any valid one stands in for it.
+        let plan = Self { name: name.unwrap_or_else(|| "unnamed".to_owned()), jobs };
+        plan.collect_edges(&paths, &mut found);
         Violations::check(found).map(|()| plan)
     }
 
@@ -83,14 +85,17 @@ impl Plan {
     /// All faults at once.
     pub fn validate(&self) -> Result<(), Violations> {
         let mut found = Vec::new();
-        for job in &self.jobs {
-            job.spec.collect(&mut Checker::new(&job.path(), &mut found));
+        let places = self.jobs.iter().zip(1..);
+        let paths: Vec<_> = places.map(|(job, place)| decode::path(&job.name, place)).collect();
+        for (job, path) in self.jobs.iter().zip(&paths) {
+            job.spec.collect(&mut Checker::new(path, &mut found));
         }
-        self.collect_edges(&mut found);
+        self.collect_edges(&paths, &mut found);
         Violations::check(found)
     }
 
-    fn collect_edges(&self, found: &mut Vec<Violation>) {
+    /// Checks names and references; `paths` are how faults call the jobs.
+    fn collect_edges(&self, paths: &[String], found: &mut Vec<Violation>) {
         let mut fault = |field: String, value: &str, allowed: &str| {
             found.push(Violation { field, value: value.to_owned(), allowed: allowed.to_owned() });
         };
@@ -101,19 +106,19 @@ impl Plan {
             fault("job".into(), &self.jobs.len().to_string(), "must be 1 to 10000 jobs");
         }
         let mut earlier: HashMap<&str, &JobSpec> = HashMap::new();
-        for job in &self.jobs {
+        for (job, path) in self.jobs.iter().zip(paths) {
             if !is_job_name(&job.name) {
                 fault(
-                    join(&job.path(), "name"),
+                    join(path, "name"),
                     &job.name,
                     "must be 1 to 200 bytes, without #, white space at its ends and control characters",
                 );
             }
-            for (field, value, allowed) in job.edge_faults(&earlier) {
+            for (field, value, allowed) in job.edge_faults(path, &earlier) {
                 fault(field, &value, allowed);
             }
             if earlier.insert(&job.name, &job.spec).is_some() {
-                fault(join(&job.path(), "name"), &job.name, "must be unique in the plan");
+                fault(join(path, "name"), &job.name, "must be unique in the plan");
             }
         }
     }
@@ -124,14 +129,10 @@ fn is_job_name(name: &str) -> bool {
 }
 
 impl PlannedJob {
-    fn path(&self) -> String {
-        format!("job.{}", self.name)
-    }
-
-    fn edge_faults(&self, earlier: &HashMap<&str, &JobSpec>) -> Vec<(String, String, &'static str)> {
+    fn edge_faults(&self, path: &str, earlier: &HashMap<&str, &JobSpec>) -> Vec<(String, String, &'static str)> {
         let field = match &self.spec {
-            JobSpec::Train(_) => join(&self.path(), "method.teacher.job"),
-            JobSpec::Evaluate(_) => join(&self.path(), "model.job"),
+            JobSpec::Train(_) => join(path, "method.teacher.job"),
+            JobSpec::Evaluate(_) => join(path, "model.job"),
         };
         let named = self.spec.needs().into_iter().filter_map(|job| match job {
             JobRef::Name(name) => Some(name),
@@ -142,7 +143,7 @@ impl PlannedJob {
                 let allowed = match earlier.get(name.as_str()) {
                     None => "must name a job further up in the plan, or #ID",
                     Some(JobSpec::Evaluate(_)) => "must name a train job: an evaluation makes no network",
-                    Some(JobSpec::Train(parent)) if parent.dataset.name != self.spec.dataset().name => {
+                    Some(JobSpec::Train(parent)) if contradict(&parent.dataset, self.spec.dataset()) => {
                         "must name a network of the same dataset"
                     }
                     Some(JobSpec::Train(_)) => return None,
@@ -161,11 +162,9 @@ impl PlannedJob {
     }
 }
 
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+/// A name that could not be read is a fault already, and contradicts no other.
+fn contradict(one: &Dataset, other: &Dataset) -> bool {
+    one.name != other.name && !one.name.is_unread() && !other.name.is_unread()
 }
 
 #[cfg(test)]
@@ -231,6 +230,21 @@ mod tests {
         for part in ["epoch", "dnn/5", "epsilon = 1.5", "learning_rate = -1", "pupil"] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_sweep_through_a_value_is_refused_once() {
+        let text = PLAN.replace("seed = [0, 1]", "seed = [0, 1]\n\"arch.x\" = [1, 2]\n\"seed.x\" = [1]");
+        let error = Plan::from_toml(&text).unwrap_err();
+        let fields: Vec<_> = error.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["job.student.sweep.arch.x", "job.student.sweep.seed.x"]);
+    }
+
+    #[test]
+    fn a_sweep_may_reach_into_a_table_that_is_not_written_yet() {
+        let text = PLAN.replace("seed = [0, 1]", "\"validation.images\" = [10, 20]");
+        let plan = Plan::from_toml(&text).unwrap_or_else(|e| panic!("{e}"));
+        assert!(plan.jobs.iter().any(|job| job.name == "student[lambda=0.05,images=20]"), "{plan:#?}");
     }
 
     #[test]

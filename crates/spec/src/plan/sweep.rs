@@ -1,55 +1,61 @@
-//! One table per combination of swept values.
+//! One job per combination of swept values.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use toml::{Table, Value};
 
-use super::text_of;
-use crate::{MAX_JOBS_PER_PLAN, Violation, validate::join};
+use super::decode::Written;
+use crate::{MAX_JOBS_PER_PLAN, Violation, read::text_of, validate::join};
 
 /// A job's variant: what is appended to the name of the job as written, such as `[seed=1]` without the brackets.
 type Suffix = String;
 
 /// Replaces every job that has a `sweep`, or refers to one that has, by its variants.
-pub(super) fn expand(tables: Vec<Table>, found: &mut Vec<Violation>) -> Vec<Table> {
+pub(super) fn expand(written: Vec<Written>, found: &mut Vec<Violation>) -> Vec<Written> {
     let mut variants: HashMap<String, Vec<Suffix>> = HashMap::new();
     let mut jobs = Vec::new();
-    for mut table in tables {
-        let name = table.get("name").map(text_of).unwrap_or_default();
-        let axes = take_axes(&mut table, &name, found);
-        let inherited = parent(&table).and_then(|parent| variants.get(&parent).cloned());
+    for mut job in written {
+        let axes = take_axes(&mut job, found);
+        let inherited = parent(&job.fields).and_then(|parent| variants.get(&parent).cloned());
         let mut suffixes = Vec::new();
+        let mut blocked = BTreeSet::new();
         for parent_suffix in inherited.as_deref().unwrap_or(&[String::new()]) {
             for combination in combinations(&axes) {
                 let suffix = joined(parent_suffix, &combination);
                 if jobs.len() <= MAX_JOBS_PER_PLAN {
-                    jobs.push(variant(table.clone(), &name, parent_suffix, &suffix, &combination));
+                    jobs.push(variant(job.clone(), parent_suffix, &suffix, &combination, &mut blocked));
                 }
                 suffixes.push(suffix);
             }
         }
-        variants.insert(name, suffixes);
+        blocked.iter().for_each(|field| found.push(dead_end(&job, field)));
+        variants.insert(job.name().unwrap_or_default().to_owned(), suffixes);
     }
     jobs
+}
+
+/// The fault of a sweep whose path leads through something that has no fields.
+fn dead_end(job: &Written, field: &str) -> Violation {
+    let allowed = "must lead to a field: a part of this path is a value, not a table".to_owned();
+    Violation { field: format!("{}.sweep.{field}", job.path), value: String::new(), allowed }
 }
 
 /// A swept field's path and values.
 type Axis = (String, Vec<Value>);
 
-fn take_axes(table: &mut Table, name: &str, found: &mut Vec<Violation>) -> Vec<Axis> {
-    let Some(sweep) = table.remove("sweep") else { return Vec::new() };
-    let path = format!("job.{name}.sweep");
-    let mut fault = |field: String, value: &Value| {
-        let allowed = "must be a list of at least one value".to_owned();
-        found.push(Violation { field, value: text_of(value), allowed });
+fn take_axes(job: &mut Written, found: &mut Vec<Violation>) -> Vec<Axis> {
+    let Some(sweep) = job.fields.remove("sweep") else { return Vec::new() };
+    let path = join(&job.path, "sweep");
+    let mut fault = |field: String, value: &Value, allowed: &str| {
+        found.push(Violation { field, value: text_of(value), allowed: allowed.to_owned() });
     };
     let Value::Table(sweep) = sweep else {
-        fault(path, &sweep);
+        fault(path, &sweep, "must be a table of fields to lists of values");
         return Vec::new();
     };
     let (good, bad): (Vec<_>, Vec<_>) =
         sweep.into_iter().partition(|(_, value)| value.as_array().is_some_and(|list| !list.is_empty()));
-    bad.iter().for_each(|(field, value)| fault(join(&path, field), value));
+    bad.iter().for_each(|(field, value)| fault(join(&path, field), value, "must be a list of at least one value"));
     let mut axes: Vec<Axis> =
         good.into_iter().filter_map(|(field, value)| Some((field, value.as_array()?.clone()))).collect();
     // The seed goes first: seeds are the outermost repetition when people read a list.
@@ -86,30 +92,38 @@ fn named(name: &str, suffix: &str) -> String {
     if suffix.is_empty() { name.to_owned() } else { format!("{name}[{suffix}]") }
 }
 
-fn variant(mut table: Table, name: &str, parent_suffix: &str, suffix: &str, values: &[(String, Value)]) -> Table {
-    if !name.is_empty() {
-        table.insert("name".into(), Value::String(named(name, suffix)));
+/// The job with these values; fields whose paths lead nowhere are added to `blocked`.
+fn variant(
+    mut job: Written,
+    parent_suffix: &str,
+    suffix: &str,
+    values: &[(String, Value)],
+    blocked: &mut BTreeSet<String>,
+) -> Written {
+    if let Some(Value::String(name)) = job.fields.get_mut("name") {
+        *name = named(name, suffix);
     }
-    if let Some(Value::String(parent)) = reference(&mut table) {
+    job.path = named(&job.path, suffix);
+    if let Some(Value::String(parent)) = reference(&mut job.fields) {
         *parent = named(parent, parent_suffix);
     }
     for (field, value) in values {
-        set(&mut table, field, value.clone());
+        if !set(&mut job.fields, field, value.clone()) {
+            blocked.insert(field.clone());
+        }
     }
-    table
+    job
 }
 
-fn set(table: &mut Table, path: &str, value: Value) {
-    match path.split_once('.') {
-        None => {
-            table.insert(path.to_owned(), value);
-        }
-        Some((head, rest)) => {
-            let below = table.entry(head).or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(below) = below {
-                set(below, rest, value);
-            }
-        }
+/// Whether the path led to a place for the value.
+fn set(table: &mut Table, path: &str, value: Value) -> bool {
+    let Some((head, rest)) = path.split_once('.') else {
+        table.insert(path.to_owned(), value);
+        return true;
+    };
+    match table.entry(head).or_insert_with(|| Value::Table(Table::new())) {
+        Value::Table(below) => set(below, rest, value),
+        _ => false,
     }
 }
 

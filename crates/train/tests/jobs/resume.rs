@@ -1,6 +1,10 @@
 //! Stopped and resumed equals uninterrupted.
 
-use std::fs;
+use std::{
+    fs,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 use rrm_spec::{
     CheckpointRecord, CheckpointRole, EpochRecord, FailureClass, JobSpec, Method, Record, RepresentationLoss, Schedule,
@@ -30,6 +34,23 @@ fn every_interruption_ends_alike(bench: &Bench, spec: &TrainSpec, environment: i
         assert_eq!(timeless(epochs(&told)), undisturbed, "stopped after epoch {last}");
         assert_eq!(bytes(&bench.path(&after).join("final.safetensors")), weights, "stopped after epoch {last}");
     }
+}
+
+/// Runs `spec` undisturbed, then in one folder stopped after every epoch in turn and resumed from where it stopped.
+fn a_chain_of_interruptions_ends_alike(bench: &Bench, spec: &TrainSpec, environment: impl Fn(&str) -> Environment) {
+    let undisturbed = timeless(bench.train(spec, &environment("whole")));
+    let job = JobSpec::Train(spec.clone());
+    let mut told = Vec::new();
+    for last in 1..=spec.epochs.get() {
+        let resume = (last > 1).then(|| bench.path("chain/resume.safetensors"));
+        let (outcome, link) = records(&job, &Environment { resume, ..environment("chain") }, closes(last));
+        // The last link is told to stop when nothing but the final network is left to write.
+        let expected = if last < spec.epochs.get() { Completion::Stopped } else { Completion::Finished };
+        assert_eq!(outcome.unwrap(), expected, "link {last}");
+        told.extend(link);
+    }
+    assert_eq!(timeless(epochs(&told)), undisturbed);
+    assert_eq!(bytes(&bench.path("chain/final.safetensors")), bytes(&bench.path("whole/final.safetensors")));
 }
 
 fn timeless(mut epochs: Vec<EpochRecord>) -> Vec<EpochRecord> {
@@ -69,6 +90,76 @@ fn rrm_with_replays_and_an_adapter_resumes_bit_by_bit() {
     bench.train(&bench.spec("dnn/8", Method::Natural), &bench.environment("teacher"));
     let spec = bench.spec("resnet18/16", rrm(5e-3, 2, RepresentationLoss::Cosine));
     every_interruption_ends_alike(&bench, &spec, |work| bench.environment_with(work, "teacher"));
+}
+
+#[test]
+fn training_interrupted_after_every_epoch_in_turn_ends_bit_by_bit_alike() {
+    let bench = Bench::new(Recipe::EASY);
+    bench.train(&bench.spec("dnn/8", Method::Natural), &bench.environment("teacher"));
+    let mut spec = bench.spec("resnet18/16", rrm(5e-3, 2, RepresentationLoss::Cosine));
+    spec.optimizer.schedule = Schedule::Triangular { peak_momentum: Some(0.8) };
+    spec.augmentation = rrm_spec::Augmentation::Light;
+    let spec = TrainSpec { epochs: count(4), ..spec };
+    a_chain_of_interruptions_ends_alike(&bench, &spec, |work| bench.environment_with(work, "teacher"));
+}
+
+#[test]
+fn training_stopped_within_an_epoch_goes_on_from_the_checkpoint_before() {
+    let bench = Bench::new(Recipe::EASY);
+    let spec = bench.spec("resnet18/16", sat("8/255", "2/255", 2));
+    let undisturbed = bench.train(&spec, &bench.environment("whole"));
+    let half = Duration::from_micros(undisturbed[1].train_us / 2);
+    stop_within_the_second_epoch(&bench, &spec, half);
+    let resume = Some(bench.path("broken/resume.safetensors"));
+    let environment = Environment { resume, ..bench.environment("mended") };
+    let (outcome, told) = records(&JobSpec::Train(spec), &environment, |_| false);
+    assert_eq!(outcome.unwrap(), Completion::Finished);
+    assert_eq!(timeless(epochs(&told)), timeless(undisturbed)[1..]);
+    assert_eq!(bytes(&bench.path("mended/final.safetensors")), bytes(&bench.path("whole/final.safetensors")));
+}
+
+/// Trains in the folder `broken` until about `into` the second epoch. A machine that pauses at the wrong moment may miss the
+/// epoch: then it is tried again, since this is about what follows.
+fn stop_within_the_second_epoch(bench: &Bench, spec: &TrainSpec, into: Duration) {
+    for _ in 0..20 {
+        let environment = bench.environment("broken");
+        let (outcome, told) = records(&JobSpec::Train(spec.clone()), &environment, |record| {
+            if closes(1)(record) {
+                let (stop, due) = (Arc::clone(&environment.stop), Instant::now() + into);
+                std::thread::spawn(move || {
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    stop.store(true, Ordering::Relaxed);
+                });
+            }
+            false
+        });
+        if outcome.unwrap() == Completion::Stopped && epochs(&told).len() == 1 {
+            return;
+        }
+    }
+    panic!("no try ended within the second epoch");
+}
+
+#[test]
+fn what_a_death_while_writing_left_is_neither_used_nor_kept() {
+    let bench = Bench::new(Recipe::EASY);
+    let spec = bench.spec("dnn/16", Method::Natural);
+    let undisturbed = timeless(bench.train(&spec, &bench.environment("whole")));
+    let job = JobSpec::Train(spec);
+    let (_, mut told) = records(&job, &bench.environment("work"), closes(1));
+    let half = bytes(&bench.path("work/resume.safetensors"));
+    for leftover in [".resume.safetensors.tmp", ".final.safetensors.tmp"] {
+        fs::write(bench.path("work").join(leftover), &half[..half.len() / 2]).unwrap();
+    }
+    let resume = Some(bench.path("work/resume.safetensors"));
+    let (outcome, rest) = records(&job, &Environment { resume, ..bench.environment("work") }, |_| false);
+    assert_eq!(outcome.unwrap(), Completion::Finished);
+    told.extend(rest);
+    assert_eq!(timeless(epochs(&told)), undisturbed);
+    assert_eq!(bytes(&bench.path("work/final.safetensors")), bytes(&bench.path("whole/final.safetensors")));
+    let mut names: Vec<_> = fs::read_dir(bench.path("work")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["final.safetensors", "resume.safetensors"]);
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! Valid jobs of every kind.
+
+use std::num::NonZeroU32;
+
+use proptest::prelude::*;
+use rrm_spec::{
+    ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, Dataset, DatasetName, EvaluateSpec, Family, JobId, JobRef,
+    JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, RepresentationLoss,
+    Schedule, ThreatModel, TrainSpec, Validation,
+};
+
+fn count(most: u32) -> impl Strategy<Value = NonZeroU32> {
+    (1..=most).prop_map(|n| NonZeroU32::new(n).expect("the range begins at 1"))
+}
+
+fn threat() -> impl Strategy<Value = ThreatModel> {
+    let norm = prop_oneof![Just(Norm::Linf), Just(Norm::L2)];
+    let epsilon = prop_oneof![Just("8/255".to_owned()), (0.0..1.0f64).prop_map(|value| value.to_string())];
+    (norm, epsilon).prop_map(|(norm, text)| ThreatModel { norm, epsilon: text.parse().expect("a number") })
+}
+
+fn attack() -> impl Strategy<Value = AttackSpec> {
+    let start = prop_oneof![Just(PgdStart::Natural), Just(PgdStart::Uniform), Just(PgdStart::Sphere)];
+    let selection =
+        prop_oneof![Just(PgdSelection::Last), Just(PgdSelection::BestLoss), Just(PgdSelection::StopWhenBroken)];
+    let pgd = (threat(), count(100), 0.001..1.0f64, start, selection, count(10));
+    let pgd = pgd.prop_map(|(threat, steps, step, start, selection, restarts)| {
+        AttackSpec::Pgd(PgdSpec { threat, steps, step_size: step.into(), start, selection, restarts })
+    });
+    let apgd = (threat(), count(100), count(10)).prop_map(|(threat, iterations, restarts)| {
+        AttackSpec::Apgd(ApgdSpec { threat, iterations, restarts, loss: ApgdLoss::Ce })
+    });
+    prop_oneof![pgd, apgd]
+}
+
+fn source() -> impl Strategy<Value = ModelSource> {
+    prop_oneof![
+        (1..1_000_000i64).prop_map(|id| ModelSource::Job(JobRef::Id(JobId(id)))),
+        "[a-z][a-z0-9]{0,12}".prop_map(|name| ModelSource::Job(JobRef::Name(name))),
+        "[a-z/]{1,20}".prop_map(|path| ModelSource::Checkpoint(path.into())),
+    ]
+}
+
+fn method() -> impl Strategy<Value = Method> {
+    let mode = prop_oneof![Just(Mode::Train), Just(Mode::Eval)];
+    let loss = prop_oneof![Just(RepresentationLoss::Cosine), Just(RepresentationLoss::RelativeL2)];
+    prop_oneof![
+        Just(Method::Natural),
+        (attack(), mode).prop_map(|(attack, attack_mode)| Method::AdversarialTraining { attack, attack_mode }),
+        (source(), loss, 0.0..1000.0f64, count(8)).prop_map(|(teacher, representation_loss, lambda, replays)| {
+            Method::Rrm { teacher, representation_loss, lambda, replays }
+        }),
+    ]
+}
+
+fn schedule() -> impl Strategy<Value = Schedule> {
+    prop_oneof![
+        Just(Schedule::Constant),
+        Just(Schedule::Cosine),
+        (0.01..1.0f64).prop_map(|factor| Schedule::Step { milestones: vec![1, 3], factor }),
+        proptest::option::of(0.0..0.99f64).prop_map(|peak_momentum| Schedule::Triangular { peak_momentum }),
+    ]
+}
+
+fn dataset() -> impl Strategy<Value = Dataset> {
+    let name = prop_oneof![
+        Just(DatasetName::Cifar10),
+        Just(DatasetName::FashionMnist),
+        "[a-z]{1,9}".prop_map(DatasetName::Folder)
+    ];
+    (name, proptest::option::of(count(50_000))).prop_map(|(name, train_images)| Dataset { name, train_images })
+}
+
+fn arch() -> impl Strategy<Value = Arch> {
+    (0..Family::ALL.len(), 0..Arch::DIVISORS.len()).prop_map(|(family, divisor)| {
+        Arch::new(Family::ALL[family], Arch::DIVISORS[divisor]).expect("a listed divisor")
+    })
+}
+
+pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
+    let optimizer = (0.001..10.0f64, 0.0..0.99f64, 0.0..1.0f64, schedule()).prop_map(
+        |(learning_rate, momentum, weight_decay, schedule)| OptimizerSpec {
+            learning_rate,
+            momentum,
+            weight_decay,
+            schedule,
+        },
+    );
+    let validation = (proptest::option::of(count(10_000)), proptest::option::of(attack()))
+        .prop_map(|(images, attack)| Validation { images, attack });
+    let seed = 0..=i64::MAX as u64;
+    (dataset(), arch(), method(), optimizer, 5..1000u32, count(4096), seed, validation).prop_map(
+        |(dataset, arch, method, optimizer, epochs, batch_size, seed, validation)| {
+            JobSpec::Train(TrainSpec {
+                dataset,
+                augmentation: Augmentation::Light,
+                normalization: None,
+                arch,
+                method,
+                optimizer,
+                epochs: NonZeroU32::new(epochs).expect("the range begins at 5"),
+                batch_size,
+                seed,
+                validation,
+            })
+        },
+    )
+}
+
+pub(crate) fn evaluate() -> impl Strategy<Value = JobSpec> {
+    (source(), dataset(), proptest::option::of(count(10_000)), attack(), count(4096)).prop_map(
+        |(model, dataset, images, attack, batch_size)| {
+            JobSpec::Evaluate(EvaluateSpec { model, dataset, images, attack, batch_size, seed: 7 })
+        },
+    )
+}
