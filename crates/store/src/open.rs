@@ -128,6 +128,14 @@ async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenE
     written.map(drop).map_err(|source| OpenError::Database { path: path.to_owned(), source })
 }
 
+/// How SQLite would carry out a query, one step a line; values stay unbound.
+#[cfg(test)]
+pub(crate) async fn plan_of(readers: &SqlitePool, sql: &str) -> String {
+    let sql = sqlx::AssertSqlSafe(format!("explain query plan {sql}"));
+    let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(readers).await.unwrap();
+    steps.into_iter().map(|(_, _, _, step)| step + "\n").collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
