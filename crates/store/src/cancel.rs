@@ -49,13 +49,10 @@ fn cancelled(job: &Standing) -> Move {
 
 fn refuse_ended(jobs: &[Standing]) -> Result<(), StoreError> {
     let has_ended = |job: &Standing| matches!(job.state, JobState::Succeeded | JobState::Failed);
-    if !jobs.iter().any(has_ended) {
+    if jobs.is_empty() || !jobs.iter().all(has_ended) {
         return Ok(());
     }
-    let names = names::first_few(
-        jobs.iter()
-            .filter(|job| has_ended(job))
-            .map(|job| format!("job {} `{}` has already {}", job.id, job.name, job.state)),
-    );
+    let names =
+        names::first_few(jobs.iter().map(|job| format!("job {} `{}` has already {}", job.id, job.name, job.state)));
     Err(StoreError::Precondition { what: format!("{names}; nothing was cancelled") })
 }
