@@ -11,7 +11,7 @@ use rrm_spec::{
     ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, HeartbeatReply, HeldAttempt, ImageOutcome, JobDetail,
     JobId, JobState, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, Violations, WorkerId, WorkerView,
 };
-use rrm_store::{Cancel, End, Register, Report, Settle, Standing, Submit};
+use rrm_store::{Cancel, Departure, End, Register, Report, Settle, Standing, Submit};
 
 use crate::Daemon;
 use crate::daemon::{LISTED_WORKERS, wall_us};
@@ -170,7 +170,7 @@ impl Service for Daemon {
     }
 
     async fn deregister(&self, _: Caller, worker: WorkerId) -> Result<(), ApiError> {
-        self.dismiss(vec![worker], "it said good-bye").await
+        self.dismiss(vec![worker], Departure::GoodBye).await
     }
 }
 

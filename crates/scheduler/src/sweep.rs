@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rrm_api::ApiError;
-use rrm_store::{CollectArtifacts, Depart, Expire};
+use rrm_store::{CollectArtifacts, Depart, Departure, Expire};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Daemon;
@@ -53,7 +53,7 @@ impl Daemon {
             (leases.overdue(now), leases.silent(now))
         };
         self.expire_attempts(attempts).await?;
-        self.dismiss(workers, "it was silent for too long").await
+        self.dismiss(workers, Departure::Silence).await
     }
 
     async fn expire_attempts(&self, attempts: Vec<rrm_spec::AttemptId>) -> Result<(), ApiError> {
@@ -68,15 +68,15 @@ impl Daemon {
         Ok(())
     }
 
-    /// Workers leave, and what they hold is lost.
-    pub(crate) async fn dismiss(&self, workers: Vec<rrm_spec::WorkerId>, why: &str) -> Result<(), ApiError> {
+    /// Workers leave, and what they hold is given up.
+    pub(crate) async fn dismiss(&self, workers: Vec<rrm_spec::WorkerId>, how: Departure) -> Result<(), ApiError> {
         if workers.is_empty() {
             return Ok(());
         }
-        let depart = Depart { workers: workers.clone(), why: why.to_owned() };
+        let depart = Depart { workers: workers.clone(), how };
         self.store.write(wall_us(), depart).await.map_err(answer)?;
         for worker in workers {
-            tracing::info!(%worker, why, "the worker has left");
+            tracing::info!(%worker, why = how.why(), "the worker has left");
             self.leases().dismiss(worker);
         }
         Ok(())

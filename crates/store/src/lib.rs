@@ -31,5 +31,5 @@ pub use settle::{Expire, Settle};
 pub use store::Store;
 pub use submission::{Submit, Submitted};
 pub use view::{JobFilter, Running, Standing};
-pub use worker::{Depart, Register};
+pub use worker::{Depart, Departure, Register};
 pub use writer::{Tx, Write};

@@ -92,7 +92,7 @@ impl Write for Expire {
         let mut lost = Vec::new();
         for id in self.attempts {
             match attempt::current(tx, id).await {
-                Ok(row) => drop(lose(tx, &row, "the worker was silent for too long").await?),
+                Ok(row) => drop(give_up(tx, &row, AttemptOutcome::Lost, "the worker was silent for too long").await?),
                 Err(StoreError::LeaseLost { .. }) => continue,
                 Err(error) => return Err(error),
             }
@@ -102,9 +102,15 @@ impl Write for Expire {
     }
 }
 
-pub(crate) async fn lose(tx: &mut Tx<'_>, row: &AttemptRow, why: &str) -> Result<JobState, StoreError> {
+/// Ends an attempt of which its worker says nothing more.
+pub(crate) async fn give_up(
+    tx: &mut Tx<'_>,
+    row: &AttemptRow,
+    outcome: AttemptOutcome,
+    why: &str,
+) -> Result<JobState, StoreError> {
     let job = job::get(tx, row.job).await?;
-    end_attempt(tx, &job, row, &End::silent(AttemptOutcome::Lost, why), 0).await
+    end_attempt(tx, &job, row, &End::silent(outcome, why), 0).await
 }
 
 /// Closes a running job's attempt and moves the job on.

@@ -1,10 +1,11 @@
 //! Workers as they come and go.
 
-use rrm_spec::{Device, DeviceView, JobId, Registration, WorkerId, WorkerView};
+use rrm_spec::{AttemptOutcome, Device, DeviceView, JobId, Registration, WorkerId, WorkerView};
 use serde_json::json;
 
+use crate::attempt::AttemptRow;
 use crate::event::Of;
-use crate::settle::lose;
+use crate::settle::give_up;
 use crate::{Store, StoreError, Tx, Write, attempt, event, names};
 
 /// A worker introduces itself. The same process, known by its `boot_id`, keeps its id.
@@ -32,22 +33,52 @@ impl Write for Register {
 pub struct Depart {
     /// Which.
     pub workers: Vec<WorkerId>,
-    /// Why, in words.
-    pub why: String,
+    /// How.
+    pub how: Departure,
+}
+
+/// How a worker leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It says so, and has settled what it knew of.
+    GoodBye,
+    /// It was not heard for too long.
+    Silence,
+}
+
+impl Departure {
+    /// In words.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::GoodBye => "it said good-bye",
+            Self::Silence => "it was silent for too long",
+        }
+    }
+
+    /// How an attempt ends that the worker leaves open.
+    ///
+    /// A lease may be committed while its worker says good-bye, so that the worker never hears of it: an attempt without a
+    /// record blames nobody then. After a silence it may have been the job that killed the worker before its first record.
+    fn outcome(self, attempt: &AttemptRow) -> AttemptOutcome {
+        match self {
+            Self::GoodBye if attempt.last_seq == 0 => AttemptOutcome::Stopped,
+            Self::GoodBye | Self::Silence => AttemptOutcome::Lost,
+        }
+    }
 }
 
 impl Write for Depart {
     type Output = ();
 
-    /// What a worker left open when it went is lost at once.
+    /// What a worker left open when it went ends at once.
     async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         for id in self.workers {
             if !set_offline(tx, id).await? {
                 continue;
             }
-            event::add(tx, "worker.offline", Of::worker(id), json!({ "why": self.why })).await?;
+            event::add(tx, "worker.offline", Of::worker(id), json!({ "why": self.how.why() })).await?;
             for open in attempt::open_of(tx, id).await? {
-                lose(tx, &open, &self.why).await?;
+                give_up(tx, &open, self.how.outcome(&open), self.how.why()).await?;
             }
         }
         Ok(())
