@@ -15,9 +15,6 @@ use crate::{Leases, StartError, StateDir, Terms};
 /// Progress reports that a slow watcher may be behind; it misses older ones, which newer ones replace anyway.
 const PROGRESS_BACKLOG: usize = 1024;
 
-/// Workers that are listed at once: those online and the newest of the others.
-pub(crate) const LISTED_WORKERS: u32 = 1000;
-
 /// The daemon's state: the database, and what is known beside it in memory. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Daemon {
@@ -58,8 +55,8 @@ impl Daemon {
     /// Nobody is taken for lost on account of the daemon's own absence.
     async fn remember(&self) -> Result<(), StartError> {
         let now = Instant::now();
-        for worker in self.store.workers(LISTED_WORKERS).await?.into_iter().filter(|worker| worker.online) {
-            self.leases().greet(now, worker.last_seen_at, worker.id);
+        for (worker, last_seen_at) in self.store.workers_online().await? {
+            self.leases().greet(now, last_seen_at, worker);
         }
         for running in self.store.running().await? {
             self.leases().hold(now, &running);
