@@ -63,6 +63,13 @@ pub trait Service: Send + Sync + 'static {
     /// An artifact's bytes.
     fn download(&self, caller: Caller, sha256: ArtifactHash) -> answer!(Artifact);
 
+    /// A download has shown that what is stored under this hash is something else: it is to be had anew. By default nothing
+    /// is done.
+    fn damaged(&self, sha256: ArtifactHash) -> impl Future<Output = ()> + Send {
+        drop(sha256);
+        std::future::ready(())
+    }
+
     // Workers.
 
     /// A worker introduces itself; the same `boot_id` gets the same id.

@@ -35,9 +35,10 @@ impl Daemon {
     /// [`StartError`] where database or folders cannot be used.
     pub async fn open(state: &StateDir, terms: Terms, retry_backoff: Duration) -> Result<Self, StartError> {
         let store = Store::open(&state.database()).await?;
-        let known = store.artifacts().await?;
         let failed = |source| StartError::Folder { path: state.artifacts(), source };
-        let artifacts = Artifacts::open(state.artifacts(), &known).await.map_err(failed)?;
+        let artifacts = Artifacts::open(state.artifacts()).await.map_err(failed)?;
+        let lost = artifacts.sweep(store.artifacts().await?).await.map_err(failed)?;
+        artifacts.lose(&store, wall_us(), lost).await?;
         let daemon = Self {
             store,
             artifacts: Arc::new(artifacts),

@@ -91,8 +91,14 @@ impl Service for Daemon {
     }
 
     async fn download(&self, _: Caller, sha256: ArtifactHash) -> Result<Artifact, ApiError> {
-        let (file, bytes) = self.artifacts.open_file(&sha256).await?;
+        let (file, bytes) = self.artifacts.open_file(&self.store, wall_us(), &sha256).await?;
         Ok(Artifact { bytes, content: Box::pin(file) })
+    }
+
+    async fn damaged(&self, sha256: ArtifactHash) {
+        if let Err(error) = self.artifacts.lose(&self.store, wall_us(), vec![sha256]).await {
+            tracing::error!(%error, "a damaged artifact is not forgotten");
+        }
     }
 
     async fn register(&self, _: Caller, registration: Registration) -> Result<Registered, ApiError> {

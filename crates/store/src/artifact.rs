@@ -1,5 +1,7 @@
 //! Which files the artifact store holds.
 
+use std::collections::HashMap;
+
 use rrm_spec::{ArtifactHash, ParseIdError};
 use serde_json::json;
 
@@ -27,6 +29,29 @@ impl Write for KeepArtifact {
         .bind(tx.now)
         .execute(&mut *tx.connection)
         .await?;
+        Ok(())
+    }
+}
+
+/// Files that the artifact store has lost, or that are damaged there: they are to be uploaded anew.
+pub struct LoseArtifacts {
+    /// Which.
+    pub lost: Vec<ArtifactHash>,
+}
+
+impl Write for LoseArtifacts {
+    type Output = ();
+
+    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        for sha256 in self.lost {
+            let lost = sqlx::query("delete from artifact where sha256 = ?")
+                .bind(sha256.as_str())
+                .execute(&mut *tx.connection)
+                .await?;
+            if lost.rows_affected() == 1 {
+                event::add(tx, "artifact.lost", Of::default(), json!({ "sha256": sha256 })).await?;
+            }
+        }
         Ok(())
     }
 }
@@ -78,12 +103,14 @@ impl Store {
         found.map(names::unsigned).transpose()
     }
 
-    /// All files that the artifact store should hold.
+    /// All files that the artifact store should hold, with their sizes.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub async fn artifacts(&self) -> Result<Vec<ArtifactHash>, StoreError> {
-        let found: Vec<String> = sqlx::query_scalar("select sha256 from artifact").fetch_all(&self.readers).await?;
-        found.iter().map(|sha256| sha256.parse().map_err(|e: ParseIdError| StoreError::internal(e))).collect()
+    pub async fn artifacts(&self) -> Result<HashMap<ArtifactHash, u64>, StoreError> {
+        let found: Vec<(String, i64)> =
+            sqlx::query_as("select sha256, bytes from artifact").fetch_all(&self.readers).await?;
+        let hash = |sha256: &str| sha256.parse().map_err(|e: ParseIdError| StoreError::internal(e));
+        found.into_iter().map(|(sha256, bytes)| Ok((hash(&sha256)?, names::unsigned(bytes)?))).collect()
     }
 }

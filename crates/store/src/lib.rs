@@ -21,7 +21,7 @@ mod view;
 mod worker;
 mod writer;
 
-pub use artifact::{CollectArtifacts, KeepArtifact};
+pub use artifact::{CollectArtifacts, KeepArtifact, LoseArtifacts};
 pub use attempt::End;
 pub use cancel::Cancel;
 pub use error::{OpenError, StoreError};

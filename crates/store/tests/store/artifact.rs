@@ -1,5 +1,5 @@
 use rrm_spec::{CheckpointRole, Device, JobState, Record};
-use rrm_store::CollectArtifacts;
+use rrm_store::{CollectArtifacts, LoseArtifacts};
 
 use crate::bench::{Bench, checkpoint_record, epoch, hash, single, started};
 
@@ -41,7 +41,7 @@ async fn a_finished_job_keeps_its_final_weights_alone() {
     assert_eq!(bench.collect().await.len(), 3);
     let left = bench.job(job).await.checkpoints;
     assert_eq!(left.iter().map(|it| it.role).collect::<Vec<_>>(), [CheckpointRole::Final]);
-    assert_eq!(bench.store.artifacts().await.unwrap(), vec![left[0].sha256.clone()]);
+    assert_eq!(bench.store.artifacts().await.unwrap(), [(left[0].sha256.clone(), 10)].into());
 }
 
 #[tokio::test]
@@ -54,4 +54,25 @@ async fn a_file_that_was_just_offered_is_spared() {
     let spared = bench.write(CollectArtifacts { superseded_before, unknown_before: before }).await.unwrap();
     assert_eq!((spared, bench.store.artifact(&offered).await.unwrap()), (vec![], Some(10)));
     assert_eq!(bench.collect().await, [offered]);
+}
+
+#[tokio::test]
+async fn a_job_does_not_go_on_from_a_checkpoint_that_is_lost() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    bench.submit(&single("a")).await.unwrap();
+    let attempt = bench.start(worker).await.attempt;
+    let [first, second] = [1, 2].map(|epoch| checkpoint_record(attempt, epoch, CheckpointRole::Resume));
+    for saved in [&first, &second] {
+        bench.keep(&saved.sha256).await;
+    }
+    let records =
+        [started(1), epoch(1), Record::Checkpoint(first.clone()), epoch(2), Record::Checkpoint(second.clone())];
+    bench.report(attempt, 1, &records).await.unwrap();
+    for _ in 0..2 {
+        bench.write(LoseArtifacts { lost: vec![second.sha256.clone()] }).await.unwrap();
+    }
+    bench.expire(attempt).await;
+    assert_eq!(bench.start(worker).await.resume.unwrap().sha256, first.sha256);
+    assert_eq!(bench.event_kinds().await.iter().filter(|kind| *kind == "artifact.lost").count(), 1);
 }
