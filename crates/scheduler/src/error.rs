@@ -39,6 +39,12 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// A task has ended without which the daemon cannot go on.
+    #[error("{task} has failed, see the log above: nothing that was acknowledged is lost, start rrmd again")]
+    Fallen {
+        /// Which.
+        task: &'static str,
+    },
     /// Answering calls failed.
     #[error(transparent)]
     Api(#[from] ApiError),
