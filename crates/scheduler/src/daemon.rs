@@ -25,15 +25,21 @@ pub struct Daemon {
     pub(crate) stopping: CancellationToken,
     pub(crate) terms: Terms,
     pub(crate) retry_backoff: Duration,
+    pub(crate) keep: Duration,
     leases: Arc<Mutex<Leases>>,
 }
 
 impl Daemon {
-    /// Opens everything in the state directory. Running jobs and workers that were online get a fresh term from now on.
+    /// Opens everything in the state directory; see [`Config`](crate::Config) for the durations. Running jobs and workers that were online get a fresh term from now on.
     ///
     /// # Errors
     /// [`StartError`] where database or folders cannot be used.
-    pub async fn open(state: &StateDir, terms: Terms, retry_backoff: Duration) -> Result<Self, StartError> {
+    pub async fn open(
+        state: &StateDir,
+        terms: Terms,
+        retry_backoff: Duration,
+        keep: Duration,
+    ) -> Result<Self, StartError> {
         let store = Store::open(&state.database()).await?;
         let failed = |source| StartError::Folder { path: state.artifacts(), source };
         let artifacts = Artifacts::open(state.artifacts()).await.map_err(failed)?;
@@ -47,6 +53,7 @@ impl Daemon {
             stopping: CancellationToken::new(),
             terms,
             retry_backoff,
+            keep,
             leases: Arc::new(Mutex::new(Leases::new(terms))),
         };
         daemon.remember().await?;

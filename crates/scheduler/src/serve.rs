@@ -18,7 +18,7 @@ pub async fn serve(config: &Config, shutdown: impl Future<Output = ()> + Send) -
         user: Token::load_or_create(&state.user_token())?,
         worker: Token::load_or_create(&state.worker_token())?,
     };
-    let daemon = Daemon::open(&state, config.terms, config.retry_backoff).await?;
+    let daemon = Daemon::open(&state, config.terms, config.retry_backoff, config.keep).await?;
     let served = listen_and_serve(config, &state, &daemon, tokens, shutdown).await;
     daemon.close().await;
     tracing::info!("stopped");
@@ -101,7 +101,7 @@ mod tests {
         let token = |path: std::path::PathBuf| Token::load_or_create(&path).unwrap();
         let tokens = Tokens { user: token(state.user_token()), worker: token(state.worker_token()) };
         let terms = Terms::new(Duration::from_millis(100));
-        let daemon = Daemon::open(&state, terms, config.retry_backoff).await.unwrap();
+        let daemon = Daemon::open(&state, terms, config.retry_backoff, config.keep).await.unwrap();
         let serving = listen_and_serve(&config, &state, &daemon, tokens, std::future::pending());
         tokio::join!(serving, act(daemon.clone())).0
     }

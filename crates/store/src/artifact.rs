@@ -62,6 +62,8 @@ impl Write for LoseArtifacts {
 pub struct CollectArtifacts {
     /// Superseded files last offered before this time go.
     pub superseded_before: i64,
+    /// Jobs that ended before this time need their resume checkpoints no more, however they ended.
+    pub ended_before: i64,
     /// Files that no record has ever referred to go when they were last offered before this time.
     pub unknown_before: i64,
 }
@@ -71,7 +73,7 @@ impl Write for CollectArtifacts {
     type Output = Vec<ArtifactHash>;
 
     async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<ArtifactHash>, StoreError> {
-        checkpoint::release_superseded(tx).await?;
+        checkpoint::release_superseded(tx, self.ended_before).await?;
         let dropped: Vec<String> = sqlx::query_scalar(
             "delete from artifact \
              where touched_at < iif(exists (select 1 from checkpoint where checkpoint.sha256 = artifact.sha256), ?, ?) \

@@ -162,6 +162,22 @@ impl Store {
         attempts(&mut reader, job).await
     }
 
+    /// Of these attempts those whose job has ended before a time.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn ended_before(&self, time: i64, attempts: &[AttemptId]) -> Result<Vec<AttemptId>, StoreError> {
+        let found: Vec<i64> = sqlx::query_scalar(
+            "select attempt.attempt_id from json_each(?) named cross join attempt on attempt.attempt_id = named.value \
+             cross join job on job.job_id = attempt.job_id where job.ended_at < ?",
+        )
+        .bind(serde_json::to_string(attempts)?)
+        .bind(time)
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(found.into_iter().map(AttemptId).collect())
+    }
+
     /// All running jobs.
     ///
     /// # Errors

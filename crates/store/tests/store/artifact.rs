@@ -1,4 +1,4 @@
-use rrm_spec::{CheckpointRole, Device, JobState, Record};
+use rrm_spec::{AttemptOutcome, CheckpointRole, Device, JobState, Record};
 use rrm_store::{CollectArtifacts, LoseArtifacts};
 
 use crate::bench::{Bench, checkpoint_record, epoch, hash, single, started};
@@ -7,7 +7,12 @@ const CPU: Device = Device::Cpu;
 
 impl Bench {
     async fn collect(&self) -> Vec<rrm_spec::ArtifactHash> {
-        self.write(CollectArtifacts { superseded_before: self.now(), unknown_before: self.now() }).await.unwrap()
+        self.collect_ended(0).await
+    }
+
+    async fn collect_ended(&self, ended_before: i64) -> Vec<rrm_spec::ArtifactHash> {
+        let now = self.now();
+        self.write(CollectArtifacts { superseded_before: now, ended_before, unknown_before: now }).await.unwrap()
     }
 }
 
@@ -45,13 +50,32 @@ async fn a_finished_job_keeps_its_final_weights_alone() {
 }
 
 #[tokio::test]
+async fn a_failed_jobs_last_checkpoint_is_let_go_after_a_time() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let job = bench.submitted(&single("a")).await[0];
+    let attempt = bench.start(worker).await.attempt;
+    let saved = checkpoint_record(attempt, 1, CheckpointRole::Resume);
+    bench.keep(&saved.sha256).await;
+    bench.report(attempt, 1, &[started(1), epoch(1), Record::Checkpoint(saved.clone())]).await.unwrap();
+    assert_eq!(bench.store.ended_before(bench.now(), &[attempt]).await.unwrap(), [], "it runs");
+    bench.settle(attempt, 3, AttemptOutcome::UserError).await.unwrap();
+    let ended_at = bench.job(job).await.summary.ended_at.unwrap();
+    assert_eq!(bench.store.ended_before(ended_at, &[attempt]).await.unwrap(), []);
+    assert_eq!(bench.store.ended_before(ended_at + 1, &[attempt]).await.unwrap(), [attempt]);
+    assert_eq!(bench.collect_ended(ended_at).await, []);
+    assert_eq!(bench.collect_ended(ended_at + 1).await, [saved.sha256]);
+}
+
+#[tokio::test]
 async fn a_file_that_was_just_offered_is_spared() {
     let bench = Bench::new().await;
     let offered = hash("no record refers to it yet");
     let before = bench.now();
     bench.keep(&offered).await;
     let superseded_before = bench.now();
-    let spared = bench.write(CollectArtifacts { superseded_before, unknown_before: before }).await.unwrap();
+    let spared =
+        bench.write(CollectArtifacts { superseded_before, ended_before: 0, unknown_before: before }).await.unwrap();
     assert_eq!((spared, bench.store.artifact(&offered).await.unwrap()), (vec![], Some(10)));
     assert_eq!(bench.collect().await, [offered]);
 }
