@@ -13,6 +13,10 @@ use crate::{Config, Daemon, StartError, StateDir};
 /// # Errors
 /// [`StartError`] where it cannot start, where the socket fails, or where a task ends without which it cannot go on.
 pub async fn serve(config: &Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
+    // Before anything is touched, and before anybody could find the daemon.
+    if let Some(tls) = &config.tls {
+        tls.check().map_err(|why| StartError::Tls { why })?;
+    }
     let state = StateDir::open(&config.state_dir)?;
     let tokens = Tokens {
         user: Token::load_or_create(&state.user_token())?,

@@ -154,3 +154,28 @@ fn the_program_ends_well_on_sigterm_and_a_second_one_is_refused_meanwhile() {
     let token = std::fs::read_to_string(folder.path().join("token-user")).unwrap();
     assert!(log.contains("stopped") && !log.contains(token.trim()), "{log}");
 }
+
+#[test]
+fn what_keeps_the_daemon_from_starting_is_told_once_and_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("file"), "").unwrap();
+    std::fs::create_dir(path("garbage")).unwrap();
+    std::fs::write(path("garbage/rrm.db"), "this is no database, however long one reads it".repeat(100)).unwrap();
+    std::fs::write(path("bad.pem"), "-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n").unwrap();
+    let (file, garbage, other, pem) = (path("file"), path("garbage"), path("other"), path("bad.pem"));
+    let (here, elsewhere) = ("127.0.0.1:0", "192.0.2.1:7600");
+    for (state, listen, tls, word) in [
+        (&file, here, &[][..], "choose another --state-dir"),
+        (&garbage, here, &[], "put back a copy"),
+        (&other, here, &["--tls-certificate", &pem, "--tls-key", &pem], "encryption cannot be turned on"),
+        (&other, here, &["--tls-certificate", &file, "--tls-key", "/no.pem"], "must be a PEM file"),
+        (&other, elsewhere, &[], "choose another address"),
+    ] {
+        let output = rrmd(&[&["serve", "--state-dir", state, "--listen", listen], tls].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(word) && !said.contains("listening"), "{said}");
+        assert!(said.matches("os error").count() <= 1, "{said}");
+    }
+}
