@@ -30,7 +30,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Opens everything in the state directory; see [`Config`](crate::Config) for the durations. Running jobs and workers that were online get a fresh term from now on.
+    /// Opens everything in the state directory; see [`Config`](crate::Config) for the durations. Running jobs and workers that
+    /// were online get a fresh term from now on.
     ///
     /// # Errors
     /// [`StartError`] where database or folders cannot be used.
