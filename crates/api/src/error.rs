@@ -72,7 +72,7 @@ impl ApiError {
             Self::Conflict { .. } => "use a fresh request id for a different request",
             Self::LeaseLost => "end the trainer; another worker has the job, or it has ended",
             Self::Precondition { .. } => "look at the current state with `rrm show`",
-            Self::Exhausted { .. } => "send less at once, or raise the limit in the daemon's configuration",
+            Self::Exhausted { .. } => "make room where a disk is full, and send less at once otherwise",
             Self::Unauthenticated => "pass the token file that the daemon wrote on its first start (--token-file)",
             Self::PermissionDenied => "use the token of the other role: users and workers have one each",
             Self::Version { .. } => "install the same version on both sides",

@@ -34,7 +34,9 @@ pub trait Service: Send + Sync + 'static {
     /// One job with all that is recorded of it.
     fn job(&self, caller: Caller, id: JobId) -> answer!(JobDetail);
 
-    /// Cancels jobs; those that have ended stay as they are. The answer is durable: none of them will succeed any more.
+    /// Cancels jobs; those that have ended stay as they are. The answer, in the order of the ids, is durable: none that had
+    /// not succeeded will. [`ApiError::Precondition`] where all have succeeded or failed, [`ApiError::NotFound`] where one
+    /// does not exist; nothing is cancelled then.
     fn cancel(&self, caller: Caller, ids: Vec<JobId>) -> answer!(Vec<JobSummary>);
 
     /// Events after `after_seq`, those to come included, and the progress of running jobs; of one plan where named.
@@ -50,7 +52,7 @@ pub trait Service: Send + Sync + 'static {
         follow: Follow,
     ) -> answer!(Replies<LogChunk>);
 
-    /// All workers.
+    /// Workers, newest first: all that are connected, then of the others the newest of each node that has none connected.
     fn workers(&self, caller: Caller) -> answer!(Vec<WorkerView>);
 
     /// The outcomes of single images of a job's newest evaluation.
@@ -60,6 +62,13 @@ pub trait Service: Send + Sync + 'static {
 
     /// An artifact's bytes.
     fn download(&self, caller: Caller, sha256: ArtifactHash) -> answer!(Artifact);
+
+    /// A download has shown that what is stored under this hash is something else: it is to be had anew. By default nothing
+    /// is done.
+    fn damaged(&self, sha256: ArtifactHash) -> impl Future<Output = ()> + Send {
+        drop(sha256);
+        std::future::ready(())
+    }
 
     // Workers.
 

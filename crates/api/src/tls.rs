@@ -3,9 +3,9 @@
 use std::{fs, path::Path, path::PathBuf};
 
 use rrm_spec::Violations;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity, Server, ServerTlsConfig};
 
-use crate::ApiError;
+use crate::{ApiError, server::chain};
 
 /// How a daemon proves its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,18 @@ pub struct ClientTls {
 }
 
 impl ServerTls {
+    /// Whether the files can be used, without listening anywhere yet.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let config = self.load().map_err(|error| match error {
+            ApiError::Invalid(faults) => faults.to_string(),
+            other => other.to_string(),
+        })?;
+        Server::builder().tls_config(config).map(drop).map_err(|error| chain(&error))
+    }
+
     pub(crate) fn load(&self) -> Result<ServerTlsConfig, ApiError> {
         let identity = Identity::from_pem(read("tls.certificate", &self.certificate)?, read("tls.key", &self.key)?);
         Ok(ServerTlsConfig::new().identity(identity))

@@ -1,6 +1,6 @@
 //! Files by content: `ab/abcdef…` is the file with that SHA-256. What is there is complete and durable.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use rrm_api::{ApiError, Replies, Upload};
 use rrm_spec::ArtifactHash;
-use rrm_store::{CollectArtifacts, KeepArtifact, Store};
+use rrm_store::{CollectArtifacts, KeepArtifact, LoseArtifacts, Store};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
@@ -45,15 +45,13 @@ impl Artifacts {
     ///
     /// # Errors
     /// Where the folder cannot be read or written.
-    pub(crate) async fn open(root: PathBuf, known: &[ArtifactHash]) -> io::Result<Self> {
+    pub(crate) async fn open(root: PathBuf) -> io::Result<Self> {
         let drafts = root.join("tmp");
         if fs::try_exists(&drafts).await? {
             fs::remove_dir_all(&drafts).await?;
         }
         fs::create_dir_all(&drafts).await?;
-        let artifacts = Self { root, uploads: AtomicU64::new(0), order: Mutex::new(()) };
-        artifacts.sweep(known).await?;
-        Ok(artifacts)
+        Ok(Self { root, uploads: AtomicU64::new(0), order: Mutex::new(()) })
     }
 
     fn path(&self, sha256: &ArtifactHash) -> PathBuf {
@@ -61,9 +59,12 @@ impl Artifacts {
         self.root.join(&name[..2]).join(name)
     }
 
-    /// Deletes files without a row: the process died between the two. Tells of rows without a file.
-    async fn sweep(&self, known: &[ArtifactHash]) -> io::Result<()> {
-        let mut missing: HashSet<&str> = known.iter().map(ArtifactHash::as_str).collect();
+    /// Deletes files without a row: the process died between the two. Answers with the rows without a whole file.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read or written.
+    pub(crate) async fn sweep(&self, mut known: HashMap<ArtifactHash, u64>) -> io::Result<Vec<ArtifactHash>> {
+        let mut cut = Vec::new();
         let mut folders = fs::read_dir(&self.root).await?;
         while let Some(folder) = folders.next_entry().await? {
             if folder.file_name().len() != 2 {
@@ -71,16 +72,37 @@ impl Artifacts {
             }
             let mut files = fs::read_dir(folder.path()).await?;
             while let Some(file) = files.next_entry().await? {
-                if !missing.remove(file.file_name().to_string_lossy().as_ref()) {
-                    tracing::info!(file = %file.path().display(), "an artifact that nothing refers to is deleted");
-                    fs::remove_file(file.path()).await?;
+                let name = file.file_name().to_string_lossy().parse::<ArtifactHash>().ok();
+                match name.and_then(|sha256| known.remove_entry(&sha256)) {
+                    Some((sha256, bytes)) if file.metadata().await?.len() != bytes => cut.push(sha256),
+                    Some(_) => {}
+                    None => {
+                        tracing::info!(file = %file.path().display(), "an artifact that nothing refers to is deleted");
+                        fs::remove_file(file.path()).await?;
+                    }
                 }
             }
         }
-        for sha256 in missing {
-            tracing::error!(sha256, "an artifact is missing from the disk: jobs that need it will fail");
+        cut.extend(known.into_keys());
+        Ok(cut)
+    }
+
+    /// Forgets files that are missing or damaged, so that they are uploaded anew.
+    ///
+    /// What is left of them stays where it is until then, or until the next start, for whoever wants to look at it.
+    pub(crate) async fn lose(&self, store: &Store, now: i64, lost: Vec<ArtifactHash>) -> Result<(), ApiError> {
+        let _order = self.order.lock().await;
+        self.forget(store, now, lost).await
+    }
+
+    async fn forget(&self, store: &Store, now: i64, lost: Vec<ArtifactHash>) -> Result<(), ApiError> {
+        for sha256 in &lost {
+            tracing::error!(%sha256, "an artifact is missing or damaged: jobs that need it fail unless it comes anew");
         }
-        Ok(())
+        match lost.is_empty() {
+            true => Ok(()),
+            false => store.write(now, LoseArtifacts { lost }).await.map_err(answer),
+        }
     }
 
     /// Takes a file in, unless it is there already.
@@ -102,8 +124,21 @@ impl Artifacts {
     pub(crate) async fn offer(&self, store: &Store, now: i64, sha256: &ArtifactHash) -> Result<bool, ApiError> {
         let _order = self.order.lock().await;
         let Some(bytes) = store.artifact(sha256).await.map_err(answer)? else { return Ok(false) };
+        if !self.is_whole(sha256, bytes).await? {
+            self.forget(store, now, vec![sha256.clone()]).await?;
+            return Ok(false);
+        }
         store.write(now, KeepArtifact { sha256: sha256.clone(), bytes }).await.map_err(answer)?;
         Ok(true)
+    }
+
+    /// Whether the file is there in its full length; whether its content is right shows when it is read.
+    async fn is_whole(&self, sha256: &ArtifactHash, bytes: u64) -> Result<bool, ApiError> {
+        match fs::metadata(self.path(sha256)).await {
+            Ok(file) => Ok(file.len() == bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(disk("an artifact cannot be looked at", &error)),
+        }
     }
 
     async fn write(&self, mut body: Replies<Bytes>) -> Result<Draft, ApiError> {
@@ -134,14 +169,23 @@ impl Artifacts {
     }
 
     /// The file and its size.
-    pub(crate) async fn open_file(&self, sha256: &ArtifactHash) -> Result<(File, u64), ApiError> {
+    pub(crate) async fn open_file(
+        &self,
+        store: &Store,
+        now: i64,
+        sha256: &ArtifactHash,
+    ) -> Result<(File, u64), ApiError> {
+        let missing = || ApiError::NotFound { what: format!("artifact {sha256}") };
+        let bytes = store.artifact(sha256).await.map_err(answer)?.ok_or_else(missing)?;
+        if !self.is_whole(sha256, bytes).await? {
+            self.lose(store, now, vec![sha256.clone()]).await?;
+            return Err(missing());
+        }
         let gone = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => ApiError::NotFound { what: format!("artifact {sha256}") },
+            io::ErrorKind::NotFound => missing(),
             _ => disk("an artifact cannot be read", &error),
         };
-        let file = File::open(self.path(sha256)).await.map_err(gone)?;
-        let bytes = file.metadata().await.map_err(gone)?.len();
-        Ok((file, bytes))
+        Ok((File::open(self.path(sha256)).await.map_err(gone)?, bytes))
     }
 
     /// Deletes superseded checkpoints and what nothing refers to.

@@ -14,6 +14,7 @@ use crate::Terms;
 const DEFAULT_LISTEN: &str = "127.0.0.1:7600";
 const DEFAULT_TTL_MS: u64 = 30_000;
 const DEFAULT_BACKOFF_MS: u64 = 10_000;
+const DEFAULT_KEEP_DAYS: u64 = 30;
 
 /// Everything that the daemon needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Config {
     pub terms: Terms,
     /// Pause before a job's first new try after an error of the machine.
     pub retry_backoff: Duration,
+    /// For how long logs, and checkpoints of jobs that did not succeed, are kept after their job's end.
+    pub keep: Duration,
     /// Encryption.
     pub tls: Option<ServerTls>,
 }
@@ -48,6 +51,9 @@ pub struct ServeFlags {
     /// Pause before a job is tried again after an error of the machine; doubles every time [default: 10000]
     #[arg(long, value_name = "MS")]
     pub retry_backoff_ms: Option<u64>,
+    /// Logs, and checkpoints of jobs that did not succeed, are deleted so long after the job's end [default: 30]
+    #[arg(long, value_name = "DAYS")]
+    pub keep_days: Option<u64>,
     /// PEM file with the daemon's certificate; turns encryption on
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
@@ -63,6 +69,7 @@ struct File {
     listen: Option<SocketAddr>,
     lease_ttl_ms: Option<u64>,
     retry_backoff_ms: Option<u64>,
+    keep_days: Option<u64>,
     tls: Option<TlsFile>,
 }
 
@@ -119,14 +126,17 @@ impl Config {
         };
         let ttl_ms = flags.lease_ttl_ms.or(file.lease_ttl_ms).unwrap_or(DEFAULT_TTL_MS);
         let backoff_ms = flags.retry_backoff_ms.or(file.retry_backoff_ms).unwrap_or(DEFAULT_BACKOFF_MS);
+        let keep_days = flags.keep_days.or(file.keep_days).unwrap_or(DEFAULT_KEEP_DAYS);
         in_range("lease_ttl_ms", ttl_ms, 100..=3_600_000, "100 to 3600000 (an hour)")?;
         in_range("retry_backoff_ms", backoff_ms, 0..=600_000, "0 to 600000 (ten minutes)")?;
+        in_range("keep_days", keep_days, 0..=36_500, "0 to 36500 (a hundred years)")?;
         let default_listen = || DEFAULT_LISTEN.parse().expect("the default is an address");
         Ok(Self {
             state_dir: flags.state_dir.or(file.state_dir).or_else(default_state_dir).ok_or(ConfigError::NoStateDir)?,
             listen: flags.listen.or(file.listen).unwrap_or_else(default_listen),
             terms: Terms::new(Duration::from_millis(ttl_ms)),
             retry_backoff: Duration::from_millis(backoff_ms),
+            keep: Duration::from_secs(keep_days * 24 * 3600),
             tls: tls(flags.tls_certificate, flags.tls_key, file.tls),
         })
     }

@@ -15,9 +15,6 @@ use crate::{Leases, StartError, StateDir, Terms};
 /// Progress reports that a slow watcher may be behind; it misses older ones, which newer ones replace anyway.
 const PROGRESS_BACKLOG: usize = 1024;
 
-/// Workers that are listed at once: those online and the newest of the others.
-pub(crate) const LISTED_WORKERS: u32 = 1000;
-
 /// The daemon's state: the database, and what is known beside it in memory. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Daemon {
@@ -28,19 +25,27 @@ pub struct Daemon {
     pub(crate) stopping: CancellationToken,
     pub(crate) terms: Terms,
     pub(crate) retry_backoff: Duration,
+    pub(crate) keep: Duration,
     leases: Arc<Mutex<Leases>>,
 }
 
 impl Daemon {
-    /// Opens everything in the state directory. Running jobs and workers that were online get a fresh term from now on.
+    /// Opens everything in the state directory; see [`Config`](crate::Config) for the durations. Running jobs and workers that
+    /// were online get a fresh term from now on.
     ///
     /// # Errors
     /// [`StartError`] where database or folders cannot be used.
-    pub async fn open(state: &StateDir, terms: Terms, retry_backoff: Duration) -> Result<Self, StartError> {
+    pub async fn open(
+        state: &StateDir,
+        terms: Terms,
+        retry_backoff: Duration,
+        keep: Duration,
+    ) -> Result<Self, StartError> {
         let store = Store::open(&state.database()).await?;
-        let known = store.artifacts().await?;
         let failed = |source| StartError::Folder { path: state.artifacts(), source };
-        let artifacts = Artifacts::open(state.artifacts(), &known).await.map_err(failed)?;
+        let artifacts = Artifacts::open(state.artifacts()).await.map_err(failed)?;
+        let lost = artifacts.sweep(store.artifacts().await?).await.map_err(failed)?;
+        artifacts.lose(&store, wall_us(), lost).await?;
         let daemon = Self {
             store,
             artifacts: Arc::new(artifacts),
@@ -49,6 +54,7 @@ impl Daemon {
             stopping: CancellationToken::new(),
             terms,
             retry_backoff,
+            keep,
             leases: Arc::new(Mutex::new(Leases::new(terms))),
         };
         daemon.remember().await?;
@@ -58,8 +64,8 @@ impl Daemon {
     /// Nobody is taken for lost on account of the daemon's own absence.
     async fn remember(&self) -> Result<(), StartError> {
         let now = Instant::now();
-        for worker in self.store.workers(LISTED_WORKERS).await?.into_iter().filter(|worker| worker.online) {
-            self.leases().greet(now, worker.last_seen_at, worker.id);
+        for (worker, last_seen_at) in self.store.workers_online().await? {
+            self.leases().greet(now, last_seen_at, worker);
         }
         for running in self.store.running().await? {
             self.leases().hold(now, &running);

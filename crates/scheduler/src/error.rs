@@ -15,12 +15,18 @@ pub enum StartError {
         path: PathBuf,
     },
     /// A folder or file cannot be made or read.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be used (make room and give this user access, or choose another --state-dir)", path.display())]
     Folder {
         /// Which.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Certificate and key cannot be used.
+    #[error("encryption cannot be turned on: {why}")]
+    Tls {
+        /// What is wrong with them.
+        why: String,
     },
     /// The database cannot be opened.
     #[error(transparent)]
@@ -32,12 +38,18 @@ pub enum StartError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {listen}: {source}")]
+    #[error("cannot listen on {listen} (choose another address with --listen)")]
     Listen {
         /// Which.
         listen: std::net::SocketAddr,
         /// Why.
         source: std::io::Error,
+    },
+    /// A task has ended without which the daemon cannot go on.
+    #[error("{task} has failed, see the log above: nothing that was acknowledged is lost, start rrmd again")]
+    Fallen {
+        /// Which.
+        task: &'static str,
     },
     /// Answering calls failed.
     #[error(transparent)]
@@ -56,7 +68,9 @@ pub(crate) fn answer(error: StoreError) -> ApiError {
         away @ (StoreError::Unavailable { .. } | StoreError::Closed) => {
             ApiError::Unavailable { what: away.to_string() }
         }
-        fault @ StoreError::Internal { .. } => ApiError::Internal { what: fault.to_string() },
+        fault @ (StoreError::Damaged { .. } | StoreError::Internal { .. }) => {
+            ApiError::Internal { what: fault.to_string() }
+        }
     }
 }
 

@@ -14,7 +14,9 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// A worker ends its trainers when its last acknowledged heartbeat is `ttl` ago.
+    /// A worker that was silent for `ttl` is taken for lost, a tenth later.
+    ///
+    /// Its trainers may go on: what they report of an attempt that was given up is refused by the database.
     pub fn new(ttl: Duration) -> Self {
         Self { ttl }
     }
@@ -34,8 +36,8 @@ impl Terms {
         (self.ttl / 10).min(Duration::from_secs(1))
     }
 
-    /// When the daemon gives up on who was heard at `now`: later than the worker does, so that two trainers of one job do
-    /// not overlap.
+    /// When the daemon gives up on who was heard at `now`: a little later than was promised, since a heartbeat that was sent
+    /// in time may be on its way.
     fn deadline(self, now: Instant) -> Instant {
         now + self.ttl + self.ttl / 10
     }
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_runs_out_later_for_the_daemon_than_for_the_worker() {
+    fn a_lease_runs_out_a_little_later_than_was_promised() {
         let now = Instant::now();
         let leases = leases(now);
         assert_eq!(leases.overdue(now + TTL), []);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use rrm_spec::AttemptId;
-use tokio::fs::{File, OpenOptions};
+use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{Mutex, watch};
 
@@ -58,6 +58,24 @@ impl Logs {
         file.flush().await?;
         self.grown.send_modify(|times| *times += 1);
         Ok(end)
+    }
+
+    /// The attempts that have a log.
+    pub(crate) async fn attempts(&self) -> io::Result<Vec<AttemptId>> {
+        let mut attempts = Vec::new();
+        let mut files = fs::read_dir(&self.root).await?;
+        while let Some(file) = files.next_entry().await? {
+            let name = file.file_name();
+            let number = name.to_str().and_then(|it| it.strip_prefix("attempt-")?.strip_suffix(".log")?.parse().ok());
+            attempts.extend(number.map(AttemptId));
+        }
+        Ok(attempts)
+    }
+
+    /// Deletes an attempt's log.
+    pub(crate) async fn delete(&self, attempt: AttemptId) -> io::Result<()> {
+        let _order = self.order.lock().await;
+        fs::remove_file(self.path(attempt)).await
     }
 
     /// A piece of a log from `offset` on; empty at its end.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use nix::sys::stat::{Mode, umask};
 use rrm_scheduler::{Config, ServeFlags, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
         }
     };
     log_to_standard_error();
+    // Database, weights and logs are the owner's alone, as are the tokens.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let Command::Serve(flags) = arguments.command;
     let config = match Config::resolve(flags) {
         Ok(config) => config,

@@ -11,10 +11,10 @@ use rrm_spec::{
     ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, HeartbeatReply, HeldAttempt, ImageOutcome, JobDetail,
     JobId, JobState, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, Violations, WorkerId, WorkerView,
 };
-use rrm_store::{Cancel, End, Register, Report, Settle, Standing, Submit};
+use rrm_store::{Cancel, Departure, End, Register, Report, Settle, Standing, Submit};
 
 use crate::Daemon;
-use crate::daemon::{LISTED_WORKERS, wall_us};
+use crate::daemon::wall_us;
 use crate::error::{answer, disk};
 use crate::hand_out::Question;
 
@@ -28,9 +28,9 @@ impl Service for Daemon {
         let submit = Submit { request, plan, client_version, host };
         let done = self.store.write(wall_us(), submit).await.map_err(answer)?;
         tracing::info!(submission = %done.submission, jobs = done.jobs.len(), already = done.already, "submitted");
-        let workers = self.store.workers(LISTED_WORKERS).await.map_err(answer)?;
+        let devices = self.store.devices_online().await.map_err(answer)?;
         let rrm_store::Submitted { submission, jobs, already } = done;
-        Ok(Submitted { submission, jobs, already, warnings: warnings(&requests, &workers) })
+        Ok(Submitted { submission, jobs, already, warnings: warnings(&requests, &devices) })
     }
 
     async fn list(&self, _: Caller, filter: JobFilter) -> Result<Vec<JobSummary>, ApiError> {
@@ -74,7 +74,7 @@ impl Service for Daemon {
     }
 
     async fn workers(&self, _: Caller) -> Result<Vec<WorkerView>, ApiError> {
-        let mut workers = self.store.workers(LISTED_WORKERS).await.map_err(answer)?;
+        let mut workers = self.store.workers().await.map_err(answer)?;
         let leases = self.leases();
         for worker in &mut workers {
             worker.last_seen_at = leases.last_seen(worker.id).unwrap_or(worker.last_seen_at);
@@ -91,8 +91,14 @@ impl Service for Daemon {
     }
 
     async fn download(&self, _: Caller, sha256: ArtifactHash) -> Result<Artifact, ApiError> {
-        let (file, bytes) = self.artifacts.open_file(&sha256).await?;
+        let (file, bytes) = self.artifacts.open_file(&self.store, wall_us(), &sha256).await?;
         Ok(Artifact { bytes, content: Box::pin(file) })
+    }
+
+    async fn damaged(&self, sha256: ArtifactHash) {
+        if let Err(error) = self.artifacts.lose(&self.store, wall_us(), vec![sha256]).await {
+            tracing::error!(%error, "a damaged artifact is not forgotten");
+        }
     }
 
     async fn register(&self, _: Caller, registration: Registration) -> Result<Registered, ApiError> {
@@ -170,7 +176,7 @@ impl Service for Daemon {
     }
 
     async fn deregister(&self, _: Caller, worker: WorkerId) -> Result<(), ApiError> {
-        self.dismiss(vec![worker], "it said good-bye").await
+        self.dismiss(vec![worker], Departure::GoodBye).await
     }
 }
 
@@ -197,14 +203,12 @@ fn check(registration: &Registration) -> Result<(), ApiError> {
     }
 }
 
-/// What may keep a plan waiting although it was accepted.
-fn warnings(requests: &[DeviceRequest], workers: &[WorkerView]) -> Vec<String> {
-    let online: Vec<&WorkerView> = workers.iter().filter(|worker| worker.online).collect();
+/// What may keep a plan waiting although it was accepted; every worker that is connected has a device.
+fn warnings(requests: &[DeviceRequest], online: &[Device]) -> Vec<String> {
     if online.is_empty() {
         return vec!["no worker is connected: the jobs wait for one".to_owned()];
     }
-    let devices = || online.iter().flat_map(|worker| &worker.devices).filter_map(|it| it.device.parse::<Device>().ok());
-    let lacks = |request: &DeviceRequest| !devices().any(|device| device.satisfies(*request));
+    let lacks = |request: &DeviceRequest| !online.iter().any(|device| device.satisfies(*request));
     let word = |request| match request {
         DeviceRequest::Any => "device",
         DeviceRequest::Cpu => "processor",
@@ -219,22 +223,15 @@ fn warnings(requests: &[DeviceRequest], workers: &[WorkerView]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use rrm_spec::DeviceView;
-
     use super::*;
-
-    fn worker(online: bool, device: &str) -> WorkerView {
-        let devices = vec![DeviceView { device: device.into(), job: None }];
-        WorkerView { id: WorkerId(1), node: "node".into(), version: VERSION.into(), online, last_seen_at: 0, devices }
-    }
 
     #[test]
     fn a_plan_that_nobody_can_run_now_is_warned_of() {
         let any = [DeviceRequest::Any];
         let both = [DeviceRequest::Any, DeviceRequest::Cuda];
-        assert_eq!(warnings(&any, &[worker(true, "cpu")]), Vec::<String>::new());
-        assert!(warnings(&any, &[worker(false, "cpu")])[0].contains("no worker"));
-        let lacking = warnings(&both, &[worker(true, "cpu"), worker(false, "cuda:0")]);
+        assert_eq!(warnings(&any, &[Device::Cpu]), Vec::<String>::new());
+        assert!(warnings(&any, &[])[0].contains("no worker"));
+        let lacking = warnings(&both, &[Device::Cpu]);
         assert_eq!(lacking.len(), 1);
         assert!(lacking[0].contains("CUDA"), "{lacking:?}");
     }

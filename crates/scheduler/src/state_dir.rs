@@ -1,9 +1,9 @@
 //! The folder in which the daemon keeps everything, held by one process at a time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -33,7 +33,10 @@ impl StateDir {
         let file =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Ok(lock) => {
+                close_to_others(root).map_err(failed)?;
+                Ok(Self { root: root.to_owned(), _lock: lock })
+            }
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(StartError::Locked { path: root.to_owned() }),
             Err((_, error)) => Err(failed(error.into())),
         }
@@ -84,10 +87,22 @@ impl StateDir {
     }
 }
 
+/// Plans and weights are the owner's alone, also where the folder was made by hand or by an earlier version. The folder itself
+/// stays as it is: it may be one that others use as well.
+fn close_to_others(root: &Path) -> io::Result<()> {
+    for (name, mode) in
+        [("artifacts", 0o700), ("logs", 0o700), ("rrm.db", 0o600), ("rrm.db-wal", 0o600), ("rrm.db-shm", 0o600)]
+    {
+        let path = root.join(name);
+        if path.try_exists()? && fs::metadata(&path)?.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -102,11 +117,18 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_the_owners_alone() {
+    fn the_folder_is_the_owners_alone_and_so_is_what_it_holds_where_it_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("deep/state");
+        let mode = |name: &str| fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o777;
+        drop(StateDir::open(&root).unwrap());
+        assert_eq!(mode(""), 0o700);
+        fs::write(root.join("rrm.db"), "").unwrap();
+        for name in ["", "rrm.db", "artifacts", "logs"] {
+            fs::set_permissions(root.join(name), Permissions::from_mode(0o755)).unwrap();
+        }
         StateDir::open(&root).unwrap();
-        assert_eq!(fs::metadata(root).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(["", "rrm.db", "artifacts", "logs"].map(mode), [0o755, 0o600, 0o700, 0o700]);
     }
 
     #[test]

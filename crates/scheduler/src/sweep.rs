@@ -1,17 +1,20 @@
-//! What happens by itself: silent workers are given up, superseded files deleted.
+//! What happens by itself: silent workers are given up, superseded and old files deleted.
 
 use std::time::{Duration, Instant};
 
 use rrm_api::ApiError;
-use rrm_store::{CollectArtifacts, Depart, Expire};
+use rrm_store::{CollectArtifacts, Depart, Departure, Expire};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Daemon;
 use crate::daemon::wall_us;
-use crate::error::answer;
+use crate::error::{answer, disk};
 
 /// How often superseded checkpoints are deleted: each may be as large as the networks are.
 const COLLECTION: Duration = Duration::from_secs(20);
+
+/// How often logs are looked through: they go by days.
+const LOG_COLLECTION: Duration = Duration::from_secs(3600);
 
 /// A superseded file that was offered so lately may be about to be referred to again.
 const SUPERSEDED_GRACE_US: i64 = 30_000_000;
@@ -24,13 +27,16 @@ impl Daemon {
     pub(crate) async fn sweep(self) {
         let mut leases = interval(self.terms.tick());
         let mut files = interval(COLLECTION);
+        let mut logs = interval(LOG_COLLECTION);
         leases.set_missed_tick_behavior(MissedTickBehavior::Delay);
         files.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        logs.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let swept = tokio::select! {
                 () = self.stopping.cancelled() => return,
                 _ = leases.tick() => self.expire(Instant::now()).await,
                 _ = files.tick() => self.collect(wall_us()).await,
+                _ = logs.tick() => self.collect_logs(wall_us()).await,
             };
             if let Err(error) = swept {
                 tracing::error!(%error, "sweeping failed");
@@ -53,7 +59,7 @@ impl Daemon {
             (leases.overdue(now), leases.silent(now))
         };
         self.expire_attempts(attempts).await?;
-        self.dismiss(workers, "it was silent for too long").await
+        self.dismiss(workers, Departure::Silence).await
     }
 
     async fn expire_attempts(&self, attempts: Vec<rrm_spec::AttemptId>) -> Result<(), ApiError> {
@@ -68,27 +74,48 @@ impl Daemon {
         Ok(())
     }
 
-    /// Workers leave, and what they hold is lost.
-    pub(crate) async fn dismiss(&self, workers: Vec<rrm_spec::WorkerId>, why: &str) -> Result<(), ApiError> {
+    /// Workers leave, and what they hold is given up.
+    pub(crate) async fn dismiss(&self, workers: Vec<rrm_spec::WorkerId>, how: Departure) -> Result<(), ApiError> {
         if workers.is_empty() {
             return Ok(());
         }
-        let depart = Depart { workers: workers.clone(), why: why.to_owned() };
+        let depart = Depart { workers: workers.clone(), how };
         self.store.write(wall_us(), depart).await.map_err(answer)?;
         for worker in workers {
-            tracing::info!(%worker, why, "the worker has left");
+            tracing::info!(%worker, why = how.why(), "the worker has left");
             self.leases().dismiss(worker);
         }
         Ok(())
     }
 
-    /// Deletes superseded checkpoints and files that nothing refers to; `now` is wall time in microseconds.
+    /// Deletes superseded and old checkpoints and files that nothing refers to; `now` is wall time in microseconds.
     ///
     /// # Errors
     /// Where the database fails; nothing is deleted then.
     pub async fn collect(&self, now: i64) -> Result<(), ApiError> {
-        let which =
-            CollectArtifacts { superseded_before: now - SUPERSEDED_GRACE_US, unknown_before: now - UNKNOWN_GRACE_US };
+        let which = CollectArtifacts {
+            superseded_before: now - SUPERSEDED_GRACE_US,
+            ended_before: self.kept_since(now),
+            unknown_before: now - UNKNOWN_GRACE_US,
+        };
         self.artifacts.collect(&self.store, now, which).await
+    }
+
+    /// Deletes logs whose job ended long ago; `now` is wall time in microseconds.
+    ///
+    /// # Errors
+    /// Where the database or the folder cannot be read; nothing is deleted then.
+    pub async fn collect_logs(&self, now: i64) -> Result<(), ApiError> {
+        let logged = self.logs.attempts().await.map_err(|error| disk("the logs cannot be listed", &error))?;
+        for attempt in self.store.ended_before(self.kept_since(now), &logged).await.map_err(answer)? {
+            if let Err(error) = self.logs.delete(attempt).await {
+                tracing::warn!(%attempt, %error, "an old log cannot be deleted");
+            }
+        }
+        Ok(())
+    }
+
+    fn kept_since(&self, now: i64) -> i64 {
+        now.saturating_sub(i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX))
     }
 }

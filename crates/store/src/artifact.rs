@@ -1,5 +1,7 @@
 //! Which files the artifact store holds.
 
+use std::collections::HashMap;
+
 use rrm_spec::{ArtifactHash, ParseIdError};
 use serde_json::json;
 
@@ -31,12 +33,37 @@ impl Write for KeepArtifact {
     }
 }
 
+/// Files that the artifact store has lost, or that are damaged there: they are to be uploaded anew.
+pub struct LoseArtifacts {
+    /// Which.
+    pub lost: Vec<ArtifactHash>,
+}
+
+impl Write for LoseArtifacts {
+    type Output = ();
+
+    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        for sha256 in self.lost {
+            let lost = sqlx::query("delete from artifact where sha256 = ?")
+                .bind(sha256.as_str())
+                .execute(&mut *tx.connection)
+                .await?;
+            if lost.rows_affected() == 1 {
+                event::add(tx, "artifact.lost", Of::default(), json!({ "sha256": sha256 })).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Lets go of superseded checkpoints, and of the files that nothing refers to any more.
 ///
 /// Files offered lately are spared, since the record that refers to them may still be on the way.
 pub struct CollectArtifacts {
     /// Superseded files last offered before this time go.
     pub superseded_before: i64,
+    /// Jobs that ended before this time need their resume checkpoints no more, however they ended.
+    pub ended_before: i64,
     /// Files that no record has ever referred to go when they were last offered before this time.
     pub unknown_before: i64,
 }
@@ -46,7 +73,7 @@ impl Write for CollectArtifacts {
     type Output = Vec<ArtifactHash>;
 
     async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<ArtifactHash>, StoreError> {
-        checkpoint::release_superseded(tx).await?;
+        checkpoint::release_superseded(tx, self.ended_before).await?;
         let dropped: Vec<String> = sqlx::query_scalar(
             "delete from artifact \
              where touched_at < iif(exists (select 1 from checkpoint where checkpoint.sha256 = artifact.sha256), ?, ?) \
@@ -78,12 +105,14 @@ impl Store {
         found.map(names::unsigned).transpose()
     }
 
-    /// All files that the artifact store should hold.
+    /// All files that the artifact store should hold, with their sizes.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub async fn artifacts(&self) -> Result<Vec<ArtifactHash>, StoreError> {
-        let found: Vec<String> = sqlx::query_scalar("select sha256 from artifact").fetch_all(&self.readers).await?;
-        found.iter().map(|sha256| sha256.parse().map_err(|e: ParseIdError| StoreError::internal(e))).collect()
+    pub async fn artifacts(&self) -> Result<HashMap<ArtifactHash, u64>, StoreError> {
+        let found: Vec<(String, i64)> =
+            sqlx::query_as("select sha256, bytes from artifact").fetch_all(&self.readers).await?;
+        let hash = |sha256: &str| sha256.parse().map_err(|e: ParseIdError| StoreError::internal(e));
+        found.into_iter().map(|(sha256, bytes)| Ok((hash(&sha256)?, names::unsigned(bytes)?))).collect()
     }
 }

@@ -2,15 +2,18 @@
 
 use rrm_spec::{JobId, JobState, Transition};
 
-use crate::job::{JobRow, Step};
-use crate::settle::settle_dependants;
-use crate::{StoreError, Tx, Write, job};
+use crate::job::{Move, Standing};
+use crate::settle::skip_dependants;
+use crate::{StoreError, Tx, Write, job, names};
 
-/// Cancels jobs: all of them or, where one has already succeeded or failed, none.
+/// Cancels jobs; those that have ended stay as they are.
 ///
 /// What does not run ends at once. What runs is marked, and ends as cancelled when its attempt does, whatever that says: an
-/// acknowledged cancellation means no later success. A job that is cancelled or skipped already is left as it is, so that
-/// the request can be repeated.
+/// acknowledged cancellation means no later success.
+///
+/// Fails with [`StoreError::NotFound`] where a job does not exist and with [`StoreError::Precondition`] where all have
+/// succeeded or failed; nothing is cancelled then. Jobs that are cancelled or skipped already are no fault, so that the
+/// request can be repeated.
 pub struct Cancel {
     /// Which.
     pub jobs: Vec<JobId>,
@@ -21,56 +24,35 @@ impl Write for Cancel {
     type Output = Vec<JobId>;
 
     async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<JobId>, StoreError> {
-        let mut ids = self.jobs;
-        // Later jobs first: a job must not be skipped on account of its parent when it was to be cancelled itself.
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        ids.dedup();
-        let rows = rows(tx, &ids).await?;
-        refuse_ended(&rows)?;
-        let mut marked = Vec::new();
-        for row in &rows {
-            if cancel(tx, row).await? == JobState::Running {
-                marked.push(row.id);
-            }
-        }
-        Ok(marked)
+        let jobs = job::standings(tx, self.jobs).await?;
+        refuse_ended(&jobs)?;
+        // All before any is skipped: a job must not be skipped on account of its parent when it was to be cancelled itself.
+        let idle: Vec<Move> = jobs.iter().filter(|job| is_idle(job.state)).map(cancelled).collect();
+        job::take_all(tx, Transition::Cancel, &idle).await?;
+        skip_dependants(tx, &idle.iter().map(|job| job.id).collect::<Vec<_>>()).await?;
+        let running: Vec<JobId> = jobs.iter().filter(|job| job.state == JobState::Running).map(|job| job.id).collect();
+        job::stop_all(tx, &running).await?;
+        Ok(running)
     }
 }
 
-async fn rows(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<Vec<JobRow>, StoreError> {
-    let mut rows = Vec::with_capacity(ids.len());
-    for &id in ids {
-        rows.push(job::get(tx, id).await?);
-    }
-    Ok(rows)
-}
-
-fn refuse_ended(rows: &[JobRow]) -> Result<(), StoreError> {
-    let ended: Vec<String> = rows
-        .iter()
-        .filter(|row| matches!(row.state, JobState::Succeeded | JobState::Failed))
-        .map(|row| format!("job {} `{}` has already {}", row.id, row.name, row.state))
-        .collect();
-    match ended.is_empty() {
-        true => Ok(()),
-        false => Err(StoreError::Precondition { what: format!("{}; nothing was cancelled", ended.join(", ")) }),
+fn is_idle(state: JobState) -> bool {
+    match state {
+        JobState::Waiting | JobState::Queued => true,
+        JobState::Running | JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Skipped => false,
     }
 }
 
-async fn cancel(tx: &mut Tx<'_>, row: &JobRow) -> Result<JobState, StoreError> {
-    match row.state {
-        JobState::Waiting | JobState::Queued => {
-            let step = Step::because(Transition::Cancel, "cancelled by a user".to_owned());
-            let state = job::take(tx, row, step).await?;
-            settle_dependants(tx, row, state).await?;
-            Ok(state)
-        }
-        JobState::Running => {
-            if row.stop.is_none() {
-                job::set_stop(tx, row).await?;
-            }
-            Ok(JobState::Running)
-        }
-        ended @ (JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Skipped) => Ok(ended),
+fn cancelled(job: &Standing) -> Move {
+    Move { id: job.id, state: job.state, reason: Some("cancelled by a user".to_owned()) }
+}
+
+fn refuse_ended(jobs: &[Standing]) -> Result<(), StoreError> {
+    let has_ended = |job: &Standing| matches!(job.state, JobState::Succeeded | JobState::Failed);
+    if jobs.is_empty() || !jobs.iter().all(has_ended) {
+        return Ok(());
     }
+    let names =
+        names::first_few(jobs.iter().map(|job| format!("job {} `{}` has already {}", job.id, job.name, job.state)));
+    Err(StoreError::Precondition { what: format!("{names}; nothing was cancelled") })
 }

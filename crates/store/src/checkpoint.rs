@@ -97,17 +97,20 @@ pub(crate) async fn final_by(
     Ok(Some((CheckpointRow::from_row(&row)?.0, row.try_get("stored")?)))
 }
 
-/// Lets go of resume checkpoints older than the one that counts, and of all of jobs that have succeeded.
-pub(crate) async fn release_superseded(tx: &mut Tx<'_>) -> Result<u64, StoreError> {
+/// Lets go of resume checkpoints older than the one that counts, and of all of jobs that have succeeded, or that have ended
+/// otherwise before a time.
+pub(crate) async fn release_superseded(tx: &mut Tx<'_>, ended_before: i64) -> Result<u64, StoreError> {
     let released = sqlx::query(
-        "update checkpoint set released_at = ? \
+        "update checkpoint set released_at = ?1 \
          where role = 'resume' and released_at is null and exists ( \
              select 1 from attempt join job on job.job_id = attempt.job_id \
-             where attempt.attempt_id = checkpoint.attempt_id and (job.state = 'succeeded' or checkpoint_id < ( \
+             where attempt.attempt_id = checkpoint.attempt_id and ( \
+                 job.state = 'succeeded' or job.ended_at < ?2 or checkpoint_id < ( \
                  select point.checkpoint_id from resume_point point where point.job_id = job.job_id \
                  order by point.epoch desc, point.checkpoint_id desc limit 1)))",
     )
     .bind(tx.now)
+    .bind(ended_before)
     .execute(&mut *tx.connection)
     .await?;
     Ok(released.rows_affected())

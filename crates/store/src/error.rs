@@ -35,7 +35,7 @@ pub enum StoreError {
         what: String,
     },
     /// The disk is full.
-    #[error("the database cannot grow: {what}")]
+    #[error("the database cannot grow, make room on its disk: {what}")]
     Exhausted {
         /// SQLite's words.
         what: String,
@@ -43,6 +43,15 @@ pub enum StoreError {
     /// The disk, the file or a lock on it failed; the same request may succeed later.
     #[error("the database cannot be reached: {what}")]
     Unavailable {
+        /// SQLite's words.
+        what: String,
+    },
+    /// The file holds something that no commit has written.
+    #[error(
+        "the database is damaged: {what}; stop rrmd, put its state directory aside, and put back a copy of rrm.db or what \
+         `sqlite3 rrm.db .recover` saves of it"
+    )]
+    Damaged {
         /// SQLite's words.
         what: String,
     },
@@ -70,9 +79,9 @@ impl StoreError {
         Self::Internal { what: what.to_string() }
     }
 
-    /// Whether the transaction cannot go on: SQLite may have rolled all of it back.
+    /// Whether the transaction cannot go on: SQLite may have rolled all of it back, or is not to be trusted with it.
     pub(crate) fn ends_transaction(&self) -> bool {
-        matches!(self, Self::Exhausted { .. } | Self::Unavailable { .. })
+        matches!(self, Self::Exhausted { .. } | Self::Unavailable { .. } | Self::Damaged { .. })
     }
 }
 
@@ -81,15 +90,17 @@ const BUSY: i32 = 5;
 const NOMEM: i32 = 7;
 const READONLY: i32 = 8;
 const IOERR: i32 = 10;
+const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
+const NOTADB: i32 = 26;
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let what = error.to_string();
         match &error {
             sqlx::Error::Database(database) => match database.code().and_then(|code| code.parse::<i32>().ok()) {
-                Some(code) => of_code(code, what),
+                Some(code) => of_code(code, database.to_string()),
                 None => Self::Internal { what },
             },
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => Self::Unavailable { what },
@@ -102,6 +113,7 @@ impl From<sqlx::Error> for StoreError {
 fn of_code(code: i32, what: String) -> StoreError {
     match code & 0xff {
         FULL => StoreError::Exhausted { what },
+        CORRUPT | NOTADB => StoreError::Damaged { what },
         BUSY | NOMEM | READONLY | IOERR | CANTOPEN => StoreError::Unavailable { what },
         _ => StoreError::Internal { what },
     }
@@ -137,7 +149,7 @@ pub enum OpenError {
         kind: &'static str,
     },
     /// Some other program's database.
-    #[error("{} is not a database of rrm", path.display())]
+    #[error("{} is not a database of rrm: choose another --state-dir, or put back a copy of the database", path.display())]
     Foreign {
         /// Where.
         path: PathBuf,
@@ -161,7 +173,7 @@ pub enum OpenError {
         source: sqlx::migrate::MigrateError,
     },
     /// The folder cannot be looked at.
-    #[error("{}: {source}", path.display())]
+    #[error("the folder {} cannot be looked at", path.display())]
     Folder {
         /// Where.
         path: PathBuf,
@@ -169,11 +181,11 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The file cannot be opened.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be opened", path.display())]
     Database {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: sqlx::Error,
+        source: StoreError,
     },
 }

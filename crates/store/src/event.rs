@@ -1,6 +1,6 @@
 //! The log of everything that happened.
 
-use rrm_spec::{AttemptId, EventView, JobId, SubmissionId, WorkerId};
+use rrm_spec::{AttemptId, EventView, JobId, JobState, SubmissionId, WorkerId};
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
@@ -51,6 +51,40 @@ pub(crate) async fn add_first_states(tx: &mut Tx<'_>, submission: SubmissionId) 
     .execute(&mut *tx.connection)
     .await?;
     tx.newest_event = Some(inserted.last_insert_rowid());
+    Ok(())
+}
+
+/// The common new state of jobs that do not run; `rows` is JSON: pairs of id and reason. Called before it is set.
+pub(crate) async fn add_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result<(), StoreError> {
+    let inserted = sqlx::query(
+        "insert into event (at, kind, submission_id, job_id, data) \
+         select ?1, 'job.state', submission_id, job_id, \
+             json_object('from', job.state, 'to', ?2, 'reason', move.value ->> 1) \
+         from json_each(?3) move cross join job on job_id = move.value ->> 0 order by job_id",
+    )
+    .bind(tx.now)
+    .bind(state.name())
+    .bind(rows)
+    .execute(&mut *tx.connection)
+    .await?;
+    tx.newest_event = Some(inserted.last_insert_rowid());
+    Ok(())
+}
+
+/// The wish to end those of these jobs that run and have not been asked yet; `ids` is JSON. Called before it is set.
+pub(crate) async fn add_stops(tx: &mut Tx<'_>, ids: &str) -> Result<(), StoreError> {
+    let inserted = sqlx::query(
+        "insert into event (at, kind, submission_id, job_id, attempt_id, data) \
+         select ?, 'job.stop', submission_id, job_id, attempt_id, json_object('stop', 'cancel') from job \
+         where job_id in (select value from json_each(?)) and state = 'running' and stop is null order by job_id",
+    )
+    .bind(tx.now)
+    .bind(ids)
+    .execute(&mut *tx.connection)
+    .await?;
+    if inserted.rows_affected() > 0 {
+        tx.newest_event = Some(inserted.last_insert_rowid());
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Jobs: finding them, and moving them from state to state.
 
+use std::collections::HashMap;
+
 use rrm_spec::{AttemptId, Device, JobId, JobKind, JobSpec, JobState, RetryBudget, Stop, SubmissionId, Transition};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
@@ -72,40 +74,102 @@ pub(crate) async fn spec_of(tx: &mut Tx<'_>, id: JobId) -> Result<JobSpec, Store
     Ok(serde_json::from_str(&text)?)
 }
 
+/// Of these jobs those that exist, by their ids.
+pub(crate) async fn find_all(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<HashMap<JobId, JobRow>, StoreError> {
+    let found: Vec<JobRow> =
+        sqlx::query_as("select * from job where job_id in (select value from json_each(?)) order by job_id")
+            .bind(serde_json::to_string(ids)?)
+            .fetch_all(&mut *tx.connection)
+            .await?;
+    Ok(found.into_iter().map(|job| (job.id, job)).collect())
+}
+
+/// Where a job stands.
+pub(crate) struct Standing {
+    pub(crate) id: JobId,
+    pub(crate) name: String,
+    pub(crate) state: JobState,
+}
+
+/// Where these jobs stand, each once and in the order of their ids.
+///
+/// # Errors
+/// [`StoreError::NotFound`] with the ids that do not exist.
+pub(crate) async fn standings(tx: &mut Tx<'_>, mut ids: Vec<JobId>) -> Result<Vec<Standing>, StoreError> {
+    ids.sort_unstable();
+    ids.dedup();
+    let found: Vec<(i64, Option<String>, Option<String>)> = sqlx::query_as(
+        "select named.value, job.name, job.state from json_each(?) named left join job on job.job_id = named.value \
+         order by named.key",
+    )
+    .bind(serde_json::to_string(&ids)?)
+    .fetch_all(&mut *tx.connection)
+    .await?;
+    let missing = found.iter().filter(|(_, name, _)| name.is_none()).map(|(id, ..)| format!("job {id}"));
+    let missing = names::first_few(missing);
+    if !missing.is_empty() {
+        return Err(StoreError::not_found(missing));
+    }
+    found
+        .into_iter()
+        .map(|(id, name, state)| standing(id, name.unwrap_or_default(), &state.unwrap_or_default()))
+        .collect()
+}
+
+fn standing(id: i64, name: String, state: &str) -> Result<Standing, StoreError> {
+    Ok(Standing { id: JobId(id), name, state: names::state(state)? })
+}
+
+/// Exactly the index's order, and the index holds all that is asked for: it is named because the planner would otherwise
+/// sort all queued jobs for every claim.
+const NEXT_QUEUED: &str = "select * from job indexed by job_ready \
+    where state = 'queued' and device_request in ('any', ?) and (not_before is null or not_before <= ?) \
+    order by priority desc, job_id limit 1";
+
 /// The job that a free device gets: highest priority first, then oldest.
 pub(crate) async fn next_queued(tx: &mut Tx<'_>, device: Device) -> Result<Option<JobRow>, StoreError> {
-    let found = sqlx::query_as(
-        "select * from job \
-         where state = 'queued' and device_request in ('any', ?) and (not_before is null or not_before <= ?) \
-         order by priority desc, job_id limit 1",
-    )
-    .bind(names::device_class(device))
-    .bind(tx.now)
-    .fetch_optional(&mut *tx.connection);
+    let found =
+        sqlx::query_as(NEXT_QUEUED).bind(names::device_class(device)).bind(tx.now).fetch_optional(&mut *tx.connection);
     Ok(found.await?)
 }
 
-/// Jobs that wait for this one.
-pub(crate) async fn waiting_for(tx: &mut Tx<'_>, parent: JobId) -> Result<Vec<JobRow>, StoreError> {
-    let found = sqlx::query_as(
-        "select job.* from dependency join job using (job_id) \
-         where dependency.parent_id = ? and job.state = 'waiting' order by job_id",
+/// Jobs that waited for this one alone.
+pub(crate) async fn freed_by(tx: &mut Tx<'_>, parent: JobId) -> Result<Vec<JobId>, StoreError> {
+    let found: Vec<i64> = sqlx::query_scalar(
+        "select child.job_id from dependency edge cross join job child on child.job_id = edge.job_id \
+         where edge.parent_id = ? and child.state = 'waiting' and not exists ( \
+             select 1 from dependency other join job parent on parent.job_id = other.parent_id \
+             where other.job_id = child.job_id and parent.state <> 'succeeded') \
+         order by child.job_id",
     )
     .bind(parent.0)
-    .fetch_all(&mut *tx.connection);
-    Ok(found.await?)
+    .fetch_all(&mut *tx.connection)
+    .await?;
+    Ok(found.into_iter().map(JobId).collect())
 }
 
-/// The first parent that has not succeeded.
-pub(crate) async fn open_parent(tx: &mut Tx<'_>, id: JobId) -> Result<Option<(JobId, String)>, StoreError> {
-    let found: Option<(i64, String)> = sqlx::query_as(
-        "select parent.job_id, parent.name from dependency join job parent on parent.job_id = dependency.parent_id \
-         where dependency.job_id = ? and parent.state <> 'succeeded' order by parent.job_id limit 1",
+/// Jobs that wait, directly or through others, for one of these, each with its first parent among them.
+///
+/// The joins are crossed, which tells SQLite to keep their order: left to itself it looks through all waiting jobs for every
+/// one that has ended.
+pub(crate) async fn waiting_behind(tx: &mut Tx<'_>, ended: &[JobId]) -> Result<Vec<(JobId, Standing)>, StoreError> {
+    let found: Vec<(i64, i64, String, String)> = sqlx::query_as(
+        "with recursive behind (job_id, parent_id) as ( \
+             select edge.job_id, edge.parent_id from json_each(?) ended \
+             cross join dependency edge on edge.parent_id = ended.value \
+             cross join job on job.job_id = edge.job_id and job.state = 'waiting' \
+             union \
+             select edge.job_id, edge.parent_id from behind \
+             cross join dependency edge on edge.parent_id = behind.job_id \
+             cross join job on job.job_id = edge.job_id and job.state = 'waiting') \
+         select child.job_id, parent.job_id, parent.name, parent.state \
+         from (select job_id, min(parent_id) as parent_id from behind group by job_id) child \
+         cross join job parent on parent.job_id = child.parent_id order by child.job_id",
     )
-    .bind(id.0)
-    .fetch_optional(&mut *tx.connection)
+    .bind(serde_json::to_string(ended)?)
+    .fetch_all(&mut *tx.connection)
     .await?;
-    Ok(found.map(|(id, name)| (JobId(id), name)))
+    found.into_iter().map(|(child, id, name, state)| Ok((JobId(child), standing(id, name, &state)?))).collect()
 }
 
 /// A step of the state machine.
@@ -162,9 +226,70 @@ async fn set_state(tx: &mut Tx<'_>, job: &JobRow, state: JobState, step: &Step) 
     }
 }
 
-pub(crate) async fn set_stop(tx: &mut Tx<'_>, job: &JobRow) -> Result<(), StoreError> {
-    sqlx::query("update job set stop = 'cancel' where job_id = ?").bind(job.id.0).execute(&mut *tx.connection).await?;
-    event::add(tx, "job.stop", Of { attempt: job.attempt, ..job.event() }, json!({ "stop": "cancel" })).await
+/// One of many jobs that make the same step.
+pub(crate) struct Move {
+    pub(crate) id: JobId,
+    /// Where it stands; it does not run.
+    pub(crate) state: JobState,
+    pub(crate) reason: Option<String>,
+}
+
+/// Moves jobs that do not run, as far as the state machine allows it, and tells of them in order.
+///
+/// Two statements for all of them, since everybody else waits for the writer meanwhile.
+pub(crate) async fn take_all(tx: &mut Tx<'_>, transition: Transition, moves: &[Move]) -> Result<(), StoreError> {
+    let Some(state) = state_after(transition, moves)? else { return Ok(()) };
+    let rows = serde_json::to_string(&moves.iter().map(|it| (it.id, &it.reason)).collect::<Vec<_>>())?;
+    event::add_states(tx, state, &rows).await?;
+    let moved = set_states(tx, state, &rows).await?;
+    tx.queued |= state == JobState::Queued;
+    match moved == moves.len() as u64 {
+        true => Ok(()),
+        false => Err(StoreError::internal(format!("{moved} of {} jobs became {state}", moves.len()))),
+    }
+}
+
+/// The state that all come to; none where there are no jobs.
+fn state_after(transition: Transition, moves: &[Move]) -> Result<Option<JobState>, StoreError> {
+    let mut common = None;
+    for Move { id, state, .. } in moves {
+        let refused = |error| StoreError::Precondition { what: format!("job {id}: {error}") };
+        let state = state.after(transition).map_err(refused)?;
+        if *common.get_or_insert(state) != state {
+            return Err(StoreError::internal(format!("{transition:?} leads to more than one state")));
+        }
+    }
+    Ok(common)
+}
+
+/// `rows` is JSON: pairs of id and reason.
+async fn set_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result<u64, StoreError> {
+    let updated = sqlx::query(
+        "update job set \
+             state = ?1, reason = move.value ->> 1, \
+             queued_at = iif(?1 = 'queued', ?2, queued_at), ended_at = iif(?3, ?2, null) \
+         from json_each(?4) move where job.job_id = move.value ->> 0",
+    )
+    .bind(state.name())
+    .bind(tx.now)
+    .bind(state.is_terminal())
+    .bind(rows)
+    .execute(&mut *tx.connection)
+    .await?;
+    Ok(updated.rows_affected())
+}
+
+/// Asks running jobs to end as cancelled, once.
+pub(crate) async fn stop_all(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<(), StoreError> {
+    let ids = serde_json::to_string(ids)?;
+    event::add_stops(tx, &ids).await?;
+    sqlx::query(
+        "update job set stop = 'cancel' where job_id in (select value from json_each(?)) and state = 'running'",
+    )
+    .bind(ids)
+    .execute(&mut *tx.connection)
+    .await?;
+    Ok(())
 }
 
 /// Counts a retry or a crash, and holds the job back until `not_before`.
@@ -182,4 +307,29 @@ pub(crate) async fn count_try(
         .execute(&mut *tx.connection)
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open;
+
+    #[tokio::test]
+    async fn a_claim_reads_the_queues_index_and_sorts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_writer, readers) = open::open(&folder.path().join("rrm.db")).await.unwrap();
+        let plan = open::plan_of(&readers, NEXT_QUEUED).await;
+        assert!(plan.contains("USING INDEX job_ready"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
+
+    #[test]
+    fn jobs_that_move_together_are_all_asked_for_their_leave() {
+        let job = |id, state| Move { id: JobId(id), state, reason: None };
+        let idle = [job(1, JobState::Waiting), job(2, JobState::Queued)];
+        assert_eq!(state_after(Transition::Cancel, &idle).unwrap(), Some(JobState::Cancelled));
+        assert_eq!(state_after(Transition::Cancel, &[]).unwrap(), None);
+        let mixed = [job(1, JobState::Waiting), job(2, JobState::Succeeded)];
+        assert!(matches!(state_after(Transition::Skip, &mixed), Err(StoreError::Precondition { .. })));
+    }
 }

@@ -12,7 +12,7 @@ use crate::{StoreError, Tx, Write, attempt, checkpoint, event, job, worker};
 
 /// Gives each free device of a worker the next job that fits it, if there is one.
 ///
-/// Attempts that the worker should have but does not know of, since a reply was lost, are handed out again.
+/// Attempts that the worker should have but never heard of, since a reply was lost, are handed out again.
 pub struct Lease {
     /// Who asks.
     pub worker: WorkerId,
@@ -63,8 +63,10 @@ impl Lease {
         }
     }
 
+    /// Whether the worker seems never to have heard of the attempt. One with records it has had: a second trainer would
+    /// number its own from 1 again, so that is left to run out.
     fn lacks(&self, attempt: &AttemptRow) -> bool {
-        self.free.contains(&attempt.device) && !self.held.contains(&attempt.id)
+        self.free.contains(&attempt.device) && !self.held.contains(&attempt.id) && attempt.last_seq == 0
     }
 
     async fn start(&self, tx: &mut Tx<'_>, job: &JobRow, device: Device) -> Result<AttemptId, StoreError> {

@@ -21,7 +21,7 @@ mod view;
 mod worker;
 mod writer;
 
-pub use artifact::{CollectArtifacts, KeepArtifact};
+pub use artifact::{CollectArtifacts, KeepArtifact, LoseArtifacts};
 pub use attempt::End;
 pub use cancel::Cancel;
 pub use error::{OpenError, StoreError};
@@ -31,5 +31,5 @@ pub use settle::{Expire, Settle};
 pub use store::Store;
 pub use submission::{Submit, Submitted};
 pub use view::{JobFilter, Running, Standing};
-pub use worker::{Depart, Register};
+pub use worker::{Depart, Departure, Register};
 pub use writer::{Tx, Write};

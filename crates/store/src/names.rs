@@ -80,6 +80,19 @@ pub(crate) fn unsigned<T: TryFrom<i64>>(stored: i64) -> Result<T, StoreError> {
     T::try_from(stored).map_err(|_| unknown("count", &stored.to_string()))
 }
 
+/// Most things that one message names: whoever asked about ten thousand wants to read it nevertheless.
+const NAMED: usize = 10;
+
+/// The first few of them as a list, and how many more there are; empty where there are none.
+pub(crate) fn first_few(words: impl IntoIterator<Item = String>) -> String {
+    let mut words = words.into_iter();
+    let named = words.by_ref().take(NAMED).collect::<Vec<_>>().join(", ");
+    match words.count() {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 fn unknown(what: &str, text: &str) -> StoreError {
     StoreError::internal(format!("unknown {what} `{text}`"))
 }
@@ -97,6 +110,13 @@ mod tests {
             assert_eq!(kind(&kind_.to_string()).unwrap(), kind_);
         }
         assert!(state("asleep").is_err() && stop(Some("nap")).is_err() && outcome("dream").is_err());
+    }
+
+    #[test]
+    fn a_long_list_is_cut_and_says_so() {
+        let words = |n: usize| first_few((1..=n).map(|i| i.to_string()));
+        assert_eq!([words(0), words(2), words(10)], ["", "1, 2", "1, 2, 3, 4, 5, 6, 7, 8, 9, 10"]);
+        assert_eq!(words(12), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more");
     }
 
     #[test]

@@ -34,7 +34,7 @@ const NETWORKS: [(i64, &str); 10] = [
 pub(crate) async fn open(path: &Path) -> Result<(SqliteConnection, SqlitePool), OpenError> {
     refuse_old_sqlite(library_version())?;
     refuse_network(path)?;
-    let failed = |source| OpenError::Database { path: path.to_owned(), source };
+    let failed = |error| unusable(path, error);
     if path.metadata().is_ok_and(|file| file.len() > 0) {
         refuse_foreign(path).await?;
     }
@@ -98,10 +98,20 @@ fn network_name(file_system: FsType) -> Option<&'static str> {
     NETWORKS.into_iter().find(|(magic, _)| *magic == file_system.0).map(|(_, name)| name)
 }
 
+fn unusable(path: &Path, error: sqlx::Error) -> OpenError {
+    OpenError::Database { path: path.to_owned(), source: error.into() }
+}
+
+/// SQLite's code for a file that does not even begin like a database. One that only breaks off may be ours, and damaged.
+const NOT_A_DATABASE: &str = "26";
+
 /// Looks before the writing connection could change anything in a file that is not ours.
 async fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Database { path: path.to_owned(), source };
-    let foreign = |_| OpenError::Foreign { path: path.to_owned() };
+    let failed = |error| unusable(path, error);
+    let foreign = |error: sqlx::Error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        Some(NOT_A_DATABASE) => OpenError::Foreign { path: path.to_owned() },
+        _ => unusable(path, error),
+    };
     let mut connection = common(path).connect().await.map_err(failed)?;
     let application: i64 =
         sqlx::query_scalar("pragma application_id").fetch_one(&mut connection).await.map_err(foreign)?;
@@ -125,7 +135,15 @@ async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenE
     upgraded.map_err(|source| OpenError::Migration { path: path.to_owned(), source })?;
     let sql = sqlx::AssertSqlSafe(format!("pragma user_version = {}", schema::VERSION));
     let written = sqlx::raw_sql(sql).execute(writer).await;
-    written.map(drop).map_err(|source| OpenError::Database { path: path.to_owned(), source })
+    written.map(drop).map_err(|error| unusable(path, error))
+}
+
+/// How SQLite would carry out a query, one step a line; values stay unbound.
+#[cfg(test)]
+pub(crate) async fn plan_of(readers: &SqlitePool, sql: &str) -> String {
+    let sql = sqlx::AssertSqlSafe(format!("explain query plan {sql}"));
+    let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(readers).await.unwrap();
+    steps.into_iter().map(|(_, _, _, step)| step + "\n").collect()
 }
 
 #[cfg(test)]
@@ -158,6 +176,20 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), before);
         std::fs::write(&path, "these bytes are no database, however long they may be read").unwrap();
         assert!(matches!(open(&path).await, Err(OpenError::Foreign { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_database_that_breaks_off_is_called_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rrm.db");
+        let (writer, readers) = open(&path).await.unwrap();
+        readers.close().await;
+        writer.close().await.unwrap();
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(8192).unwrap();
+        let refused = open(&path).await;
+        let is_damaged =
+            |error: &OpenError| matches!(error, OpenError::Database { source: crate::StoreError::Damaged { .. }, .. });
+        assert!(refused.as_ref().is_err_and(is_damaged), "{:?}", refused.err());
     }
 
     #[tokio::test]

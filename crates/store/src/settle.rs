@@ -1,11 +1,13 @@
 //! The end of an attempt, and what follows for its job and the jobs that wait for it.
 
-use rrm_spec::{AttemptId, AttemptOutcome, Disposition, JobKind, JobState, RetryBudget, Transition, disposition};
+use rrm_spec::{
+    AttemptId, AttemptOutcome, Disposition, JobId, JobKind, JobState, RetryBudget, Transition, disposition,
+};
 use serde_json::json;
 
 use crate::attempt::{AttemptRow, End};
 use crate::event::Of;
-use crate::job::{JobRow, Step};
+use crate::job::{JobRow, Move, Standing, Step};
 use crate::{StoreError, Tx, Write, attempt, checkpoint, epoch, evaluation, event, job};
 
 /// Ends an attempt as its worker tells. Telling the same again changes nothing.
@@ -90,7 +92,7 @@ impl Write for Expire {
         let mut lost = Vec::new();
         for id in self.attempts {
             match attempt::current(tx, id).await {
-                Ok(row) => drop(lose(tx, &row, "the worker was silent for too long").await?),
+                Ok(row) => drop(give_up(tx, &row, AttemptOutcome::Lost, "the worker was silent for too long").await?),
                 Err(StoreError::LeaseLost { .. }) => continue,
                 Err(error) => return Err(error),
             }
@@ -100,9 +102,15 @@ impl Write for Expire {
     }
 }
 
-pub(crate) async fn lose(tx: &mut Tx<'_>, row: &AttemptRow, why: &str) -> Result<JobState, StoreError> {
+/// Ends an attempt of which its worker says nothing more.
+pub(crate) async fn give_up(
+    tx: &mut Tx<'_>,
+    row: &AttemptRow,
+    outcome: AttemptOutcome,
+    why: &str,
+) -> Result<JobState, StoreError> {
     let job = job::get(tx, row.job).await?;
-    end_attempt(tx, &job, row, &End::silent(AttemptOutcome::Lost, why), 0).await
+    end_attempt(tx, &job, row, &End::silent(outcome, why), 0).await
 }
 
 /// Closes a running job's attempt and moves the job on.
@@ -122,7 +130,7 @@ async fn end_attempt(
     let disposition = disposition(end.outcome, job.stop, job.budget);
     count_try(tx, job, disposition, backoff_us).await?;
     let state = job::take(tx, job, step(disposition, end)).await?;
-    settle_dependants(tx, job, state).await?;
+    settle_dependants(tx, job.id, state).await?;
     Ok(state)
 }
 
@@ -158,33 +166,31 @@ fn pause(base_us: i64, retries: u32) -> i64 {
 }
 
 /// Releases the jobs that waited for a success, or skips all that can never run, in the same transaction.
-pub(crate) async fn settle_dependants(tx: &mut Tx<'_>, job: &JobRow, state: JobState) -> Result<(), StoreError> {
+async fn settle_dependants(tx: &mut Tx<'_>, job: JobId, state: JobState) -> Result<(), StoreError> {
     match state {
         JobState::Waiting | JobState::Queued | JobState::Running => Ok(()),
         JobState::Succeeded => release(tx, job).await,
-        JobState::Failed | JobState::Cancelled | JobState::Skipped => skip(tx, job, state).await,
+        JobState::Failed | JobState::Cancelled | JobState::Skipped => skip_dependants(tx, &[job]).await,
     }
 }
 
-async fn release(tx: &mut Tx<'_>, parent: &JobRow) -> Result<(), StoreError> {
-    for child in job::waiting_for(tx, parent.id).await? {
-        if job::open_parent(tx, child.id).await?.is_none() {
-            job::take(tx, &child, Step::new(Transition::Release)).await?;
-        }
-    }
-    Ok(())
+async fn release(tx: &mut Tx<'_>, parent: JobId) -> Result<(), StoreError> {
+    let freed = job::freed_by(tx, parent).await?;
+    let moves: Vec<Move> = freed.into_iter().map(|id| Move { id, state: JobState::Waiting, reason: None }).collect();
+    job::take_all(tx, Transition::Release, &moves).await
 }
 
-async fn skip(tx: &mut Tx<'_>, parent: &JobRow, state: JobState) -> Result<(), StoreError> {
-    let mut ended = vec![(parent.clone(), state)];
-    while let Some((parent, state)) = ended.pop() {
-        let reason = format!("job {} `{}` is {state}", parent.id, parent.name);
-        for child in job::waiting_for(tx, parent.id).await? {
-            let skipped = job::take(tx, &child, Step::because(Transition::Skip, reason.clone())).await?;
-            ended.push((child, skipped));
-        }
-    }
-    Ok(())
+/// Skips all that can never run, now that these jobs have ended without success.
+pub(crate) async fn skip_dependants(tx: &mut Tx<'_>, ended: &[JobId]) -> Result<(), StoreError> {
+    let behind = job::waiting_behind(tx, ended).await?;
+    let moves: Vec<Move> = behind.into_iter().map(|(id, parent)| skipped(id, &parent)).collect();
+    job::take_all(tx, Transition::Skip, &moves).await
+}
+
+fn skipped(id: JobId, parent: &Standing) -> Move {
+    // A parent that still waits is skipped in the same breath.
+    let state = if parent.state == JobState::Waiting { JobState::Skipped } else { parent.state };
+    Move { id, state: JobState::Waiting, reason: Some(format!("job {} `{}` is {state}", parent.id, parent.name)) }
 }
 
 #[cfg(test)]

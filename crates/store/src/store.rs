@@ -55,6 +55,11 @@ impl Store {
         self.queued.clone()
     }
 
+    /// Completes when the writer has ended: the store was closed, or the writer has panicked. No change is made any more.
+    pub async fn closed(&self) {
+        self.writes.closed().await;
+    }
+
     /// Finishes what is under way, empties the write-ahead log and closes the file.
     pub async fn close(&self) {
         self.readers.close().await;

@@ -80,30 +80,32 @@ struct Draft<'p> {
 ///
 /// Faults of the plan come first and all at once, then what does not exist, then what has ended.
 async fn outer_parents(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<JobId, JobRow>, StoreError> {
-    let mut found = HashMap::new();
+    let edges: Vec<(&PlannedJob, JobId)> = plan.jobs.iter().flat_map(outer_edges).collect();
+    let found = job::find_all(tx, &edges.iter().map(|(_, id)| *id).collect::<Vec<_>>()).await?;
     let (mut faults, mut missing, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-    for planned in &plan.jobs {
-        for id in planned.spec.needs().into_iter().filter_map(outer_id) {
-            let Some(parent) = job::find(tx, id).await? else {
-                missing.push(format!("job {id}, to which `{}` refers,", planned.name));
-                continue;
-            };
-            faults.extend(edge_fault(planned, &parent));
-            if parent.state.is_terminal() && parent.state != JobState::Succeeded {
-                ended.push(format!("`{}` needs job {id} `{}`, which is {}", planned.name, parent.name, parent.state));
-            }
-            found.insert(id, parent);
+    for (planned, id) in edges {
+        let Some(parent) = found.get(&id) else {
+            missing.push(format!("job {id}, to which `{}` refers,", planned.name));
+            continue;
+        };
+        faults.extend(edge_fault(planned, parent));
+        if parent.state.is_terminal() && parent.state != JobState::Succeeded {
+            ended.push(format!("`{}` needs job {id} `{}`, which is {}", planned.name, parent.name, parent.state));
         }
     }
     Violations::check(faults)?;
     if !missing.is_empty() {
-        return Err(StoreError::not_found(missing.join(" ")));
+        return Err(StoreError::not_found(names::first_few(missing)));
     }
     if !ended.is_empty() {
-        let what = format!("{}: submit that job again and refer to the new one", ended.join("; "));
+        let what = format!("{}: submit that job again and refer to the new one", names::first_few(ended));
         return Err(StoreError::Precondition { what });
     }
     Ok(found)
+}
+
+fn outer_edges(planned: &PlannedJob) -> impl Iterator<Item = (&PlannedJob, JobId)> {
+    planned.spec.needs().into_iter().filter_map(outer_id).map(move |id| (planned, id))
 }
 
 fn outer_id(parent: &JobRef) -> Option<JobId> {

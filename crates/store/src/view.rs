@@ -1,5 +1,7 @@
 //! Jobs as they are read back.
 
+use std::collections::BTreeSet;
+
 use rrm_spec::{
     AttemptId, AttemptView, CheckpointRecord, JobDetail, JobId, JobState, JobSummary, RunStarted, Stop, SubmissionId,
     WorkerId,
@@ -99,23 +101,16 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobSummary>, StoreError> {
-        let states: Vec<&str> = filter.states.iter().map(|state| state.name()).collect();
-        let found: Vec<SummaryRow> = sqlx::query_as(
-            "select job.*, submission.name as plan, \
-                 (select count(*) from attempt where attempt.job_id = job.job_id) as attempts, \
-                 (select count(*) from epoch_current where epoch_current.job_id = job.job_id) as epochs_done \
-             from job join submission using (submission_id) \
-             where (?1 = '[]' or job.state in (select value from json_each(?1))) \
-                 and (?2 is null or job.submission_id = ?2) and (?3 is null or job.job_id < ?3) \
-             order by job.job_id desc limit ?4",
-        )
-        .bind(serde_json::to_string(&states)?)
-        .bind(filter.submission.map(|id| id.0))
-        .bind(filter.before.map(|id| id.0))
-        .bind(filter.limit)
-        .fetch_all(&self.readers)
-        .await?;
-        Ok(found.into_iter().map(|SummaryRow(summary)| summary).collect())
+        // One transaction, so that no job is seen in two states.
+        let mut reader = self.readers.begin().await?;
+        let ids = match filter.submission {
+            Some(submission) => ids_of_plan(&mut reader, submission, filter).await?,
+            None if filter.states.is_empty() => ids_of_all(&mut reader, filter).await?,
+            None => ids_in_states(&mut reader, filter).await?,
+        };
+        let mut jobs = summaries(&mut reader, &ids).await?;
+        jobs.reverse();
+        Ok(jobs)
     }
 
     /// The list's rows of these jobs, oldest first; what does not exist is left out.
@@ -165,6 +160,22 @@ impl Store {
     pub async fn attempts(&self, job: JobId) -> Result<Vec<AttemptView>, StoreError> {
         let mut reader = self.readers.acquire().await?;
         attempts(&mut reader, job).await
+    }
+
+    /// Of these attempts those whose job has ended before a time.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn ended_before(&self, time: i64, attempts: &[AttemptId]) -> Result<Vec<AttemptId>, StoreError> {
+        let found: Vec<i64> = sqlx::query_scalar(
+            "select attempt.attempt_id from json_each(?) named cross join attempt on attempt.attempt_id = named.value \
+             cross join job on job.job_id = attempt.job_id where job.ended_at < ?",
+        )
+        .bind(serde_json::to_string(attempts)?)
+        .bind(time)
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(found.into_iter().map(AttemptId).collect())
     }
 
     /// All running jobs.
@@ -221,6 +232,61 @@ fn running((attempt, job, worker, stop): (i64, i64, i64, Option<String>)) -> Res
     })
 }
 
+/// One text for every way to choose, each served by an index: a condition that may or may not apply hides them all.
+const ALL: &str = "select job_id from job where job_id < ?1 order by job_id desc limit ?2";
+const IN_STATE: &str = "select job_id from job where job_id < ?1 and state = ?3 order by job_id desc limit ?2";
+/// A plan's ids rise with the ordinals, by which its jobs are indexed.
+const OF_PLAN: &str =
+    "select job_id from job where job_id < ?1 and submission_id = ?3 order by submission_id, ordinal desc limit ?2";
+/// A plan has ten thousand jobs at most, a state any number: the plus keeps SQLite from the index by state.
+const OF_PLAN_IN_STATES: &str = "select job_id from job \
+    where job_id < ?1 and submission_id = ?3 and +state in (select value from json_each(?4)) \
+    order by submission_id, ordinal desc limit ?2";
+
+fn bound(filter: &JobFilter) -> i64 {
+    filter.before.map_or(i64::MAX, |id| id.0)
+}
+
+fn job_ids(found: Vec<i64>) -> Vec<JobId> {
+    found.into_iter().map(JobId).collect()
+}
+
+async fn ids_of_all(connection: &mut SqliteConnection, filter: &JobFilter) -> Result<Vec<JobId>, StoreError> {
+    let found = sqlx::query_scalar(ALL).bind(bound(filter)).bind(filter.limit).fetch_all(connection).await?;
+    Ok(job_ids(found))
+}
+
+/// The newest of each state, and of these the newest: each state's are in order, those of several are not.
+async fn ids_in_states(connection: &mut SqliteConnection, filter: &JobFilter) -> Result<Vec<JobId>, StoreError> {
+    let states: BTreeSet<&str> = filter.states.iter().map(|state| state.name()).collect();
+    let mut ids = Vec::new();
+    for state in states {
+        let query = sqlx::query_scalar(IN_STATE).bind(bound(filter)).bind(filter.limit).bind(state);
+        ids.extend(job_ids(query.fetch_all(&mut *connection).await?));
+    }
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    ids.truncate(filter.limit as usize);
+    Ok(ids)
+}
+
+async fn ids_of_plan(
+    connection: &mut SqliteConnection,
+    submission: SubmissionId,
+    filter: &JobFilter,
+) -> Result<Vec<JobId>, StoreError> {
+    let states: Vec<&str> = filter.states.iter().map(|state| state.name()).collect();
+    let query = match states.is_empty() {
+        true => sqlx::query_scalar(OF_PLAN).bind(bound(filter)).bind(filter.limit).bind(submission.0),
+        false => sqlx::query_scalar(OF_PLAN_IN_STATES)
+            .bind(bound(filter))
+            .bind(filter.limit)
+            .bind(submission.0)
+            .bind(serde_json::to_string(&states)?),
+    };
+    Ok(job_ids(query.fetch_all(connection).await?))
+}
+
+/// Oldest first.
 async fn summaries(connection: &mut SqliteConnection, ids: &[JobId]) -> Result<Vec<JobSummary>, StoreError> {
     let found: Vec<SummaryRow> = sqlx::query_as(
         "select job.*, submission.name as plan, \
@@ -267,4 +333,26 @@ async fn stored_checkpoints(connection: &mut SqliteConnection, id: JobId) -> Res
     .fetch_all(connection)
     .await?;
     Ok(found.into_iter().map(|CheckpointRow(record)| record).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open;
+
+    #[tokio::test]
+    async fn no_way_to_list_jobs_scans_or_sorts_the_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_writer, readers) = open::open(&folder.path().join("rrm.db")).await.unwrap();
+        for (sql, index) in [
+            (ALL, "INTEGER PRIMARY KEY (rowid<?)"),
+            (IN_STATE, "job_state (state=? AND job_id<?)"),
+            (OF_PLAN, "(submission_id=?)"),
+            (OF_PLAN_IN_STATES, "(submission_id=?)"),
+        ] {
+            let plan = open::plan_of(&readers, sql).await;
+            assert!(plan.contains("SEARCH job USING") && plan.contains(index), "{sql}:\n{plan}");
+            assert!(!plan.contains("SCAN job") && !plan.contains("TEMP B-TREE"), "{sql}:\n{plan}");
+        }
+    }
 }

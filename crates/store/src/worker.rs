@@ -1,10 +1,13 @@
 //! Workers as they come and go.
 
-use rrm_spec::{Device, DeviceView, JobId, Registration, WorkerId, WorkerView};
+use std::collections::HashMap;
+
+use rrm_spec::{AttemptOutcome, Device, DeviceView, JobId, Registration, WorkerId, WorkerView};
 use serde_json::json;
 
+use crate::attempt::AttemptRow;
 use crate::event::Of;
-use crate::settle::lose;
+use crate::settle::give_up;
 use crate::{Store, StoreError, Tx, Write, attempt, event, names};
 
 /// A worker introduces itself. The same process, known by its `boot_id`, keeps its id.
@@ -32,22 +35,52 @@ impl Write for Register {
 pub struct Depart {
     /// Which.
     pub workers: Vec<WorkerId>,
-    /// Why, in words.
-    pub why: String,
+    /// How.
+    pub how: Departure,
+}
+
+/// How a worker leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It says so, and has settled what it knew of.
+    GoodBye,
+    /// It was not heard for too long.
+    Silence,
+}
+
+impl Departure {
+    /// In words.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::GoodBye => "it said good-bye",
+            Self::Silence => "it was silent for too long",
+        }
+    }
+
+    /// How an attempt ends that the worker leaves open.
+    ///
+    /// A lease may be committed while its worker says good-bye, so that the worker never hears of it: an attempt without a
+    /// record blames nobody then. After a silence it may have been the job that killed the worker before its first record.
+    fn outcome(self, attempt: &AttemptRow) -> AttemptOutcome {
+        match self {
+            Self::GoodBye if attempt.last_seq == 0 => AttemptOutcome::Stopped,
+            Self::GoodBye | Self::Silence => AttemptOutcome::Lost,
+        }
+    }
 }
 
 impl Write for Depart {
     type Output = ();
 
-    /// What a worker left open when it went is lost at once.
+    /// What a worker left open when it went ends at once.
     async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         for id in self.workers {
             if !set_offline(tx, id).await? {
                 continue;
             }
-            event::add(tx, "worker.offline", Of::worker(id), json!({ "why": self.why })).await?;
+            event::add(tx, "worker.offline", Of::worker(id), json!({ "why": self.how.why() })).await?;
             for open in attempt::open_of(tx, id).await? {
-                lose(tx, &open, &self.why).await?;
+                give_up(tx, &open, self.how.outcome(&open), self.how.why()).await?;
             }
         }
         Ok(())
@@ -114,38 +147,80 @@ async fn set_offline(tx: &mut Tx<'_>, worker: WorkerId) -> Result<bool, StoreErr
 
 type WorkerRow = (i64, String, String, bool, i64);
 
+/// Most workers that have left in one answer. Every restart of a worker leaves a row behind for ever.
+const DEPARTED: u32 = 100;
+
 impl Store {
-    /// All workers, newest first; those that have left only as long as they are among the newest `limit`.
+    /// All workers that are online, and of those that have left the newest of each node that has none online, up to a
+    /// hundred; those online come first, and among them the newest.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub async fn workers(&self, limit: u32) -> Result<Vec<WorkerView>, StoreError> {
+    pub async fn workers(&self) -> Result<Vec<WorkerView>, StoreError> {
+        // One transaction, so that workers and devices are of the same moment.
         let mut reader = self.readers.begin().await?;
         let found: Vec<WorkerRow> = sqlx::query_as(
             "select worker_id, node, version, online, last_seen_at from worker \
-             order by online desc, worker_id desc limit ?",
+             where online = 1 or worker_id in ( \
+                 select max(worker_id) as newest from worker group by node having max(online) = 0 \
+                 order by newest desc limit ?) \
+             order by online desc, worker_id desc",
         )
-        .bind(limit)
+        .bind(DEPARTED)
         .fetch_all(&mut *reader)
         .await?;
-        let mut workers = Vec::with_capacity(found.len());
-        for (id, node, version, online, last_seen_at) in found {
-            let devices = device_views(&mut reader, id).await?;
-            workers.push(WorkerView { id: WorkerId(id), node, version, online, last_seen_at, devices });
-        }
-        Ok(workers)
+        let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
+        let mut devices = device_views(&mut reader, &ids).await?;
+        let view = |(id, node, version, online, last_seen_at): WorkerRow| {
+            let devices = devices.remove(&id).unwrap_or_default();
+            WorkerView { id: WorkerId(id), node, version, online, last_seen_at, devices }
+        };
+        Ok(found.into_iter().map(view).collect())
+    }
+
+    /// All workers that are online, and when they came.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn workers_online(&self) -> Result<Vec<(WorkerId, i64)>, StoreError> {
+        let found: Vec<(i64, i64)> =
+            sqlx::query_as("select worker_id, last_seen_at from worker where online = 1 order by worker_id")
+                .fetch_all(&self.readers)
+                .await?;
+        Ok(found.into_iter().map(|(id, seen)| (WorkerId(id), seen)).collect())
+    }
+
+    /// The devices of the workers that are online, each once.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn devices_online(&self) -> Result<Vec<Device>, StoreError> {
+        let found: Vec<String> = sqlx::query_scalar(
+            "select distinct device from worker_device join worker using (worker_id) where online = 1 order by device",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        found.iter().map(|device| names::device(device)).collect()
     }
 }
 
-async fn device_views(connection: &mut sqlx::SqliteConnection, worker: i64) -> Result<Vec<DeviceView>, StoreError> {
-    let found: Vec<(String, Option<i64>)> = sqlx::query_as(
-        "select worker_device.device, job_id from worker_device left join attempt \
+/// The devices of these workers and what runs there, by worker.
+async fn device_views(
+    connection: &mut sqlx::SqliteConnection,
+    workers: &[i64],
+) -> Result<HashMap<i64, Vec<DeviceView>>, StoreError> {
+    let found: Vec<(i64, String, Option<i64>)> = sqlx::query_as(
+        "select worker_device.worker_id, worker_device.device, job_id from worker_device left join attempt \
              on attempt.worker_id = worker_device.worker_id and attempt.device = worker_device.device \
              and attempt.ended_at is null \
-         where worker_device.worker_id = ? order by 1",
+         where worker_device.worker_id in (select value from json_each(?)) order by 1, 2",
     )
-    .bind(worker)
+    .bind(serde_json::to_string(workers)?)
     .fetch_all(connection)
     .await?;
-    Ok(found.into_iter().map(|(device, job)| DeviceView { device, job: job.map(JobId) }).collect())
+    let mut views: HashMap<i64, Vec<DeviceView>> = HashMap::new();
+    for (worker, device, job) in found {
+        views.entry(worker).or_default().push(DeviceView { device, job: job.map(JobId) });
+    }
+    Ok(views)
 }

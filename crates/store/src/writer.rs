@@ -245,6 +245,9 @@ async fn statement(tx: &mut Tx<'_>, sql: &'static str) -> Result<(), StoreError>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use serde_json::json;
 
     use super::*;
@@ -323,6 +326,53 @@ mod tests {
         assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
         store.write(2, note(10)).await.unwrap();
         assert_eq!(notes(&store).await, 1);
+    }
+
+    /// A fault of our own.
+    struct Faint;
+
+    impl Write for Faint {
+        type Output = ();
+
+        async fn apply(self, _: &mut Tx<'_>) -> Result<(), StoreError> {
+            panic!("a test makes the writer panic")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_panics_is_noticed() {
+        let (_folder, store) = store().await;
+        let refused = store.write(1, Faint).await;
+        assert!(matches!(refused, Err(StoreError::Closed)), "{refused:?}");
+        store.closed().await;
+    }
+
+    #[tokio::test]
+    async fn changes_that_wait_together_are_committed_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rrm.db");
+        let (mut connection, _readers) = open::open(&path).await.unwrap();
+        let commits = Arc::new(AtomicUsize::new(0));
+        let counter = commits.clone();
+        let count = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            true
+        };
+        connection.lock_handle().await.unwrap().set_commit_hook(count);
+        let (writes, inbox) = mpsc::channel(2 * BATCH);
+        let mut answers = Vec::new();
+        for _ in 0..2 * BATCH {
+            let (reply, answer) = oneshot::channel();
+            assert!(writes.try_send(Message::Write(Box::new(Envelope { now: 1, write: note(10), reply }))).is_ok());
+            answers.push(answer);
+        }
+        drop(writes);
+        let bells = Bells { events: watch::channel(0).0, queued: watch::channel(0).0 };
+        Writer::new(path, connection, inbox, bells).run().await;
+        for answer in answers {
+            answer.await.unwrap().unwrap();
+        }
+        assert_eq!(commits.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]

@@ -30,13 +30,21 @@ impl<S: Service> wire::artifacts_server::Artifacts for Adapter<S> {
         let artifact = self.service.download(caller, sha256.clone()).await?;
         let total = artifact.bytes;
         // What has rotted on disk must not leave as if it were sound.
-        let content = Verified::new(pieces(artifact.content), Expected { sha256, bytes: Some(total) });
-        let replies = content.map(move |piece| match piece {
-            Ok(content) => Ok(wire::DownloadReply { total, content }),
-            Err(ApiError::Invalid(faults)) => {
-                Err(ApiError::Internal { what: format!("a stored artifact is damaged: {faults}") }.into())
+        let expected = Expected { sha256: sha256.clone(), bytes: Some(total) };
+        let content = Verified::new(pieces(artifact.content), expected);
+        let service = self.service.clone();
+        let replies = content.then(move |piece| {
+            let (service, sha256) = (service.clone(), sha256.clone());
+            async move {
+                match piece {
+                    Ok(content) => Ok(wire::DownloadReply { total, content }),
+                    Err(ApiError::Invalid(faults)) => {
+                        service.damaged(sha256).await;
+                        Err(ApiError::Internal { what: format!("a stored artifact is damaged: {faults}") }.into())
+                    }
+                    Err(other) => Err(other.into()),
+                }
             }
-            Err(other) => Err(other.into()),
         });
         Ok(Response::new(Box::pin(replies)))
     }

@@ -80,3 +80,59 @@ async fn a_start_sweeps_away_what_a_crash_left_behind() {
     assert_eq!(drafts(&desk), 0);
     assert!(file(&desk, &hash("weights")).exists());
 }
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_cut_is_uploaded_anew() {
+    let desk = Desk::new().await;
+    desk.submit(&single()).await;
+    let worker = desk.worker("node").await;
+    let attempt = desk.start(worker).await.attempt;
+    let sha256 = hash("weights");
+    desk.upload(attempt, "weights").await.unwrap();
+    for left in [None, Some("wei")] {
+        std::fs::remove_file(file(&desk, &sha256)).unwrap();
+        if let Some(left) = left {
+            std::fs::write(file(&desk, &sha256), left).unwrap();
+        }
+        assert!(!desk.daemon.stored(WORKER, sha256.clone()).await.unwrap());
+        desk.upload(attempt, "weights").await.unwrap();
+        assert!(desk.daemon.stored(WORKER, sha256.clone()).await.unwrap());
+        assert_eq!(std::fs::read_to_string(file(&desk, &sha256)).unwrap(), "weights");
+    }
+}
+
+#[tokio::test]
+async fn a_start_forgets_files_that_are_gone_or_cut() {
+    let desk = Desk::new().await;
+    desk.submit(&single()).await;
+    let worker = desk.worker("node").await;
+    let attempt = desk.start(worker).await.attempt;
+    for content in ["gone", "cut", "whole"] {
+        desk.upload(attempt, content).await.unwrap();
+    }
+    std::fs::remove_file(file(&desk, &hash("gone"))).unwrap();
+    std::fs::write(file(&desk, &hash("cut")), "c").unwrap();
+    let desk = desk.restarted().await;
+    for (content, is_stored) in [("gone", false), ("cut", false), ("whole", true)] {
+        assert_eq!(desk.daemon.stored(WORKER, hash(content)).await.unwrap(), is_stored, "{content}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_file_is_not_handed_out_and_a_damaged_one_only_once() {
+    let desk = Desk::new().await;
+    desk.submit(&single()).await;
+    let worker = desk.worker("node").await;
+    let attempt = desk.start(worker).await.attempt;
+    for content in ["cut", "damaged"] {
+        desk.upload(attempt, content).await.unwrap();
+    }
+    std::fs::write(file(&desk, &hash("cut")), "c").unwrap();
+    // Over the wire the download itself notices, and says so.
+    desk.daemon.damaged(hash("damaged")).await;
+    for content in ["cut", "damaged"] {
+        let missing = desk.daemon.download(USER, hash(content)).await;
+        assert!(matches!(missing, Err(ApiError::NotFound { .. })), "{content}");
+        assert!(!desk.daemon.stored(WORKER, hash(content)).await.unwrap());
+    }
+}

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 pub(crate) const USER: Caller = Caller { role: Role::User };
 pub(crate) const WORKER: Caller = Caller { role: Role::Worker };
 pub(crate) const TTL: Duration = Duration::from_secs(30);
+pub(crate) const KEEP: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct Desk {
     pub(crate) folder: TempDir,
@@ -158,7 +159,7 @@ impl Desk {
 }
 
 async fn open(state: &StateDir) -> Daemon {
-    Daemon::open(state, Terms::new(TTL), Duration::ZERO).await.unwrap()
+    Daemon::open(state, Terms::new(TTL), Duration::ZERO, KEEP).await.unwrap()
 }
 
 pub(crate) fn registration(node: &str) -> Registration {

@@ -3,7 +3,7 @@ use rrm_api::{ApiError, Follow, LogChunk, Replies, Service};
 use rrm_spec::{AttemptId, AttemptOutcome, JobId};
 use tokio_stream::StreamExt;
 
-use crate::desk::{Desk, USER, WORKER, single};
+use crate::desk::{Desk, KEEP, USER, WORKER, chain, single};
 
 impl Desk {
     async fn push(&self, attempt: AttemptId, offset: u64, text: &'static str) -> u64 {
@@ -71,4 +71,23 @@ async fn logs_of_what_does_not_exist_are_not_found() {
     }
     let pushed = desk.daemon.push_log(WORKER, AttemptId(5), 0, Bytes::new()).await;
     assert!(matches!(pushed, Err(ApiError::NotFound { .. })), "{pushed:?}");
+}
+
+#[tokio::test]
+async fn a_log_is_deleted_some_time_after_its_job_has_ended() {
+    let desk = Desk::new().await;
+    let ids = desk.submitted(&chain()).await;
+    let worker = desk.worker("node").await;
+    let first = desk.start(worker).await;
+    desk.push(first.attempt, 0, "ended").await;
+    desk.finish(&first).await;
+    let second = desk.start(worker).await.attempt;
+    desk.push(second, 0, "runs").await;
+    let ended = desk.job(ids[0]).await.summary.ended_at.unwrap();
+    let keep = i64::try_from(KEEP.as_micros()).unwrap();
+    for (now, kept) in [(ended + keep, "ended"), (ended + keep + 1, "")] {
+        desk.daemon.collect_logs(now).await.unwrap();
+        assert_eq!(text(desk.log(ids[0], 0, Follow::No).await).await, kept);
+    }
+    assert_eq!(text(desk.log(ids[1], 0, Follow::No).await).await, "runs");
 }

@@ -1,5 +1,7 @@
 //! The daemon as a whole: over the loopback device, and as a program.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use rrm_spec::{Device, JobState};
 use tokio::sync::oneshot;
 use tokio_stream::StreamExt;
 
-use crate::desk::{chain, registration};
+use crate::desk::{chain, hash, registration};
 
 fn config(root: &Path) -> Config {
     let listen = Some("127.0.0.1:0".parse().unwrap());
@@ -79,6 +81,33 @@ async fn users_and_workers_reach_the_daemon_over_the_network_and_it_stops_gracef
     again.done.join().unwrap().unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_artifact_is_noticed_by_its_download_and_can_be_uploaded_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("state");
+    let daemon = running(&root).await;
+    let (user, worker) = (client(&daemon, &root, "token-user"), client(&daemon, &root, "token-worker"));
+    let source = Source { client_version: VERSION.into(), host: "desk".into() };
+    user.submit("request-over-the-wire".parse().unwrap(), chain(), source).await.unwrap();
+    let id = worker.register(registration("node")).await.unwrap().worker;
+    let request = "lease-over-the-wire".parse().unwrap();
+    let attempt = worker.lease(id, request, vec![Device::Cpu], vec![]).await.unwrap()[0].attempt;
+    let (sha256, weights) = (hash("weights"), folder.path().join("weights"));
+    std::fs::write(&weights, "weights").unwrap();
+    worker.upload(attempt, &weights, &sha256, 7).await.unwrap();
+    let stored = root.join("artifacts").join(&sha256.as_str()[..2]).join(sha256.as_str());
+    std::fs::write(&stored, "wEights").unwrap();
+    let copy = folder.path().join("copy");
+    let damaged = user.download(&sha256, &copy).await.unwrap_err();
+    assert!(damaged.to_string().contains("damaged"), "{damaged}");
+    let missing = user.download(&sha256, &copy).await;
+    assert!(matches!(missing, Err(ApiError::NotFound { .. })), "{missing:?}");
+    worker.upload(attempt, &weights, &sha256, 7).await.unwrap();
+    user.download(&sha256, &copy).await.unwrap();
+    daemon.stop.send(()).unwrap();
+    daemon.done.join().unwrap().unwrap();
+}
+
 fn rrmd(arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_rrmd")).args(arguments).output().unwrap()
 }
@@ -104,11 +133,16 @@ fn the_program_ends_well_on_sigterm_and_a_second_one_is_refused_meanwhile() {
     let state = folder.path().to_str().unwrap();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--state-dir", state];
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let mut first = Command::new(env!("CARGO_BIN_EXE_rrmd")).args(serve).stderr(log).spawn().unwrap();
     let begun = std::time::Instant::now();
     while !folder.path().join("address").exists() {
         assert!(begun.elapsed() < Duration::from_secs(20), "the daemon does not announce its address");
         std::thread::sleep(Duration::from_millis(5));
+    }
+    for name in ["rrm.db", "rrm.db-wal", "artifacts", "artifacts/tmp", "logs", "token-user", "address"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others can use `{name}`: {mode:o}");
     }
     let second = rrmd(&serve);
     assert_eq!(second.status.code(), Some(1));
@@ -119,4 +153,29 @@ fn the_program_ends_well_on_sigterm_and_a_second_one_is_refused_meanwhile() {
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     let token = std::fs::read_to_string(folder.path().join("token-user")).unwrap();
     assert!(log.contains("stopped") && !log.contains(token.trim()), "{log}");
+}
+
+#[test]
+fn what_keeps_the_daemon_from_starting_is_told_once_and_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("file"), "").unwrap();
+    std::fs::create_dir(path("garbage")).unwrap();
+    std::fs::write(path("garbage/rrm.db"), "this is no database, however long one reads it".repeat(100)).unwrap();
+    std::fs::write(path("bad.pem"), "-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n").unwrap();
+    let (file, garbage, other, pem) = (path("file"), path("garbage"), path("other"), path("bad.pem"));
+    let (here, elsewhere) = ("127.0.0.1:0", "192.0.2.1:7600");
+    for (state, listen, tls, word) in [
+        (&file, here, &[][..], "choose another --state-dir"),
+        (&garbage, here, &[], "put back a copy"),
+        (&other, here, &["--tls-certificate", &pem, "--tls-key", &pem], "encryption cannot be turned on"),
+        (&other, here, &["--tls-certificate", &file, "--tls-key", "/no.pem"], "must be a PEM file"),
+        (&other, elsewhere, &[], "choose another address"),
+    ] {
+        let output = rrmd(&[&["serve", "--state-dir", state, "--listen", listen], tls].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(word) && !said.contains("listening"), "{said}");
+        assert!(said.matches("os error").count() <= 1, "{said}");
+    }
 }

@@ -105,8 +105,13 @@ impl Bench {
     }
 
     pub(crate) async fn worker(&self, node: &str, devices: &[Device]) -> WorkerId {
+        self.booted(node, "only", devices).await
+    }
+
+    /// One of several processes on a node.
+    pub(crate) async fn booted(&self, node: &str, boot: &str, devices: &[Device]) -> WorkerId {
         let devices = devices.iter().map(|&device| DeviceInfo { device, name: "a device".into() }).collect();
-        let (version, boot_id) = ("0.1.0".into(), format!("boot-of-{node}"));
+        let (version, boot_id) = ("0.1.0".into(), format!("boot-{boot}-of-{node}"));
         self.write(Register { registration: Registration { node: node.into(), version, boot_id, devices } })
             .await
             .unwrap()

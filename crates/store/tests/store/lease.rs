@@ -1,7 +1,7 @@
 use rrm_spec::{AttemptOutcome, Device, DeviceRequest, JobState, WorkerId};
-use rrm_store::{Depart, StoreError};
+use rrm_store::{Depart, Departure, StoreError};
 
-use crate::bench::{Bench, CHAIN, plan, single};
+use crate::bench::{Bench, CHAIN, plan, single, started};
 
 const CPU: Device = Device::Cpu;
 
@@ -112,7 +112,7 @@ async fn the_same_process_keeps_its_id_and_another_gets_its_own() {
     let first = bench.worker("one", &[CPU]).await;
     assert_eq!(bench.worker("one", &[CPU, Device::Cuda(0)]).await, first);
     assert_ne!(bench.worker("two", &[CPU]).await, first);
-    let views = bench.store.workers(10).await.unwrap();
+    let views = bench.store.workers().await.unwrap();
     let one = views.iter().find(|view| view.id == first).unwrap();
     assert_eq!(one.devices.iter().map(|it| it.device.as_str()).collect::<Vec<_>>(), ["cpu", "cuda:0"]);
 }
@@ -123,13 +123,68 @@ async fn what_a_leaving_worker_left_open_is_queued_again() {
     let worker = bench.worker("node", &[CPU]).await;
     bench.submit(&single("a")).await.unwrap();
     let lease = bench.start(worker).await;
-    let view = bench.store.workers(10).await.unwrap().remove(0);
+    let view = bench.store.workers().await.unwrap().remove(0);
     assert_eq!((view.online, view.devices[0].job), (true, Some(lease.job)));
-    bench.write(Depart { workers: vec![worker], why: "it left".into() }).await.unwrap();
+    bench.write(Depart { workers: vec![worker], how: Departure::Silence }).await.unwrap();
     let detail = bench.job(lease.job).await;
     assert_eq!(detail.summary.state, JobState::Queued);
     assert_eq!(detail.attempts[0].outcome, Some(AttemptOutcome::Lost));
-    let view = bench.store.workers(10).await.unwrap().remove(0);
+    let view = bench.store.workers().await.unwrap().remove(0);
     assert_eq!((view.online, view.devices[0].job), (false, None));
     assert!(bench.lease_as(worker, "a-request", &[CPU], &[]).await.is_err(), "it must register again");
+}
+
+#[tokio::test]
+async fn workers_online_come_first_and_of_each_other_node_only_the_newest() {
+    let bench = Bench::new().await;
+    let leave = async |worker| bench.write(Depart { workers: vec![worker], how: Departure::GoodBye }).await.unwrap();
+    let stays = bench.worker("stays", &[CPU, Device::Cuda(0)]).await;
+    let mut newest = stays;
+    for boot in 0..3 {
+        newest = bench.booted("gone", &boot.to_string(), &[CPU, Device::Cuda(1)]).await;
+        leave(newest).await;
+    }
+    leave(bench.booted("back", "one", &[CPU]).await).await;
+    let back = bench.booted("back", "two", &[CPU]).await;
+    let listed: Vec<_> = bench.store.workers().await.unwrap().iter().map(|it| (it.id, it.online)).collect();
+    assert_eq!(listed, [(back, true), (stays, true), (newest, false)]);
+    let online: Vec<_> = bench.store.workers_online().await.unwrap().iter().map(|(id, _)| *id).collect();
+    assert_eq!(online, [stays, back]);
+    assert_eq!(bench.store.devices_online().await.unwrap(), [CPU, Device::Cuda(0)]);
+}
+
+#[tokio::test]
+async fn a_good_bye_blames_no_job_that_has_not_begun() {
+    let bench = Bench::new().await;
+    let job = bench.submitted(&single("a")).await[0];
+    // More often than a job may be lost.
+    for _ in 0..6 {
+        let worker = bench.worker("node", &[CPU]).await;
+        bench.start(worker).await;
+        bench.write(Depart { workers: vec![worker], how: Departure::GoodBye }).await.unwrap();
+        assert_eq!(bench.state(job).await, JobState::Queued);
+    }
+    let detail = bench.job(job).await;
+    assert!(detail.attempts.iter().all(|it| it.outcome == Some(AttemptOutcome::Stopped)), "{:?}", detail.attempts);
+}
+
+#[tokio::test]
+async fn a_good_bye_in_the_middle_of_an_attempt_is_a_loss() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    bench.submit(&single("a")).await.unwrap();
+    let lease = bench.start(worker).await;
+    bench.report(lease.attempt, 1, &[started(1)]).await.unwrap();
+    bench.write(Depart { workers: vec![worker], how: Departure::GoodBye }).await.unwrap();
+    assert_eq!(bench.job(lease.job).await.attempts[0].outcome, Some(AttemptOutcome::Lost));
+}
+
+#[tokio::test]
+async fn an_attempt_that_has_records_is_not_handed_out_again() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    bench.submit(&single("a")).await.unwrap();
+    let attempt = bench.start(worker).await.attempt;
+    bench.report(attempt, 1, &[started(1)]).await.unwrap();
+    assert_eq!(bench.lease_as(worker, "another-request", &[CPU], &[]).await.unwrap(), []);
 }

@@ -103,7 +103,10 @@ impl World {
             Op::Cancel(i) => self.cancel(i).await,
             Op::Collect => {
                 let now = self.bench.now();
-                self.bench.write(CollectArtifacts { superseded_before: now, unknown_before: now }).await.unwrap();
+                self.bench
+                    .write(CollectArtifacts { superseded_before: now, ended_before: 0, unknown_before: now })
+                    .await
+                    .unwrap();
             }
             Op::Restart => self.bench = self.bench.reopened().await,
         }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use rrm_spec::{JobId, JobState};
 use rrm_store::{Cancel, Store, StoreError, Submit};
 
@@ -15,9 +13,8 @@ async fn a_bad_change_does_not_take_its_neighbours_along() {
 }
 
 #[tokio::test]
-async fn changes_that_come_together_are_committed_together() {
+async fn of_many_that_write_at_once_each_gets_its_own_answer() {
     let bench = Bench::new().await;
-    let before = std::time::Instant::now();
     let submits: Vec<_> = (0..500)
         .map(|i| {
             let (store, plan) = (bench.store.clone(), single(&format!("plan {i}")));
@@ -35,7 +32,6 @@ async fn changes_that_come_together_are_committed_together() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 500);
-    assert!(before.elapsed() < Duration::from_secs(20), "took {:?}", before.elapsed());
 }
 
 #[tokio::test]
