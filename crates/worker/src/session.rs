@@ -26,6 +26,10 @@ const HAND_OVER: Duration = Duration::from_secs(20);
 /// The same after a second signal.
 const HAND_OVER_IN_HASTE: Duration = Duration::from_secs(3);
 
+/// While something runs, the daemon hears of it at least this often: progress and cancellation travel by heartbeat alone.
+/// It costs the daemon no commit.
+const LIVELY: Duration = Duration::from_secs(1);
+
 /// Whether the worker goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Drain {
@@ -91,10 +95,15 @@ impl Session {
     /// Tells the daemon what is here and carries out what it says, forever.
     async fn beat(self: Arc<Self>) {
         let mut acknowledged = Instant::now();
+        let (mut sent, mut warned) = (acknowledged, None::<Instant>);
         loop {
             let Registered { worker, ttl_ms, heartbeat_ms } = *self.registered.lock().await;
-            sleep(Duration::from_millis(heartbeat_ms)).await;
-            let sent = Instant::now();
+            let heartbeat = Duration::from_millis(heartbeat_ms);
+            sleep(heartbeat.min(LIVELY)).await;
+            if self.roster.is_empty() && sent.elapsed() < heartbeat {
+                continue;
+            }
+            sent = Instant::now();
             match self.shop.client.with_patience(Duration::ZERO).heartbeat(worker, self.roster.held()).await {
                 Ok(reply) => {
                     acknowledged = sent;
@@ -107,11 +116,14 @@ impl Session {
                 }
                 Err(ApiError::NotFound { .. }) => self.register_again(worker).await,
                 // Trainers go on: whether an attempt is still ours is decided where its records are written.
-                Err(error) => {
+                Err(error) if warned.is_none_or(|warned| warned.elapsed() >= heartbeat) => {
+                    warned = Some(Instant::now());
                     let silent_s = acknowledged.elapsed().as_secs();
                     let maybe_lost = acknowledged.elapsed() > Duration::from_millis(ttl_ms);
                     tracing::warn!(%error, silent_s, maybe_lost, "no heartbeat; trainers go on");
                 }
+                // A daemon that is away for hours is not worth a line every second.
+                Err(error) => tracing::debug!(%error, "no heartbeat"),
             }
         }
     }
@@ -225,6 +237,7 @@ fn note(ended: Result<(), tokio::task::JoinError>) {
 mod tests {
     use std::sync::atomic::Ordering;
 
+    use rrm_api::Client;
     use rrm_spec::{AttemptOutcome, Event, Instruction};
 
     use super::*;
@@ -238,6 +251,16 @@ mod tests {
     /// A worker with a job whose trainer runs `script`, and the means to drain it.
     async fn working(script: String) -> (Arc<Daemon>, watch::Sender<Drain>, impl Future<Output = ()> + use<>) {
         let (daemon, client) = Daemon::start().await;
+        let (drain, ends) = working_for(&daemon, client, script);
+        (daemon, drain, ends)
+    }
+
+    /// The same for a daemon that is already there.
+    fn working_for(
+        daemon: &Daemon,
+        client: Client,
+        script: String,
+    ) -> (watch::Sender<Drain>, impl Future<Output = ()> + use<>) {
         daemon.hand_out(assignment());
         let (folder, shop) = workshop(client, &script);
         let (drain, drained) = watch::channel(Drain::No);
@@ -246,7 +269,7 @@ mod tests {
             work(shop, drained).await.unwrap();
         });
         let ends = async { tokio::time::timeout(Duration::from_secs(20), worked).await.unwrap().unwrap() };
-        (daemon, drain, ends)
+        (drain, ends)
     }
 
     fn began() -> String {
@@ -296,6 +319,18 @@ mod tests {
         *daemon.instruction.lock().unwrap() = Some(Instruction::Stop);
         daemon.until(|told| told.end.is_some()).await;
         assert_eq!(daemon.end().outcome, AttemptOutcome::Stopped);
+        drain.send_replace(Drain::Gentle);
+        ends.await;
+    }
+
+    #[tokio::test]
+    async fn an_instruction_for_what_runs_does_not_wait_for_an_idle_workers_heartbeat() {
+        let (daemon, client) = Daemon::start().await;
+        daemon.heartbeat_ms.store(600_000, Ordering::SeqCst);
+        let (drain, ends) = working_for(&daemon, client, began() + "exec sleep 1000");
+        daemon.until(has_begun).await;
+        *daemon.instruction.lock().unwrap() = Some(Instruction::Stop);
+        daemon.until(|told| told.end.is_some()).await;
         drain.send_replace(Drain::Gentle);
         ends.await;
     }

@@ -42,6 +42,8 @@ pub(crate) struct Daemon {
     pub(crate) instruction: Mutex<Option<Instruction>>,
     /// The next heartbeat is answered as if the worker had never been seen.
     pub(crate) forget: AtomicU32,
+    /// What workers are told at their registration; 0 = 10.
+    pub(crate) heartbeat_ms: AtomicU32,
 }
 
 pub(crate) fn token() -> Token {
@@ -142,7 +144,11 @@ impl Service for Daemon {
             told.registered.push(registration.boot_id);
             WorkerId(told.registered.len() as i64)
         })?;
-        Ok(Registered { worker, ttl_ms: 1000, heartbeat_ms: 10 })
+        let heartbeat_ms = match self.heartbeat_ms.load(Ordering::SeqCst) {
+            0 => 10,
+            told => told.into(),
+        };
+        Ok(Registered { worker, ttl_ms: 1000, heartbeat_ms })
     }
 
     async fn lease(
