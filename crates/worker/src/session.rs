@@ -1,13 +1,13 @@
 //! A worker's standing with the daemon: registered, heard regularly, asking for work.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use anyhow::bail;
 use rrm_api::{ApiError, Registered, VERSION};
 use rrm_spec::{Assignment, Device, DeviceInfo, Registration, RequestId, WorkerId};
 use tokio::{
     sync::{Mutex, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
 use uuid::Uuid;
@@ -62,11 +62,24 @@ pub(crate) async fn work(shop: Arc<Workshop>, mut drain: watch::Receiver<Drain>)
     let registered = Mutex::new(registered);
     let session = Arc::new(Session { shop, roster: Roster::default(), registration, registered });
     let heart = tokio::spawn(Arc::clone(&session).beat());
-    let mut attempts = JoinSet::new();
-    session.take_work(&mut attempts, &mut drain).await;
-    session.wind_up(&mut attempts, &mut drain).await;
-    heart.abort();
-    Ok(())
+    let life = async {
+        let mut attempts = JoinSet::new();
+        session.take_work(&mut attempts, &mut drain).await;
+        session.wind_up(&mut attempts, &mut drain).await;
+    };
+    outlived_by(heart, life).await
+}
+
+/// Lives as long as the heart beats. Without it the daemon would take this worker for lost while it goes on: it ends, its
+/// trainers with it, and the next one hands over what they left.
+async fn outlived_by(mut heart: JoinHandle<Infallible>, life: impl Future<Output = ()>) -> anyhow::Result<()> {
+    tokio::select! {
+        () = life => {
+            heart.abort();
+            Ok(())
+        }
+        Err(broken) = &mut heart => bail!("the heartbeat broke: {broken}: this is a bug of the worker"),
+    }
 }
 
 fn registration(shop: &Workshop) -> Registration {
@@ -93,7 +106,7 @@ async fn introduce(shop: &Workshop, registration: &Registration) -> anyhow::Resu
 
 impl Session {
     /// Tells the daemon what is here and carries out what it says, forever.
-    async fn beat(self: Arc<Self>) {
+    async fn beat(self: Arc<Self>) -> Infallible {
         let mut acknowledged = Instant::now();
         let (mut sent, mut warned) = (acknowledged, None::<Instant>);
         loop {
@@ -333,6 +346,15 @@ mod tests {
         daemon.until(|told| told.end.is_some()).await;
         drain.send_replace(Drain::Gentle);
         ends.await;
+    }
+
+    #[tokio::test]
+    async fn a_worker_ends_with_its_heart() {
+        let heart = tokio::spawn(async { panic!("a bug") });
+        let broken = outlived_by(heart, std::future::pending()).await.unwrap_err();
+        assert!(broken.to_string().contains("heartbeat"), "{broken}");
+        let heart = tokio::spawn(std::future::pending());
+        outlived_by(heart, async {}).await.unwrap();
     }
 
     #[tokio::test]
