@@ -251,14 +251,14 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use rrm_api::Client;
-    use rrm_spec::{AttemptOutcome, Event, Instruction};
+    use rrm_spec::{AttemptId, AttemptOutcome, Event, Instruction};
 
     use super::*;
     use crate::testing::{
         assignment,
         daemon::{Daemon, Told},
         epoch,
-        script::{tell, workshop},
+        script::{tell, workshop, workshop_on},
     };
 
     /// A worker with a job whose trainer runs `script`, and the means to drain it.
@@ -281,8 +281,83 @@ mod tests {
             let _folder = folder;
             work(shop, drained).await.unwrap();
         });
-        let ends = async { tokio::time::timeout(Duration::from_secs(20), worked).await.unwrap().unwrap() };
-        (drain, ends)
+        (drain, soon(worked))
+    }
+
+    async fn soon(worked: JoinHandle<()>) {
+        tokio::time::timeout(Duration::from_secs(20), worked).await.unwrap().unwrap();
+    }
+
+    /// Two slots whose trainers end when they are let go.
+    struct TwoSlots {
+        daemon: Arc<Daemon>,
+        folder: tempfile::TempDir,
+        drain: watch::Sender<Drain>,
+        worked: JoinHandle<()>,
+    }
+
+    const FIRST: AttemptId = AttemptId(7);
+    const SECOND: AttemptId = AttemptId(8);
+    const THIRD: AttemptId = AttemptId(9);
+
+    fn on(device: Device, attempt: AttemptId) -> Assignment {
+        Assignment { attempt, device, ..assignment() }
+    }
+
+    impl TwoSlots {
+        /// With the first attempt on the processor.
+        async fn open() -> Self {
+            let (daemon, client) = Daemon::start().await;
+            let wait = "until [ -e \"${0%/*}/go-${work##*-}\" ]; do sleep 0.01; done\n";
+            let script = wait.to_owned() + &tell(&Event::Finished);
+            let (folder, shop) = workshop_on(&[Device::Cpu, Device::Cuda(0)], client, &script);
+            let (drain, drained) = watch::channel(Drain::No);
+            daemon.hand_out(on(Device::Cpu, FIRST));
+            let worked = tokio::spawn(async move { work(shop, drained).await.unwrap() });
+            let slots = Self { daemon, folder, drain, worked };
+            slots.until_held(&[FIRST]).await;
+            slots
+        }
+
+        async fn until_held(&self, attempts: &[AttemptId]) {
+            self.daemon.until(|told| told.held == attempts).await;
+        }
+
+        fn let_go(&self, attempt: AttemptId) {
+            std::fs::write(self.folder.path().join(format!("go-{attempt}")), "").unwrap();
+        }
+
+        async fn close(self) {
+            self.drain.send_replace(Drain::Gentle);
+            soon(self.worked).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn every_device_has_a_job_of_its_own_and_is_asked_for_when_it_is_free() {
+        let slots = TwoSlots::open().await;
+        slots.daemon.hand_out(on(Device::Cuda(0), SECOND));
+        slots.until_held(&[FIRST, SECOND]).await;
+        slots.let_go(FIRST);
+        slots.daemon.until(|told| told.settled == [(FIRST, AttemptOutcome::Ok)]).await;
+        slots.daemon.hand_out(on(Device::Cpu, THIRD));
+        slots.until_held(&[SECOND, THIRD]).await;
+        let both = vec![Device::Cpu, Device::Cuda(0)];
+        let asked = slots.daemon.told.lock().unwrap().asked.clone();
+        assert_eq!(asked, [both, vec![Device::Cuda(0)], vec![Device::Cpu]]);
+        slots.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_lease_whose_answer_is_given_up_for_another_device_is_not_lost() {
+        let slots = TwoSlots::open().await;
+        slots.daemon.lost_leases.store(1, Ordering::SeqCst);
+        slots.daemon.hand_out(on(Device::Cuda(0), SECOND));
+        slots.daemon.until(|_| slots.daemon.lost_leases.load(Ordering::SeqCst) == 0).await;
+        slots.let_go(FIRST);
+        slots.until_held(&[SECOND]).await;
+        assert_eq!(slots.daemon.told.lock().unwrap().settled, [(FIRST, AttemptOutcome::Ok)]);
+        slots.close().await;
     }
 
     fn began() -> String {
