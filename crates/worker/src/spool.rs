@@ -71,12 +71,13 @@ impl Folders {
         self.work_dir.join(format!("logs/attempt-{}.log", self.attempt))
     }
 
-    /// Makes the folders, empty.
+    /// Makes the folders, empty; when this returns they are on disk, so that what is synced in them can be found.
     pub(crate) fn create(&self) -> io::Result<()> {
         self.remove()?;
-        fs::create_dir_all(self.training().join("pinned"))?;
-        fs::create_dir_all(self.work_dir.join("spool"))?;
-        fs::create_dir_all(self.work_dir.join("logs"))
+        let made = [self.training().join("pinned"), self.work_dir.join("spool"), self.work_dir.join("logs")];
+        made.iter().try_for_each(fs::create_dir_all)?;
+        let attempts = self.work_dir.join("attempts");
+        [&made[0], &self.training(), &attempts].into_iter().try_for_each(|path| sync_folder(path))
     }
 
     /// Removes everything of the attempt. The records go first: without them nothing of it is left to be sent, and the
@@ -205,7 +206,7 @@ pub(crate) enum PinError {
     },
 }
 
-/// Holds on to a checkpoint's present content until it is sent.
+/// Holds on to a checkpoint's present content until it is sent; when this returns it is on disk, as its record will be.
 pub(crate) fn pin(folders: &Folders, checkpoint: &CheckpointRecord) -> Result<(), PinError> {
     let path = folders.training().join(&checkpoint.path);
     let pinned = folders.pinned(&checkpoint.sha256);
@@ -217,7 +218,7 @@ pub(crate) fn pin(folders: &Folders, checkpoint: &CheckpointRecord) -> Result<()
         absent(fs::remove_file(&pinned)).map_err(io)?;
         return Err(PinError::Replaced { path, found });
     }
-    Ok(())
+    File::open(&pinned).and_then(|file| file.sync_all()).and_then(|()| sync_folder(&pinned)).map_err(io)
 }
 
 /// A file's SHA-256, in hexadecimal digits.
