@@ -1,15 +1,15 @@
 //! Handing an attempt over to the daemon: records and checkpoints in order, the log, then the end.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, path::Path, time::Duration};
 
 use rrm_api::{ApiError, AttemptEnd, Client};
-use rrm_spec::{AttemptId, AttemptOutcome, CheckpointRole, Record};
+use rrm_spec::{AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Record};
 use tokio::sync::watch;
 
 use crate::{
     logs::{self, Extent},
     outcome::end_by,
-    spool::Folders,
+    spool::{Folders, unpin},
 };
 
 /// Records that are sent at once; an evaluation's many images make a large one.
@@ -174,14 +174,30 @@ impl Courier<'_> {
         for record in records {
             let Record::Checkpoint(checkpoint) = record else { continue };
             let path = self.folders.pinned(&checkpoint.sha256);
-            if !path.exists() {
-                let what = format!("checkpoint {} is gone from this worker's disk", path.display());
-                return Err(ApiError::Precondition { what });
-            }
-            let upload = || self.client.upload(attempt, &path, &checkpoint.sha256, checkpoint.bytes);
+            let upload = || self.upload(checkpoint, &path);
             insist("upload its checkpoint", attempt, upload).await?;
         }
         Ok(())
+    }
+
+    /// One to resume from that is no longer there is passed over: a newer one has taken its place, or the disk has lost it,
+    /// and whoever goes on goes on from another.
+    async fn upload(&self, checkpoint: &CheckpointRecord, path: &Path) -> Result<(), ApiError> {
+        let sent = match path.exists() {
+            true => self.client.upload(self.folders.attempt(), path, &checkpoint.sha256, checkpoint.bytes).await,
+            false => {
+                let what = format!("checkpoint {} is gone from this worker's disk", path.display());
+                Err(ApiError::Precondition { what })
+            }
+        };
+        match (sent, checkpoint.role) {
+            // It may go while it is sent.
+            (Err(error), CheckpointRole::Resume) if !path.exists() => {
+                tracing::debug!(attempt = %self.folders.attempt(), %error, "a checkpoint is passed over");
+                Ok(())
+            }
+            (sent, _) => sent,
+        }
     }
 
     /// Lets go of what was sent. A final checkpoint is kept to the end, since everything else hangs on it.
@@ -191,9 +207,8 @@ impl Courier<'_> {
             if checkpoint.role == CheckpointRole::Final {
                 continue;
             }
-            let path = self.folders.pinned(&checkpoint.sha256);
-            if let Err(error) = std::fs::remove_file(&path) {
-                tracing::debug!(path = %path.display(), %error, "a sent checkpoint stays until its attempt's end");
+            if let Err(error) = unpin(self.folders, &checkpoint.sha256) {
+                tracing::debug!(sha256 = %checkpoint.sha256, %error, "a sent checkpoint stays until its attempt's end");
             }
         }
     }

@@ -221,6 +221,11 @@ pub(crate) fn pin(folders: &Folders, checkpoint: &CheckpointRecord) -> Result<()
     File::open(&pinned).and_then(|file| file.sync_all()).and_then(|()| sync_folder(&pinned)).map_err(io)
 }
 
+/// Lets go of a checkpoint.
+pub(crate) fn unpin(folders: &Folders, sha256: &ArtifactHash) -> io::Result<()> {
+    absent(fs::remove_file(folders.pinned(sha256)))
+}
+
 /// A file's SHA-256, in hexadecimal digits.
 pub(crate) fn hash_of(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
@@ -339,6 +344,17 @@ mod tests {
         fs::write(path.with_extension("part"), "second").unwrap();
         fs::rename(path.with_extension("part"), &path).unwrap();
         assert_eq!(fs::read(folders.pinned(&hash(b"first"))).unwrap(), b"first");
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_not_pinned_can_be_let_go() {
+        let (_folder, folders) = spool_of(0);
+        fs::write(folders.training().join("resume.safetensors"), "first").unwrap();
+        pin(&folders, &checkpoint(b"first")).unwrap();
+        for _ in 0..2 {
+            unpin(&folders, &hash(b"first")).unwrap();
+            assert!(!folders.pinned(&hash(b"first")).exists());
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use rrm_spec::{
 use crate::{
     attempt::run,
     roster::{Order, Place, Roster},
+    spool::Folders,
     testing::{
         assignment,
         daemon::Daemon,
@@ -128,6 +129,38 @@ async fn a_resume_checkpoint_that_was_replaced_meanwhile_is_skipped() {
     let script = save(CheckpointRole::Resume, "first").replacen("first", "second", 1) + &told(1);
     let (_, daemon) = end_of(&(script + &tell(&Event::Finished))).await;
     assert_eq!(daemon.told.lock().unwrap().records, [epoch(1)]);
+}
+
+#[tokio::test]
+async fn while_the_daemon_is_away_only_the_newest_checkpoint_to_resume_from_is_kept() {
+    let (daemon, client) = Daemon::start().await;
+    daemon.away_for.store(u32::MAX, Ordering::SeqCst);
+    let saved = |content: &str| {
+        let pinned = format!("until [ -e \"$work/pinned/{}\" ]; do sleep 0.01; done\n", hash(content.as_bytes()));
+        save(CheckpointRole::Resume, content) + &pinned
+    };
+    let saves = ["first", "second", "third"].map(saved).concat();
+    let script = saves + "until [ -e \"${0%/*}/go\" ]; do sleep 0.01; done\n" + &tell(&Event::Finished);
+    let (folder, shop) = workshop(client, &script);
+    let pinned = Folders::new(&shop.config.work_dir, assignment().attempt).pinned(&hash(b"third"));
+    let running = tokio::spawn(async move { run(&shop, assignment(), place(&Roster::default())).await });
+    until(|| pinned.exists() && fs::read_dir(pinned.parent().unwrap()).unwrap().count() == 1).await;
+    daemon.away_for.store(0, Ordering::SeqCst);
+    fs::write(folder.path().join("go"), "").unwrap();
+    running.await.unwrap();
+    let told = daemon.told.lock().unwrap();
+    assert_eq!((told.records.len(), told.artifacts.keys().collect::<Vec<_>>()), (3, vec![&hash(b"third")]));
+    assert_eq!(told.settled, [(assignment().attempt, AttemptOutcome::Ok)]);
+}
+
+/// Looks again and again: files tell nobody that they have changed.
+async fn until(wanted: impl Fn() -> bool) {
+    let looking = async {
+        while !wanted() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), looking).await.expect("it comes within 20 s");
 }
 
 /// Runs a script, gives an order once its first record has arrived, and waits for the end.

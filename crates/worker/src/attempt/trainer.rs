@@ -26,7 +26,7 @@ use crate::{
     logs::{Extent, Log, tail},
     outcome::{LastWord, Told, end_by, end_of},
     roster::{Order, Place},
-    spool::{Folders, PinError, Spool, pin},
+    spool::{Folders, PinError, Spool, pin, unpin},
     workshop::Workshop,
 };
 
@@ -253,8 +253,28 @@ impl Trainer<'_> {
             move || spool.lock().map_err(|_| io::Error::other("the spool broke"))?.append(&record)
         });
         appended.await.map_err(|error| format!("a record cannot be kept: {error}"))?;
+        self.supersede(&record).await;
         self.outbox.send_modify(|outbox| outbox.records.push(record));
         Ok(())
+    }
+
+    /// Lets go of the checkpoint that nobody will resume from any more, sent or not: while the daemon is away they would
+    /// fill the disk.
+    async fn supersede(&self, newer: &Record) {
+        let Some(newer) = resume_checkpoint(newer) else { return };
+        let older = self.outbox.borrow().records.iter().rev().find_map(resume_checkpoint).cloned();
+        let Some(older) = older.filter(|older| older != newer) else { return };
+        let folders = self.folders.clone();
+        if let Err(error) = blocking(move || unpin(&folders, &older)).await {
+            tracing::warn!(attempt = %self.place.attempt, %error, "an old checkpoint stays until its attempt's end");
+        }
+    }
+}
+
+fn resume_checkpoint(record: &Record) -> Option<&ArtifactHash> {
+    match record {
+        Record::Checkpoint(checkpoint) if checkpoint.role == CheckpointRole::Resume => Some(&checkpoint.sha256),
+        _ => None,
     }
 }
 
