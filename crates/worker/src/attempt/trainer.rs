@@ -23,7 +23,7 @@ use crate::{
     cache::CacheError,
     child::{Child, Pipes, Start},
     deliver::{Outbox, PAUSE, waiting_cures},
-    logs::{Extent, Log, tail},
+    logs::{self, Extent, tail},
     outcome::{LastWord, Told, end_by, end_of},
     roster::{Order, Place},
     spool::{Folders, PinError, Spool, pin, unpin},
@@ -131,11 +131,7 @@ impl Trainer<'_> {
     async fn attend(&self, child: Child, pipes: Pipes, extent: &watch::Sender<Extent>) -> AttemptEnd {
         let path = self.folders.log();
         let copying = async {
-            let copied = match Log::create(&path, extent.clone()).await {
-                Ok(mut log) => log.copy(pipes.stderr).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = copied {
+            if let Err(error) = logs::keep(&path, extent.clone(), pipes.stderr).await {
                 tracing::warn!(attempt = %self.place.attempt, %error, "the log is not complete");
             }
         };
