@@ -7,6 +7,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -109,6 +110,8 @@ fn absent(removed: io::Result<()>) -> io::Result<()> {
 pub(crate) struct Spool {
     folders: Folders,
     file: File,
+    /// Length of the records that are on disk; what lies beyond it is of one that could not be written.
+    bytes: u64,
 }
 
 /// What was found of an attempt.
@@ -124,15 +127,20 @@ impl Spool {
     pub(crate) fn create(folders: &Folders) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).truncate(true).write(true).open(folders.records())?;
         sync_folder(&folders.records())?;
-        Ok(Self { folders: folders.clone(), file })
+        Ok(Self { folders: folders.clone(), file, bytes: 0 })
     }
 
-    /// Appends a record; when this returns it is on disk.
+    /// Appends a record; when this returns it is on disk. After an error the same call may be made again.
     pub(crate) fn append(&mut self, record: &Record) -> io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
-        self.file.write_all(&line)?;
-        self.file.sync_data()
+        if self.file.metadata()?.len() > self.bytes {
+            self.file.set_len(self.bytes)?;
+        }
+        self.file.write_all_at(&line, self.bytes)?;
+        self.file.sync_data()?;
+        self.bytes += line.len() as u64;
+        Ok(())
     }
 
     /// Notes how the attempt ended; when this returns it is on disk.
@@ -204,6 +212,16 @@ pub(crate) enum PinError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl From<PinError> for io::Error {
+    fn from(error: PinError) -> Self {
+        let kind = match &error {
+            PinError::Replaced { .. } => io::ErrorKind::InvalidData,
+            PinError::Io { source, .. } => source.kind(),
+        };
+        Self::new(kind, error)
+    }
 }
 
 /// Holds on to a checkpoint's present content until it is sent; when this returns it is on disk, as its record will be.
@@ -289,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_a_full_disk_took_half_is_written_whole_later() {
+        let (_folder, folders) = spool_of(1);
+        let bytes = fs::metadata(folders.records()).unwrap().len();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut spool = Spool { folders: folders.clone(), file: full, bytes };
+        assert_eq!(spool.append(&epoch(2)).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let whole = fs::read(folders.records()).unwrap();
+        fs::write(folders.records(), [whole.as_slice(), &[b'x'; 10_000]].concat()).unwrap();
+        spool.file = OpenOptions::new().write(true).open(folders.records()).unwrap();
+        spool.append(&epoch(2)).unwrap();
+        assert_eq!(read(&folders).unwrap().records, [epoch(1), epoch(2)]);
+    }
+
+    #[test]
     fn garbage_in_the_middle_ends_the_spool_there() {
         let (_folder, folders) = spool_of(2);
         let mut bytes = fs::read(folders.records()).unwrap();
@@ -307,7 +339,7 @@ mod tests {
             signal: Some(9),
         };
         assert_eq!(read(&folders).unwrap().end, None);
-        Spool { folders: folders.clone(), file: File::open(folders.records()).unwrap() }.end(&end).unwrap();
+        Spool { folders: folders.clone(), file: File::open(folders.records()).unwrap(), bytes: 0 }.end(&end).unwrap();
         assert_eq!(read(&folders).unwrap().end, Some(end));
     }
 

@@ -163,6 +163,25 @@ async fn until(wanted: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_secs(20), looking).await.expect("it comes within 20 s");
 }
 
+#[tokio::test]
+async fn an_event_that_cannot_be_read_ends_the_attempt_and_nothing_is_kept_after_it() {
+    for line in [r#"echo '{"event":"record","record":"epoch"}'"#, r"printf '\377\376\n'"] {
+        let script = told(1) + line + "\n" + &told(2) + "exec sleep 1000";
+        let (end, daemon) = end_of(&script).await;
+        assert_eq!(end.outcome, AttemptOutcome::WorkerError);
+        assert!(end.message.unwrap().contains("cannot be understood"));
+        assert_eq!(daemon.told.lock().unwrap().records, [epoch(1)], "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_librarys_chatter_and_a_line_that_death_cut_short_are_no_faults() {
+    let script = told(1) + "echo loading the driver\nprintf '{\"event\":\"rec'; kill -9 $$";
+    let (end, daemon) = end_of(&script).await;
+    assert_eq!((end.outcome, end.signal), (AttemptOutcome::Crashed, Some(9)));
+    assert_eq!(daemon.told.lock().unwrap().records, [epoch(1)]);
+}
+
 /// Runs a script, gives an order once its first record has arrived, and waits for the end.
 async fn ordered(shop: Arc<Workshop>, daemon: &Daemon, order: impl FnOnce(&Roster)) {
     let roster = Roster::default();
