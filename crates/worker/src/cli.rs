@@ -15,9 +15,10 @@ pub(crate) const USAGE: u8 = 64;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0   done; serve: told to stop, and everything is handed over
+  0   done; serve: told to stop, and what could not be handed over in time waits in the work folder for the next start
   1   failed
   3   exec: stopped when told to, the last checkpoint holds
+  69  serve: three jobs in a row failed here as soon as they began, so it takes no more of them
   64  the command line, the configuration or the job is faulty; every fault is named";
 
 /// Trains and attacks networks for an rrmd, or alone.

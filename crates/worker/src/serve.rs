@@ -21,6 +21,7 @@ use crate::{
     cache::Cache,
     cli::{USAGE, complain},
     config::{Config, Machine, ServeArgs},
+    health::Unfit,
     node::host_name,
     places::Places,
     recover::recover,
@@ -33,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Trainers need the processors more than their supervisor does.
 const RUNTIME_THREADS: usize = 2;
+
+/// `EX_UNAVAILABLE` of sysexits.h: a supervisor is not to start the worker again, since the next jobs would fail, too.
+const UNFIT: u8 = 69;
 
 /// `rrm-worker serve`.
 pub(crate) fn main(args: ServeArgs) -> ExitCode {
@@ -51,7 +55,7 @@ pub(crate) fn main(args: ServeArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(format_args!("{error:#}"));
-            ExitCode::FAILURE
+            if error.is::<Unfit>() { ExitCode::from(UNFIT) } else { ExitCode::FAILURE }
         }
     }
 }

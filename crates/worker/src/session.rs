@@ -7,7 +7,7 @@ use rrm_api::{ApiError, Registered, VERSION};
 use rrm_spec::{Assignment, Device, DeviceInfo, Registration, RequestId, WorkerId};
 use tokio::{
     sync::{Mutex, watch},
-    task::{JoinHandle, JoinSet},
+    task::{JoinError, JoinHandle, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     attempt,
     deliver::PAUSE,
+    health::{Health, Unfit, Went},
     node::device_name,
     roster::{Order, Roster},
     workshop::Workshop,
@@ -41,6 +42,9 @@ pub(crate) enum Drain {
     Hard,
 }
 
+/// The attempts that are under way; what is no longer this worker's says nothing about it.
+type Attempts = JoinSet<Option<Went>>;
+
 struct Session {
     shop: Arc<Workshop>,
     roster: Roster,
@@ -51,7 +55,7 @@ struct Session {
 /// Works until `drain` says otherwise.
 ///
 /// # Errors
-/// Where the daemon refuses this worker from the start.
+/// Where the daemon refuses this worker from the start; [`Unfit`] where this machine fails one job after the other.
 pub(crate) async fn work(shop: Arc<Workshop>, mut drain: watch::Receiver<Drain>) -> anyhow::Result<()> {
     let registration = registration(&shop);
     let registered = tokio::select! {
@@ -64,19 +68,23 @@ pub(crate) async fn work(shop: Arc<Workshop>, mut drain: watch::Receiver<Drain>)
     let heart = tokio::spawn(Arc::clone(&session).beat());
     let life = async {
         let mut attempts = JoinSet::new();
-        session.take_work(&mut attempts, &mut drain).await;
+        let worked = session.take_work(&mut attempts, &mut drain).await;
         session.wind_up(&mut attempts, &mut drain).await;
+        Ok(worked?)
     };
     outlived_by(heart, life).await
 }
 
 /// Lives as long as the heart beats. Without it the daemon would take this worker for lost while it goes on: it ends, its
 /// trainers with it, and the next one hands over what they left.
-async fn outlived_by(mut heart: JoinHandle<Infallible>, life: impl Future<Output = ()>) -> anyhow::Result<()> {
+async fn outlived_by(
+    mut heart: JoinHandle<Infallible>,
+    life: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
     tokio::select! {
-        () = life => {
+        lived = life => {
             heart.abort();
-            Ok(())
+            lived
         }
         Err(broken) = &mut heart => bail!("the heartbeat broke: {broken}: this is a bug of the worker"),
     }
@@ -156,20 +164,26 @@ impl Session {
         }
     }
 
-    /// Leases and starts attempts until the worker is to stop.
-    async fn take_work(&self, attempts: &mut JoinSet<()>, drain: &mut watch::Receiver<Drain>) {
+    /// Leases and starts attempts until the worker is to stop, or is not fit to go on and its last trainer has ended.
+    async fn take_work(&self, attempts: &mut Attempts, drain: &mut watch::Receiver<Drain>) -> Result<(), Unfit> {
+        let mut health = Health::default();
         while *drain.borrow() == Drain::No {
-            let free = self.roster.free(&self.shop.config.devices);
+            let free = match health.check() {
+                Ok(()) => self.roster.free(&self.shop.config.devices),
+                Err(unfit) if attempts.is_empty() => return Err(unfit),
+                Err(_) => Vec::new(),
+            };
             tokio::select! {
                 changed = drain.changed() => if changed.is_err() {
-                    return;
+                    return Ok(());
                 },
-                Some(ended) = attempts.join_next() => note(ended),
+                Some(ended) = attempts.join_next() => note(ended, &mut health),
                 // Given up and asked anew when another device becomes free: what the daemon may have handed out
                 // meanwhile it hands out again, since it is not among those held.
                 assignments = self.lease(free.clone()), if !free.is_empty() => self.start(assignments, attempts),
             }
         }
+        Ok(())
     }
 
     async fn lease(&self, free: Vec<Device>) -> Vec<Assignment> {
@@ -188,9 +202,9 @@ impl Session {
         Vec::new()
     }
 
-    fn start(&self, assignments: Vec<Assignment>, attempts: &mut JoinSet<()>) {
+    fn start(&self, assignments: Vec<Assignment>, attempts: &mut Attempts) {
         for assignment in assignments {
-            let (attempt, device) = (assignment.attempt, assignment.device);
+            let Assignment { job, attempt, device, .. } = assignment;
             let place = match self.shop.config.devices.contains(&device) {
                 true => self.roster.enter(attempt, device),
                 false => None,
@@ -198,7 +212,11 @@ impl Session {
             match place {
                 Some(place) => {
                     let shop = Arc::clone(&self.shop);
-                    attempts.spawn(async move { attempt::run(&shop, assignment, place).await });
+                    let begun = Instant::now();
+                    attempts.spawn(async move {
+                        let end = attempt::run(&shop, assignment, place).await?;
+                        Some(Went { job, lasted: begun.elapsed(), end })
+                    });
                 }
                 None => tracing::warn!(%attempt, %device, "was handed out, but its device is not free here"),
             }
@@ -206,7 +224,7 @@ impl Session {
     }
 
     /// Stops the trainers, hands over what they left, and leaves.
-    async fn wind_up(&self, attempts: &mut JoinSet<()>, drain: &mut watch::Receiver<Drain>) {
+    async fn wind_up(&self, attempts: &mut Attempts, drain: &mut watch::Receiver<Drain>) {
         tracing::info!(attempts = attempts.len(), "stopping");
         self.roster.order_all(Order::Stop);
         let mut limit = Instant::now() + self.shop.config.grace + HAND_OVER;
@@ -218,7 +236,7 @@ impl Session {
                 limit = limit.min(Instant::now() + HAND_OVER_IN_HASTE);
             }
             tokio::select! {
-                Some(ended) = attempts.join_next() => note(ended),
+                Some(ended) = attempts.join_next() => note(ended, &mut Health::default()),
                 Ok(()) = drain.changed() => {}
                 () = sleep_until(limit) => break,
             }
@@ -240,9 +258,11 @@ impl Session {
     }
 }
 
-fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "an attempt broke: this is a bug of the worker");
+fn note(ended: Result<Option<Went>, JoinError>, health: &mut Health) {
+    match ended {
+        Ok(Some(went)) => health.note(&went),
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "an attempt broke: this is a bug of the worker"),
     }
 }
 
@@ -251,7 +271,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use rrm_api::Client;
-    use rrm_spec::{AttemptId, AttemptOutcome, Event, Instruction};
+    use rrm_spec::{AttemptId, AttemptOutcome, Event, Instruction, JobId};
 
     use super::*;
     use crate::testing::{
@@ -424,12 +444,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_worker_that_fails_one_job_after_the_other_leaves_the_rest_to_others() {
+        let (daemon, client) = Daemon::start().await;
+        let (_folder, shop) = workshop(client, "echo 'the device is sick' >&2; exit 64");
+        for job in 1..=4 {
+            daemon.hand_out(Assignment { job: JobId(job), attempt: AttemptId(job), ..assignment() });
+        }
+        let (_drain, drained) = watch::channel(Drain::No);
+        let worked = tokio::time::timeout(Duration::from_secs(20), work(shop, drained)).await.unwrap();
+        let unfit = worked.unwrap_err().downcast::<Unfit>().unwrap();
+        assert!(unfit.to_string().contains("the device is sick"), "{unfit}");
+        let told = daemon.told.lock().unwrap();
+        assert_eq!((told.settled.len(), told.left.as_slice()), (3, &[WorkerId(1)][..]));
+    }
+
+    #[tokio::test]
     async fn a_worker_ends_with_its_heart() {
         let heart = tokio::spawn(async { panic!("a bug") });
         let broken = outlived_by(heart, std::future::pending()).await.unwrap_err();
         assert!(broken.to_string().contains("heartbeat"), "{broken}");
         let heart = tokio::spawn(std::future::pending());
-        outlived_by(heart, async {}).await.unwrap();
+        outlived_by(heart, async { Ok(()) }).await.unwrap();
     }
 
     #[tokio::test]
