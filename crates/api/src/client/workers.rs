@@ -87,10 +87,10 @@ impl Client {
         Ok(())
     }
 
-    /// Appends to an attempt's log; answers with the position from which to go on.
+    /// Appends to an attempt's log, also after its end; answers with the position from which to go on.
     ///
     /// # Errors
-    /// [`ApiError::LeaseLost`] where the attempt is no longer this worker's.
+    /// [`ApiError::NotFound`] where there is no such attempt.
     pub async fn push_log(&self, attempt: AttemptId, offset: u64, bytes: Bytes) -> Result<u64, ApiError> {
         let message = wire::PushLogRequest { attempt: attempt.to_wire(), offset, content: bytes };
         let wire::PushLogReply { next_offset } = self
