@@ -147,6 +147,7 @@ impl From<ApiError> for Failure {
             ApiError::Unavailable { .. } => Exit::Unreachable,
             ApiError::Internal { .. } => Exit::Failed,
         };
+            | ApiError::TooLarge { .. }
         let next = error.next_step();
         let failure = Self::new(exit, error.to_string()).next(next);
         match error {

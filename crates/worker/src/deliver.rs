@@ -80,6 +80,7 @@ pub(crate) fn waiting_cures(error: &ApiError) -> bool {
         ApiError::Internal { .. }
         | ApiError::Invalid(_)
         | ApiError::NotFound { .. }
+        | ApiError::TooLarge { .. }
         | ApiError::Conflict { .. }
         | ApiError::LeaseLost
         | ApiError::Precondition { .. } => false,
@@ -134,11 +135,12 @@ impl Courier<'_> {
     async fn deliver_records(&self, outbox: &mut watch::Receiver<Outbox>) -> Result<u64, ApiError> {
         // What the daemon has already, from before this process or from before it was restarted.
         let mut durable = self.report(0, Vec::new()).await?;
+        let mut most = BATCH;
         loop {
             let (batch, complete) = {
                 let seen = outbox.borrow_and_update();
                 let from = usize::try_from(durable).unwrap_or(usize::MAX).min(seen.records.len());
-                let batch: Vec<_> = seen.records[from..].iter().take(BATCH).cloned().collect();
+                let batch: Vec<_> = seen.records[from..].iter().take(most).cloned().collect();
                 let complete = batch.is_empty() && seen.end.is_some();
                 (batch, complete)
             };
@@ -153,7 +155,15 @@ impl Courier<'_> {
                 continue;
             }
             self.upload_checkpoints(&batch).await?;
-            let next = self.report(durable, batch.clone()).await?;
+            let next = match self.report(durable, batch.clone()).await {
+                // Fewer may fit; one that does not fit alone never will.
+                Err(ApiError::TooLarge { .. }) if batch.len() > 1 => {
+                    most = batch.len() / 2;
+                    continue;
+                }
+                reported => reported?,
+            };
+            most = BATCH;
             self.unpin(&batch);
             if next <= durable {
                 return Err(ApiError::Internal {

@@ -250,6 +250,27 @@ async fn a_record_that_the_daemon_refuses_ends_the_attempt_with_the_refusal() {
 }
 
 #[tokio::test]
+async fn records_that_are_too_large_together_are_reported_one_by_one() {
+    let (daemon, client) = Daemon::start().await;
+    daemon.most_records.store(1, Ordering::SeqCst);
+    daemon.away_for.store(5, Ordering::SeqCst);
+    let script = (1..=5).map(told).collect::<String>() + &tell(&Event::Finished);
+    let (_folder, shop) = workshop(client, &script);
+    run(&shop, assignment(), place(&Roster::default())).await;
+    assert_eq!((daemon.end().outcome, daemon.told.lock().unwrap().records.len()), (AttemptOutcome::Ok, 5));
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_large_alone_ends_the_attempt() {
+    let (daemon, client) = Daemon::start().await;
+    *daemon.refusal.lock().unwrap() = Some(rrm_api::ApiError::TooLarge { what: "17 MiB".into() });
+    let (_folder, shop) = workshop(client, &(told(1) + "sleep 1000"));
+    run(&shop, assignment(), place(&Roster::default())).await;
+    assert_eq!(daemon.end().outcome, AttemptOutcome::WorkerError);
+    assert!(daemon.end().message.unwrap().contains("too large: 17 MiB"));
+}
+
+#[tokio::test]
 async fn a_daemon_that_is_away_gets_everything_when_it_returns() {
     let (daemon, client) = Daemon::start().await;
     daemon.away_for.store(50, Ordering::SeqCst);

@@ -42,6 +42,8 @@ pub(crate) struct Daemon {
     pub(crate) away_for: AtomicU32,
     /// What records are answered with, where that is not success.
     pub(crate) refusal: Mutex<Option<ApiError>>,
+    /// More records at once are too large; 0 = no limit.
+    pub(crate) most_records: AtomicU32,
     /// Handed out to whoever has its device free and does not hold it, until it is settled.
     offers: watch::Sender<Vec<Assignment>>,
     /// So many answers with assignments are never sent.
@@ -199,6 +201,10 @@ impl Service for Daemon {
     async fn report(&self, _: Caller, _: AttemptId, first: u64, records: Vec<Record>) -> Result<u64, ApiError> {
         if let (false, Some(refusal)) = (records.is_empty(), self.refusal.lock().unwrap().clone()) {
             return Err(refusal);
+        }
+        let most = self.most_records.load(Ordering::SeqCst) as usize;
+        if most > 0 && records.len() > most {
+            return Err(ApiError::TooLarge { what: "these records".into() });
         }
         self.take(|told| {
             let known = told.records.len() + 1 - first as usize;
