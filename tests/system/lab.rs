@@ -30,8 +30,8 @@ impl Lab {
         pictures::write_bars(&folder.path().join("data"), "bars", 24, 8);
         let mut lab = Self { folder, daemon: None, listen: "127.0.0.1:0".into() };
         lab.start_daemon();
-        lab.listen =
-            std::fs::read_to_string(lab.path("state/address")).expect("the daemon wrote its address").trim().into();
+        let url = std::fs::read_to_string(lab.path("state/address")).expect("the daemon wrote its address");
+        lab.listen = url.trim().trim_start_matches("http://").into();
         lab
     }
 

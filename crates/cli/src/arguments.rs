@@ -63,6 +63,17 @@ pub(crate) struct Global {
     /// Print one JSON document with "schema": 1 (streams: one per line); times are microseconds since 1970, UTC
     #[arg(long, global = true, env = "RRM_JSON", conflicts_with = "quiet", hide_env_values = true,
         action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    /// Name in the daemon's certificate, where it is not the address's host
+    #[arg(
+        long,
+        global = true,
+        env = "RRM_TLS_DOMAIN",
+        value_name = "NAME",
+        requires = "ca_file",
+        hide_env_values = true
+    )]
+    pub(crate) tls_domain: Option<String>,
+
     pub(crate) json: bool,
 
     /// Print ids alone, one per line, and no remarks

@@ -38,8 +38,13 @@ impl Daemon {
             None => state()?.join("token-user"),
         };
         let token = token(&token_file)?;
-        let tls = global.ca_file.clone().map(|authority| ClientTls { authority, domain: None });
-        let url = with_scheme(&url, tls.as_ref());
+        let domain = global.tls_domain.clone();
+        let tls = global.ca_file.clone().map(|authority| ClientTls { authority, domain });
+        let url = Endpoint::url_of(&url, tls.as_ref());
+        if url.starts_with("https://") && tls.is_none() {
+            let failure = Failure::new(Exit::Invalid, format!("{url}: the daemon's connections are encrypted"));
+            return Err(failure.next("name its authority's certificate with --ca-file or RRM_CA_FILE"));
+        }
         Ok(Self { client: Client::new(&Endpoint { url, token, tls })? })
     }
 
@@ -189,14 +194,6 @@ fn written_address(state: &Path) -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-fn with_scheme(url: &str, tls: Option<&ClientTls>) -> String {
-    match (url.contains("://"), tls) {
-        (true, _) => url.to_owned(),
-        (false, None) => format!("http://{url}"),
-        (false, Some(_)) => format!("https://{url}"),
-    }
-}
-
 fn token(file: &Path) -> Result<Token, Failure> {
     Token::load(file).map_err(|error| {
         Failure::new(Exit::Forbidden, error.to_string())
@@ -209,11 +206,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_without_scheme_gets_the_one_that_fits() {
-        let tls = ClientTls { authority: "ca.pem".into(), domain: None };
-        assert_eq!(with_scheme("127.0.0.1:7600", None), "http://127.0.0.1:7600");
-        assert_eq!(with_scheme("lab.example:7600", Some(&tls)), "https://lab.example:7600");
-        assert_eq!(with_scheme("https://lab.example", None), "https://lab.example");
+    fn ids_near_each_other_are_asked_for_together() {
+        let ids = |ids: &[i64]| spans(&ids.iter().copied().map(JobId).collect());
+        assert_eq!(ids(&[3, 1, 2, 90]), [(JobId(1), JobId(90))]);
+        assert_eq!(ids(&[7, 1_000_000]), [(JobId(7), JobId(7)), (JobId(1_000_000), JobId(1_000_000))]);
+        assert_eq!(ids(&[]), []);
     }
 
     #[test]

@@ -361,3 +361,22 @@ fn train_and_attack(fake: &Fake) {
     });
     fake.end_all(JobState::Succeeded);
 }
+#[test]
+fn an_encrypted_daemon_is_not_called_in_clear_text() {
+    let fake = Fake::with_plan();
+    std::fs::write(fake.folder.path().join("address"), "https://127.0.0.1:9\n").unwrap();
+    let output = fake.rrm(&["list"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("--ca-file"), "{output:?}");
+    assert_eq!(fake.rrm(&["list", "--tls-domain", "lab1"]).status.code(), Some(2), "a domain needs a certificate");
+}
+
+#[test]
+fn an_address_may_be_written_down_with_and_without_its_scheme() {
+    let fake = Fake::with_plan();
+    let file = fake.folder.path().join("address");
+    let bare = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("http://{bare}\n")).unwrap();
+    assert_eq!(fake.rrm(&["list"]).status.code(), Some(0));
+}
+
