@@ -28,7 +28,7 @@ Exit codes:
   3  not found                        8    conflict with what is stored
   4  a job was cancelled              130  interrupted (jobs go on)
 
-Data goes to standard output, everything else to standard error.";
+Data goes to standard output, everything else to standard error. RRM_LOG=debug tells what the connection does.";
 
 /// Trains robust image classifiers and transfers their robustness: submits jobs, follows them, reports results.
 #[derive(Debug, Parser)]

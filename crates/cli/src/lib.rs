@@ -54,10 +54,10 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// The library's own messages, for those who set `RUST_LOG`.
+/// The library's own messages, for those who set `RRM_LOG`.
 fn log_if_asked() {
-    if std::env::var_os("RUST_LOG").is_some() {
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
+    if std::env::var_os("RRM_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_env("RRM_LOG");
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
 }

@@ -19,7 +19,10 @@ Exit codes:
   1   failed
   3   exec: stopped when told to, the last checkpoint holds
   69  serve: three jobs in a row failed here as soon as they began, so it takes no more of them
-  64  the command line, the configuration or the job is faulty; every fault is named";
+  64  the command line, the configuration or the job is faulty; every fault is named
+
+Environment:
+  RRM_LOG  what is logged to standard error: error, warn, info (the default), debug, trace, or a filter of tracing's";
 
 /// Trains and attacks networks for an rrmd, or alone.
 #[derive(Parser)]
@@ -49,7 +52,7 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("RRM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let coloured = std::io::stderr().is_terminal();
     fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(coloured).with_target(false).init();
     match cli.command {
