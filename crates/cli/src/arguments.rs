@@ -1,8 +1,15 @@
 //! The command line, as types. Help texts are written here and nowhere else.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    time::Duration,
+};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use clap::{
+    ArgAction, Args, Parser, Subcommand, ValueEnum,
+    builder::{FalseyValueParser, TypedValueParser},
+};
 use clap_complete::Shell;
 use rrm_spec::{DatasetName, JobState, RequestId};
 
@@ -56,13 +63,6 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "RRM_CA_FILE", value_name = "FILE", hide_env_values = true)]
     pub(crate) ca_file: Option<PathBuf>,
 
-    /// The state folder of this machine's daemon [default: $XDG_STATE_HOME/rrm, or ~/.local/state/rrm]
-    #[arg(long, global = true, env = "RRM_STATE_DIR", value_name = "FOLDER", hide_env_values = true)]
-    pub(crate) state_dir: Option<PathBuf>,
-
-    /// Print one JSON document with "schema": 1 (streams: one per line); times are microseconds since 1970, UTC
-    #[arg(long, global = true, env = "RRM_JSON", conflicts_with = "quiet", hide_env_values = true,
-        action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     /// Name in the daemon's certificate, where it is not the address's host
     #[arg(
         long,
@@ -74,6 +74,13 @@ pub(crate) struct Global {
     )]
     pub(crate) tls_domain: Option<String>,
 
+    /// The state folder of this machine's daemon [default: $XDG_STATE_HOME/rrm, or ~/.local/state/rrm]
+    #[arg(long, global = true, env = "RRM_STATE_DIR", value_name = "FOLDER", hide_env_values = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// Print one JSON document with "schema": 1 (streams: one per line); times are microseconds since 1970, UTC
+    #[arg(long, global = true, env = "RRM_JSON", conflicts_with = "quiet", hide_env_values = true,
+        action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
 
     /// Print ids alone, one per line, and no remarks
@@ -94,6 +101,13 @@ impl Global {
             (false, false) => Format::Human,
         }
     }
+}
+
+/// Whether a command line that cannot be read asks for JSON: flags after the fault count, too.
+pub(crate) fn json_asked(mut words: impl Iterator<Item = OsString>, variable: Option<&OsStr>) -> bool {
+    let command = clap::Command::new("rrm");
+    let truthy = |value| FalseyValueParser::new().parse_ref(&command, None, value).unwrap_or(false);
+    words.by_ref().take_while(|word| word != "--").any(|word| word == "--json") || variable.is_some_and(truthy)
 }
 
 #[derive(Debug, Subcommand)]

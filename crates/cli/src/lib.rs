@@ -30,11 +30,14 @@ use clap::Parser;
 use arguments::{Arguments, Command, DataCommand, Global};
 use daemon::Daemon;
 use exit::{Exit, Failure};
-use output::Output;
+use output::{Format, Output};
 
-/// Runs the process's command line. Wrong usage ends the process here, with exit code 2.
+/// Runs the process's command line.
 pub fn main() -> ExitCode {
-    let Arguments { global, command } = Arguments::parse();
+    let Arguments { global, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misused(&error),
+    };
     let output = Output::new(global.format());
     log_if_asked();
     let exit = match runtime().and_then(|runtime| {
@@ -52,6 +55,19 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// Help and version are data; wrong usage is a failure like any other, for programs too.
+fn misused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && arguments::json_asked(std::env::args_os(), std::env::var_os("RRM_JSON").as_deref()) {
+        let text = error.render().to_string();
+        let what = text.trim().trim_start_matches("error: ").to_owned();
+        Output::new(Format::Json).failure(&Failure::new(Exit::Invalid, what).next("see `rrm --help`"));
+    } else {
+        // Nobody is left to tell if the terminal is gone.
+        let _ = error.print();
+    }
+    if error.use_stderr() { ExitCode::from(Exit::Invalid as u8) } else { ExitCode::SUCCESS }
 }
 
 /// The library's own messages, for those who set `RRM_LOG`.

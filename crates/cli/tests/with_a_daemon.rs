@@ -249,6 +249,20 @@ fn a_submission_can_be_waited_for() {
 }
 
 #[test]
+fn a_program_that_waits_for_its_submission_learns_the_ids_first() {
+    let fake = Fake::start();
+    let mut child = spawn(&mut fake.command(&["--json", "submit", "--wait", &fake.plan_file()]));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    let receipt: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+    assert_eq!((&receipt["submission"], &receipt["jobs"][1]["id"]), (&1.into(), &2.into()));
+    let next: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+    assert!(next["event"].is_object() || next["progress"].is_object(), "{next}");
+    fake.end_all(JobState::Succeeded);
+    assert!(lines.all(|line| line.contains("\"schema\":1")));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn logs_are_printed_byte_by_byte() {
     let fake = Fake::with_plan();
     fake.memory.append_log("training begins\nänderung\n");
