@@ -279,19 +279,20 @@ pub(crate) struct WaitArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What waits is cancelled at once; what runs is told to stop, and ends as cancelled soon after. Jobs that need \
-a cancelled one are skipped. What has ended stays as it is.
+a cancelled one are skipped. What has ended stays as it is; where nothing else is named, the exit code is 8.
 
 Examples:
   rrm cancel 12
-  rrm cancel 12-20 @student")]
+  rrm cancel 12-20 @student
+  rrm cancel --plan last        every job of the newest plan")]
 pub(crate) struct CancelArguments {
     /// Jobs: ids, ranges (12-20) and names (@student)
-    #[arg(value_name = "JOB", required = true)]
+    #[arg(value_name = "JOB", required_unless_present = "plan")]
     pub(crate) jobs: Vec<JobSelector>,
 
-    /// The plan in which @NAMES are looked up
-    #[arg(long, value_name = "PLAN", default_value = "last")]
-    pub(crate) plan: PlanSelector,
+    /// Every job of this plan: its id, or last. With @NAMES: where they are looked up
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) plan: Option<PlanSelector>,
 }
 
 #[derive(Debug, Args)]

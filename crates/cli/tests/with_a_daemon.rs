@@ -293,6 +293,45 @@ fn cancelling_names_what_it_cancelled() {
 }
 
 #[test]
+fn cancelling_a_plan_leaves_what_has_ended_and_says_so() {
+    let fake = Fake::with_plan();
+    fake.memory.set_state(1, JobState::Succeeded, None);
+    let output = fake.rrm(&["cancel", "--plan", "last"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let lines = text(&output.stdout);
+    assert!(lines.contains("1  control  had ended already: succeeded"), "{lines}");
+    assert!(lines.contains("3  third  cancelled"), "{lines}");
+    let again = fake.json(&["cancel", "1-3"]);
+    assert_eq!((&again["cancelled"], &again["had_ended"]), (&json!([]), &json!([1, 2, 3])));
+    assert_eq!(fake.rrm(&["cancel", "1"]).status.code(), Some(8), "nothing could be cancelled");
+    assert_eq!(fake.rrm(&["cancel"]).status.code(), Some(2));
+}
+
+#[test]
+fn unknown_ids_are_named_whether_few_or_many_were_asked_for() {
+    let fake = Fake::with_plan();
+    for ids in ["4", "2-5", "1-40"] {
+        let output = fake.rrm(&["wait", ids]);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        assert!(text(&output.stderr).contains("no job 4"), "{output:?}");
+    }
+    let many = text(&fake.rrm(&["cancel", "1-40"]).stderr);
+    assert!(many.contains("and 27 more"), "{many}");
+    assert_eq!(fake.json(&["show", "1"])["job"]["summary"]["state"], "queued", "nothing was cancelled");
+}
+
+#[test]
+fn a_plan_that_does_not_exist_is_not_found() {
+    let fake = Fake::with_plan();
+    for arguments in
+        [&["list", "--plan", "99"][..], &["list", "--plan", "99", "--state", "failed"], &["wait", "--plan", "99"]]
+    {
+        assert_eq!(fake.rrm(arguments).status.code(), Some(3), "{arguments:?}");
+    }
+    assert_eq!(fake.rrm(&["list", "--plan", "1", "--state", "failed"]).status.code(), Some(0), "it has no such job");
+}
+
+#[test]
 fn workers_are_listed() {
     let fake = Fake::with_plan();
     let table = text(&fake.rrm(&["worker", "list"]).stdout);
@@ -322,6 +361,25 @@ fn a_report_has_every_format_and_a_figure() {
     assert_eq!(fake.json(&["report"])["rows"][0]["robust"][0]["correct"], 4500);
     assert_eq!(fake.rrm(&["--json", "report", "--format", "csv"]).status.code(), Some(2));
     assert_eq!(fake.rrm(&["report", "77"]).status.code(), Some(3));
+}
+
+#[test]
+fn an_encrypted_daemon_is_not_called_in_clear_text() {
+    let fake = Fake::with_plan();
+    std::fs::write(fake.folder.path().join("address"), "https://127.0.0.1:9\n").unwrap();
+    let output = fake.rrm(&["list"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("--ca-file"), "{output:?}");
+    assert_eq!(fake.rrm(&["list", "--tls-domain", "lab1"]).status.code(), Some(2), "a domain needs a certificate");
+}
+
+#[test]
+fn an_address_may_be_written_down_with_and_without_its_scheme() {
+    let fake = Fake::with_plan();
+    let file = fake.folder.path().join("address");
+    let bare = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("http://{bare}\n")).unwrap();
+    assert_eq!(fake.rrm(&["list"]).status.code(), Some(0));
 }
 
 #[test]
@@ -375,22 +433,3 @@ fn train_and_attack(fake: &Fake) {
     });
     fake.end_all(JobState::Succeeded);
 }
-#[test]
-fn an_encrypted_daemon_is_not_called_in_clear_text() {
-    let fake = Fake::with_plan();
-    std::fs::write(fake.folder.path().join("address"), "https://127.0.0.1:9\n").unwrap();
-    let output = fake.rrm(&["list"]);
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(text(&output.stderr).contains("--ca-file"), "{output:?}");
-    assert_eq!(fake.rrm(&["list", "--tls-domain", "lab1"]).status.code(), Some(2), "a domain needs a certificate");
-}
-
-#[test]
-fn an_address_may_be_written_down_with_and_without_its_scheme() {
-    let fake = Fake::with_plan();
-    let file = fake.folder.path().join("address");
-    let bare = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("http://{bare}\n")).unwrap();
-    assert_eq!(fake.rrm(&["list"]).status.code(), Some(0));
-}
-
