@@ -96,6 +96,11 @@ impl Failure {
         Self::new(exit, format!("write to standard output: {error}"))
     }
 
+    /// What was attempted, and why it failed.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
@@ -142,12 +147,12 @@ impl From<ApiError> for Failure {
             | ApiError::LeaseLost
             | ApiError::Precondition { .. }
             | ApiError::Exhausted { .. }
+            | ApiError::TooLarge { .. }
             | ApiError::Version { .. } => Exit::Conflict,
             ApiError::Unauthenticated | ApiError::PermissionDenied => Exit::Forbidden,
             ApiError::Unavailable { .. } => Exit::Unreachable,
             ApiError::Internal { .. } => Exit::Failed,
         };
-            | ApiError::TooLarge { .. }
         let next = error.next_step();
         let failure = Self::new(exit, error.to_string()).next(next);
         match error {
