@@ -98,7 +98,7 @@ impl Fetch<'_> {
         unpack: impl FnOnce(DebianPackage, &Path) -> Result<Unpacked, String>,
     ) -> Option<Description> {
         let package = self.catalogue.debian_package.filter(|_| self.mirror.is_none())?;
-        self.output.note(&self.from_where(package));
+        self.output.note(&self.source_note(package));
         let taken = unpack(package, self.data_dir)
             .and_then(|unpacked| self.take_over(package, &unpacked).map_err(|failure| failure.what().to_owned()));
         let refused = |reason: &String| {
@@ -107,7 +107,7 @@ impl Fetch<'_> {
         taken.inspect_err(refused).ok()
     }
 
-    fn from_where(&self, package: DebianPackage) -> String {
+    fn source_note(&self, package: DebianPackage) -> String {
         let (name, package_name) = (self.name, package.name);
         match debian::installed(package) {
             Some(folder) => format!("{name}: from Debian's package {package_name}, installed in {}", folder.display()),
