@@ -279,7 +279,7 @@ pub(crate) struct WaitArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What waits is cancelled at once; what runs is told to stop, and ends as cancelled soon after. Jobs that need \
-a cancelled one are skipped. What has ended stays as it is; where nothing else is named, the exit code is 8.
+a cancelled one are skipped. What has ended stays as it is; where all that is named has succeeded or failed, the exit code is 8.
 
 Examples:
   rrm cancel 12
