@@ -32,8 +32,8 @@ impl Lab {
         pictures::write_bars(&folder.path().join("data"), "bars", 24, 8);
         let mut lab = Self { folder, daemon: None, listen: "127.0.0.1:0".into() };
         lab.start_daemon();
-        let address = lab.read("state/address");
-        lab.listen = address.trim().trim_start_matches("http://").into();
+        let url = lab.read("state/address");
+        lab.listen = url.trim().trim_start_matches("http://").into();
         lab
     }
 

@@ -35,6 +35,12 @@ pub enum ApiError {
         /// Which limit, and how much is in use.
         what: String,
     },
+    /// The message is over the limit, and will be however often it is sent.
+    #[error("too large: {what}")]
+    TooLarge {
+        /// Its size, and the limit.
+        what: String,
+    },
     /// No token, or an unknown one.
     #[error("no valid token")]
     Unauthenticated,
@@ -72,7 +78,8 @@ impl ApiError {
             Self::Conflict { .. } => "use a fresh request id for a different request",
             Self::LeaseLost => "end the trainer; another worker has the job, or it has ended",
             Self::Precondition { .. } => "look at the current state with `rrm show`",
-            Self::Exhausted { .. } => "make room where a disk is full, and send less at once otherwise",
+            Self::Exhausted { .. } => "make room where a disk is full, then try again",
+            Self::TooLarge { .. } => "send less at once",
             Self::Unauthenticated => "pass the token file that the daemon wrote on its first start (--token-file)",
             Self::PermissionDenied => "use the token of the other role: users and workers have one each",
             Self::Version { .. } => "install the same version on both sides",

@@ -40,6 +40,7 @@ fn code_of(error: &ApiError) -> Code {
         ApiError::Conflict { .. } => Code::AlreadyExists,
         ApiError::LeaseLost | ApiError::Precondition { .. } | ApiError::Version { .. } => Code::FailedPrecondition,
         ApiError::Exhausted { .. } => Code::ResourceExhausted,
+        ApiError::TooLarge { .. } => Code::OutOfRange,
         ApiError::Unauthenticated => Code::Unauthenticated,
         ApiError::PermissionDenied => Code::PermissionDenied,
         ApiError::Unavailable { .. } => Code::Unavailable,
@@ -71,6 +72,7 @@ fn detail_of(error: ApiError) -> wire::ErrorDetail {
         ApiError::LeaseLost => plain(Reason::LeaseLost, String::new()),
         ApiError::Precondition { what } => plain(Reason::Precondition, what),
         ApiError::Exhausted { what } => plain(Reason::Exhausted, what),
+        ApiError::TooLarge { what } => plain(Reason::TooLarge, what),
         ApiError::Unauthenticated => plain(Reason::Unauthenticated, String::new()),
         ApiError::PermissionDenied => plain(Reason::PermissionDenied, String::new()),
         ApiError::Version { server, client } => wire::ErrorDetail {
@@ -114,6 +116,7 @@ fn read_detail(detail: wire::ErrorDetail) -> ApiError {
         Ok(Reason::LeaseLost) => ApiError::LeaseLost,
         Ok(Reason::Precondition) => ApiError::Precondition { what },
         Ok(Reason::Exhausted) => ApiError::Exhausted { what },
+        Ok(Reason::TooLarge) => ApiError::TooLarge { what },
         Ok(Reason::Unauthenticated) => ApiError::Unauthenticated,
         Ok(Reason::PermissionDenied) => ApiError::PermissionDenied,
         Ok(Reason::Version) => ApiError::Version { server: server_version, client: client_version },
@@ -147,7 +150,8 @@ fn foreign(status: &Status) -> ApiError {
         }
         Code::Internal if status.message().contains("h2 protocol error") => ApiError::Unavailable { what },
         // tonic's answer to a message over the limit.
-        Code::OutOfRange | Code::ResourceExhausted => ApiError::Exhausted { what },
+        Code::OutOfRange => ApiError::TooLarge { what },
+        Code::ResourceExhausted => ApiError::Exhausted { what },
         Code::Unauthenticated => ApiError::Unauthenticated,
         Code::PermissionDenied => ApiError::PermissionDenied,
         Code::Unimplemented => {
@@ -187,6 +191,7 @@ mod tests {
             ApiError::LeaseLost,
             ApiError::Precondition { what: what() },
             ApiError::Exhausted { what: what() },
+            ApiError::TooLarge { what: what() },
             ApiError::Unauthenticated,
             ApiError::PermissionDenied,
             ApiError::Version { server: "0.2.0".into(), client: "0.1.0".into() },

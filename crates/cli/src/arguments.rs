@@ -1,8 +1,15 @@
 //! The command line, as types. Help texts are written here and nowhere else.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    time::Duration,
+};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use clap::{
+    ArgAction, Args, Parser, Subcommand, ValueEnum,
+    builder::{FalseyValueParser, TypedValueParser},
+};
 use clap_complete::Shell;
 use rrm_spec::{DatasetName, JobState, RequestId};
 
@@ -28,7 +35,7 @@ Exit codes:
   3  not found                        8    conflict with what is stored
   4  a job was cancelled              130  interrupted (jobs go on)
 
-Data goes to standard output, everything else to standard error.";
+Data goes to standard output, everything else to standard error. RRM_LOG=debug tells what the connection does.";
 
 /// Trains robust image classifiers and transfers their robustness: submits jobs, follows them, reports results.
 #[derive(Debug, Parser)]
@@ -55,6 +62,17 @@ pub(crate) struct Global {
     /// File with the certificate (PEM) of the authority that signed the daemon's, for https addresses
     #[arg(long, global = true, env = "RRM_CA_FILE", value_name = "FILE", hide_env_values = true)]
     pub(crate) ca_file: Option<PathBuf>,
+
+    /// Name in the daemon's certificate, where it is not the address's host
+    #[arg(
+        long,
+        global = true,
+        env = "RRM_TLS_DOMAIN",
+        value_name = "NAME",
+        requires = "ca_file",
+        hide_env_values = true
+    )]
+    pub(crate) tls_domain: Option<String>,
 
     /// The state folder of this machine's daemon [default: $XDG_STATE_HOME/rrm, or ~/.local/state/rrm]
     #[arg(long, global = true, env = "RRM_STATE_DIR", value_name = "FOLDER", hide_env_values = true)]
@@ -83,6 +101,13 @@ impl Global {
             (false, false) => Format::Human,
         }
     }
+}
+
+/// Whether a command line that cannot be read asks for JSON: flags after the fault count, too.
+pub(crate) fn json_asked(mut words: impl Iterator<Item = OsString>, variable: Option<&OsStr>) -> bool {
+    let command = clap::Command::new("rrm");
+    let truthy = |value| FalseyValueParser::new().parse_ref(&command, None, value).unwrap_or(false);
+    words.by_ref().take_while(|word| word != "--").any(|word| word == "--json") || variable.is_some_and(truthy)
 }
 
 #[derive(Debug, Subcommand)]
@@ -254,19 +279,20 @@ pub(crate) struct WaitArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What waits is cancelled at once; what runs is told to stop, and ends as cancelled soon after. Jobs that need \
-a cancelled one are skipped. What has ended stays as it is.
+a cancelled one are skipped. What has ended stays as it is; where all that is named has succeeded or failed, the exit code is 8.
 
 Examples:
   rrm cancel 12
-  rrm cancel 12-20 @student")]
+  rrm cancel 12-20 @student
+  rrm cancel --plan last        every job of the newest plan")]
 pub(crate) struct CancelArguments {
     /// Jobs: ids, ranges (12-20) and names (@student)
-    #[arg(value_name = "JOB", required = true)]
+    #[arg(value_name = "JOB", required_unless_present = "plan")]
     pub(crate) jobs: Vec<JobSelector>,
 
-    /// The plan in which @NAMES are looked up
-    #[arg(long, value_name = "PLAN", default_value = "last")]
-    pub(crate) plan: PlanSelector,
+    /// Every job of this plan: its id, or last. With @NAMES: where they are looked up
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) plan: Option<PlanSelector>,
 }
 
 #[derive(Debug, Args)]

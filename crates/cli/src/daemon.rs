@@ -16,8 +16,11 @@ use crate::{
     selector::{JobSelector, PlanSelector},
 };
 
-/// Fewer jobs than this are asked for one by one; more, by pages of the list.
-const FEW: usize = 16;
+/// Jobs whose ids are no further apart are asked for together.
+const GAP: i64 = 100;
+
+/// At most so many unknown ids are named.
+const NAMED: usize = 10;
 
 /// A daemon that can be asked.
 #[derive(Clone)]
@@ -38,8 +41,13 @@ impl Daemon {
             None => state()?.join("token-user"),
         };
         let token = token(&token_file)?;
-        let tls = global.ca_file.clone().map(|authority| ClientTls { authority, domain: None });
-        let url = with_scheme(&url, tls.as_ref());
+        let domain = global.tls_domain.clone();
+        let tls = global.ca_file.clone().map(|authority| ClientTls { authority, domain });
+        let url = Endpoint::url_of(&url, tls.as_ref());
+        if url.starts_with("https://") && tls.is_none() {
+            let failure = Failure::new(Exit::Invalid, format!("{url}: the daemon's connections are encrypted"));
+            return Err(failure.next("name its authority's certificate with --ca-file or RRM_CA_FILE"));
+        }
         Ok(Self { client: Client::new(&Endpoint { url, token, tls })? })
     }
 
@@ -75,10 +83,27 @@ impl Daemon {
         let submission = self.plan(plan).await?;
         let mut jobs = self.list(&[], Some(submission), usize::MAX).await?;
         if jobs.is_empty() {
-            let failure = Failure::new(Exit::NotFound, format!("there is no plan {submission}"));
-            return Err(failure.next("`rrm list` shows the plans' ids"));
+            return Err(no_plan(submission));
         }
         jobs.reverse();
+        Ok(jobs)
+    }
+
+    /// Jobs, newest first, page by page.
+    ///
+    /// # Errors
+    /// Where there is no such plan, though not where it has no such jobs.
+    pub(crate) async fn list_plan(
+        &self,
+        states: &[JobState],
+        plan: PlanSelector,
+        limit: usize,
+    ) -> Result<Vec<JobSummary>, Failure> {
+        let submission = self.plan(plan).await?;
+        let jobs = self.list(states, Some(submission), limit).await?;
+        if jobs.is_empty() && self.list(&[], Some(submission), 1).await?.is_empty() {
+            return Err(no_plan(submission));
+        }
         Ok(jobs)
     }
 
@@ -112,22 +137,27 @@ impl Daemon {
         Ok(jobs)
     }
 
-    /// The jobs that selectors name, each once, in the order of their ids. Names are looked up in `plan`.
-    pub(crate) async fn select(
+    /// The jobs that selectors name or, where there are none, all of a plan: the last one unless another is named.
+    pub(crate) async fn select_or_plan(
         &self,
         selectors: &[JobSelector],
-        plan: PlanSelector,
+        plan: Option<PlanSelector>,
     ) -> Result<Vec<JobSummary>, Failure> {
+        let plan = plan.unwrap_or(PlanSelector::Last);
+        match selectors {
+            [] => self.plan_jobs(plan).await,
+            selectors => self.select(selectors, plan).await,
+        }
+    }
+
+    /// The jobs that selectors name, each once, in the order of their ids. Names are looked up in `plan`.
+    async fn select(&self, selectors: &[JobSelector], plan: PlanSelector) -> Result<Vec<JobSummary>, Failure> {
         let mut found: BTreeMap<JobId, JobSummary> = BTreeMap::new();
         let mut ids = Vec::new();
         for selector in selectors {
             match selector {
                 JobSelector::Id(id) => ids.push(*id),
-                JobSelector::Range(from, to) => {
-                    let length = usize::try_from(to.0 - from.0 + 1).unwrap_or(usize::MAX);
-                    let jobs = self.list_before(Some(JobId(to.0 + 1)), &[], None, length).await?;
-                    found.extend(jobs.into_iter().filter(|job| job.id >= *from).map(|job| (job.id, job)));
-                }
+                JobSelector::Range(from, to) => ids.extend((from.0..=to.0).map(JobId)),
                 JobSelector::Name(name) => {
                     let job = self.named(name, plan).await?;
                     found.insert(job.id, job);
@@ -135,9 +165,6 @@ impl Daemon {
             }
         }
         found.extend(self.summaries(&ids).await?.into_iter().map(|job| (job.id, job)));
-        if found.is_empty() {
-            return Err(Failure::new(Exit::NotFound, "no job has such an id").next("`rrm list` shows what exists"));
-        }
         Ok(found.into_values().collect())
     }
 
@@ -162,22 +189,43 @@ impl Daemon {
     }
 
     /// Where these jobs stand.
+    ///
+    /// # Errors
+    /// Where one of them does not exist.
     pub(crate) async fn summaries(&self, ids: &[JobId]) -> Result<Vec<JobSummary>, Failure> {
-        let mut summaries = Vec::with_capacity(ids.len());
-        if ids.len() <= FEW {
-            for id in ids {
-                summaries.push(self.client.job(*id).await?.summary);
-            }
-            return Ok(summaries);
+        let mut wanted: BTreeSet<JobId> = ids.iter().copied().collect();
+        let mut summaries = Vec::with_capacity(wanted.len());
+        for (from, to) in spans(&wanted) {
+            let length = usize::try_from(to.0 - from.0 + 1).unwrap_or(usize::MAX);
+            let listed = self.list_before(Some(JobId(to.0 + 1)), &[], None, length).await?;
+            summaries.extend(listed.into_iter().filter(|job| wanted.remove(&job.id)));
         }
-        let newest = ids.iter().max().copied().unwrap_or(JobId(0));
-        let oldest = ids.iter().min().copied().unwrap_or(JobId(0));
-        let span = usize::try_from(newest.0 - oldest.0 + 1).unwrap_or(usize::MAX);
-        let wanted: BTreeSet<_> = ids.iter().copied().collect();
-        let listed = self.list_before(Some(JobId(newest.0 + 1)), &[], None, span).await?;
-        summaries.extend(listed.into_iter().filter(|job| wanted.contains(&job.id)));
-        Ok(summaries)
+        if wanted.is_empty() { Ok(summaries) } else { Err(unknown(&wanted)) }
     }
+}
+
+/// From where to where lie ids that are near each other.
+fn spans(ids: &BTreeSet<JobId>) -> Vec<(JobId, JobId)> {
+    let mut spans: Vec<(JobId, JobId)> = Vec::new();
+    for &id in ids {
+        match spans.last_mut() {
+            Some((_, to)) if id.0 - to.0 <= GAP => *to = id,
+            _ => spans.push((id, id)),
+        }
+    }
+    spans
+}
+
+fn unknown(ids: &BTreeSet<JobId>) -> Failure {
+    let named: Vec<_> = ids.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = ids.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Failure::new(Exit::NotFound, format!("there is no job {}{more}", named.join(", ")))
+        .next("`rrm list` shows what exists")
+}
+
+fn no_plan(submission: SubmissionId) -> Failure {
+    Failure::new(Exit::NotFound, format!("there is no plan {submission}")).next("`rrm list` shows the plans' ids")
 }
 
 fn written_address(state: &Path) -> Result<String, Failure> {
@@ -187,14 +235,6 @@ fn written_address(state: &Path) -> Result<String, Failure> {
             .next("start one with `rrmd serve`, or name its address with --server or RRM_SERVER")
     })?;
     Ok(text.trim().to_owned())
-}
-
-fn with_scheme(url: &str, tls: Option<&ClientTls>) -> String {
-    match (url.contains("://"), tls) {
-        (true, _) => url.to_owned(),
-        (false, None) => format!("http://{url}"),
-        (false, Some(_)) => format!("https://{url}"),
-    }
 }
 
 fn token(file: &Path) -> Result<Token, Failure> {
@@ -209,11 +249,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_without_scheme_gets_the_one_that_fits() {
-        let tls = ClientTls { authority: "ca.pem".into(), domain: None };
-        assert_eq!(with_scheme("127.0.0.1:7600", None), "http://127.0.0.1:7600");
-        assert_eq!(with_scheme("lab.example:7600", Some(&tls)), "https://lab.example:7600");
-        assert_eq!(with_scheme("https://lab.example", None), "https://lab.example");
+    fn ids_near_each_other_are_asked_for_together() {
+        let ids = |ids: &[i64]| spans(&ids.iter().copied().map(JobId).collect());
+        assert_eq!(ids(&[3, 1, 2, 90]), [(JobId(1), JobId(90))]);
+        assert_eq!(ids(&[7, 1_000_000]), [(JobId(7), JobId(7)), (JobId(1_000_000), JobId(1_000_000))]);
+        assert_eq!(ids(&[]), []);
     }
 
     #[test]

@@ -96,6 +96,11 @@ impl Failure {
         Self::new(exit, format!("write to standard output: {error}"))
     }
 
+    /// What was attempted, and why it failed.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
@@ -142,6 +147,7 @@ impl From<ApiError> for Failure {
             | ApiError::LeaseLost
             | ApiError::Precondition { .. }
             | ApiError::Exhausted { .. }
+            | ApiError::TooLarge { .. }
             | ApiError::Version { .. } => Exit::Conflict,
             ApiError::Unauthenticated | ApiError::PermissionDenied => Exit::Forbidden,
             ApiError::Unavailable { .. } => Exit::Unreachable,

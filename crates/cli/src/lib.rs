@@ -30,11 +30,14 @@ use clap::Parser;
 use arguments::{Arguments, Command, DataCommand, Global};
 use daemon::Daemon;
 use exit::{Exit, Failure};
-use output::Output;
+use output::{Format, Output};
 
-/// Runs the process's command line. Wrong usage ends the process here, with exit code 2.
+/// Runs the process's command line.
 pub fn main() -> ExitCode {
-    let Arguments { global, command } = Arguments::parse();
+    let Arguments { global, command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misused(&error),
+    };
     let output = Output::new(global.format());
     log_if_asked();
     let exit = match runtime().and_then(|runtime| {
@@ -54,10 +57,23 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// The library's own messages, for those who set `RUST_LOG`.
+/// Help and version are data; wrong usage is a failure like any other, for programs too.
+fn misused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && arguments::json_asked(std::env::args_os(), std::env::var_os("RRM_JSON").as_deref()) {
+        let text = error.render().to_string();
+        let what = text.trim().trim_start_matches("error: ").to_owned();
+        Output::new(Format::Json).failure(&Failure::new(Exit::Invalid, what).next("see `rrm --help`"));
+    } else {
+        // Nobody is left to tell if the terminal is gone.
+        let _ = error.print();
+    }
+    if error.use_stderr() { ExitCode::from(Exit::Invalid as u8) } else { ExitCode::SUCCESS }
+}
+
+/// The library's own messages, for those who set `RRM_LOG`.
 fn log_if_asked() {
-    if std::env::var_os("RUST_LOG").is_some() {
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
+    if std::env::var_os("RRM_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_env("RRM_LOG");
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
 }

@@ -12,12 +12,12 @@ use crate::{
 };
 
 pub(crate) async fn run(arguments: &ListArguments, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
-    let submission = match arguments.plan {
-        Some(plan) => Some(daemon.plan(plan).await?),
-        None => None,
-    };
     let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit as usize };
-    let jobs = daemon.list(&arguments.state, submission, limit).await.map_err(|f| f.context("list jobs"))?;
+    let jobs = match arguments.plan {
+        Some(plan) => daemon.list_plan(&arguments.state, plan, limit).await,
+        None => daemon.list(&arguments.state, None, limit).await,
+    };
+    let jobs = jobs.map_err(|failure| failure.context("list jobs"))?;
     show(&jobs, output)?;
     Ok(Exit::Done)
 }

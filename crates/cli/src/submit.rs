@@ -32,12 +32,9 @@ pub(crate) async fn run(arguments: &SubmitArguments, global: &Global, output: Ou
     for warning in &submitted.warnings {
         output.note(&format!("warning: {warning}"));
     }
+    show(&name, &submitted, arguments, output)?;
     if !arguments.wait {
-        show(&name, &submitted, output)?;
         return Ok(Exit::Done);
-    }
-    if output.format() == Format::Human {
-        show(&name, &submitted, output)?;
     }
     watch::plan(PlanSelector::Id(submitted.submission), 0, &daemon, output).await
 }
@@ -78,12 +75,14 @@ fn refused(plan: &str, request: &RequestId, failure: Failure) -> Failure {
     ))
 }
 
-fn show(plan: &str, submitted: &Submitted, output: Output) -> Result<(), Failure> {
+fn show(plan: &str, submitted: &Submitted, arguments: &SubmitArguments, output: Output) -> Result<(), Failure> {
     let Submitted { submission, jobs, already, warnings } = submitted;
     match output.format() {
         Format::Json => {
             let jobs: Vec<_> = jobs.iter().map(|(id, name)| json!({"id": id, "name": name})).collect();
-            output.document(json!({"submission": submission, "jobs": jobs, "already": already, "warnings": warnings}))
+            let receipt = json!({"submission": submission, "jobs": jobs, "already": already, "warnings": warnings});
+            // With --wait it is the first of a stream.
+            if arguments.wait { output.json_line(receipt) } else { output.document(receipt) }
         }
         Format::Ids => jobs.iter().try_for_each(|(id, _)| output.line(&id.to_string())),
         Format::Human => {

@@ -1,6 +1,6 @@
 //! `rrm wait`: until jobs have ended.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rrm_spec::{JobId, JobSummary};
 use serde_json::json;
@@ -10,7 +10,6 @@ use crate::{
     daemon::Daemon,
     exit::{Exit, Failure},
     output::{Format, Output, printable},
-    selector::PlanSelector,
     summary,
 };
 
@@ -19,33 +18,28 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(arguments: &WaitArguments, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
-    let plan = arguments.plan.unwrap_or(PlanSelector::Last);
-    let jobs = match arguments.jobs.as_slice() {
-        [] => daemon.plan_jobs(plan).await,
-        selectors => daemon.select(selectors, plan).await,
-    };
+    let jobs = daemon.select_or_plan(&arguments.jobs, arguments.plan).await;
     let jobs = jobs.map_err(|failure| failure.context("wait for jobs"))?;
-    let ended = until_ended(jobs, daemon, output).await?;
+    let jobs = jobs.into_iter().map(|job| (job.id, job)).collect();
+    let ended: Vec<_> = until_ended(jobs, daemon, output).await?.into_values().collect();
     show(&ended, output)?;
     Ok(Exit::of_jobs(ended.iter().map(|job| job.state)))
 }
 
+type Jobs = BTreeMap<JobId, JobSummary>;
+
 /// Looks until every job has ended. A daemon that is away for a while is waited for.
-async fn until_ended(mut jobs: Vec<JobSummary>, daemon: &Daemon, output: Output) -> Result<Vec<JobSummary>, Failure> {
+async fn until_ended(mut jobs: Jobs, daemon: &Daemon, output: Output) -> Result<Jobs, Failure> {
     let mut pause = FIRST_PAUSE;
     let mut daemon = Absence { daemon: daemon.impatient(), noted: false };
     loop {
-        let open: Vec<JobId> = jobs.iter().filter(|job| !job.state.is_terminal()).map(|job| job.id).collect();
+        let open: Vec<JobId> = jobs.values().filter(|job| !job.state.is_terminal()).map(|job| job.id).collect();
         if open.is_empty() {
             return Ok(jobs);
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        for newer in daemon.summaries(&open, output).await? {
-            if let Some(job) = jobs.iter_mut().find(|job| job.id == newer.id) {
-                *job = newer;
-            }
-        }
+        jobs.extend(daemon.summaries(&open, output).await?.into_iter().map(|newer| (newer.id, newer)));
     }
 }
 

@@ -145,6 +145,19 @@ fn wrong_usage_is_2_and_help_is_0() {
 }
 
 #[test]
+fn wrong_usage_is_a_json_failure_for_programs() {
+    let home = home();
+    for arguments in [&["--json", "list", "--stat", "failed"][..], &["wait", "--json"], &["--json"]] {
+        let output = rrm(&home, arguments);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), String::new()), "{arguments:?}");
+        let failure: Value = serde_json::from_str(&stderr(&output)).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+        assert_eq!((&failure["schema"], &failure["error"]["exit_code"]), (&1.into(), &2.into()), "{failure}");
+    }
+    let what = stderr(&rrm(&home, &["--json", "list", "--stat", "failed"]));
+    assert!(what.contains("--stat"), "{what}");
+}
+
+#[test]
 fn versions_are_printed_for_people_and_programs() {
     let home = home();
     let version = env!("CARGO_PKG_VERSION");

@@ -249,6 +249,20 @@ fn a_submission_can_be_waited_for() {
 }
 
 #[test]
+fn a_program_that_waits_for_its_submission_learns_the_ids_first() {
+    let fake = Fake::start();
+    let mut child = spawn(&mut fake.command(&["--json", "submit", "--wait", &fake.plan_file()]));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    let receipt: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+    assert_eq!((&receipt["submission"], &receipt["jobs"][1]["id"]), (&1.into(), &2.into()));
+    let next: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+    assert!(next["event"].is_object() || next["progress"].is_object(), "{next}");
+    fake.end_all(JobState::Succeeded);
+    assert!(lines.all(|line| line.contains("\"schema\":1")));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn logs_are_printed_byte_by_byte() {
     let fake = Fake::with_plan();
     fake.memory.append_log("training begins\nänderung\n");
@@ -276,6 +290,45 @@ fn cancelling_names_what_it_cancelled() {
     assert_eq!((output.status.code(), text(&output.stdout).lines().count()), (Some(0), 2), "{output:?}");
     assert_eq!(fake.json(&["cancel", "2-2"])["jobs"][0]["state"], "cancelled");
     assert_eq!(fake.rrm(&["cancel", "90-99"]).status.code(), Some(3));
+}
+
+#[test]
+fn cancelling_a_plan_leaves_what_has_ended_and_says_so() {
+    let fake = Fake::with_plan();
+    fake.memory.set_state(1, JobState::Succeeded, None);
+    let output = fake.rrm(&["cancel", "--plan", "last"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let lines = text(&output.stdout);
+    assert!(lines.contains("1  control  had ended already: succeeded"), "{lines}");
+    assert!(lines.contains("3  third  cancelled"), "{lines}");
+    let again = fake.json(&["cancel", "1-3"]);
+    assert_eq!((&again["cancelled"], &again["had_ended"]), (&json!([]), &json!([1, 2, 3])));
+    assert_eq!(fake.rrm(&["cancel", "1"]).status.code(), Some(8), "nothing could be cancelled");
+    assert_eq!(fake.rrm(&["cancel"]).status.code(), Some(2));
+}
+
+#[test]
+fn unknown_ids_are_named_whether_few_or_many_were_asked_for() {
+    let fake = Fake::with_plan();
+    for ids in ["4", "2-5", "1-40"] {
+        let output = fake.rrm(&["wait", ids]);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        assert!(text(&output.stderr).contains("no job 4"), "{output:?}");
+    }
+    let many = text(&fake.rrm(&["cancel", "1-40"]).stderr);
+    assert!(many.contains("and 27 more"), "{many}");
+    assert_eq!(fake.json(&["show", "1"])["job"]["summary"]["state"], "queued", "nothing was cancelled");
+}
+
+#[test]
+fn a_plan_that_does_not_exist_is_not_found() {
+    let fake = Fake::with_plan();
+    for arguments in
+        [&["list", "--plan", "99"][..], &["list", "--plan", "99", "--state", "failed"], &["wait", "--plan", "99"]]
+    {
+        assert_eq!(fake.rrm(arguments).status.code(), Some(3), "{arguments:?}");
+    }
+    assert_eq!(fake.rrm(&["list", "--plan", "1", "--state", "failed"]).status.code(), Some(0), "it has no such job");
 }
 
 #[test]
@@ -308,6 +361,25 @@ fn a_report_has_every_format_and_a_figure() {
     assert_eq!(fake.json(&["report"])["rows"][0]["robust"][0]["correct"], 4500);
     assert_eq!(fake.rrm(&["--json", "report", "--format", "csv"]).status.code(), Some(2));
     assert_eq!(fake.rrm(&["report", "77"]).status.code(), Some(3));
+}
+
+#[test]
+fn an_encrypted_daemon_is_not_called_in_clear_text() {
+    let fake = Fake::with_plan();
+    std::fs::write(fake.folder.path().join("address"), "https://127.0.0.1:9\n").unwrap();
+    let output = fake.rrm(&["list"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("--ca-file"), "{output:?}");
+    assert_eq!(fake.rrm(&["list", "--tls-domain", "lab1"]).status.code(), Some(2), "a domain needs a certificate");
+}
+
+#[test]
+fn an_address_may_be_written_down_with_and_without_its_scheme() {
+    let fake = Fake::with_plan();
+    let file = fake.folder.path().join("address");
+    let bare = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("http://{bare}\n")).unwrap();
+    assert_eq!(fake.rrm(&["list"]).status.code(), Some(0));
 }
 
 #[test]

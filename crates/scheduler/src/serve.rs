@@ -42,7 +42,8 @@ async fn listen_and_serve(
     if !address.ip().is_loopback() && config.tls.is_none() {
         tracing::warn!(%address, "others can reach this daemon, and tokens travel unencrypted: configure TLS");
     }
-    state.announce(address).map_err(|source| StartError::Folder { path: config.state_dir.clone(), source })?;
+    let announced = state.announce(address, config.tls.as_ref());
+    announced.map_err(|source| StartError::Folder { path: config.state_dir.clone(), source })?;
     tracing::info!(%address, state = %config.state_dir.display(), version = VERSION, "listening");
     let mut fallen = None;
     let shutdown = async {

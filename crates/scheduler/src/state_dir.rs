@@ -2,11 +2,12 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use rrm_api::ServerTls;
 
 use crate::StartError;
 
@@ -67,14 +68,15 @@ impl StateDir {
         self.root.join("token-worker")
     }
 
-    /// Tells local programs where the daemon listens. The file appears complete, and only once connections are accepted.
+    /// Tells local programs the URL under which they reach the daemon. The file appears complete, and only once connections
+    /// are accepted.
     ///
     /// # Errors
     /// Where the folder cannot be written.
-    pub fn announce(&self, address: SocketAddr) -> io::Result<()> {
+    pub fn announce(&self, listens: SocketAddr, tls: Option<&ServerTls>) -> io::Result<()> {
         let beside = self.root.join("address.new");
         let mut file = File::create(&beside)?;
-        writeln!(file, "{address}")?;
+        writeln!(file, "{}", local_url(listens, tls))?;
         file.sync_all()?;
         fs::rename(beside, self.root.join("address"))
     }
@@ -99,6 +101,17 @@ fn close_to_others(root: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// All of a machine's addresses are none that can be called; the loopback's is among them.
+fn local_url(listens: SocketAddr, tls: Option<&ServerTls>) -> String {
+    let host = match listens.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", SocketAddr::new(host, listens.port()))
 }
 
 #[cfg(test)]
@@ -135,9 +148,18 @@ mod tests {
     fn the_address_is_announced_and_withdrawn() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::open(folder.path()).unwrap();
-        state.announce("127.0.0.1:7600".parse().unwrap()).unwrap();
-        assert_eq!(fs::read_to_string(folder.path().join("address")).unwrap(), "127.0.0.1:7600\n");
+        state.announce("127.0.0.1:7600".parse().unwrap(), None).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("address")).unwrap(), "http://127.0.0.1:7600\n");
         state.withdraw();
         assert!(!folder.path().join("address").exists());
+    }
+
+    #[test]
+    fn an_announced_address_can_be_called() {
+        let tls = ServerTls { certificate: "c.pem".into(), key: "k.pem".into() };
+        let url = |listens: &str, tls| local_url(listens.parse().unwrap(), tls);
+        assert_eq!(url("0.0.0.0:7600", None), "http://127.0.0.1:7600");
+        assert_eq!(url("[::]:7600", Some(&tls)), "https://[::1]:7600");
+        assert_eq!(url("10.0.0.7:7600", Some(&tls)), "https://10.0.0.7:7600");
     }
 }

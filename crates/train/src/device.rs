@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn asking_for_cuda_without_the_feature_says_how_to_get_it() {
         let error = open_device(rrm_spec::Device::Cuda(0)).unwrap_err();
-        assert_eq!(error.class(), FailureClass::User);
+        assert_eq!(error.class(), FailureClass::Machine);
         let text = error.to_string();
         assert!(text.contains("cuda:0") && text.contains("--features cuda") && text.contains("--device cpu"), "{text}");
     }

@@ -95,15 +95,16 @@ impl TrainError {
     /// Whose fault it is.
     pub fn class(&self) -> FailureClass {
         match self {
+            // Another machine may have the images that nobody has fetched here, and the device that is sick here.
+            Self::Data(DataError::NotFetched { .. } | DataError::NoFolder { .. } | DataError::Io { .. })
+            | Self::Device { .. } => FailureClass::Machine,
             // A disk may recover; a file that is not there will not appear.
-            Self::Data(DataError::Io { source, .. })
-            | Self::Network(ModelError::Load { source: LoadFault::Io(source), .. })
+            Self::Network(ModelError::Load { source: LoadFault::Io(source), .. })
                 if source.kind() != io::ErrorKind::NotFound =>
             {
                 FailureClass::Machine
             }
-            Self::Data(_) | Self::Mismatch { .. } | Self::MissingInput { .. } => FailureClass::User,
-            Self::Network(_) | Self::Device { .. } => FailureClass::User,
+            Self::Data(_) | Self::Mismatch { .. } | Self::MissingInput { .. } | Self::Network(_) => FailureClass::User,
             Self::Resume { fault, .. } if fault.is_foreign() => FailureClass::User,
             Self::Diverged { .. } => FailureClass::Diverged,
             Self::OutOfMemory { .. } => FailureClass::OutOfMemory,

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use rrm_api::{ApiError, AttemptEnd};
+use rrm_api::AttemptEnd;
 use rrm_spec::{Assignment, AttemptOutcome};
 use tokio::sync::watch;
 
@@ -23,8 +23,9 @@ use crate::{
 };
 use trainer::Trainer;
 
-/// Runs an attempt and hands it over. When this returns nothing of it is left here.
-pub(crate) async fn run(shop: &Workshop, assignment: Assignment, place: Place) {
+/// Runs an attempt and hands it over. When this returns nothing of it is left here; it answers with how the attempt ended,
+/// as far as that was for this worker to say.
+pub(crate) async fn run(shop: &Workshop, assignment: Assignment, place: Place) -> Option<AttemptEnd> {
     let attempt = assignment.attempt;
     tracing::info!(job = %assignment.job, %attempt, device = %assignment.device, name = assignment.name, "begins");
     let folders = Folders::new(&shop.config.work_dir, attempt);
@@ -36,19 +37,23 @@ pub(crate) async fn run(shop: &Workshop, assignment: Assignment, place: Place) {
         async {
             let (end, log_extent) = train(shop, &assignment, &folders, &place, &outbox, extent).await;
             tracing::info!(%attempt, outcome = end.outcome.name(), message = end.message, "ends");
-            outbox.send_modify(|outbox| outbox.end = Some(end));
+            outbox.send_modify(|outbox| outbox.end = Some(end.clone()));
             // The log is copied to its end only if that end is known.
             log_extent.send_modify(|extent| extent.closed = true);
+            end
         },
         deliver(&courier, &place, outgoing, log),
     );
-    let ((), refusal) = tokio::join!(told, delivered);
-    if let Some(refusal) = refusal {
-        courier.give_up(&refusal).await;
-    }
+    let (end, delivery) = tokio::join!(told, delivered);
+    let end = match delivery {
+        Delivery::Settled => Some(end),
+        Delivery::LeaseLost => None,
+        Delivery::Refused(refusal) => Some(courier.give_up(&refusal).await),
+    };
     if let Err(error) = folders.remove() {
         tracing::warn!(%attempt, %error, "its files cannot be removed; the next start of this worker tries again");
     }
+    end
 }
 
 /// Trains to an end that is on disk.
@@ -82,31 +87,28 @@ async fn train(
     (end, extent)
 }
 
-/// Delivers until everything is handed over or the attempt is given up; answers with a refusal that is to be told.
+/// Delivers until everything is handed over or the attempt is given up.
 async fn deliver(
     courier: &Courier<'_>,
     place: &Place,
     outgoing: watch::Receiver<Outbox>,
     log: watch::Receiver<Extent>,
-) -> Option<ApiError> {
+) -> Delivery {
     let mut orders = place.orders.clone();
     let delivery = tokio::select! {
         delivery = courier.deliver(outgoing, log) => delivery,
         // The sender lives in the roster as long as the place does.
         _ = orders.wait_for(|order| *order == Order::Abandon) => Delivery::LeaseLost,
     };
-    match delivery {
-        Delivery::Settled => None,
+    match &delivery {
+        Delivery::Settled => {}
         Delivery::LeaseLost => {
             tracing::warn!(attempt = %place.attempt, "is no longer this worker's: nothing more is reported");
             place.abandon();
-            None
         }
-        Delivery::Refused(refusal) => {
-            place.abandon();
-            Some(refusal)
-        }
+        Delivery::Refused(_) => place.abandon(),
     }
+    delivery
 }
 
 fn disk_fault(error: &io::Error) -> AttemptEnd {

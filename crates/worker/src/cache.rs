@@ -61,11 +61,14 @@ impl Cache {
     pub(crate) async fn place(&self, client: &Client, sha256: &ArtifactHash, target: &Path) -> Result<(), CacheError> {
         let _order = self.order.lock().await;
         let cached = self.folder.join(sha256.as_str());
-        let (path, expected) = (cached.clone(), sha256.clone());
-        let sound = tokio::task::spawn_blocking(move || is_sound(&path, &expected)).await.unwrap_or(false);
-        if !sound {
+        if !is_sound(&cached, sha256).await {
             let fetched = client.download(sha256, &cached).await;
             fetched.map_err(|source| CacheError::Fetch { sha256: sha256.clone(), source })?;
+            // What came was right; what the disk made of it is what a network is trained from.
+            if !is_sound(&cached, sha256).await {
+                let source = io::Error::other("holds other bytes than were written to it");
+                return Err(CacheError::Io { path: cached, source });
+            }
         }
         let cache = self.clone();
         let target = target.to_owned();
@@ -100,11 +103,10 @@ impl Cache {
 }
 
 /// Whether the file is there with the right content. One that is not is fetched anew over it.
-fn is_sound(path: &Path, expected: &ArtifactHash) -> bool {
-    match hash_of(path) {
-        Ok(found) => found == expected.as_str(),
-        Err(_) => false,
-    }
+async fn is_sound(path: &Path, expected: &ArtifactHash) -> bool {
+    let path = path.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || hash_of(&path)).await;
+    matches!(hashed, Ok(Ok(found)) if found == expected.as_str())
 }
 
 /// Another name for the cached file, which is marked as used now.

@@ -1,8 +1,9 @@
 //! A trainer as a child process.
 
 use std::{
-    ffi::OsString,
+    ffi::{CStr, OsStr, OsString},
     io,
+    os::unix::ffi::OsStrExt,
     path::PathBuf,
     process::{ExitStatus, Stdio},
 };
@@ -19,6 +20,9 @@ use tokio::{
     io::AsyncWriteExt,
     process::{ChildStderr, ChildStdin, ChildStdout, Command},
 };
+
+/// What a trainer is called in lists of processes.
+pub(crate) const NAME: &CStr = c"rrm-worker";
 
 /// What a trainer is started with.
 pub(crate) struct Start<'a> {
@@ -74,7 +78,8 @@ impl Child {
     /// takes the end of the thread that started a process for its parent's.
     pub(crate) async fn start(start: &Start<'_>) -> io::Result<(Self, Pipes)> {
         let mut command = Command::new(start.program);
-        command.args(start.arguments()).process_group(0).kill_on_drop(true);
+        // A name for people: the path may be one below /proc.
+        command.arg0(OsStr::from_bytes(NAME.to_bytes())).args(start.arguments()).process_group(0).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let parent = getpid();
         // SAFETY: between fork and exec only prctl and getppid are called, which are async-signal-safe.

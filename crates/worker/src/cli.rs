@@ -15,10 +15,14 @@ pub(crate) const USAGE: u8 = 64;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0   done; serve: told to stop, and everything is handed over
+  0   done; serve: told to stop, and what could not be handed over in time waits in the work folder for the next start
   1   failed
   3   exec: stopped when told to, the last checkpoint holds
-  64  the command line, the configuration or the job is faulty; every fault is named";
+  69  serve: three jobs in a row failed here as soon as they began, so it takes no more of them
+  64  the command line, the configuration or the job is faulty; every fault is named
+
+Environment:
+  RRM_LOG  what is logged to standard error: error, warn, info (the default), debug, trace, or a filter of tracing's";
 
 /// Trains and attacks networks for an rrmd, or alone.
 #[derive(Parser)]
@@ -48,7 +52,7 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("RRM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let coloured = std::io::stderr().is_terminal();
     fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(coloured).with_target(false).init();
     match cli.command {

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Args;
-use rrm_api::ClientTls;
+use rrm_api::{ClientTls, Endpoint};
 use rrm_spec::{Device, Violation, Violations};
 use toml::{Table, Value};
 
@@ -127,6 +127,7 @@ fn merge(args: ServeArgs, mut file: Table, machine: &Machine) -> Result<Config, 
     from.refuse_rest("server, token_file, devices, work_dir, data_dir, threads, grace_s, node, cache_gib or tls");
 
     let devices = parse_devices(devices, &mut found);
+    let server = server.map(|server| Endpoint::url_of(&server, tls.as_ref()));
     let server = check_server(server, tls.is_some(), &mut found);
     if node.is_empty() || node.len() > 200 {
         found.push(fault("node", &node, "must be a name of 1 to 200 bytes"));
@@ -274,6 +275,23 @@ mod tests {
     }
 
     #[test]
+    fn an_address_may_come_without_its_scheme() {
+        let server = |file| merged(ServeArgs::default(), file).unwrap().server;
+        assert_eq!(server("server = 'lab1:7600'"), "http://lab1:7600");
+        assert_eq!(server("server = 'lab1:7600'\ntls = { authority = 'a.pem' }"), "https://lab1:7600");
+    }
+
+    #[test]
+    fn what_the_daemon_wrote_down_is_its_address() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("rrm")).unwrap();
+        fs::write(folder.path().join("rrm/address"), "http://127.0.0.1:7600\n").unwrap();
+        let machine = Machine { places: Places::below(folder.path().into(), "/nowhere/data".into()), ..machine() };
+        let config = merge(ServeArgs::default(), Table::new(), &machine).unwrap();
+        assert_eq!(config.server, "http://127.0.0.1:7600");
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
         let args = ServeArgs { devices: vec!["cuda:1".into()], threads: Some(3), ..Default::default() };
         let config = merged(args, "server = 'http://a:1'\ndevices = ['cpu']\nthreads = 5\ngrace_s = 7").unwrap();
@@ -290,7 +308,7 @@ mod tests {
     #[test]
     fn every_fault_is_named_at_once_with_value_and_range() {
         let file = r#"
-            server = "lab1:7600"
+            server = "ftp://lab1"
             devices = ["gpu0", "cpu", "cpu"]
             threads = 0
             grace_s = "soon"
@@ -302,7 +320,7 @@ mod tests {
         let faults = merged(ServeArgs::default(), file).unwrap_err();
         let text = faults.to_string();
         for part in [
-            "server = lab1:7600: must be http",
+            "server = ftp://lab1: must be http",
             "devices = gpu0",
             "devices = cpu: must be named once",
             "threads = 0: must be 1 to 1024",

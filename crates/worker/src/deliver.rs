@@ -1,15 +1,15 @@
 //! Handing an attempt over to the daemon: records and checkpoints in order, the log, then the end.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, path::Path, time::Duration};
 
 use rrm_api::{ApiError, AttemptEnd, Client};
-use rrm_spec::{AttemptId, AttemptOutcome, CheckpointRole, Record};
+use rrm_spec::{AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Record};
 use tokio::sync::watch;
 
 use crate::{
     logs::{self, Extent},
     outcome::end_by,
-    spool::Folders,
+    spool::{Folders, unpin},
 };
 
 /// Records that are sent at once; an evaluation's many images make a large one.
@@ -80,6 +80,7 @@ pub(crate) fn waiting_cures(error: &ApiError) -> bool {
         ApiError::Internal { .. }
         | ApiError::Invalid(_)
         | ApiError::NotFound { .. }
+        | ApiError::TooLarge { .. }
         | ApiError::Conflict { .. }
         | ApiError::LeaseLost
         | ApiError::Precondition { .. } => false,
@@ -134,11 +135,12 @@ impl Courier<'_> {
     async fn deliver_records(&self, outbox: &mut watch::Receiver<Outbox>) -> Result<u64, ApiError> {
         // What the daemon has already, from before this process or from before it was restarted.
         let mut durable = self.report(0, Vec::new()).await?;
+        let mut most = BATCH;
         loop {
             let (batch, complete) = {
                 let seen = outbox.borrow_and_update();
                 let from = usize::try_from(durable).unwrap_or(usize::MAX).min(seen.records.len());
-                let batch: Vec<_> = seen.records[from..].iter().take(BATCH).cloned().collect();
+                let batch: Vec<_> = seen.records[from..].iter().take(most).cloned().collect();
                 let complete = batch.is_empty() && seen.end.is_some();
                 (batch, complete)
             };
@@ -153,7 +155,15 @@ impl Courier<'_> {
                 continue;
             }
             self.upload_checkpoints(&batch).await?;
-            let next = self.report(durable, batch.clone()).await?;
+            let next = match self.report(durable, batch.clone()).await {
+                // Fewer may fit; one that does not fit alone never will.
+                Err(ApiError::TooLarge { .. }) if batch.len() > 1 => {
+                    most = batch.len() / 2;
+                    continue;
+                }
+                reported => reported?,
+            };
+            most = BATCH;
             self.unpin(&batch);
             if next <= durable {
                 return Err(ApiError::Internal {
@@ -174,14 +184,30 @@ impl Courier<'_> {
         for record in records {
             let Record::Checkpoint(checkpoint) = record else { continue };
             let path = self.folders.pinned(&checkpoint.sha256);
-            if !path.exists() {
-                let what = format!("checkpoint {} is gone from this worker's disk", path.display());
-                return Err(ApiError::Precondition { what });
-            }
-            let upload = || self.client.upload(attempt, &path, &checkpoint.sha256, checkpoint.bytes);
+            let upload = || self.upload(checkpoint, &path);
             insist("upload its checkpoint", attempt, upload).await?;
         }
         Ok(())
+    }
+
+    /// One to resume from that is no longer there is passed over: a newer one has taken its place, or the disk has lost it,
+    /// and whoever goes on goes on from another.
+    async fn upload(&self, checkpoint: &CheckpointRecord, path: &Path) -> Result<(), ApiError> {
+        let sent = match path.exists() {
+            true => self.client.upload(self.folders.attempt(), path, &checkpoint.sha256, checkpoint.bytes).await,
+            false => {
+                let what = format!("checkpoint {} is gone from this worker's disk", path.display());
+                Err(ApiError::Precondition { what })
+            }
+        };
+        match (sent, checkpoint.role) {
+            // It may go while it is sent.
+            (Err(error), CheckpointRole::Resume) if !path.exists() => {
+                tracing::debug!(attempt = %self.folders.attempt(), %error, "a checkpoint is passed over");
+                Ok(())
+            }
+            (sent, _) => sent,
+        }
     }
 
     /// Lets go of what was sent. A final checkpoint is kept to the end, since everything else hangs on it.
@@ -191,15 +217,14 @@ impl Courier<'_> {
             if checkpoint.role == CheckpointRole::Final {
                 continue;
             }
-            let path = self.folders.pinned(&checkpoint.sha256);
-            if let Err(error) = std::fs::remove_file(&path) {
-                tracing::debug!(path = %path.display(), %error, "a sent checkpoint stays until its attempt's end");
+            if let Err(error) = unpin(self.folders, &checkpoint.sha256) {
+                tracing::debug!(sha256 = %checkpoint.sha256, %error, "a sent checkpoint stays until its attempt's end");
             }
         }
     }
 
     /// After a refusal: ends the attempt by telling the daemon what it refused, as far as it still listens.
-    pub(crate) async fn give_up(&self, refusal: &ApiError) {
+    pub(crate) async fn give_up(&self, refusal: &ApiError) -> AttemptEnd {
         let attempt = self.folders.attempt();
         let end =
             end_by(AttemptOutcome::WorkerError, format!("the daemon refused what the worker reported: {refusal}"));
@@ -210,5 +235,6 @@ impl Courier<'_> {
         if let Err(error) = told.await {
             tracing::error!(%attempt, %error, %refusal, "the attempt is dropped");
         }
+        end
     }
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use clap::Args;
+use nix::sys::prctl;
 use rrm_spec::{Device, Event, JobId, JobSpec};
 use rrm_train::{Completion, Environment, TrainError, open_device};
 use signal_hook::{
@@ -21,6 +22,7 @@ use signal_hook::{
 };
 
 use crate::{
+    child::NAME,
     cli::{USAGE, complain},
     places::Places,
 };
@@ -87,6 +89,11 @@ impl FromStr for Input {
 
 /// `rrm-worker exec`.
 pub(crate) fn main(args: ExecArgs) -> ExitCode {
+    if args.supervised
+        && let Err(error) = prctl::set_name(NAME)
+    {
+        tracing::debug!(%error, "goes by another name in lists of processes");
+    }
     if args.probe_device {
         return probe(args.device);
     }

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod deliver;
 mod exec;
+mod health;
 mod logs;
 mod node;
 mod outcome;

@@ -10,7 +10,7 @@ use rrm_api::{ApiError, Client};
 use rrm_spec::AttemptId;
 use tokio::{
     fs::{File, OpenOptions},
-    io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt},
     sync::watch,
 };
 
@@ -36,20 +36,33 @@ pub(crate) struct Extent {
     pub(crate) closed: bool,
 }
 
+/// Copies what comes to a file at `path` until the source ends; answers with why not all of it is there.
+///
+/// The source is read to its end whatever becomes of the file: a trainer whose standard error nobody reads would wait, or
+/// die of it.
+pub(crate) async fn keep(
+    path: &Path,
+    extent: watch::Sender<Extent>,
+    mut source: impl AsyncRead + Unpin,
+) -> io::Result<()> {
+    let kept = match File::create(path).await {
+        Ok(file) => Log { file, extent }.copy(&mut source).await,
+        Err(error) => Err(error),
+    };
+    tokio::io::copy(&mut source, &mut tokio::io::sink()).await?;
+    kept
+}
+
 /// A log that is being written.
-pub(crate) struct Log {
-    file: File,
+struct Log<W> {
+    file: W,
     extent: watch::Sender<Extent>,
 }
 
-impl Log {
-    pub(crate) async fn create(path: &Path, extent: watch::Sender<Extent>) -> io::Result<Self> {
-        Ok(Self { file: File::create(path).await?, extent })
-    }
-
-    /// Appends what comes until the source ends. What goes beyond the limit is read, so that the trainer does not wait,
-    /// and dropped.
-    pub(crate) async fn copy(&mut self, mut source: impl AsyncRead + Unpin) -> io::Result<()> {
+impl<W: AsyncWrite + Unpin> Log<W> {
+    /// Appends what comes until the source ends or the file cannot be written. What goes beyond the limit is read and
+    /// dropped.
+    async fn copy(&mut self, source: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
         let mut piece = Vec::with_capacity(READ_BYTES);
         while source.read_buf(&mut piece).await? > 0 {
             self.append(&piece).await?;
@@ -150,7 +163,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("attempt-1.log");
         let (extent, seen) = watch::channel(Extent::default());
-        Log::create(&path, extent).await.unwrap().copy(source).await.unwrap();
+        keep(&path, extent, source).await.unwrap();
         let extent = *seen.borrow();
         (folder, path, extent)
     }
@@ -161,6 +174,17 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo");
         assert_eq!(extent.bytes, 7);
         assert_eq!(tail(&path).await, "one\ntwo");
+    }
+
+    #[tokio::test]
+    async fn a_source_is_read_to_its_end_though_the_disk_is_full() {
+        for path in ["/dev/full", "/nowhere/log"] {
+            let (mut trainer, errors) = tokio::io::duplex(16);
+            let writing = tokio::spawn(async move { trainer.write_all(&[b'x'; 100_000]).await });
+            let kept = keep(Path::new(path), watch::channel(Extent::default()).0, errors).await;
+            assert!(kept.is_err(), "{path}");
+            writing.await.unwrap().expect("the trainer is not cut off");
+        }
     }
 
     #[tokio::test]

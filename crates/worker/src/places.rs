@@ -27,7 +27,7 @@ impl Places {
     /// The address of the daemon that this user runs on this machine, if one does or did.
     pub(crate) fn server(&self) -> Option<String> {
         let address = fs::read_to_string(self.state.join("rrm/address")).ok()?;
-        Some(format!("http://{}", address.trim()))
+        Some(address.trim().to_owned())
     }
 
     /// The worker token of that daemon.

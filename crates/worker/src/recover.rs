@@ -42,7 +42,7 @@ async fn hand_over(client: &Client, folders: &Folders, found: Found) {
     match courier.deliver(outgoing, log).await {
         Delivery::Settled => {}
         Delivery::LeaseLost => tracing::info!(%attempt, "is no longer this worker's; dropped"),
-        Delivery::Refused(refusal) => courier.give_up(&refusal).await,
+        Delivery::Refused(refusal) => drop(courier.give_up(&refusal).await),
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        spool::{Spool, pin},
+        spool::{Spool, pin, unpin},
         testing::{daemon::Daemon, epoch, hash},
     };
 
@@ -89,6 +89,17 @@ mod tests {
         assert_eq!((told.records.len(), told.log.as_slice()), (2, &b"a line\n"[..]));
         assert_eq!(told.artifacts[&hash(b"weights")], "weights");
         assert!(!path.exists() && !folder.path().join("attempts").exists());
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_to_resume_from_that_the_disk_has_lost_is_passed_over() {
+        let (daemon, client) = Daemon::start().await;
+        let (folder, _, folders) = remains();
+        unpin(&folders, &hash(b"weights")).unwrap();
+        recover(&client, folder.path()).await.unwrap();
+        assert_eq!(daemon.end().outcome, AttemptOutcome::Lost);
+        let told = daemon.told.lock().unwrap();
+        assert_eq!((told.records.len(), told.artifacts.len()), (2, 0));
     }
 
     #[tokio::test]

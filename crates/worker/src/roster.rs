@@ -82,6 +82,10 @@ impl Roster {
         entries.iter().map(held).collect()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Those of `devices` that run nothing.
     pub(crate) fn free(&self, devices: &[Device]) -> Vec<Device> {
         let entries = self.lock();

@@ -21,6 +21,7 @@ use crate::{
     cache::Cache,
     cli::{USAGE, complain},
     config::{Config, Machine, ServeArgs},
+    health::Unfit,
     node::host_name,
     places::Places,
     recover::recover,
@@ -33,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Trainers need the processors more than their supervisor does.
 const RUNTIME_THREADS: usize = 2;
+
+/// `EX_UNAVAILABLE` of sysexits.h: a supervisor is not to start the worker again, since the next jobs would fail, too.
+const UNFIT: u8 = 69;
 
 /// `rrm-worker serve`.
 pub(crate) fn main(args: ServeArgs) -> ExitCode {
@@ -51,13 +55,13 @@ pub(crate) fn main(args: ServeArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(format_args!("{error:#}"));
-            ExitCode::FAILURE
+            if error.is::<Unfit>() { ExitCode::from(UNFIT) } else { ExitCode::FAILURE }
         }
     }
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("this program's own path is not known")?;
+    let program = own_program()?;
     let _lock = lock(&config.work_dir)?;
     let token = Token::load(&config.token_file)?;
     let endpoint = Endpoint { url: config.server.clone(), token, tls: config.tls.clone() };
@@ -75,6 +79,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         _ = drain.wait_for(|drain| *drain > Drain::No) => return Ok(()),
     }
     work(Arc::new(Workshop { config, client, cache, program }), drain).await
+}
+
+/// This very program, also after another version has been installed in its place: a supervisor and its trainers must be of one.
+fn own_program() -> anyhow::Result<PathBuf> {
+    // As long as this process lives the kernel keeps its file, whatever becomes of the file's name.
+    let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    match File::open(&running) {
+        Ok(_) => Ok(running),
+        Err(_) => std::env::current_exe().context("this program's own path is not known"),
+    }
 }
 
 /// Makes the folder this worker's own: two on one would hand over each other's attempts.
@@ -121,4 +135,19 @@ fn listen_to_signals() -> anyhow::Result<watch::Receiver<Drain>> {
         sender.closed().await;
     });
     Ok(receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn trainers_run_the_file_that_this_process_runs() {
+        let program = own_program().unwrap();
+        assert!(program.starts_with("/proc"), "{}", program.display());
+        let running = fs::metadata(std::env::current_exe().unwrap()).unwrap();
+        assert_eq!(fs::metadata(program).unwrap().ino(), running.ino());
+    }
 }

@@ -1,13 +1,13 @@
 //! A worker's standing with the daemon: registered, heard regularly, asking for work.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use anyhow::bail;
 use rrm_api::{ApiError, Registered, VERSION};
 use rrm_spec::{Assignment, Device, DeviceInfo, Registration, RequestId, WorkerId};
 use tokio::{
     sync::{Mutex, watch},
-    task::JoinSet,
+    task::{JoinError, JoinHandle, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     attempt,
     deliver::PAUSE,
+    health::{Health, Unfit, Went},
     node::device_name,
     roster::{Order, Roster},
     workshop::Workshop,
@@ -25,6 +26,10 @@ const HAND_OVER: Duration = Duration::from_secs(20);
 
 /// The same after a second signal.
 const HAND_OVER_IN_HASTE: Duration = Duration::from_secs(3);
+
+/// While something runs, the daemon hears of it at least this often: progress and cancellation travel by heartbeat alone.
+/// It costs the daemon no commit.
+const LIVELY: Duration = Duration::from_secs(1);
 
 /// Whether the worker goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +42,9 @@ pub(crate) enum Drain {
     Hard,
 }
 
+/// The attempts that are under way; what is no longer this worker's says nothing about it.
+type Attempts = JoinSet<Option<Went>>;
+
 struct Session {
     shop: Arc<Workshop>,
     roster: Roster,
@@ -47,7 +55,7 @@ struct Session {
 /// Works until `drain` says otherwise.
 ///
 /// # Errors
-/// Where the daemon refuses this worker from the start.
+/// Where the daemon refuses this worker from the start; [`Unfit`] where this machine fails one job after the other.
 pub(crate) async fn work(shop: Arc<Workshop>, mut drain: watch::Receiver<Drain>) -> anyhow::Result<()> {
     let registration = registration(&shop);
     let registered = tokio::select! {
@@ -58,11 +66,28 @@ pub(crate) async fn work(shop: Arc<Workshop>, mut drain: watch::Receiver<Drain>)
     let registered = Mutex::new(registered);
     let session = Arc::new(Session { shop, roster: Roster::default(), registration, registered });
     let heart = tokio::spawn(Arc::clone(&session).beat());
-    let mut attempts = JoinSet::new();
-    session.take_work(&mut attempts, &mut drain).await;
-    session.wind_up(&mut attempts, &mut drain).await;
-    heart.abort();
-    Ok(())
+    let life = async {
+        let mut attempts = JoinSet::new();
+        let worked = session.take_work(&mut attempts, &mut drain).await;
+        session.wind_up(&mut attempts, &mut drain).await;
+        Ok(worked?)
+    };
+    outlived_by(heart, life).await
+}
+
+/// Lives as long as the heart beats. Without it the daemon would take this worker for lost while it goes on: it ends, its
+/// trainers with it, and the next one hands over what they left.
+async fn outlived_by(
+    mut heart: JoinHandle<Infallible>,
+    life: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        lived = life => {
+            heart.abort();
+            lived
+        }
+        Err(broken) = &mut heart => bail!("the heartbeat broke: {broken}: this is a bug of the worker"),
+    }
 }
 
 fn registration(shop: &Workshop) -> Registration {
@@ -89,12 +114,17 @@ async fn introduce(shop: &Workshop, registration: &Registration) -> anyhow::Resu
 
 impl Session {
     /// Tells the daemon what is here and carries out what it says, forever.
-    async fn beat(self: Arc<Self>) {
+    async fn beat(self: Arc<Self>) -> Infallible {
         let mut acknowledged = Instant::now();
+        let (mut sent, mut warned) = (acknowledged, None::<Instant>);
         loop {
             let Registered { worker, ttl_ms, heartbeat_ms } = *self.registered.lock().await;
-            sleep(Duration::from_millis(heartbeat_ms)).await;
-            let sent = Instant::now();
+            let heartbeat = Duration::from_millis(heartbeat_ms);
+            sleep(heartbeat.min(LIVELY)).await;
+            if self.roster.is_empty() && sent.elapsed() < heartbeat {
+                continue;
+            }
+            sent = Instant::now();
             match self.shop.client.with_patience(Duration::ZERO).heartbeat(worker, self.roster.held()).await {
                 Ok(reply) => {
                     acknowledged = sent;
@@ -107,11 +137,14 @@ impl Session {
                 }
                 Err(ApiError::NotFound { .. }) => self.register_again(worker).await,
                 // Trainers go on: whether an attempt is still ours is decided where its records are written.
-                Err(error) => {
+                Err(error) if warned.is_none_or(|warned| warned.elapsed() >= heartbeat) => {
+                    warned = Some(Instant::now());
                     let silent_s = acknowledged.elapsed().as_secs();
                     let maybe_lost = acknowledged.elapsed() > Duration::from_millis(ttl_ms);
                     tracing::warn!(%error, silent_s, maybe_lost, "no heartbeat; trainers go on");
                 }
+                // A daemon that is away for hours is not worth a line every second.
+                Err(error) => tracing::debug!(%error, "no heartbeat"),
             }
         }
     }
@@ -131,20 +164,26 @@ impl Session {
         }
     }
 
-    /// Leases and starts attempts until the worker is to stop.
-    async fn take_work(&self, attempts: &mut JoinSet<()>, drain: &mut watch::Receiver<Drain>) {
+    /// Leases and starts attempts until the worker is to stop, or is not fit to go on and its last trainer has ended.
+    async fn take_work(&self, attempts: &mut Attempts, drain: &mut watch::Receiver<Drain>) -> Result<(), Unfit> {
+        let mut health = Health::default();
         while *drain.borrow() == Drain::No {
-            let free = self.roster.free(&self.shop.config.devices);
+            let free = match health.check() {
+                Ok(()) => self.roster.free(&self.shop.config.devices),
+                Err(unfit) if attempts.is_empty() => return Err(unfit),
+                Err(_) => Vec::new(),
+            };
             tokio::select! {
                 changed = drain.changed() => if changed.is_err() {
-                    return;
+                    return Ok(());
                 },
-                Some(ended) = attempts.join_next() => note(ended),
+                Some(ended) = attempts.join_next() => note(ended, &mut health),
                 // Given up and asked anew when another device becomes free: what the daemon may have handed out
                 // meanwhile it hands out again, since it is not among those held.
                 assignments = self.lease(free.clone()), if !free.is_empty() => self.start(assignments, attempts),
             }
         }
+        Ok(())
     }
 
     async fn lease(&self, free: Vec<Device>) -> Vec<Assignment> {
@@ -163,9 +202,9 @@ impl Session {
         Vec::new()
     }
 
-    fn start(&self, assignments: Vec<Assignment>, attempts: &mut JoinSet<()>) {
+    fn start(&self, assignments: Vec<Assignment>, attempts: &mut Attempts) {
         for assignment in assignments {
-            let (attempt, device) = (assignment.attempt, assignment.device);
+            let Assignment { job, attempt, device, .. } = assignment;
             let place = match self.shop.config.devices.contains(&device) {
                 true => self.roster.enter(attempt, device),
                 false => None,
@@ -173,7 +212,11 @@ impl Session {
             match place {
                 Some(place) => {
                     let shop = Arc::clone(&self.shop);
-                    attempts.spawn(async move { attempt::run(&shop, assignment, place).await });
+                    let begun = Instant::now();
+                    attempts.spawn(async move {
+                        let end = attempt::run(&shop, assignment, place).await?;
+                        Some(Went { job, lasted: begun.elapsed(), end })
+                    });
                 }
                 None => tracing::warn!(%attempt, %device, "was handed out, but its device is not free here"),
             }
@@ -181,7 +224,7 @@ impl Session {
     }
 
     /// Stops the trainers, hands over what they left, and leaves.
-    async fn wind_up(&self, attempts: &mut JoinSet<()>, drain: &mut watch::Receiver<Drain>) {
+    async fn wind_up(&self, attempts: &mut Attempts, drain: &mut watch::Receiver<Drain>) {
         tracing::info!(attempts = attempts.len(), "stopping");
         self.roster.order_all(Order::Stop);
         let mut limit = Instant::now() + self.shop.config.grace + HAND_OVER;
@@ -193,7 +236,7 @@ impl Session {
                 limit = limit.min(Instant::now() + HAND_OVER_IN_HASTE);
             }
             tokio::select! {
-                Some(ended) = attempts.join_next() => note(ended),
+                Some(ended) = attempts.join_next() => note(ended, &mut Health::default()),
                 Ok(()) = drain.changed() => {}
                 () = sleep_until(limit) => break,
             }
@@ -215,9 +258,11 @@ impl Session {
     }
 }
 
-fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "an attempt broke: this is a bug of the worker");
+fn note(ended: Result<Option<Went>, JoinError>, health: &mut Health) {
+    match ended {
+        Ok(Some(went)) => health.note(&went),
+        Ok(None) => {}
+        Err(error) => tracing::error!(%error, "an attempt broke: this is a bug of the worker"),
     }
 }
 
@@ -225,19 +270,30 @@ fn note(ended: Result<(), tokio::task::JoinError>) {
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use rrm_spec::{AttemptOutcome, Event, Instruction};
+    use rrm_api::Client;
+    use rrm_spec::{AttemptId, AttemptOutcome, Event, Instruction, JobId};
 
     use super::*;
     use crate::testing::{
         assignment,
         daemon::{Daemon, Told},
         epoch,
-        script::{tell, workshop},
+        script::{tell, workshop, workshop_on},
     };
 
     /// A worker with a job whose trainer runs `script`, and the means to drain it.
     async fn working(script: String) -> (Arc<Daemon>, watch::Sender<Drain>, impl Future<Output = ()> + use<>) {
         let (daemon, client) = Daemon::start().await;
+        let (drain, ends) = working_for(&daemon, client, script);
+        (daemon, drain, ends)
+    }
+
+    /// The same for a daemon that is already there.
+    fn working_for(
+        daemon: &Daemon,
+        client: Client,
+        script: String,
+    ) -> (watch::Sender<Drain>, impl Future<Output = ()> + use<>) {
         daemon.hand_out(assignment());
         let (folder, shop) = workshop(client, &script);
         let (drain, drained) = watch::channel(Drain::No);
@@ -245,8 +301,83 @@ mod tests {
             let _folder = folder;
             work(shop, drained).await.unwrap();
         });
-        let ends = async { tokio::time::timeout(Duration::from_secs(20), worked).await.unwrap().unwrap() };
-        (daemon, drain, ends)
+        (drain, soon(worked))
+    }
+
+    async fn soon(worked: JoinHandle<()>) {
+        tokio::time::timeout(Duration::from_secs(20), worked).await.unwrap().unwrap();
+    }
+
+    /// Two slots whose trainers end when they are let go.
+    struct TwoSlots {
+        daemon: Arc<Daemon>,
+        folder: tempfile::TempDir,
+        drain: watch::Sender<Drain>,
+        worked: JoinHandle<()>,
+    }
+
+    const FIRST: AttemptId = AttemptId(7);
+    const SECOND: AttemptId = AttemptId(8);
+    const THIRD: AttemptId = AttemptId(9);
+
+    fn on(device: Device, attempt: AttemptId) -> Assignment {
+        Assignment { attempt, device, ..assignment() }
+    }
+
+    impl TwoSlots {
+        /// With the first attempt on the processor.
+        async fn open() -> Self {
+            let (daemon, client) = Daemon::start().await;
+            let wait = "until [ -e \"${0%/*}/go-${work##*-}\" ]; do sleep 0.01; done\n";
+            let script = wait.to_owned() + &tell(&Event::Finished);
+            let (folder, shop) = workshop_on(&[Device::Cpu, Device::Cuda(0)], client, &script);
+            let (drain, drained) = watch::channel(Drain::No);
+            daemon.hand_out(on(Device::Cpu, FIRST));
+            let worked = tokio::spawn(async move { work(shop, drained).await.unwrap() });
+            let slots = Self { daemon, folder, drain, worked };
+            slots.until_held(&[FIRST]).await;
+            slots
+        }
+
+        async fn until_held(&self, attempts: &[AttemptId]) {
+            self.daemon.until(|told| told.held == attempts).await;
+        }
+
+        fn let_go(&self, attempt: AttemptId) {
+            std::fs::write(self.folder.path().join(format!("go-{attempt}")), "").unwrap();
+        }
+
+        async fn close(self) {
+            self.drain.send_replace(Drain::Gentle);
+            soon(self.worked).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn every_device_has_a_job_of_its_own_and_is_asked_for_when_it_is_free() {
+        let slots = TwoSlots::open().await;
+        slots.daemon.hand_out(on(Device::Cuda(0), SECOND));
+        slots.until_held(&[FIRST, SECOND]).await;
+        slots.let_go(FIRST);
+        slots.daemon.until(|told| told.settled == [(FIRST, AttemptOutcome::Ok)]).await;
+        slots.daemon.hand_out(on(Device::Cpu, THIRD));
+        slots.until_held(&[SECOND, THIRD]).await;
+        let both = vec![Device::Cpu, Device::Cuda(0)];
+        let asked = slots.daemon.told.lock().unwrap().asked.clone();
+        assert_eq!(asked, [both, vec![Device::Cuda(0)], vec![Device::Cpu]]);
+        slots.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_lease_whose_answer_is_given_up_for_another_device_is_not_lost() {
+        let slots = TwoSlots::open().await;
+        slots.daemon.lost_leases.store(1, Ordering::SeqCst);
+        slots.daemon.hand_out(on(Device::Cuda(0), SECOND));
+        slots.daemon.until(|_| slots.daemon.lost_leases.load(Ordering::SeqCst) == 0).await;
+        slots.let_go(FIRST);
+        slots.until_held(&[SECOND]).await;
+        assert_eq!(slots.daemon.told.lock().unwrap().settled, [(FIRST, AttemptOutcome::Ok)]);
+        slots.close().await;
     }
 
     fn began() -> String {
@@ -298,6 +429,42 @@ mod tests {
         assert_eq!(daemon.end().outcome, AttemptOutcome::Stopped);
         drain.send_replace(Drain::Gentle);
         ends.await;
+    }
+
+    #[tokio::test]
+    async fn an_instruction_for_what_runs_does_not_wait_for_an_idle_workers_heartbeat() {
+        let (daemon, client) = Daemon::start().await;
+        daemon.heartbeat_ms.store(600_000, Ordering::SeqCst);
+        let (drain, ends) = working_for(&daemon, client, began() + "exec sleep 1000");
+        daemon.until(has_begun).await;
+        *daemon.instruction.lock().unwrap() = Some(Instruction::Stop);
+        daemon.until(|told| told.end.is_some()).await;
+        drain.send_replace(Drain::Gentle);
+        ends.await;
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_fails_one_job_after_the_other_leaves_the_rest_to_others() {
+        let (daemon, client) = Daemon::start().await;
+        let (_folder, shop) = workshop(client, "echo 'the device is sick' >&2; exit 64");
+        for job in 1..=4 {
+            daemon.hand_out(Assignment { job: JobId(job), attempt: AttemptId(job), ..assignment() });
+        }
+        let (_drain, drained) = watch::channel(Drain::No);
+        let worked = tokio::time::timeout(Duration::from_secs(20), work(shop, drained)).await.unwrap();
+        let unfit = worked.unwrap_err().downcast::<Unfit>().unwrap();
+        assert!(unfit.to_string().contains("the device is sick"), "{unfit}");
+        let told = daemon.told.lock().unwrap();
+        assert_eq!((told.settled.len(), told.left.as_slice()), (3, &[WorkerId(1)][..]));
+    }
+
+    #[tokio::test]
+    async fn a_worker_ends_with_its_heart() {
+        let heart = tokio::spawn(async { panic!("a bug") });
+        let broken = outlived_by(heart, std::future::pending()).await.unwrap_err();
+        assert!(broken.to_string().contains("heartbeat"), "{broken}");
+        let heart = tokio::spawn(std::future::pending());
+        outlived_by(heart, async { Ok(()) }).await.unwrap();
     }
 
     #[tokio::test]

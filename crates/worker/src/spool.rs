@@ -7,6 +7,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -71,12 +72,13 @@ impl Folders {
         self.work_dir.join(format!("logs/attempt-{}.log", self.attempt))
     }
 
-    /// Makes the folders, empty.
+    /// Makes the folders, empty; when this returns they are on disk, so that what is synced in them can be found.
     pub(crate) fn create(&self) -> io::Result<()> {
         self.remove()?;
-        fs::create_dir_all(self.training().join("pinned"))?;
-        fs::create_dir_all(self.work_dir.join("spool"))?;
-        fs::create_dir_all(self.work_dir.join("logs"))
+        let made = [self.training().join("pinned"), self.work_dir.join("spool"), self.work_dir.join("logs")];
+        made.iter().try_for_each(fs::create_dir_all)?;
+        let attempts = self.work_dir.join("attempts");
+        [&made[0], &self.training(), &attempts].into_iter().try_for_each(|path| sync_folder(path))
     }
 
     /// Removes everything of the attempt. The records go first: without them nothing of it is left to be sent, and the
@@ -108,6 +110,8 @@ fn absent(removed: io::Result<()>) -> io::Result<()> {
 pub(crate) struct Spool {
     folders: Folders,
     file: File,
+    /// Length of the records that are on disk; what lies beyond it is of one that could not be written.
+    bytes: u64,
 }
 
 /// What was found of an attempt.
@@ -123,15 +127,20 @@ impl Spool {
     pub(crate) fn create(folders: &Folders) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).truncate(true).write(true).open(folders.records())?;
         sync_folder(&folders.records())?;
-        Ok(Self { folders: folders.clone(), file })
+        Ok(Self { folders: folders.clone(), file, bytes: 0 })
     }
 
-    /// Appends a record; when this returns it is on disk.
+    /// Appends a record; when this returns it is on disk. After an error the same call may be made again.
     pub(crate) fn append(&mut self, record: &Record) -> io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
-        self.file.write_all(&line)?;
-        self.file.sync_data()
+        if self.file.metadata()?.len() > self.bytes {
+            self.file.set_len(self.bytes)?;
+        }
+        self.file.write_all_at(&line, self.bytes)?;
+        self.file.sync_data()?;
+        self.bytes += line.len() as u64;
+        Ok(())
     }
 
     /// Notes how the attempt ended; when this returns it is on disk.
@@ -205,7 +214,17 @@ pub(crate) enum PinError {
     },
 }
 
-/// Holds on to a checkpoint's present content until it is sent.
+impl From<PinError> for io::Error {
+    fn from(error: PinError) -> Self {
+        let kind = match &error {
+            PinError::Replaced { .. } => io::ErrorKind::InvalidData,
+            PinError::Io { source, .. } => source.kind(),
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Holds on to a checkpoint's present content until it is sent; when this returns it is on disk, as its record will be.
 pub(crate) fn pin(folders: &Folders, checkpoint: &CheckpointRecord) -> Result<(), PinError> {
     let path = folders.training().join(&checkpoint.path);
     let pinned = folders.pinned(&checkpoint.sha256);
@@ -217,7 +236,12 @@ pub(crate) fn pin(folders: &Folders, checkpoint: &CheckpointRecord) -> Result<()
         absent(fs::remove_file(&pinned)).map_err(io)?;
         return Err(PinError::Replaced { path, found });
     }
-    Ok(())
+    File::open(&pinned).and_then(|file| file.sync_all()).and_then(|()| sync_folder(&pinned)).map_err(io)
+}
+
+/// Lets go of a checkpoint.
+pub(crate) fn unpin(folders: &Folders, sha256: &ArtifactHash) -> io::Result<()> {
+    absent(fs::remove_file(folders.pinned(sha256)))
 }
 
 /// A file's SHA-256, in hexadecimal digits.
@@ -283,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_a_full_disk_took_half_is_written_whole_later() {
+        let (_folder, folders) = spool_of(1);
+        let bytes = fs::metadata(folders.records()).unwrap().len();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut spool = Spool { folders: folders.clone(), file: full, bytes };
+        assert_eq!(spool.append(&epoch(2)).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let whole = fs::read(folders.records()).unwrap();
+        fs::write(folders.records(), [whole.as_slice(), &[b'x'; 10_000]].concat()).unwrap();
+        spool.file = OpenOptions::new().write(true).open(folders.records()).unwrap();
+        spool.append(&epoch(2)).unwrap();
+        assert_eq!(read(&folders).unwrap().records, [epoch(1), epoch(2)]);
+    }
+
+    #[test]
     fn garbage_in_the_middle_ends_the_spool_there() {
         let (_folder, folders) = spool_of(2);
         let mut bytes = fs::read(folders.records()).unwrap();
@@ -301,7 +339,7 @@ mod tests {
             signal: Some(9),
         };
         assert_eq!(read(&folders).unwrap().end, None);
-        Spool { folders: folders.clone(), file: File::open(folders.records()).unwrap() }.end(&end).unwrap();
+        Spool { folders: folders.clone(), file: File::open(folders.records()).unwrap(), bytes: 0 }.end(&end).unwrap();
         assert_eq!(read(&folders).unwrap().end, Some(end));
     }
 
@@ -338,6 +376,17 @@ mod tests {
         fs::write(path.with_extension("part"), "second").unwrap();
         fs::rename(path.with_extension("part"), &path).unwrap();
         assert_eq!(fs::read(folders.pinned(&hash(b"first"))).unwrap(), b"first");
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_not_pinned_can_be_let_go() {
+        let (_folder, folders) = spool_of(0);
+        fs::write(folders.training().join("resume.safetensors"), "first").unwrap();
+        pin(&folders, &checkpoint(b"first")).unwrap();
+        for _ in 0..2 {
+            unpin(&folders, &hash(b"first")).unwrap();
+            assert!(!folders.pinned(&hash(b"first")).exists());
+        }
     }
 
     #[test]

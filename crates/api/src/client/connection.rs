@@ -30,6 +30,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// An address as a URL: `HOST:PORT` gets the scheme that goes with `tls`, a URL stays what it is.
+    pub fn url_of(address: &str, tls: Option<&ClientTls>) -> String {
+        match (address.contains("://"), tls) {
+            (true, _) => address.to_owned(),
+            (false, None) => format!("http://{address}"),
+            (false, Some(_)) => format!("https://{address}"),
+        }
+    }
+
     pub(super) fn channel(&self) -> Result<Channel, ApiError> {
         let refuse = |allowed: String| ApiError::from(Violations::one("server", &self.url, allowed));
         match (&self.tls, self.url.split_once("://")) {
@@ -74,5 +83,18 @@ impl Interceptor for Credentials {
         request.metadata_mut().insert("authorization", self.authorization.clone());
         request.metadata_mut().insert(VERSION_KEY, self.version.clone());
         Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_scheme_gets_the_one_that_fits() {
+        let tls = ClientTls { authority: "ca.pem".into(), domain: None };
+        assert_eq!(Endpoint::url_of("127.0.0.1:7600", None), "http://127.0.0.1:7600");
+        assert_eq!(Endpoint::url_of("lab.example:7600", Some(&tls)), "https://lab.example:7600");
+        assert_eq!(Endpoint::url_of("https://lab.example", None), "https://lab.example");
     }
 }

@@ -103,25 +103,31 @@ async fn steps(
 }
 
 /// Writes beside the target, then renames.
-async fn write_whole(mut content: Verified, into: &Path) -> Result<(), ApiError> {
+async fn write_whole(content: Verified, into: &Path) -> Result<(), ApiError> {
     let beside = beside(into);
     let fault = |e: io::Error| file_fault(into, &e);
-    let mut file = File::create(&beside).await.map_err(fault)?;
-    while let Some(piece) = content.next().await {
-        let written = match piece {
-            Ok(piece) => file.write_all(&piece).await.map_err(fault),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
-            // Nothing more can be done about a file that cannot be removed; it has a name that nobody reads.
-            let _ = fs::remove_file(&beside).await;
-            return Err(error);
-        }
+    let written = async {
+        let file = File::create(&beside).await.map_err(fault)?;
+        write(content, file, into).await?;
+        fs::rename(&beside, into).await.map_err(fault)
+    };
+    if let Err(error) = written.await {
+        // Nothing more can be done about a file that cannot be removed; it has a name that nobody reads.
+        let _ = fs::remove_file(&beside).await;
+        return Err(error);
     }
-    file.sync_all().await.map_err(fault)?;
-    fs::rename(&beside, into).await.map_err(fault)?;
     let folder = into.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).await.map_err(fault)?.sync_all().await.map_err(fault)
+}
+
+async fn write(mut content: Verified, mut file: File, into: &Path) -> Result<(), ApiError> {
+    let fault = |e: io::Error| file_fault(into, &e);
+    while let Some(piece) = content.next().await {
+        file.write_all(&piece?).await.map_err(fault)?;
+    }
+    // The last write may still be under way; only this tells how it ended, `sync_all` does not.
+    file.flush().await.map_err(fault)?;
+    file.sync_all().await.map_err(fault)
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -132,4 +138,32 @@ fn beside(path: &Path) -> PathBuf {
 
 fn file_fault(path: &Path, error: &io::Error) -> ApiError {
     ApiError::Internal { what: format!("{}: {error}", path.display()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    fn whole(content: &'static [u8]) -> Verified {
+        let sha256 = hex::encode(Sha256::digest(content)).parse().expect("it is a hash");
+        Verified::new(pieces(content), Expected { sha256, bytes: None })
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_full_at_the_last_byte_is_noticed() {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").await.unwrap();
+        let error = write(whole(b"weights"), full, Path::new("copy")).await.unwrap_err();
+        assert!(error.to_string().contains("No space left"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_of_a_file_that_cannot_take_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let occupied = folder.path().join("copy");
+        std::fs::create_dir(&occupied).unwrap();
+        write_whole(whole(b"weights"), &occupied).await.unwrap_err();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "the folder in its way alone");
+    }
 }

@@ -65,7 +65,8 @@ impl Client {
     /// Hands over records `first_seq..` (counted from 1); answers with the highest number that is durable.
     ///
     /// # Errors
-    /// [`ApiError::LeaseLost`] where the attempt is no longer this worker's.
+    /// [`ApiError::LeaseLost`] where the attempt is no longer this worker's, [`ApiError::TooLarge`] where the records do not
+    /// fit into one message.
     pub async fn report(&self, attempt: AttemptId, first_seq: u64, records: Vec<Record>) -> Result<u64, ApiError> {
         let message = wire::ReportRequest { attempt: attempt.to_wire(), first_seq, records: list(records) };
         let wire::ReportReply { durable_seq } = self
@@ -87,10 +88,10 @@ impl Client {
         Ok(())
     }
 
-    /// Appends to an attempt's log; answers with the position from which to go on.
+    /// Appends to an attempt's log, also after its end; answers with the position from which to go on.
     ///
     /// # Errors
-    /// [`ApiError::LeaseLost`] where the attempt is no longer this worker's.
+    /// [`ApiError::NotFound`] where there is no such attempt.
     pub async fn push_log(&self, attempt: AttemptId, offset: u64, bytes: Bytes) -> Result<u64, ApiError> {
         let message = wire::PushLogRequest { attempt: attempt.to_wire(), offset, content: bytes };
         let wire::PushLogReply { next_offset } = self

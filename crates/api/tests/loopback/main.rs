@@ -219,7 +219,7 @@ async fn a_damaged_artifact_is_not_handed_out() {
 async fn a_message_over_the_limit_is_refused() {
     let daemon = Daemon::start();
     let error = daemon.worker().push_log(ATTEMPT, 0, vec![0; 17 << 20].into()).await.unwrap_err();
-    assert!(matches!(error, ApiError::Exhausted { .. }), "{error}");
+    assert!(matches!(error, ApiError::TooLarge { .. }), "{error}");
 }
 
 #[tokio::test]

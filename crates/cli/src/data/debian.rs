@@ -16,14 +16,24 @@ pub(super) struct Unpacked {
     _temporary: Option<TempDir>,
 }
 
+impl Unpacked {
+    pub(super) fn installed(folder: PathBuf) -> Self {
+        Self { folder, _temporary: None }
+    }
+}
+
+/// Where the package's files lie, if it is installed.
+pub(super) fn installed(package: DebianPackage) -> Option<PathBuf> {
+    Some(Path::new("/").join(package.folder)).filter(|folder| folder.is_dir())
+}
+
 /// Takes the package where it is installed, else loads it by apt and unpacks it beside `near`.
 ///
 /// # Errors
 /// Why this machine cannot: not Debian, no such package, no network. The caller has another way.
 pub(super) fn unpacked(package: DebianPackage, near: &Path) -> Result<Unpacked, String> {
-    let installed = Path::new("/").join(package.folder);
-    if installed.is_dir() {
-        return Ok(Unpacked { folder: installed, _temporary: None });
+    if let Some(folder) = installed(package) {
+        return Ok(Unpacked::installed(folder));
     }
     let temporary = tempfile::Builder::new().prefix(".debian-").tempdir_in(near).map_err(|e| e.to_string())?;
     let run = |program: &str, arguments: &[&str]| run(program, arguments, temporary.path());

@@ -18,6 +18,9 @@ use crate::exit::{Exit, Failure};
 const FRUITLESS_TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
+/// A server that sends nothing for so long counts as cut off.
+const SILENCE: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(60) };
+
 /// What to load.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Download<'a> {
@@ -124,6 +127,7 @@ fn request(url: &str, have: u64) -> Result<Response<Body>, Trouble> {
     let agent: Agent = Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(20)))
         .timeout_recv_response(Some(Duration::from_secs(60)))
+        .timeout_per_read(Some(SILENCE))
         .http_status_as_error(false)
         .user_agent(concat!("rrm/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -203,6 +207,8 @@ mod tests {
     enum Behaviour {
         /// Serves, but cuts the connection after so many bytes.
         CutAfter(usize),
+        /// Serves so many bytes and then nothing, though the connection stays.
+        StallAfter(usize),
         /// Serves all that was asked for.
         Whole,
         /// Ignores ranges.
@@ -256,12 +262,16 @@ mod tests {
         }
         let body = &body[from..];
         let sent = match behaviour {
-            Behaviour::CutAfter(bytes) => &body[..bytes.min(body.len())],
+            Behaviour::CutAfter(bytes) | Behaviour::StallAfter(bytes) => &body[..bytes.min(body.len())],
             _ => body,
         };
         let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
         // The client may have left already.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(sent));
+        if matches!(behaviour, Behaviour::StallAfter(_)) {
+            // Until the client leaves.
+            let _ = stream.read(&mut [0]);
+        }
     }
 
     fn fetch(server: &Server, target: &Path) -> Result<(), Failure> {
@@ -281,6 +291,16 @@ mod tests {
         // A cut may lose what lies in buffers, but what is on disk is never asked for again.
         assert!(ranges[0].is_none() && ranges[1] > Some(0) && ranges[2] > ranges[1], "{ranges:?}");
         assert!(!part_of(&target).exists());
+    }
+
+    #[test]
+    fn a_download_that_stalls_is_taken_up_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("file.bin");
+        let server = serve(&[Behaviour::StallAfter(30_000), Behaviour::Whole]);
+        fetch(&server, &target).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), content());
+        assert_eq!(server.ranges.lock().unwrap().len(), 2);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Fetch<'_> {
                 }
             }
         }
-        if let Some(description) = self.load_from_debian()? {
+        if let Some(description) = self.load_from_debian(debian::unpacked) {
             return Ok((description, Came::FromDebian));
         }
         self.load_from_its_address()?;
@@ -92,15 +92,30 @@ impl Fetch<'_> {
         self.data_dir.join(self.catalogue.folder)
     }
 
-    /// `None` where this machine has no way to the package.
-    fn load_from_debian(&self) -> Result<Option<Description>, Failure> {
-        let Some(package) = self.catalogue.debian_package.filter(|_| self.mirror.is_none()) else { return Ok(None) };
-        self.output.note(&format!("{}: from Debian's package {}", self.name, package.name));
-        match debian::unpacked(package, self.data_dir) {
-            Ok(unpacked) => self.take_over(package, &unpacked).map(Some),
-            Err(reason) => {
-                self.output.note(&format!("not from Debian ({reason}): from the official address"));
-                Ok(None)
+    /// `None` where this machine has no way to the package, or only to one whose files are not the right ones.
+    fn load_from_debian(
+        &self,
+        unpack: impl FnOnce(DebianPackage, &Path) -> Result<Unpacked, String>,
+    ) -> Option<Description> {
+        let package = self.catalogue.debian_package.filter(|_| self.mirror.is_none())?;
+        self.output.note(&self.source_note(package));
+        let taken = unpack(package, self.data_dir)
+            .and_then(|unpacked| self.take_over(package, &unpacked).map_err(|failure| failure.what().to_owned()));
+        let refused = |reason: &String| {
+            self.output.note(&format!("not from Debian ({reason}): from the official address"));
+        };
+        taken.inspect_err(refused).ok()
+    }
+
+    fn source_note(&self, package: DebianPackage) -> String {
+        let (name, package_name) = (self.name, package.name);
+        match debian::installed(package) {
+            Some(folder) => format!("{name}: from Debian's package {package_name}, installed in {}", folder.display()),
+            None => {
+                let megabytes = self.catalogue.files.iter().map(|file| file.bytes).sum::<u64>() / 1_000_000;
+                format!(
+                    "{name}: apt-get loads Debian's package {package_name}, about {megabytes} MB, and shows no progress"
+                )
             }
         }
     }
@@ -197,4 +212,27 @@ fn document(description: &Description, came: Came) -> Value {
     }
     .into();
     document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_with_other_files_is_passed_over_and_leaves_nothing() {
+        let (data, package) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let name = DatasetName::FashionMnist;
+        let catalogue = catalogue::sources(&name).unwrap();
+        let output = Output::new(Format::Json);
+        let fetch = Fetch { name: &name, catalogue, data_dir: data.path(), mirror: None, output };
+        // Nothing, then everything with the wrong content.
+        for write in [false, true] {
+            for file in catalogue.files.iter().filter(|_| write) {
+                fs::write(package.path().join(file.file_name), "other").unwrap();
+            }
+            let unpacked = Unpacked::installed(package.path().to_owned());
+            assert!(fetch.load_from_debian(|_, _| Ok(unpacked)).is_none());
+            assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+        }
+    }
 }

@@ -61,8 +61,8 @@ impl Board {
         self.jobs.values().map(|job| job.state)
     }
 
-    pub(super) fn open(&self) -> Vec<JobId> {
-        self.jobs.iter().filter(|(_, job)| !job.state.is_terminal()).map(|(id, _)| *id).collect()
+    pub(super) fn in_states(&self, states: &[JobState]) -> impl Iterator<Item = JobId> {
+        self.jobs.iter().filter(|(_, job)| states.contains(&job.state)).map(|(id, _)| *id)
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -234,11 +234,17 @@ impl Service for Serving {
     }
 
     async fn cancel(&self, _: Caller, ids: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
-        for id in &ids {
-            self.0.set_state(id.0, JobState::Cancelled, None);
+        let named = || {
+            let state = self.0.state();
+            state.jobs.iter().map(|job| job.summary.clone()).filter(|job| ids.contains(&job.id)).collect::<Vec<_>>()
+        };
+        if named().iter().all(|job| matches!(job.state, JobState::Succeeded | JobState::Failed)) {
+            return Err(ApiError::Precondition { what: "all of them have ended".into() });
         }
-        let state = self.0.state();
-        Ok(state.jobs.iter().map(|job| job.summary.clone()).filter(|job| ids.contains(&job.id)).collect())
+        for job in named().iter().filter(|job| !job.state.is_terminal()) {
+            self.0.set_state(job.id.0, JobState::Cancelled, None);
+        }
+        Ok(named())
     }
 
     async fn watch(&self, _: Caller, after_seq: i64, _: Option<SubmissionId>) -> Result<Replies<WatchItem>, ApiError> {

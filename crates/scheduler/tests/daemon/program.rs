@@ -41,7 +41,7 @@ async fn running(root: &Path) -> Running {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), announced).await.expect("the daemon announces its address");
-    let url = format!("http://{}", std::fs::read_to_string(&address).unwrap().trim());
+    let url = std::fs::read_to_string(&address).unwrap().trim().to_owned();
     Running { stop, done, url }
 }
 

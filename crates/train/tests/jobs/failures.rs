@@ -14,13 +14,13 @@ fn failure(spec: TrainSpec, environment: &Environment) -> (TrainError, Vec<Recor
 }
 
 #[test]
-fn a_missing_dataset_is_the_users_fault_and_says_how_to_fetch_it() {
+fn a_missing_dataset_is_the_machines_fault_and_says_how_to_fetch_it() {
     let bench = Bench::new(Recipe::EASY);
     let dataset = Dataset { name: DatasetName::Cifar10, train_images: None };
     let spec = TrainSpec { dataset, ..bench.spec("dnn/16", Method::Natural) };
     let (error, told) = failure(spec, &bench.environment("work"));
     assert!(error.to_string().contains("rrm data fetch"), "{error}");
-    assert_eq!((error.class(), told.len()), (FailureClass::User, 0));
+    assert_eq!((error.class(), told.len()), (FailureClass::Machine, 0));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use rrm_spec::{
 use crate::{
     attempt::run,
     roster::{Order, Place, Roster},
+    spool::Folders,
     testing::{
         assignment,
         daemon::Daemon,
@@ -130,6 +131,58 @@ async fn a_resume_checkpoint_that_was_replaced_meanwhile_is_skipped() {
     assert_eq!(daemon.told.lock().unwrap().records, [epoch(1)]);
 }
 
+#[tokio::test]
+async fn while_the_daemon_is_away_only_the_newest_checkpoint_to_resume_from_is_kept() {
+    let (daemon, client) = Daemon::start().await;
+    daemon.away_for.store(u32::MAX, Ordering::SeqCst);
+    let saved = |content: &str| {
+        let pinned = format!("until [ -e \"$work/pinned/{}\" ]; do sleep 0.01; done\n", hash(content.as_bytes()));
+        save(CheckpointRole::Resume, content) + &pinned
+    };
+    // The last one may be sent and gone before the script looks.
+    let saves = saved("first") + &saved("second") + &save(CheckpointRole::Resume, "third");
+    let script = saves + "until [ -e \"${0%/*}/go\" ]; do sleep 0.01; done\n" + &tell(&Event::Finished);
+    let (folder, shop) = workshop(client, &script);
+    let pinned = Folders::new(&shop.config.work_dir, assignment().attempt).pinned(&hash(b"third"));
+    let running = tokio::spawn(async move { run(&shop, assignment(), place(&Roster::default())).await });
+    until(|| pinned.exists() && fs::read_dir(pinned.parent().unwrap()).unwrap().count() == 1).await;
+    daemon.away_for.store(0, Ordering::SeqCst);
+    fs::write(folder.path().join("go"), "").unwrap();
+    running.await.unwrap();
+    let told = daemon.told.lock().unwrap();
+    assert_eq!((told.records.len(), told.artifacts.keys().collect::<Vec<_>>()), (3, vec![&hash(b"third")]));
+    assert_eq!(told.settled, [(assignment().attempt, AttemptOutcome::Ok)]);
+}
+
+/// Looks again and again: files tell nobody that they have changed.
+async fn until(wanted: impl Fn() -> bool) {
+    let looking = async {
+        while !wanted() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), looking).await.expect("it comes within 20 s");
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_ends_the_attempt_and_nothing_is_kept_after_it() {
+    for line in [r#"echo '{"event":"record","record":"epoch"}'"#, r"printf '\377\376\n'"] {
+        let script = told(1) + line + "\n" + &told(2) + "exec sleep 1000";
+        let (end, daemon) = end_of(&script).await;
+        assert_eq!(end.outcome, AttemptOutcome::WorkerError);
+        assert!(end.message.unwrap().contains("cannot be understood"));
+        assert_eq!(daemon.told.lock().unwrap().records, [epoch(1)], "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_librarys_chatter_and_a_line_that_death_cut_short_are_no_faults() {
+    let script = told(1) + "echo loading the driver\nprintf '{\"event\":\"rec'; kill -9 $$";
+    let (end, daemon) = end_of(&script).await;
+    assert_eq!((end.outcome, end.signal), (AttemptOutcome::Crashed, Some(9)));
+    assert_eq!(daemon.told.lock().unwrap().records, [epoch(1)]);
+}
+
 /// Runs a script, gives an order once its first record has arrived, and waits for the end.
 async fn ordered(shop: Arc<Workshop>, daemon: &Daemon, order: impl FnOnce(&Roster)) {
     let roster = Roster::default();
@@ -194,6 +247,27 @@ async fn a_record_that_the_daemon_refuses_ends_the_attempt_with_the_refusal() {
     run(&shop, assignment(), place(&Roster::default())).await;
     assert_eq!(daemon.end().outcome, AttemptOutcome::WorkerError);
     assert!(daemon.end().message.unwrap().contains("must be another"));
+}
+
+#[tokio::test]
+async fn records_that_are_too_large_together_are_reported_one_by_one() {
+    let (daemon, client) = Daemon::start().await;
+    daemon.most_records.store(1, Ordering::SeqCst);
+    daemon.away_for.store(5, Ordering::SeqCst);
+    let script = (1..=5).map(told).collect::<String>() + &tell(&Event::Finished);
+    let (_folder, shop) = workshop(client, &script);
+    run(&shop, assignment(), place(&Roster::default())).await;
+    assert_eq!((daemon.end().outcome, daemon.told.lock().unwrap().records.len()), (AttemptOutcome::Ok, 5));
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_large_alone_ends_the_attempt() {
+    let (daemon, client) = Daemon::start().await;
+    *daemon.refusal.lock().unwrap() = Some(rrm_api::ApiError::TooLarge { what: "17 MiB".into() });
+    let (_folder, shop) = workshop(client, &(told(1) + "sleep 1000"));
+    run(&shop, assignment(), place(&Roster::default())).await;
+    assert_eq!(daemon.end().outcome, AttemptOutcome::WorkerError);
+    assert!(daemon.end().message.unwrap().contains("too large: 17 MiB"));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rrm_api::AttemptEnd;
-use rrm_spec::{ArtifactHash, Assignment, AttemptOutcome, CheckpointRole, Event, JobId, Record};
+use rrm_spec::{ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRole, Event, JobId, Record};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::ChildStdout,
@@ -23,15 +23,21 @@ use crate::{
     cache::CacheError,
     child::{Child, Pipes, Start},
     deliver::{Outbox, PAUSE, waiting_cures},
-    logs::{Extent, Log, tail},
+    logs::{self, Extent, tail},
     outcome::{LastWord, Told, end_by, end_of},
     roster::{Order, Place},
-    spool::{Folders, PinError, Spool, pin},
+    spool::{Folders, PinError, Spool, pin, unpin},
     workshop::Workshop,
 };
 
 /// Output that does not end with its trainer is held open by something that it left behind; nobody waits longer for it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Characters of a line that are shown in an error message.
+const SHOWN: usize = 200;
+
+/// Between two looks whether a full disk has room again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Trainer<'a> {
     pub(super) shop: &'a Workshop,
@@ -47,8 +53,8 @@ struct Ended {
     word: Option<LastWord>,
     status: io::Result<ExitStatus>,
     told: Told,
-    /// What this worker could not do for it.
-    fault: Option<String>,
+    /// How the attempt ends since this worker could not go on with it.
+    fault: Option<AttemptEnd>,
 }
 
 impl Trainer<'_> {
@@ -131,11 +137,7 @@ impl Trainer<'_> {
     async fn attend(&self, child: Child, pipes: Pipes, extent: &watch::Sender<Extent>) -> AttemptEnd {
         let path = self.folders.log();
         let copying = async {
-            let copied = match Log::create(&path, extent.clone()).await {
-                Ok(mut log) => log.copy(pipes.stderr).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = copied {
+            if let Err(error) = logs::keep(&path, extent.clone(), pipes.stderr).await {
                 tracing::warn!(attempt = %self.place.attempt, %error, "the log is not complete");
             }
         };
@@ -153,7 +155,7 @@ impl Trainer<'_> {
         }
         let Ended { word, status, told, fault } = ended;
         match (fault, status) {
-            (Some(fault), _) => end_by(AttemptOutcome::WorkerError, fault),
+            (Some(fault), _) => fault,
             (None, Ok(status)) => end_of(word, status, told, &tail(&path).await),
             (None, Err(error)) => end_by(AttemptOutcome::WorkerError, format!("waiting for the trainer: {error}")),
         }
@@ -161,7 +163,8 @@ impl Trainer<'_> {
 
     /// Hears every event and carries out every order, until the process has ended and its output, too.
     async fn supervise(&self, mut child: Child, stdout: ChildStdout) -> Ended {
-        let mut lines = BufReader::new(stdout).lines();
+        let mut output = BufReader::new(stdout);
+        let mut line = Vec::new();
         let mut orders = self.place.orders.clone();
         orders.mark_changed();
         let (mut status, mut open) = (None, true);
@@ -170,15 +173,21 @@ impl Trainer<'_> {
             Ended { word: None, status: Err(io::Error::other("it runs")), told: Told::Nothing, fault: None };
         while status.is_none() || open {
             tokio::select! {
-                line = lines.next_line(), if open => match line {
-                    Ok(Some(line)) => {
-                        if let Err(fault) = self.hear(&line, &mut ended.word).await {
-                            ended.fault.get_or_insert(fault);
-                            child.kill();
-                        }
+                // What has come of a line stays in it when another branch is faster.
+                read = output.read_until(b'\n', &mut line), if open => {
+                    open = read.is_ok() && line.ends_with(b"\n");
+                    let heard = match read {
+                        Err(error) => Err(fault(format!("the trainer's output cannot be read: {error}"))),
+                        // After a fault there would be a gap before what comes.
+                        Ok(_) if !open || ended.fault.is_some() => Ok(()),
+                        Ok(_) => self.hear(&line, &mut ended.word).await,
+                    };
+                    line.clear();
+                    if let Err(fault) = heard {
+                        ended.fault.get_or_insert(fault);
+                        child.kill();
                     }
-                    Ok(None) | Err(_) => open = false,
-                },
+                }
                 exit = child.wait(), if status.is_none() => {
                     status = Some(exit);
                     give_up_at = Some(Instant::now() + LAST_WORDS);
@@ -215,47 +224,146 @@ impl Trainer<'_> {
     }
 
     /// Takes in a line; an error means that the attempt cannot go on here.
-    async fn hear(&self, line: &str, word: &mut Option<LastWord>) -> Result<(), String> {
-        match serde_json::from_str(line) {
-            Ok(Event::Progress(progress)) => {
+    async fn hear(&self, line: &[u8], word: &mut Option<LastWord>) -> Result<(), AttemptEnd> {
+        match read_event(line).map_err(fault)? {
+            Some(Event::Progress(progress)) => {
                 self.place.progress.send_replace(Some(progress));
             }
-            Ok(Event::Record(record)) => return self.keep(record).await,
-            Ok(Event::Finished) => *word = Some(LastWord::Finished),
-            Ok(Event::Stopped) => *word = Some(LastWord::Stopped),
-            Ok(Event::Failed { class, message }) => *word = Some(LastWord::Failed(class, message)),
-            Err(error) => {
-                tracing::warn!(attempt = %self.place.attempt, %error, "a line of the trainer's is no event");
+            Some(Event::Record(record)) => return self.keep(record).await,
+            Some(Event::Finished) => *word = Some(LastWord::Finished),
+            Some(Event::Stopped) => *word = Some(LastWord::Stopped),
+            Some(Event::Failed { class, message }) => *word = Some(LastWord::Failed(class, message)),
+            None => {
+                let line = String::from_utf8_lossy(line);
+                tracing::warn!(attempt = %self.place.attempt, line = line.trim_end(), "a line of the trainer's is no event");
             }
         }
         Ok(())
     }
 
     /// Brings a record to disk, then to the daemon's courier.
-    async fn keep(&self, record: Record) -> Result<(), String> {
-        if let Record::Checkpoint(checkpoint) = &record {
-            let pinned = blocking({
-                let (folders, checkpoint) = (self.folders.clone(), checkpoint.clone());
-                move || Ok(pin(&folders, &checkpoint))
-            });
-            match pinned.await.map_err(|error| error.to_string())? {
-                Ok(()) => {}
-                // Newer than what was announced: its own record is about to come.
-                Err(error @ PinError::Replaced { .. }) if checkpoint.role == CheckpointRole::Resume => {
-                    tracing::warn!(attempt = %self.place.attempt, %error, "skipped a checkpoint");
-                    return Ok(());
-                }
-                Err(error) => return Err(format!("a checkpoint cannot be kept: {error}")),
+    async fn keep(&self, record: Record) -> Result<(), AttemptEnd> {
+        let stopped = || self.told_to_end();
+        match patiently(self.place.attempt, || self.write_down(&record), stopped).await {
+            Ok(Kept::Yes) => {}
+            Ok(Kept::No) => return Ok(()),
+            Err(Unkept::Fault(error)) => {
+                return Err(end_by(AttemptOutcome::WorkerError, format!("a record cannot be kept: {error}")));
+            }
+            Err(Unkept::Stopped(error)) => {
+                let message =
+                    format!("told to stop while a record could not be kept: {error}; its last checkpoint holds");
+                return Err(end_by(AttemptOutcome::Stopped, message));
             }
         }
-        let appended = blocking({
-            let (spool, record) = (Arc::clone(&self.spool), record.clone());
-            move || spool.lock().map_err(|_| io::Error::other("the spool broke"))?.append(&record)
-        });
-        appended.await.map_err(|error| format!("a record cannot be kept: {error}"))?;
+        self.supersede(&record).await;
         self.outbox.send_modify(|outbox| outbox.records.push(record));
         Ok(())
     }
+
+    /// Brings a record to disk, after the checkpoint that it names.
+    async fn write_down(&self, record: &Record) -> io::Result<Kept> {
+        let (folders, spool, record) = (self.folders.clone(), Arc::clone(&self.spool), record.clone());
+        let attempt = self.place.attempt;
+        blocking(move || {
+            if let Record::Checkpoint(checkpoint) = &record {
+                match pin(&folders, checkpoint) {
+                    Ok(()) => {}
+                    // Newer than what was announced: its own record is about to come.
+                    Err(error @ PinError::Replaced { .. }) if checkpoint.role == CheckpointRole::Resume => {
+                        tracing::warn!(%attempt, %error, "skipped a checkpoint");
+                        return Ok(Kept::No);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            spool.lock().map_err(|_| io::Error::other("the spool broke"))?.append(&record)?;
+            Ok(Kept::Yes)
+        })
+        .await
+    }
+
+    /// Lets go of the checkpoint that nobody will resume from any more, sent or not: while the daemon is away they would
+    /// fill the disk.
+    async fn supersede(&self, newer: &Record) {
+        let Some(newer) = resume_checkpoint(newer) else { return };
+        let older = self.outbox.borrow().records.iter().rev().find_map(resume_checkpoint).cloned();
+        let Some(older) = older.filter(|older| older != newer) else { return };
+        let folders = self.folders.clone();
+        if let Err(error) = blocking(move || unpin(&folders, &older)).await {
+            tracing::warn!(attempt = %self.place.attempt, %error, "an old checkpoint stays until its attempt's end");
+        }
+    }
+}
+
+fn resume_checkpoint(record: &Record) -> Option<&ArtifactHash> {
+    match record {
+        Record::Checkpoint(checkpoint) if checkpoint.role == CheckpointRole::Resume => Some(&checkpoint.sha256),
+        _ => None,
+    }
+}
+
+/// An end for which this worker is to blame.
+fn fault(message: String) -> AttemptEnd {
+    end_by(AttemptOutcome::WorkerError, message)
+}
+
+/// Reads a line; `None` where it is a word of some library's. What was meant to be an event and is none may have been a
+/// record: without it the rest is worth nothing.
+fn read_event(line: &[u8]) -> Result<Option<Event>, String> {
+    let error = match serde_json::from_slice(line) {
+        Ok(event) => return Ok(Some(event)),
+        Err(error) => error,
+    };
+    match std::str::from_utf8(line) {
+        Ok(text) if !text.trim_start().starts_with('{') => Ok(None),
+        _ => {
+            let text = String::from_utf8_lossy(line);
+            let begin: String = text.trim_end().chars().take(SHOWN).collect();
+            Err(format!("what the trainer tells cannot be understood: {error}: {begin}"))
+        }
+    }
+}
+
+/// Whether a record is worth telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
+}
+
+/// Why a record was not kept.
+#[derive(Debug)]
+enum Unkept {
+    /// Waiting does not cure it.
+    Fault(io::Error),
+    /// The attempt was told to end before there was room.
+    Stopped(io::Error),
+}
+
+/// Writes until there is room on the disk: a trainer that waits for somebody to tidy up loses nothing, one that is killed
+/// loses a try and what it did since its last checkpoint.
+async fn patiently<W, S>(attempt: AttemptId, write: impl Fn() -> W, stopped: impl Fn() -> S) -> Result<Kept, Unkept>
+where
+    W: Future<Output = io::Result<Kept>>,
+    S: Future<Output = ()>,
+{
+    let mut pause = PAUSE;
+    loop {
+        let error = match write().await {
+            Err(error) if is_full(&error) => error,
+            written => return written.map_err(Unkept::Fault),
+        };
+        tracing::warn!(%attempt, %error, ?pause, "no room for a record: the trainer waits until there is");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            () = stopped() => return Err(Unkept::Stopped(error)),
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Completes at a moment; never where there is none.
@@ -263,5 +371,41 @@ async fn reached(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::ready,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    use super::*;
+
+    /// Writes to a disk that is full so many times.
+    async fn written<S: Future<Output = ()>>(full: u32, stopped: impl Fn() -> S) -> Result<Kept, Unkept> {
+        let left = AtomicU32::new(full);
+        let write = || {
+            let full = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+            ready(if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(Kept::Yes) })
+        };
+        patiently(AttemptId(7), write, stopped).await
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_waited_for() {
+        assert!(matches!(written(3, pending).await, Ok(Kept::Yes)));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_full_disk_after_being_told_to_end() {
+        assert!(matches!(written(u32::MAX, || ready(())).await, Err(Unkept::Stopped(_))));
+    }
+
+    #[tokio::test]
+    async fn a_broken_disk_is_not_waited_for() {
+        let write = || ready(Err(io::ErrorKind::ReadOnlyFilesystem.into()));
+        assert!(matches!(patiently(AttemptId(7), write, pending).await, Err(Unkept::Fault(_))));
     }
 }

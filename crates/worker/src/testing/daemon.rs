@@ -21,6 +21,12 @@ pub(crate) struct Told {
     pub(crate) records: Vec<Record>,
     pub(crate) log: Vec<u8>,
     pub(crate) end: Option<AttemptEnd>,
+    /// Attempts that have ended, and how.
+    pub(crate) settled: Vec<(AttemptId, AttemptOutcome)>,
+    /// What the newest heartbeat named.
+    pub(crate) held: Vec<AttemptId>,
+    /// The devices that were free whenever somebody asked for work.
+    pub(crate) asked: Vec<Vec<Device>>,
     pub(crate) artifacts: HashMap<ArtifactHash, Bytes>,
     /// Workers that introduced themselves, and those that left.
     pub(crate) registered: Vec<String>,
@@ -36,12 +42,18 @@ pub(crate) struct Daemon {
     pub(crate) away_for: AtomicU32,
     /// What records are answered with, where that is not success.
     pub(crate) refusal: Mutex<Option<ApiError>>,
-    /// Handed out as soon as somebody asks.
+    /// More records at once are too large; 0 = no limit.
+    pub(crate) most_records: AtomicU32,
+    /// Handed out to whoever has its device free and does not hold it, until it is settled.
     offers: watch::Sender<Vec<Assignment>>,
+    /// So many answers with assignments are never sent.
+    pub(crate) lost_leases: AtomicU32,
     /// Told by every heartbeat.
     pub(crate) instruction: Mutex<Option<Instruction>>,
     /// The next heartbeat is answered as if the worker had never been seen.
     pub(crate) forget: AtomicU32,
+    /// What workers are told at their registration; 0 = 10.
+    pub(crate) heartbeat_ms: AtomicU32,
 }
 
 pub(crate) fn token() -> Token {
@@ -77,14 +89,18 @@ impl Daemon {
     }
 
     fn take<T>(&self, change: impl FnOnce(&mut Told) -> T) -> Result<T, ApiError> {
-        let away = self.away_for.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        if away.is_ok() {
+        if counted_down(&self.away_for) {
             return Err(ApiError::Unavailable { what: "away".into() });
         }
         let told = change(&mut self.told.lock().unwrap());
         self.changes.send_modify(|changes| *changes += 1);
         Ok(told)
     }
+}
+
+/// Whether there was something left to count.
+fn counted_down(counter: &AtomicU32) -> bool {
+    counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
 }
 
 fn not_for_workers<T>() -> Result<T, ApiError> {
@@ -142,7 +158,11 @@ impl Service for Daemon {
             told.registered.push(registration.boot_id);
             WorkerId(told.registered.len() as i64)
         })?;
-        Ok(Registered { worker, ttl_ms: 1000, heartbeat_ms: 10 })
+        let heartbeat_ms = match self.heartbeat_ms.load(Ordering::SeqCst) {
+            0 => 10,
+            told => told.into(),
+        };
+        Ok(Registered { worker, ttl_ms: 1000, heartbeat_ms })
     }
 
     async fn lease(
@@ -151,17 +171,28 @@ impl Service for Daemon {
         _: WorkerId,
         _: RequestId,
         free: Vec<Device>,
-        _: Vec<AttemptId>,
+        held: Vec<AttemptId>,
     ) -> Result<Vec<Assignment>, ApiError> {
-        self.take(|_| ())?;
-        assert_eq!(free, [Device::Cpu]);
-        self.offers.subscribe().wait_for(|offers| !offers.is_empty()).await.unwrap();
-        Ok(self.offers.send_replace(Vec::new()))
+        self.take(|told| told.asked.push(free.clone()))?;
+        let fits = |offer: &&Assignment| free.contains(&offer.device) && !held.contains(&offer.attempt);
+        let mut offers = self.offers.subscribe();
+        offers.wait_for(|offers| offers.iter().any(|offer| fits(&offer))).await.unwrap();
+        let assignments = self.offers.borrow().iter().filter(fits).cloned().collect();
+        match counted_down(&self.lost_leases) {
+            true => {
+                self.take(|_| ())?;
+                std::future::pending().await
+            }
+            false => Ok(assignments),
+        }
     }
 
     async fn heartbeat(&self, _: Caller, worker: WorkerId, held: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {
-        self.take(|_| ())?;
-        let forgotten = self.forget.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        self.take(|told| {
+            told.held = held.iter().map(|held| held.attempt).collect();
+            told.held.sort_unstable();
+        })?;
+        let forgotten = counted_down(&self.forget);
         let instruction = self.instruction.lock().unwrap().unwrap_or(Instruction::Continue);
         let instructions = held.into_iter().map(|held| (held.attempt, instruction)).collect();
         Ok(HeartbeatReply { instructions, known: (!forgotten).then_some(worker) })
@@ -171,6 +202,10 @@ impl Service for Daemon {
         if let (false, Some(refusal)) = (records.is_empty(), self.refusal.lock().unwrap().clone()) {
             return Err(refusal);
         }
+        let most = self.most_records.load(Ordering::SeqCst) as usize;
+        if most > 0 && records.len() > most {
+            return Err(ApiError::TooLarge { what: "these records".into() });
+        }
         self.take(|told| {
             let known = told.records.len() + 1 - first as usize;
             told.records.extend(records.into_iter().skip(known));
@@ -178,10 +213,12 @@ impl Service for Daemon {
         })
     }
 
-    async fn settle(&self, _: Caller, _: AttemptId, records: u64, end: AttemptEnd) -> Result<(), ApiError> {
+    async fn settle(&self, _: Caller, attempt: AttemptId, records: u64, end: AttemptEnd) -> Result<(), ApiError> {
         self.take(|told| {
             assert_eq!(told.records.len() as u64, records);
+            told.settled.push((attempt, end.outcome));
             told.end = Some(end);
+            self.offers.send_modify(|offers| offers.retain(|offer| offer.attempt != attempt));
         })
     }
 

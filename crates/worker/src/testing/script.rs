@@ -47,3 +47,10 @@ pub(crate) fn workshop(client: Client, script: &str) -> (TempDir, Arc<Workshop>)
     let cache = Cache::open(work_dir.join("cache"), config.cache_bytes).unwrap();
     (folder, Arc::new(Workshop { config, client, cache, program }))
 }
+
+/// The same with these devices.
+pub(crate) fn workshop_on(devices: &[Device], client: Client, script: &str) -> (TempDir, Arc<Workshop>) {
+    let (folder, mut shop) = workshop(client, script);
+    Arc::get_mut(&mut shop).expect("it is new").config.devices = devices.to_vec();
+    (folder, shop)
+}
