@@ -1,5 +1,6 @@
 //! An attempt from its assignment to its settlement: fetch, spawn, forward, settle.
 
+mod keep;
 #[cfg(test)]
 mod tests;
 mod trainer;

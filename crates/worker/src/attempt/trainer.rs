@@ -10,7 +10,7 @@ use std::{
 };
 
 use rrm_api::AttemptEnd;
-use rrm_spec::{ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRole, Event, JobId, Record};
+use rrm_spec::{ArtifactHash, Assignment, AttemptOutcome, Event, JobId};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::ChildStdout,
@@ -18,7 +18,6 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::blocking;
 use crate::{
     cache::CacheError,
     child::{Child, Pipes, Start},
@@ -26,7 +25,7 @@ use crate::{
     logs::{self, Extent, tail},
     outcome::{LastWord, Told, end_by, end_of},
     roster::{Order, Place},
-    spool::{Folders, PinError, Spool, pin, unpin},
+    spool::{Folders, Spool},
     workshop::Workshop,
 };
 
@@ -35,9 +34,6 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Characters of a line that are shown in an error message.
 const SHOWN: usize = 200;
-
-/// Between two looks whether a full disk has room again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 pub(super) struct Trainer<'a> {
     pub(super) shop: &'a Workshop,
@@ -79,7 +75,7 @@ impl Trainer<'_> {
         }
     }
 
-    async fn told_to_end(&self) {
+    pub(super) async fn told_to_end(&self) {
         let mut orders = self.place.orders.clone();
         if orders.wait_for(|order| *order > Order::Continue).await.is_err() {
             pending::<()>().await;
@@ -240,67 +236,6 @@ impl Trainer<'_> {
         }
         Ok(())
     }
-
-    /// Brings a record to disk, then to the daemon's courier.
-    async fn keep(&self, record: Record) -> Result<(), AttemptEnd> {
-        let stopped = || self.told_to_end();
-        match patiently(self.place.attempt, || self.write_down(&record), stopped).await {
-            Ok(Kept::Yes) => {}
-            Ok(Kept::No) => return Ok(()),
-            Err(Unkept::Fault(error)) => {
-                return Err(end_by(AttemptOutcome::WorkerError, format!("a record cannot be kept: {error}")));
-            }
-            Err(Unkept::Stopped(error)) => {
-                let message =
-                    format!("told to stop while a record could not be kept: {error}; its last checkpoint holds");
-                return Err(end_by(AttemptOutcome::Stopped, message));
-            }
-        }
-        self.supersede(&record).await;
-        self.outbox.send_modify(|outbox| outbox.records.push(record));
-        Ok(())
-    }
-
-    /// Brings a record to disk, after the checkpoint that it names.
-    async fn write_down(&self, record: &Record) -> io::Result<Kept> {
-        let (folders, spool, record) = (self.folders.clone(), Arc::clone(&self.spool), record.clone());
-        let attempt = self.place.attempt;
-        blocking(move || {
-            if let Record::Checkpoint(checkpoint) = &record {
-                match pin(&folders, checkpoint) {
-                    Ok(()) => {}
-                    // Newer than what was announced: its own record is about to come.
-                    Err(error @ PinError::Replaced { .. }) if checkpoint.role == CheckpointRole::Resume => {
-                        tracing::warn!(%attempt, %error, "skipped a checkpoint");
-                        return Ok(Kept::No);
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            spool.lock().map_err(|_| io::Error::other("the spool broke"))?.append(&record)?;
-            Ok(Kept::Yes)
-        })
-        .await
-    }
-
-    /// Lets go of the checkpoint that nobody will resume from any more, sent or not: while the daemon is away they would
-    /// fill the disk.
-    async fn supersede(&self, newer: &Record) {
-        let Some(newer) = resume_checkpoint(newer) else { return };
-        let older = self.outbox.borrow().records.iter().rev().find_map(resume_checkpoint).cloned();
-        let Some(older) = older.filter(|older| older != newer) else { return };
-        let folders = self.folders.clone();
-        if let Err(error) = blocking(move || unpin(&folders, &older)).await {
-            tracing::warn!(attempt = %self.place.attempt, %error, "an old checkpoint stays until its attempt's end");
-        }
-    }
-}
-
-fn resume_checkpoint(record: &Record) -> Option<&ArtifactHash> {
-    match record {
-        Record::Checkpoint(checkpoint) if checkpoint.role == CheckpointRole::Resume => Some(&checkpoint.sha256),
-        _ => None,
-    }
 }
 
 /// An end for which this worker is to blame.
@@ -325,87 +260,10 @@ fn read_event(line: &[u8]) -> Result<Option<Event>, String> {
     }
 }
 
-/// Whether a record is worth telling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
-    Yes,
-    No,
-}
-
-/// Why a record was not kept.
-#[derive(Debug)]
-enum Unkept {
-    /// Waiting does not cure it.
-    Fault(io::Error),
-    /// The attempt was told to end before there was room.
-    Stopped(io::Error),
-}
-
-/// Writes until there is room on the disk: a trainer that waits for somebody to tidy up loses nothing, one that is killed
-/// loses a try and what it did since its last checkpoint.
-async fn patiently<W, S>(attempt: AttemptId, write: impl Fn() -> W, stopped: impl Fn() -> S) -> Result<Kept, Unkept>
-where
-    W: Future<Output = io::Result<Kept>>,
-    S: Future<Output = ()>,
-{
-    let mut pause = PAUSE;
-    loop {
-        let error = match write().await {
-            Err(error) if is_full(&error) => error,
-            written => return written.map_err(Unkept::Fault),
-        };
-        tracing::warn!(%attempt, %error, ?pause, "no room for a record: the trainer waits until there is");
-        tokio::select! {
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            () = stopped() => return Err(Unkept::Stopped(error)),
-        }
-    }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 /// Completes at a moment; never where there is none.
 async fn reached(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        future::ready,
-        sync::atomic::{AtomicU32, Ordering},
-    };
-
-    use super::*;
-
-    /// Writes to a disk that is full so many times.
-    async fn written<S: Future<Output = ()>>(full: u32, stopped: impl Fn() -> S) -> Result<Kept, Unkept> {
-        let left = AtomicU32::new(full);
-        let write = || {
-            let full = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-            ready(if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(Kept::Yes) })
-        };
-        patiently(AttemptId(7), write, stopped).await
-    }
-
-    #[tokio::test]
-    async fn a_full_disk_is_waited_for() {
-        assert!(matches!(written(3, pending).await, Ok(Kept::Yes)));
-    }
-
-    #[tokio::test]
-    async fn nobody_waits_for_a_full_disk_after_being_told_to_end() {
-        assert!(matches!(written(u32::MAX, || ready(())).await, Err(Unkept::Stopped(_))));
-    }
-
-    #[tokio::test]
-    async fn a_broken_disk_is_not_waited_for() {
-        let write = || ready(Err(io::ErrorKind::ReadOnlyFilesystem.into()));
-        assert!(matches!(patiently(AttemptId(7), write, pending).await, Err(Unkept::Fault(_))));
     }
 }
