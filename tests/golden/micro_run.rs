@@ -21,7 +21,7 @@ use crate::{
 
 // In f32 we are held to f64. Where a ReLU's input is next to zero, or two inputs of a pool are next to equal, rounding decides
 // which way the gradient goes: one flip among the million of a batch of eight moves the losses that follow by half a percent,
-// as it does in PyTorch once its weights are moved by 6e-7 of themselves (two of ten tries with `natural_vgg11`). So an f32
+// as it does in PyTorch once its weights are moved by 6e-7 of themselves (one of four tries with `natural_vgg11`). So an f32
 // run may be off by what the index allows, by some times the error of PyTorch's own f32 run, or by what flips leave.
 
 /// How many times PyTorch's own error is allowed.
