@@ -224,17 +224,32 @@ impl Subject<'_> {
         Ok(())
     }
 
-    /// An input gradient's numbers, of which `allowed` is what the index allows. In f32 a ReLU or a pool that rounding decides the
-    /// other way changes the gradient of the pixels under it: at least half of the numbers keep to the index, and all to what
-    /// a few flips leave.
-    fn check_gradient(&mut self, name: &str, found: &[f64], allowed: f64) -> Result<()> {
-        const AFTER_FLIPS: f64 = 100.0;
+    /// One number of each image's input gradient, of which `allowed` is what the index allows. In f32 a ReLU or a pool that
+    /// rounding decides the other way changes an image's gradient: at least half of the images keep to the index, and all to
+    /// what a few flips leave.
+    fn check_images(&mut self, name: &str, found: &[f64], allowed: f64) -> Result<()> {
+        const AFTER_FLIPS: f64 = 500.0;
         if self.suffix == "f64" {
             return self.check(name, found, Tolerance::Absolute(allowed));
         }
         let full = format!("{name}.{}", self.suffix);
         self.report.mostly(&full, found, &self.tensors.numbers(&full)?, Tolerance::Absolute(allowed), 0.5);
         self.check(name, found, Tolerance::Absolute(AFTER_FLIPS * allowed))
+    }
+
+    /// An input gradient pixel by pixel; in f32, for the same reason, its direction.
+    fn check_pixels(&mut self, name: &str, found: &[f64]) -> Result<()> {
+        const LEAST_COSINE: f64 = 0.999;
+        if self.suffix == "f64" {
+            return self.check(name, found, Tolerance::Scaled(self.tolerances.input_gradient));
+        }
+        let full = format!("{name}.{}", self.suffix);
+        let expected = self.tensors.numbers(&full)?;
+        self.report.same(&format!("{full}: length"), &found.len(), &expected.len());
+        let product: f64 = found.iter().zip(&expected).map(|(found, expected)| found * expected).sum();
+        let cosine = product / (norm(found) * norm(&expected));
+        self.report.close(&format!("{full}: cosine"), &[cosine], &[1.0], Tolerance::Absolute(1.0 - LEAST_COSINE));
+        Ok(())
     }
 
     /// Both the trained network and its frozen twin, which folds its norms into its convolutions.
@@ -274,17 +289,15 @@ impl Subject<'_> {
         let image = found.len() / self.labels.len();
         let norms: Vec<f64> = found.chunks(image).map(norm).collect();
         // A signed checksum may cancel; its error is the gradient's.
-        let largest = |numbers: &[f64]| numbers.iter().fold(0f64, |largest, number| largest.max(number.abs()));
-        let of_length = self.tolerances.input_gradient * largest(&norms);
+        let of_length = self.tolerances.input_gradient * norms.iter().copied().fold(0.0, f64::max);
         let probes =
             found.chunks(image).enumerate().map(|(i, g)| self.generator.probe(&format!("x{i}"), g)).collect::<Vec<_>>();
-        self.check_gradient("eval.input_grad_l2", &norms, of_length)?;
-        self.check_gradient("eval.input_grad_probe", &probes, of_length)?;
+        self.check_images("eval.input_grad_l2", &norms, of_length)?;
+        self.check_images("eval.input_grad_probe", &probes, of_length)?;
         let whole = format!("eval.input_grad.{}", self.suffix);
         let (name, told) =
             if self.tensors.has(&whole) { ("input_grad", &found[..]) } else { ("input_grad_img0", &found[..image]) };
-        let of_largest = self.tolerances.input_gradient * largest(told);
-        self.check_gradient(&format!("eval.{name}"), told, of_largest)?;
+        self.check_pixels(&format!("eval.{name}"), told)?;
         if outside {
             let zeros = |numbers: &[f64]| numbers.iter().map(|&g| g == 0.0).collect::<Vec<_>>();
             let expected = self.tensors.numbers(&whole)?;
