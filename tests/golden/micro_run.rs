@@ -11,7 +11,7 @@ use rrm_train::{Step, Student, TrainBatch};
 use serde_json::Value;
 
 use crate::{
-    compare::{Report, Tolerance, tolerance_after},
+    compare::{OF_PYTORCHS_ERROR, Report, Tolerance, tolerance_after},
     flat,
     folder::Folder,
     generator::Generator,
@@ -24,8 +24,6 @@ use crate::{
 // as it does in PyTorch once its weights are moved by 6e-7 of themselves (one of four tries with `natural_vgg11`). So an f32
 // run may be off by what the index allows, by some times the error of PyTorch's own f32 run, or by what flips leave.
 
-/// How many times PyTorch's own error is allowed.
-const OF_PYTORCHS_ERROR: f64 = 8.0;
 /// Share by which flips may move losses and weights in a run on natural images.
 const AFTER_FLIPS: f64 = 0.02;
 /// The same where signs are attacked with: a flipped one moves a pixel by a whole step.

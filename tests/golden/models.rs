@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    compare::{Report, Tolerance, tolerance_after},
+    compare::{OF_PYTORCHS_ERROR, Report, Tolerance, tolerance_after},
     flat,
     folder::{Entry, Folder, Tensors},
     generator::{Call, Generator},
@@ -320,7 +320,7 @@ impl Subject<'_> {
         let told = self.tolerances.gradients;
         let allowed = match self.suffix {
             "f64" => [told, told],
-            _ => exact.errors_of(single)?.map(|error| told.max(8.0 * error)),
+            _ => exact.errors_of(single)?.map(|error| told.max(OF_PYTORCHS_ERROR * error)),
         };
         self.compare_gradients(&gradients, exact, allowed)?;
         for (name, buffer) in self.network.buffers() {

@@ -9,7 +9,7 @@ use rrm_spec::{Arch, Mode, Norm};
 
 use crate::{
     arithmetic::Arithmetic,
-    compare::{Report, Tolerance, tolerance_after},
+    compare::{OF_PYTORCHS_ERROR, Report, Tolerance, tolerance_after},
     flat,
     folder::{Folder, Tensors},
     generator::{self, Generator},
@@ -69,7 +69,6 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
 /// What the index allows. It measures by the largest logit, which a bias that takes the mean away makes small against what was
 /// rounded before: in f32 some times PyTorch's own error is allowed, too.
 fn allowed_of_logits(tensors: &Tensors, text: &str, arithmetic: Arithmetic) -> Result<f64> {
-    const OF_PYTORCHS_ERROR: f64 = 8.0;
     let told = tolerance_after(text, arithmetic.suffix())?;
     if arithmetic == Arithmetic::Double {
         return Ok(told);
