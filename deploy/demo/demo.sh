@@ -52,10 +52,6 @@ until [ -s "$run/state/address" ]; do
     sleep 0.1
 done
 RRM_SERVER=$(cat "$run/state/address")
-case $RRM_SERVER in
-    *://*) ;;
-    *) RRM_SERVER=http://$RRM_SERVER ;;
-esac
 export RRM_SERVER
 setsid "$bin/rrm-worker" serve --server "$RRM_SERVER" --token-file "$run/state/token-worker" --device cpu \
     --work-dir "$run/worker" 2>>"$run/worker.log" &
