@@ -14,7 +14,7 @@ use crate::output::written;
 /// Numbers that one thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
-/// `max(x, 0)`, of any shape; the derivative at 0 is 0, as in PyTorch.
+/// `max(x, 0)`, of any shape; as in PyTorch, the derivative at 0 is 0, and a NaN stays one.
 ///
 /// # Errors
 /// When `x` is neither f32 nor f64.
@@ -31,8 +31,9 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 
 /// The same through Candle's own operations, for devices without kernels of ours. Candle's ReLU itself passes the gradient at 0.
 pub(crate) fn composed(x: &Tensor) -> Result<Tensor> {
-    let positive = x.detach().gt(0f64)?;
-    positive.where_cond(x, &x.zeros_like()?)
+    // Asked this way, a NaN is kept.
+    let floored = x.detach().le(0f64)?;
+    floored.where_cond(&x.zeros_like()?, x)
 }
 
 struct Relu;
@@ -51,7 +52,7 @@ impl Backward for Relu {
     }
 }
 
-/// `gradient` where `output` is positive, else 0; both contiguous.
+/// `gradient` where `output` is positive or no number, else 0; both contiguous.
 pub(crate) fn masked(output: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let (y, g) = (Borrowed::of(output), Borrowed::of(gradient));
     by_element!(output.dtype(), "relu", T => {
@@ -96,5 +97,18 @@ mod tests {
         };
         assert_eq!(of(composed), of(relu));
         assert_eq!(of(relu).1, [0.0, 0.0, 0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn both_forms_keep_a_nan_and_its_gradient() {
+        for relu in [composed, relu] {
+            let x = Var::new(&[f32::NAN, -1.0, f32::NEG_INFINITY, f32::INFINITY], &Device::Cpu).unwrap();
+            let y = relu(x.as_tensor()).unwrap();
+            let gradient = y.sum_all().unwrap().backward().unwrap().remove(x.as_tensor()).unwrap();
+            let [first, rest @ ..] = &y.to_vec1::<f32>().unwrap()[..] else { panic!("four numbers") };
+            assert!(first.is_nan());
+            assert_eq!(rest, [0.0, 0.0, f32::INFINITY]);
+            assert_eq!(gradient.to_vec1::<f32>().unwrap(), [1.0, 0.0, 0.0, 1.0]);
+        }
     }
 }

@@ -103,12 +103,13 @@ vectorized! {
 vectorized! {
     fn write_masked<T: Element>(gradient: &[T], y: &[T], out: &mut [MaybeUninit<T>]) {
         out.iter_mut().zip(gradient.iter().zip(y)).for_each(|(out, (&gradient, &y))| {
-            out.write(if y > T::ZERO { gradient } else { T::ZERO });
+            out.write(if y <= T::ZERO { T::ZERO } else { gradient });
         });
     }
 }
 
-/// Writes `gradient` where `y` is positive, else 0, and returns the written plane.
+/// Writes 0 where `y` is at most 0, else `gradient`, and returns the written plane. Where `y` is NaN the gradient passes, as in
+/// PyTorch.
 pub(crate) fn mask<'a, T: Element>(gradient: &[T], y: &[T], out: &'a mut [MaybeUninit<T>]) -> &'a [T] {
     assert!(gradient.len() == out.len() && y.len() == out.len());
     write_masked(gradient, y, out);

@@ -6,11 +6,15 @@ use candle_core::{Result, Tensor};
 
 use super::PoolShape;
 
-/// Max-pooling; a later tap only wins where it is strictly larger, so the gradient goes to the first maximum.
+/// Max-pooling; a later tap only wins where it is strictly larger, so the gradient goes to the first maximum. A NaN counts as
+/// the largest number.
 pub(super) fn max(x: &Tensor, s: &PoolShape) -> Result<Tensor> {
     let taps = taps(&padded(x, s, f64::NEG_INFINITY)?, s)?;
     let (first, rest) = taps.split_first().expect("a window has at least one tap");
-    rest.iter().try_fold(first.clone(), |best, tap| tap.gt(&best)?.where_cond(tap, &best))
+    rest.iter().try_fold(first.clone(), |best, tap| {
+        let stays = (tap.le(&best)? + best.ne(&best)?)?;
+        stays.where_cond(&best, tap)
+    })
 }
 
 /// Average-pooling, padding included.
@@ -76,6 +80,24 @@ mod tests {
             let (composed, ours) = (with_gradient(&x, |x| mean(x, &s)), with_gradient(&x, |x| avg_pool2d(x, config)));
             let pairs = composed.0.iter().chain(&composed.1).zip(ours.0.iter().chain(&ours.1));
             pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-12));
+        }
+    }
+
+    #[test]
+    fn composed_max_pooling_keeps_a_nan_wherever_it_stands_in_its_window() {
+        let config = PoolConfig { kernel: 2, stride: 2, padding: 0 };
+        for place in 0..4 {
+            let mut numbers = [1.0, 2.0, 3.0, 4.0];
+            numbers[place] = f64::NAN;
+            let x = Tensor::from_slice(&numbers, (1, 1, 2, 2), &Device::Cpu).unwrap();
+            let s = PoolShape::new(&x, config).unwrap();
+            for ((y, gradient), which) in
+                [(with_gradient(&x, |x| max(x, &s)), "composed"), (with_gradient(&x, |x| max_pool2d(x, config)), "kernel")]
+            {
+                assert!(y[0].is_nan(), "{which}: {y:?}");
+                let reached: Vec<usize> = (0..4).filter(|&i| gradient[i] != 0.0).collect();
+                assert_eq!(reached, [place], "{which}: {gradient:?}");
+            }
         }
     }
 }
