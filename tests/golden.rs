@@ -107,7 +107,7 @@ fn reason(file: &str) -> &'static str {
     const REASONS: [(&str, &str); 12] = [
         ("models_meta.json", "its networks are compared with the files that are theirs"),
         ("model_vgg11_T", "a temperature in the network is not implemented"),
-        ("model_resnet50_T", "neither architecture nor temperature is implemented"),
+        ("model_resnet50_T", "a temperature in the network is not implemented"),
         ("model_", "architecture not implemented"),
         ("art172_", "attack not implemented"),
         ("fab_", "attack not implemented"),

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
 use rrm_losses::cross_entropy;
 use rrm_models::{Model, Network, NetworkSpec, Output};
-use rrm_spec::{Arch, Mode, Normalization};
+use rrm_spec::{Arch, Family, Mode, Normalization};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -32,7 +32,23 @@ fn parts(file: &str) -> Option<(&str, &str)> {
 
 /// Whether we have the network of `file`.
 pub(crate) fn is_known(file: &str) -> bool {
-    parts(file).is_some_and(|(net, variant)| net.parse::<Arch>().is_ok() && variant != "T")
+    parts(file).is_some_and(|(net, variant)| arch(net).is_some() && variant != "T")
+}
+
+/// A network by its name in a golden folder: Restricted-ImageNet's begin with `rin_`, and those of a sixteenth of the width end
+/// with `_w16`.
+pub(crate) fn arch(net: &str) -> Option<Arch> {
+    let (name, divisor) = match net.rsplit_once("_w") {
+        Some((name, divisor)) => (name, divisor.parse().ok()?),
+        None => (net, 1),
+    };
+    let golden = |family: Family| match family.name().strip_suffix("-imagenet") {
+        Some(sibling) => format!("rin_{sibling}"),
+        None if family.image_side() > 32 => format!("rin_{}", family.name()),
+        None => family.name().to_owned(),
+    };
+    let family = Family::ALL.into_iter().find(|&family| golden(family) == name)?;
+    Arch::new(family, divisor)
 }
 
 /// A network of `models_meta.json`.
@@ -102,7 +118,7 @@ impl Meta {
         weights: HashMap<String, Tensor>,
         dtype: DType,
     ) -> Result<Network> {
-        let arch: Arch = net.parse()?;
+        let arch = arch(net).with_context(|| format!("no network {net}"))?;
         let classes = self.classes;
         let representation_width = arch.representation_width();
         let spec = NetworkSpec { arch, channels: 3, classes, normalization, representation_width };
@@ -126,11 +142,13 @@ pub(crate) fn normalization(description: &Value) -> Result<Normalization> {
     match description.as_str() {
         Some("madry") => return Ok(Normalization::Cifar10Madry),
         Some("fast") => return Ok(Normalization::Cifar10Fast),
+        Some("rin") => return Ok(Normalization::RestrictedImageNet),
         _ => {}
     }
     let constants = |key: &str| serde_json::from_value::<Vec<f64>>(description[key].clone());
     let wanted = (constants("mean")?, constants("std")?);
-    let found = [Normalization::Cifar10Madry, Normalization::Cifar10Fast].into_iter().find(|normalization| {
+    let all = [Normalization::Cifar10Madry, Normalization::Cifar10Fast, Normalization::RestrictedImageNet];
+    let found = all.into_iter().find(|normalization| {
         let (mean, std) = normalization.constants();
         (mean, std) == (wanted.0.as_slice(), wanted.1.as_slice())
     });
@@ -163,7 +181,7 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
         meta.check_state(&subject.network, subject.report);
         subject.compare_eval(variant == "clamp")?;
         if variant.is_empty() {
-            subject.compare_train(&meta)?;
+            subject.compare_gradients_of_weights(&meta)?;
         }
     }
     tensors.all()?;
@@ -295,9 +313,17 @@ impl Subject<'_> {
         self.check_images("eval.input_grad_l2", &norms, of_length)?;
         self.check_images("eval.input_grad_probe", &probes, of_length)?;
         let whole = format!("eval.input_grad.{}", self.suffix);
-        let (name, told) =
-            if self.tensors.has(&whole) { ("input_grad", &found[..]) } else { ("input_grad_img0", &found[..image]) };
-        self.check_pixels(&format!("eval.{name}"), told)?;
+        let (name, told) = if self.tensors.has("input_grad_sub_positions") {
+            // Positions within an image; the same in each.
+            let positions = self.tensors.numbers("input_grad_sub_positions")?;
+            let of_image = |image: &[f64]| positions.iter().map(|&at| image[at as usize]).collect::<Vec<_>>();
+            ("input_grad_sub", found.chunks(image).flat_map(of_image).collect())
+        } else if self.tensors.has(&whole) {
+            ("input_grad", found.clone())
+        } else {
+            ("input_grad_img0", found[..image].to_vec())
+        };
+        self.check_pixels(&format!("eval.{name}"), &told)?;
         if outside {
             let zeros = |numbers: &[f64]| numbers.iter().map(|&g| g == 0.0).collect::<Vec<_>>();
             let expected = self.tensors.numbers(&whole)?;
@@ -306,12 +332,18 @@ impl Subject<'_> {
         Ok(())
     }
 
-    fn compare_train(&mut self, meta: &Meta) -> Result<()> {
+    /// In the mode in which they are told: the reference code's dropout cannot be repeated, so its networks with dropout are only
+    /// told in eval mode.
+    fn compare_gradients_of_weights(&mut self, meta: &Meta) -> Result<()> {
         let told = |suffix: &str| meta.grads.get(suffix).with_context(|| format!("no gradients in {suffix}"));
         let (expected, exact, single) = (told(self.suffix)?, told("f64")?, told("f32")?);
-        ensure!(expected.mode == "train", "gradients in {} mode", expected.mode);
-        let output = self.network.forward(&self.pixels, Mode::Train)?;
-        let loss = self.compare_outputs(&output, "train")?;
+        let mode = match expected.mode.as_str() {
+            "train" => Mode::Train,
+            "eval" => Mode::Eval,
+            other => bail!("gradients in {other} mode"),
+        };
+        let output = self.network.forward(&self.pixels, mode)?;
+        let loss = self.compare_outputs(&output, &expected.mode)?;
         self.report.close("ce_mean", &[loss], &[expected.ce_mean], Tolerance::Each(self.tolerances.outputs));
         let gradients = self.mean_loss(&output.logits)?.backward()?;
         // PyTorch's own f32 gradients are farther from its f64 ones than the index allows, in deep networks, whose ReLUs and

@@ -2,6 +2,7 @@
 
 mod activation;
 mod conv;
+mod dropout;
 mod element;
 mod epilogue;
 mod graph;
@@ -20,6 +21,7 @@ pub use activation::relu;
 pub use conv::{
     Conv2dConfig, FrozenNorm, conv2d, conv2d_frozen_norm, weight_gradient_passes, with_direct_convolutions,
 };
+pub use dropout::dropout;
 pub use epilogue::{Activation, Epilogue};
 pub use linear::linear;
 pub use memory::keep_freed_memory;

@@ -14,8 +14,8 @@ use crate::{LoadFault, ModelError, Network, NetworkSpec};
 /// Where in a file's metadata the network is described.
 const DESCRIPTION: &str = "rrm.network";
 
-/// Several times the largest network in f64; a larger file is read by mistake.
-const LARGEST_FILE: u64 = 1 << 30;
+/// Four times the largest network in f64, a VGG16; a larger file is read by mistake.
+const LARGEST_FILE: u64 = 4 << 30;
 
 impl Network {
     /// Reads a network from a file that [`Network::save`] wrote.

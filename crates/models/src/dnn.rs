@@ -13,7 +13,8 @@ use rrm_kernels::relu;
 use rrm_spec::Mode;
 
 use crate::NetworkSpec;
-use crate::layers::{Conv, Linear, max_pool};
+use crate::init::Beginning;
+use crate::layers::{Conv, Kernel, Linear, max_pool};
 use crate::network::Backbone;
 
 /// Channels of the three blocks.
@@ -37,10 +38,14 @@ impl Dnn {
         let mut blocks = Vec::with_capacity(WIDTHS.len());
         for (block, width) in WIDTHS.into_iter().enumerate() {
             let (first, width) = (block * BLOCK_POSITIONS, width / spec.arch.width_divisor());
-            blocks.push([Conv::same(&vb.pp(first), inputs, width)?, Conv::same(&vb.pp(first + 2), width, width)?]);
+            let conv = |position, inputs| {
+                Conv::with_bias(&vb.pp(position), inputs, width, Kernel::three(1), Beginning::Uniform)
+            };
+            blocks.push([conv(first, inputs)?, conv(first + 2, width)?]);
             inputs = width;
         }
-        let hidden = Linear::new(&vb.pp(HIDDEN), inputs * LAST_PIXELS, spec.arch.representation_width())?;
+        let features = spec.arch.feature_width();
+        let hidden = Linear::new(&vb.pp(HIDDEN), inputs * LAST_PIXELS, features, Beginning::Uniform)?;
         Ok(Self { blocks, hidden })
     }
 }

@@ -1,16 +1,48 @@
-//! PyTorch's default initialisation, from a random stream of every tensor's own.
+//! How weights begin, from a random stream of every tensor's own.
 //!
 //! A tensor's numbers depend on the seed, its name and its shape alone: not on the order in which layers are made, and
 //! not on the network around it.
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
-use candle_nn::Init;
+use candle_nn::{Init, init::ZERO};
 
-/// Weight or bias of a layer with `fan_in` inputs per output: U(−1/√fan_in, 1/√fan_in). PyTorch reaches this by
-/// Kaiming's uniform with a = √5.
-pub(crate) fn uniform(fan_in: usize) -> Init {
+use crate::random::Stream;
+
+/// What a layer's parameters begin with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// PyTorch's default, U(−1/√fan_in, 1/√fan_in) for weights and biases, which it reaches by Kaiming's uniform with a = √5.
+    Uniform,
+    /// torchvision's choice for its networks: normal weights, by Kaiming's rule for the fan-out in convolutions and of
+    /// deviation 0.01 in linear layers; biases of 0.
+    Normal,
+}
+
+impl Beginning {
+    /// Weight and bias of a convolution by square kernels of `size` pixels a side.
+    pub(crate) fn conv(self, inputs: usize, outputs: usize, size: usize) -> [Init; 2] {
+        match self {
+            Self::Uniform => [uniform(inputs * size * size); 2],
+            Self::Normal => [normal((2.0 / (outputs * size * size) as f64).sqrt()), ZERO],
+        }
+    }
+
+    /// Weight and bias of a linear layer.
+    pub(crate) fn linear(self, inputs: usize) -> [Init; 2] {
+        match self {
+            Self::Uniform => [uniform(inputs); 2],
+            Self::Normal => [normal(0.01), ZERO],
+        }
+    }
+}
+
+fn uniform(fan_in: usize) -> Init {
     let bound = 1.0 / (fan_in as f64).sqrt();
     Init::Uniform { lo: -bound, up: bound }
+}
+
+fn normal(deviation: f64) -> Init {
+    Init::Randn { mean: 0.0, stdev: deviation }
 }
 
 /// The tensor `name` as it is before training.
@@ -22,55 +54,38 @@ pub(crate) fn tensor(
     dtype: DType,
     device: &Device,
 ) -> Result<Tensor> {
+    let mut stream = Stream::new(seed, name);
     match init {
         Init::Const(value) => Tensor::full(value, shape, device)?.to_dtype(dtype),
-        Init::Uniform { lo, up } => {
-            let mut stream = Stream::new(seed, name);
-            let numbers: Vec<f64> = (0..shape.elem_count()).map(|_| lo + (up - lo) * stream.uniform()).collect();
-            Tensor::from_vec(numbers, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
-        }
-        Init::Randn { .. } | Init::Kaiming { .. } => {
-            candle_core::bail!("`{name}`: no layer of these networks starts from {init:?}")
-        }
+        Init::Uniform { lo, up } => drawn(|| lo + (up - lo) * stream.uniform(), shape, dtype, device),
+        Init::Randn { mean, stdev } => drawn(|| mean + stdev * stream.normal(), shape, dtype, device),
+        Init::Kaiming { .. } => candle_core::bail!("`{name}`: no layer of these networks starts from {init:?}"),
     }
 }
 
-/// splitmix64 (Steele et al. 2014), keyed by seed and name.
-struct Stream {
-    state: u64,
-}
-
-impl Stream {
-    fn new(seed: u64, name: &str) -> Self {
-        Self { state: mixed(seed) ^ fnv1a(name) }
-    }
-
-    /// The next number in [0, 1), of 53 random bits.
-    fn uniform(&mut self) -> f64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        (mixed(self.state) >> 11) as f64 * 2f64.powi(-53)
-    }
-}
-
-fn mixed(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+/// Numbers one by one; in f32 without a copy in f64, which for a VGG16 would be most of a gigabyte.
+fn drawn(mut draw: impl FnMut() -> f64, shape: &Shape, dtype: DType, device: &Device) -> Result<Tensor> {
+    let count = 0..shape.elem_count();
+    let tensor = match dtype {
+        DType::F32 => Tensor::from_vec(count.map(|_| draw() as f32).collect(), shape, &Device::Cpu)?,
+        _ => Tensor::from_vec(count.map(|_| draw()).collect::<Vec<f64>>(), shape, &Device::Cpu)?.to_dtype(dtype)?,
+    };
+    tensor.to_device(device)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn numbers(seed: u64, name: &str) -> Vec<f64> {
+    fn values(seed: u64, name: &str, init: Init) -> Vec<f64> {
         let shape = Shape::from((4, 2, 25));
-        tensor(seed, name, &shape, uniform(50), DType::F64, &Device::Cpu)
+        tensor(seed, name, &shape, init, DType::F64, &Device::Cpu)
             .and_then(|tensor| tensor.flatten_all()?.to_vec1())
             .unwrap()
+    }
+
+    fn numbers(seed: u64, name: &str) -> Vec<f64> {
+        values(seed, name, uniform(50))
     }
 
     #[test]
@@ -81,6 +96,21 @@ mod tests {
         // Five standard errors of 200 uniform numbers.
         assert!(mean.abs() < 5.0 * bound / (3f64 * 200.0).sqrt(), "{mean}");
         assert!((square / (bound * bound) - 1.0 / 3.0).abs() < 5.0 * (4f64 / 45.0 / 200.0).sqrt(), "{square}");
+    }
+
+    #[test]
+    fn normal_weights_have_the_deviation_of_their_fan_out() {
+        // 64 kernels of 5×5 pixels.
+        let deviation = (2.0 / (64.0 * 25.0f64)).sqrt();
+        let [weight, bias] = Beginning::Normal.conv(3, 64, 5);
+        let weights = values(7, "features.0.weight", weight);
+        let (mean, square) = (weights.iter().sum::<f64>() / 200.0, weights.iter().map(|w| w * w).sum::<f64>() / 200.0);
+        // Five standard errors of 200 normal numbers.
+        assert!(mean.abs() < 5.0 * deviation / 200f64.sqrt(), "{mean}");
+        assert!((square / (deviation * deviation) - 1.0).abs() < 5.0 * (2f64 / 200.0).sqrt(), "{square}");
+        let beyond = weights.iter().filter(|w| w.abs() > 2.0 * deviation).count();
+        assert!((1..=25).contains(&beyond), "{beyond} of 200 beyond two deviations, 9 expected");
+        assert!(values(7, "features.0.bias", bias).iter().all(|&b| b == 0.0));
     }
 
     #[test]

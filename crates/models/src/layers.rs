@@ -5,14 +5,12 @@ use candle_nn::{VarBuilder, init};
 use rrm_kernels::{Conv2dConfig, Epilogue, FrozenNorm, PoolConfig};
 use rrm_spec::Mode;
 
-use crate::init::uniform;
+use crate::init::Beginning;
 
 /// Added to variances before dividing by their root.
 const EPSILON: f64 = 1e-5;
 /// Weight of the newest batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
-/// Halves height and width.
-const HALVING: PoolConfig = PoolConfig { kernel: 2, stride: 2, padding: 0 };
 
 /// Size and movement of a square convolution kernel.
 #[derive(Clone, Copy)]
@@ -22,20 +20,30 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// `size` pixels a side, `stride` pixels between neighbours, and a border of `padding` zero pixels.
+    pub(crate) const fn new(size: usize, stride: usize, padding: usize) -> Self {
+        Self { size, config: Conv2dConfig { stride, padding } }
+    }
+
     /// 3×3 with a border of one zero pixel.
-    pub(crate) fn three(stride: usize) -> Self {
-        Self { size: 3, config: Conv2dConfig { stride, padding: 1 } }
+    pub(crate) const fn three(stride: usize) -> Self {
+        Self::new(3, stride, 1)
     }
 
     /// 1×1 without border.
-    pub(crate) fn one(stride: usize) -> Self {
-        Self { size: 1, config: Conv2dConfig { stride, padding: 0 } }
+    pub(crate) const fn one(stride: usize) -> Self {
+        Self::new(1, stride, 0)
     }
 }
 
-/// Maximum of every 2×2 square.
+/// Maximum of every 2×2 square: halves height and width.
 pub(crate) fn max_pool(x: &Tensor) -> Result<Tensor> {
-    rrm_kernels::max_pool2d(x, HALVING)
+    rrm_kernels::max_pool2d(x, PoolConfig { kernel: 2, stride: 2, padding: 0 })
+}
+
+/// Maximum of every second 3×3 square, within a border of `padding` pixels.
+pub(crate) fn overlapping_max_pool(x: &Tensor, padding: usize) -> Result<Tensor> {
+    rrm_kernels::max_pool2d(x, PoolConfig { kernel: 3, stride: 2, padding })
 }
 
 /// A convolution: `weight` (O, C, k, k) and maybe `bias` (O).
@@ -46,16 +54,30 @@ pub(crate) struct Conv {
 }
 
 impl Conv {
-    /// 3×3, keeping the image's size, with bias.
-    pub(crate) fn same(vb: &VarBuilder<'_>, inputs: usize, outputs: usize) -> Result<Self> {
-        let conv = Self::without_bias(vb, inputs, outputs, Kernel::three(1))?;
-        Ok(Self { bias: Some(vb.get_with_hints(outputs, "bias", uniform(inputs * 9))?), ..conv })
+    /// With bias.
+    pub(crate) fn with_bias(
+        vb: &VarBuilder<'_>,
+        inputs: usize,
+        outputs: usize,
+        kernel: Kernel,
+        beginning: Beginning,
+    ) -> Result<Self> {
+        let conv = Self::without_bias(vb, inputs, outputs, kernel, beginning)?;
+        let [_, bias] = beginning.conv(inputs, outputs, kernel.size);
+        Ok(Self { bias: Some(vb.get_with_hints(outputs, "bias", bias)?), ..conv })
     }
 
-    /// With a kernel of choice, without bias.
-    pub(crate) fn without_bias(vb: &VarBuilder<'_>, inputs: usize, outputs: usize, kernel: Kernel) -> Result<Self> {
+    /// Without bias, as before a batch-norm.
+    pub(crate) fn without_bias(
+        vb: &VarBuilder<'_>,
+        inputs: usize,
+        outputs: usize,
+        kernel: Kernel,
+        beginning: Beginning,
+    ) -> Result<Self> {
         let Kernel { size, config } = kernel;
-        let weight = vb.get_with_hints((outputs, inputs, size, size), "weight", uniform(inputs * size * size))?;
+        let [weight, _] = beginning.conv(inputs, outputs, size);
+        let weight = vb.get_with_hints((outputs, inputs, size, size), "weight", weight)?;
         Ok(Self { weight, bias: None, config })
     }
 
@@ -136,10 +158,11 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    pub(crate) fn new(vb: &VarBuilder<'_>, inputs: usize, outputs: usize) -> Result<Self> {
+    pub(crate) fn new(vb: &VarBuilder<'_>, inputs: usize, outputs: usize, beginning: Beginning) -> Result<Self> {
+        let [weight, bias] = beginning.linear(inputs);
         Ok(Self {
-            weight: vb.get_with_hints((outputs, inputs), "weight", uniform(inputs))?,
-            bias: vb.get_with_hints(outputs, "bias", uniform(inputs))?,
+            weight: vb.get_with_hints((outputs, inputs), "weight", weight)?,
+            bias: vb.get_with_hints(outputs, "bias", bias)?,
         })
     }
 

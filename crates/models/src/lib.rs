@@ -1,16 +1,20 @@
 #![doc = include_str!("../README.md")]
 
+mod alexnet;
 mod checkpoint;
 mod dnn;
+mod dropout;
 mod error;
 mod head;
 mod init;
 mod layers;
 mod model;
 mod network;
+mod random;
 mod resnet;
 mod spec;
 mod vgg;
+mod vgg16;
 mod weights;
 
 pub use error::{LoadFault, Mismatch, Mismatches, ModelError};

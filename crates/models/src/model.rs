@@ -8,7 +8,7 @@ use rrm_spec::Mode;
 pub struct Output {
     /// One number per image and class: (N, classes).
     pub logits: Tensor,
-    /// What the classifier's last layer sees: (N, D). Representation matching compares these.
+    /// What the classifier's last layer sees, before any dropout: (N, D). Representation matching compares these.
     pub representation: Tensor,
 }
 
@@ -17,7 +17,7 @@ pub trait Model {
     /// Logits and representation of `pixels` (N, C, H, W) in [0, 1].
     ///
     /// Clamping and normalisation are part of the model, so that attacks work in pixel units and differentiate through
-    /// them. In [`Mode::Train`] batch-norm uses the batch's statistics and moves the running ones.
+    /// them. In [`Mode::Train`] batch-norm uses the batch's statistics and moves the running ones, and dropout drops.
     ///
     /// # Errors
     /// When the pixels have another shape, type or device than the model.

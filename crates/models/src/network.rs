@@ -6,28 +6,30 @@ use candle_core::{DType, Device, Result as TensorResult, Tensor, Var, bail};
 use candle_nn::VarBuilder;
 use rrm_spec::{Family, Mode};
 
+use crate::alexnet::AlexNet;
 use crate::dnn::Dnn;
-use crate::head::Head;
+use crate::dropout::{Dropout, Masks};
+use crate::head::{Head, Plan};
+use crate::init::Beginning;
 use crate::resnet::ResNet;
 use crate::vgg::Vgg;
+use crate::vgg16::Vgg16;
 use crate::weights::{Given, Seed, Source, Weights};
 use crate::{Model, ModelError, NetworkSpec, Output};
 
-/// Height and width of every image; the families are made for it.
-const IMAGE_SIZE: usize = 32;
-
 /// Everything between normalised pixels and the architecture's own representation.
 pub(crate) trait Backbone: Send + Sync {
-    /// From (N, C, 32, 32) to (N, the architecture's representation width).
+    /// From (N, C, side, side), of the family's image side, to (N, the architecture's feature width).
     fn forward(&self, x: &Tensor, mode: Mode) -> TensorResult<Tensor>;
 }
 
-/// A classifier of 32×32 images with its weights.
+/// A classifier of square images with its weights.
 pub struct Network {
     spec: NetworkSpec,
     mean: Vec<f64>,
     std: Vec<f64>,
     layers: Layers,
+    masks: Masks,
     weights: Weights,
     device: Device,
     dtype: DType,
@@ -40,13 +42,23 @@ struct Layers {
 
 impl Layers {
     /// In the order of PyTorch's `state_dict`.
-    fn build(spec: &NetworkSpec, vb: VarBuilder<'_>) -> TensorResult<Self> {
-        let (backbone, classifier): (Box<dyn Backbone>, _) = match spec.arch.family() {
-            Family::Dnn => (Box::new(Dnn::new(&vb, spec)?), "classifier"),
-            Family::Vgg11 => (Box::new(Vgg::vgg11(&vb, spec)?), "classifier"),
-            Family::ResNet18 => (Box::new(ResNet::resnet18(&vb, spec)?), "linear"),
+    fn build(spec: &NetworkSpec, masks: &Masks, vb: VarBuilder<'_>) -> TensorResult<Self> {
+        let plain = Plan::plain;
+        let (backbone, plan): (Box<dyn Backbone>, _) = match spec.arch.family() {
+            Family::Dnn => (Box::new(Dnn::new(&vb, spec)?), plain("classifier")),
+            Family::Vgg11 => (Box::new(Vgg::vgg11(&vb, spec)?), plain("classifier")),
+            Family::Vgg19 => (Box::new(Vgg::vgg19(&vb, spec)?), plain("classifier")),
+            Family::ResNet18 => (Box::new(ResNet::resnet18(&vb, spec)?), plain("linear")),
+            Family::ResNet50 => (Box::new(ResNet::resnet50(&vb, spec)?), plain("linear")),
+            Family::AlexNet => (Box::new(AlexNet::new(&vb, spec, masks)?), plain("last_layer")),
+            Family::ResNet50ImageNet => (Box::new(ResNet::resnet50_imagenet(&vb, spec)?), plain("fc")),
+            Family::Vgg16 => {
+                let dropout = Some(Dropout::new(masks));
+                let plan = Plan { dropout, beginning: Beginning::Normal, classifier: "classifier.6" };
+                (Box::new(Vgg16::new(&vb, spec, masks)?), plan)
+            }
         };
-        Ok(Self { backbone, head: Head::new(&vb, spec, classifier)? })
+        Ok(Self { backbone, head: Head::new(&vb, spec, plan)? })
     }
 }
 
@@ -79,13 +91,10 @@ impl Network {
     }
 
     fn from_source(spec: &NetworkSpec, source: &dyn Source, device: &Device, dtype: DType) -> TensorResult<Self> {
-        let (weights, layers) = Weights::make(source, device, dtype, |vb| Layers::build(spec, vb))?;
-        Ok(Self::new(spec, layers, weights, device, dtype))
-    }
-
-    fn new(spec: &NetworkSpec, layers: Layers, weights: Weights, device: &Device, dtype: DType) -> Self {
+        let masks = Masks::default();
+        let (weights, layers) = Weights::make(source, device, dtype, |vb| Layers::build(spec, &masks, vb))?;
         let (mean, std) = spec.normalization_per_channel();
-        Self { spec: spec.clone(), mean, std, layers, weights, device: device.clone(), dtype }
+        Ok(Self { spec: spec.clone(), mean, std, layers, masks, weights, device: device.clone(), dtype })
     }
 
     /// The same network, sharing weights and running statistics, but without gradients for the weights.
@@ -95,9 +104,25 @@ impl Network {
     pub fn frozen(&self) -> Self {
         let layers = self
             .weights
-            .share(&self.device, self.dtype, |vb| Layers::build(&self.spec, vb))
+            .share(&self.device, self.dtype, |vb| Layers::build(&self.spec, &self.masks, vb))
             .expect("the same layers ask for the same tensors, all of which are there");
-        Self::new(&self.spec, layers, self.weights.clone(), &self.device, self.dtype)
+        Self {
+            spec: self.spec.clone(),
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            layers,
+            masks: self.masks.clone(),
+            weights: self.weights.clone(),
+            device: self.device.clone(),
+            dtype: self.dtype,
+        }
+    }
+
+    /// Begins a training step: from here on, passes in train mode drop what the masks of (`seed`, `step`) say, one mask after the
+    /// other, whatever was dropped before. Frozen views draw from the same masks. A fresh network begins at (0, 0); one without
+    /// dropout takes no notice.
+    pub fn restart_dropout(&self, seed: u64, step: u64) {
+        self.masks.restart(seed, step);
     }
 
     /// What the network is made of.
@@ -129,7 +154,8 @@ impl Network {
     }
 
     fn check_pixels(&self, pixels: &Tensor) -> TensorResult<()> {
-        let expected = [self.spec.channels, IMAGE_SIZE, IMAGE_SIZE];
+        let side = self.spec.arch.family().image_side();
+        let expected = [self.spec.channels, side, side];
         match pixels.dims() {
             [_, image @ ..] if image == expected => Ok(()),
             found => bail!("{}: images must be (N, C, H, W) = (N, {expected:?}), not {found:?}", self.spec.arch),
@@ -141,7 +167,7 @@ impl Model for Network {
     fn forward(&self, pixels: &Tensor, mode: Mode) -> TensorResult<Output> {
         self.check_pixels(pixels)?;
         let normalized = rrm_kernels::normalize(pixels, &self.mean, &self.std)?;
-        self.layers.head.forward(self.layers.backbone.forward(&normalized, mode)?)
+        self.layers.head.forward(self.layers.backbone.forward(&normalized, mode)?, mode)
     }
 
     fn device(&self) -> &Device {

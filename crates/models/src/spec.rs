@@ -17,8 +17,8 @@ pub struct NetworkSpec {
     pub classes: usize,
     /// How the first layer normalises pixels.
     pub normalization: Normalization,
-    /// Width D of the representation that comes out. Where it is not the architecture's own, a linear layer without
-    /// activation, `added_linear`, leads from the one to the other.
+    /// Width D of the representation that comes out. Where it is not the width of the architecture's features, a linear layer
+    /// without activation, `added_linear`, leads from the one to the other.
     pub representation_width: usize,
 }
 
@@ -26,9 +26,9 @@ pub struct NetworkSpec {
 const MOST: usize = 1 << 16;
 
 impl NetworkSpec {
-    /// Whether an adapter leads from the architecture's representation to the wanted width.
+    /// Whether an adapter leads from the architecture's features to the wanted width.
     pub fn has_adapter(&self) -> bool {
-        self.representation_width != self.arch.representation_width()
+        self.representation_width != self.arch.feature_width()
     }
 
     /// Refuses sizes of zero, absurd sizes, and a normalisation for images of other channels.

@@ -1,6 +1,6 @@
-//! VGG11 with batch-norm (Simonyan & Zisserman 2015, in the form of digest §1.2).
+//! VGG11 and VGG19 with batch-norm for 32×32 images (Simonyan & Zisserman 2015, in the form of digest §1.2).
 //!
-//! Its final average pooling over 1×1 pixels changes nothing and is left out.
+//! Their final average pooling over 1×1 pixels changes nothing and is left out.
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -8,7 +8,8 @@ use rrm_kernels::Epilogue;
 use rrm_spec::Mode;
 
 use crate::NetworkSpec;
-use crate::layers::{Conv, ConvNorm, Norm, max_pool};
+use crate::init::Beginning;
+use crate::layers::{Conv, ConvNorm, Kernel, Norm, max_pool};
 use crate::network::Backbone;
 
 use Stage::{Conv3x3, MaxPool};
@@ -31,6 +32,31 @@ const VGG11: [Stage; 13] = [
     MaxPool,
 ];
 
+/// As [`VGG11`], with convolutions at 0, 3; 7, 10; 14, 17, 20, 23; 27, 30, 33, 36; 40, 43, 46, 49.
+const VGG19: [Stage; 21] = [
+    Conv3x3(64),
+    Conv3x3(64),
+    MaxPool,
+    Conv3x3(128),
+    Conv3x3(128),
+    MaxPool,
+    Conv3x3(256),
+    Conv3x3(256),
+    Conv3x3(256),
+    Conv3x3(256),
+    MaxPool,
+    Conv3x3(512),
+    Conv3x3(512),
+    Conv3x3(512),
+    Conv3x3(512),
+    MaxPool,
+    Conv3x3(512),
+    Conv3x3(512),
+    Conv3x3(512),
+    Conv3x3(512),
+    MaxPool,
+];
+
 #[derive(Clone, Copy)]
 enum Stage {
     /// Convolution to so many channels, batch-norm, ReLU.
@@ -50,14 +76,22 @@ pub(crate) struct Vgg {
 
 impl Vgg {
     pub(crate) fn vgg11(vb: &VarBuilder<'_>, spec: &NetworkSpec) -> Result<Self> {
+        Self::new(vb, spec, &VGG11)
+    }
+
+    pub(crate) fn vgg19(vb: &VarBuilder<'_>, spec: &NetworkSpec) -> Result<Self> {
+        Self::new(vb, spec, &VGG19)
+    }
+
+    fn new(vb: &VarBuilder<'_>, spec: &NetworkSpec, stages: &[Stage]) -> Result<Self> {
         let vb = vb.pp("features");
         let (mut position, mut inputs) = (0, spec.channels);
-        let mut layers = Vec::with_capacity(VGG11.len());
-        for stage in VGG11 {
+        let mut layers = Vec::with_capacity(stages.len());
+        for stage in stages {
             match stage {
                 Conv3x3(width) => {
-                    let width = width / spec.arch.width_divisor();
-                    let conv = Conv::same(&vb.pp(position), inputs, width)?;
+                    let (width, kernel) = (width / spec.arch.width_divisor(), Kernel::three(1));
+                    let conv = Conv::with_bias(&vb.pp(position), inputs, width, kernel, Beginning::Uniform)?;
                     layers.push(Layer::Conv(ConvNorm { conv, norm: Norm::new(&vb.pp(position + 1), width)? }));
                     (position, inputs) = (position + 3, width);
                 }

@@ -26,6 +26,13 @@ impl DatasetName {
         }
     }
 
+    /// Height and width of an image as networks see it, in pixels.
+    pub fn image_side(&self) -> usize {
+        match self {
+            Self::Cifar10 | Self::FashionMnist | Self::Folder(_) => 32,
+        }
+    }
+
     /// Classes, where the name alone tells.
     pub fn classes(&self) -> Option<usize> {
         match self {
@@ -122,6 +129,9 @@ pub enum Normalization {
     FashionMnist,
     /// Pixels as they are.
     Identity,
+    /// The constants of Restricted-ImageNet.
+    #[serde(rename = "restricted-imagenet")]
+    RestrictedImageNet,
 }
 
 impl Normalization {
@@ -132,6 +142,7 @@ impl Normalization {
             Self::Cifar10Fast => (&[0.4914, 0.4822, 0.4465], &[0.2471, 0.2435, 0.2616]),
             Self::FashionMnist => (&[0.2860], &[0.3530]),
             Self::Identity => (&[0.0], &[1.0]),
+            Self::RestrictedImageNet => (&[0.4717, 0.4499, 0.3837], &[0.2600, 0.2516, 0.2575]),
         }
     }
 

@@ -100,7 +100,8 @@ pub struct TrainSpec {
     /// The first layer's constants; absent = the dataset's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalization: Option<Normalization>,
-    /// The network. Under RRM an adapter is added where its representation is not as wide as the teacher's.
+    /// The network, which must be made for images of the dataset's size. Under RRM its representation is as wide as the teacher's, by
+    /// an adapter where its features are not.
     pub arch: Arch,
     /// How it is trained.
     pub method: Method,

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::{
-    AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, JobSpec, Method, Norm, OptimizerSpec, Schedule,
-    ThreatModel, TrainSpec,
+    Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobSpec, Method, Norm, OptimizerSpec,
+    Schedule, ThreatModel, TrainSpec,
 };
 
 /// One fault of an input.
@@ -119,6 +119,7 @@ fn train(spec: &TrainSpec, check: &mut Checker<'_>) {
         format!("{normalization:?}"),
         format!("must be for images of {channels} channels, as those of {} are", spec.dataset.name),
     );
+    arch(spec.arch, &spec.dataset.name, check);
     method(&spec.method, &mut check.within("method"));
     check.at_most("epochs", spec.epochs.get(), 10_000);
     check.at_most("batch_size", spec.batch_size.get(), 4096);
@@ -137,6 +138,16 @@ fn evaluate(spec: &EvaluateSpec, check: &mut Checker<'_>) {
     attack(&spec.attack, &mut check.within("attack"));
     check.at_most("batch_size", spec.batch_size.get(), 4096);
     seed(spec.seed, check);
+}
+
+/// A network takes images of one size.
+fn arch(arch: Arch, dataset: &DatasetName, check: &mut Checker<'_>) {
+    let side = dataset.image_side();
+    let fitting: Vec<&str> =
+        Family::ALL.into_iter().filter(|family| family.image_side() == side).map(Family::name).collect();
+    let fits = dataset.is_unread() || arch.family().image_side() == side;
+    let allowed = format!("must be for {side}×{side} images, as those of {dataset} are: {}", fitting.join(", "));
+    check.require(fits, "arch", arch, allowed);
 }
 
 fn seed(seed: u64, check: &mut Checker<'_>) {

@@ -210,3 +210,39 @@ fn what_is_no_job_is_called_by_its_place() {
     let faults = named(&Plan::from_toml("name = 'bad'\njob = [5, { name = 'b', kind = 'x' }]").unwrap_err());
     assert_eq!(faults, ["job[1]", "job.b.kind"].map(str::to_owned).into());
 }
+
+/// A plan of one training with this dataset and network.
+fn plan_with(dataset: &str, arch: &str) -> String {
+    format!(
+        r#"
+        name = "one"
+        [[job]]
+        name = "a"
+        kind = "train"
+        dataset = {{ name = "{dataset}" }}
+        arch = "{arch}"
+        epochs = 1
+        batch_size = 1
+        seed = 0
+        method = {{ kind = "natural" }}
+        optimizer = {{ learning_rate = 0.1, schedule = {{ kind = "constant" }} }}
+        "#
+    )
+}
+
+#[test]
+fn a_network_for_larger_images_than_the_datasets_is_refused_with_those_that_fit() {
+    assert!(Plan::from_toml(&plan_with("cifar10", "resnet50/16")).is_ok());
+    for arch in ["alexnet", "vgg16/4", "resnet50-imagenet"] {
+        let faults = Plan::from_toml(&plan_with("cifar10", arch)).unwrap_err().to_string();
+        let fault =
+            format!("job.a.arch = {arch}: must be for 32×32 images, as those of cifar10 are: dnn, vgg11, vgg19,");
+        assert!(faults.contains(&fault), "{faults}");
+    }
+}
+
+#[test]
+fn a_dataset_that_could_not_be_read_contradicts_no_network() {
+    let faults = named(&Plan::from_toml(&plan_with("imagenet", "vgg16")).unwrap_err());
+    assert_eq!(faults, ["job.a.dataset.name".to_owned()].into());
+}

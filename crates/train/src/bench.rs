@@ -17,10 +17,8 @@ use crate::{
     student::{Student, UpdateError},
 };
 
-// As in CIFAR-10.
+/// Colour, as in every data set of the paper.
 const CHANNELS: usize = 3;
-const SIDE: usize = 32;
-const CLASSES: usize = 10;
 
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -130,7 +128,7 @@ fn times(request: &Request, device: &Device) -> Result<Vec<Duration>, TrainError
 /// The workload as something to repeat.
 fn work(request: &Request, device: &Device) -> Result<Box<dyn FnMut() -> candle_core::Result<()>>, TrainError> {
     let network = network(request.arch, device)?;
-    let batch = batch(request.batch_size.get() as usize, device)?;
+    let batch = batch(network.spec(), request.batch_size.get() as usize, device)?;
     Ok(match request.workload {
         Workload::Train => {
             let mut student = Student::new(network, timetable())?;
@@ -155,14 +153,14 @@ fn work(request: &Request, device: &Device) -> Result<Box<dyn FnMut() -> candle_
     })
 }
 
+/// As the paper trains it: on CIFAR-10, or for large images on Restricted-ImageNet.
 fn network(arch: Arch, device: &Device) -> Result<Network, TrainError> {
-    let spec = NetworkSpec {
-        arch,
-        channels: CHANNELS,
-        classes: CLASSES,
-        normalization: Normalization::Cifar10Fast,
-        representation_width: arch.representation_width(),
+    let (classes, normalization) = match arch.family().image_side() {
+        32 => (10, Normalization::Cifar10Fast),
+        _ => (9, Normalization::RestrictedImageNet),
     };
+    let representation_width = arch.representation_width();
+    let spec = NetworkSpec { arch, channels: CHANNELS, classes, normalization, representation_width };
     Ok(Network::initialize(&spec, 0, device, DType::F32)?)
 }
 
@@ -173,13 +171,15 @@ fn timetable() -> Timetable {
     Timetable::new(&optimizer, 1, u64::from(u32::MAX))
 }
 
-fn batch(count: usize, device: &Device) -> candle_core::Result<TrainBatch> {
+/// Random images of the network's size.
+fn batch(network: &NetworkSpec, count: usize, device: &Device) -> candle_core::Result<TrainBatch> {
+    let side = network.arch.family().image_side();
     let mut rng = ImageRng::new(0, Stream::Augmentation, &[]);
-    let pixels: Vec<f32> = (0..count * CHANNELS * SIDE * SIDE).map(|_| rng.uniform() as f32).collect();
+    let pixels: Vec<f32> = (0..count * CHANNELS * side * side).map(|_| rng.uniform() as f32).collect();
     let indices: Vec<u32> = (0..count as u32).collect();
-    let classes: Vec<u32> = indices.iter().map(|i| i % CLASSES as u32).collect();
+    let classes: Vec<u32> = indices.iter().map(|i| i % network.classes as u32).collect();
     Ok(TrainBatch {
-        pixels: Tensor::from_vec(pixels, (count, CHANNELS, SIDE, SIDE), device)?,
+        pixels: Tensor::from_vec(pixels, (count, CHANNELS, side, side), device)?,
         labels: Tensor::new(classes.as_slice(), device)?,
         classes,
         indices,
@@ -207,19 +207,30 @@ fn summary(request: &Request, device: &Device, mut times: Vec<Duration>) -> Thro
 
 #[cfg(test)]
 mod tests {
+    use rrm_spec::Family;
+
     use super::*;
 
     #[test]
-    fn every_workload_has_a_speed() {
-        for workload in ["train", "attack", "eval"] {
-            let request = Request {
-                steps: NonZeroU32::new(3).unwrap(),
-                warm_up: 1,
-                ..Request::new("dnn/16".parse().unwrap(), workload.parse().unwrap(), NonZeroU32::new(4).unwrap())
-            };
-            let speed = measure(&request, &Device::Cpu).unwrap();
-            assert!(speed.images_per_second > 0.0 && speed.best_images_per_second >= speed.images_per_second);
-            assert_eq!((speed.batch_size, speed.steps, speed.device.as_str()), (4, 3, "cpu"));
+    fn every_network_and_workload_has_a_speed() {
+        for family in Family::ALL {
+            for workload in [Workload::Train, Workload::Attack, Workload::Eval] {
+                let request = Request {
+                    steps: NonZeroU32::new(3).unwrap(),
+                    warm_up: 1,
+                    ..Request::new(Arch::new(family, 16).unwrap(), workload, NonZeroU32::new(4).unwrap())
+                };
+                let speed = measure(&request, &Device::Cpu).unwrap();
+                assert!(speed.images_per_second > 0.0 && speed.best_images_per_second >= speed.images_per_second);
+                assert_eq!((speed.batch_size, speed.steps, speed.device.as_str()), (4, 3, "cpu"));
+            }
         }
+    }
+
+    #[test]
+    fn a_workload_is_called_by_its_name() {
+        let names = ["train", "attack", "eval"].map(|name| name.parse().unwrap());
+        assert_eq!(names, [Workload::Train, Workload::Attack, Workload::Eval]);
+        assert!("Train".parse::<Workload>().is_err());
     }
 }

@@ -3,7 +3,7 @@
 //! A safetensors file with the tensors `network.KEY` (weights, running statistics and counters under PyTorch's keys) and
 //! `momentum.KEY` (the optimiser's buffers), and with one entry of metadata, `rrm.resume`: the [`Header`] as JSON. One entry,
 //! because several would be written in no fixed order. There is no state of random generators to save: randomness is keyed by
-//! seed, epoch and image.
+//! seed, epoch and image, or seed and step.
 
 use std::{collections::HashMap, fs, path::Path};
 
@@ -26,7 +26,7 @@ const FORMAT: u32 = 2;
 const NETWORK: &str = "network.";
 const MOMENTUM: &str = "momentum.";
 
-/// Many times the largest network's checkpoint; a larger file is none, and would only fill the memory.
+/// Four times the checkpoint of the largest network, a VGG16; a larger file is none, and would only fill the memory.
 const MOST_BYTES: u64 = 4 << 30;
 
 /// What a training's course depends on besides its checkpoints. Two trainings of equal identity go the same way.

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
-use rrm_data::Images;
-use rrm_models::Network;
+use rrm_data::{Images, Shape};
+use rrm_models::{Network, NetworkSpec};
 use rrm_spec::{ArtifactHash, JobRef, ModelSource};
 
 use crate::{Environment, TrainError, files};
@@ -25,12 +25,14 @@ impl Source {
 
     /// Refuses a network that cannot take such images.
     pub(crate) fn must_take(&self, images: &Images, role: &str) -> Result<(), TrainError> {
-        let (wanted, found) = (self.network.spec().channels, images.shape().channels);
+        let NetworkSpec { arch, channels, .. } = self.network.spec();
+        let side = arch.family().image_side();
+        let (wanted, found) = (Shape { channels: *channels, height: side, width: side }, images.shape());
         if wanted == found {
             return Ok(());
         }
         Err(TrainError::Mismatch {
-            what: format!("the {role} takes images of {wanted} channels, the dataset has {found}"),
+            what: format!("the {role} takes images of {wanted}, those of the dataset are {found}"),
         })
     }
 

@@ -20,7 +20,7 @@ use crate::{
     run::started,
     schedule::Timetable,
     source::Source,
-    step::{self, Step, TrainBatch},
+    step::{self, Step, StepStats, TrainBatch},
     student::{Student, UpdateError},
     work,
 };
@@ -96,7 +96,8 @@ pub(crate) fn train_epoch(
         let Some(batch) = batches.next() else { break };
         waited += asked.elapsed();
         let batch = TrainBatch::new(batch, epoch, &device, dtype)?;
-        let stats = step.step(student, &batch).map_err(|error| diverged(error, student, epoch, number))?;
+        let stats = one_step(step, student, &batch, spec.seed);
+        let stats = stats.map_err(|error| diverged(error, student, epoch, number))?;
         loss_sum += stats.loss_sum;
         updates += u64::from(stats.updates);
         accuracy.correct += stats.accuracy.correct;
@@ -106,6 +107,18 @@ pub(crate) fn train_epoch(
     let trained = TrainedEpoch { epoch, train_us: stopwatch.elapsed_us()?, waited, loss_sum, updates, accuracy };
     tracing::info!(epoch, train_us = trained.train_us, waited = ?trained.waited, loss = trained.mean_loss(), "epoch trained");
     Ok(trained)
+}
+
+/// What a step draws depends on the seed and its number in the training, not on the steps before: a resumed training goes on as
+/// if nothing had happened.
+fn one_step(
+    step: &mut dyn Step,
+    student: &mut Student,
+    batch: &TrainBatch,
+    seed: u64,
+) -> Result<StepStats, UpdateError> {
+    student.network().restart_dropout(seed, student.step());
+    step.step(student, batch)
 }
 
 impl TrainedEpoch {
@@ -147,7 +160,7 @@ fn load_teacher(spec: &TrainSpec, images: &Images, environment: &Environment) ->
     Ok(Some(teacher))
 }
 
-/// A student of a teacher gets an adapter where its own representation has another width.
+/// A student's representation is as wide as its teacher's, by an adapter where its features are not.
 fn network_spec(spec: &TrainSpec, images: &Images, teacher: Option<&Source>) -> NetworkSpec {
     let own_width = spec.arch.representation_width();
     NetworkSpec {
@@ -212,9 +225,70 @@ mod dataset;
 mod tests {
     use std::{num::NonZeroU32, sync::atomic::AtomicBool};
 
-    use rrm_spec::{Augmentation, OptimizerSpec, Schedule, Validation};
+    use candle_core::{DType, Device};
+    use rrm_spec::{Augmentation, Normalization, OptimizerSpec, Schedule, Validation};
 
     use super::*;
+
+    /// Large images, which no data set has yet.
+    fn large_batches() -> Vec<TrainBatch> {
+        let batch = |number: u64| {
+            let mut rng = rrm_data::ImageRng::new(number, Stream::Augmentation, &[]);
+            let images = (0..3 * 3 * 224 * 224).map(|_| rng.uniform() as f32).collect();
+            let shape = rrm_data::Shape { channels: 3, height: 224, width: 224 };
+            let batch = rrm_data::Batch { images, labels: vec![0, 1, 2], indices: vec![0, 1, 2], shape };
+            TrainBatch::new(batch, 1, &Device::Cpu, DType::F32).unwrap()
+        };
+        (0..2).map(batch).collect()
+    }
+
+    #[test]
+    fn what_is_dropped_after_a_resumption_is_what_would_have_been_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = dataset::Recipe { images: (4, 1), ..dataset::Recipe::EASY };
+        let spec = spec(dataset::write(folder.path(), "shades", recipe));
+        let images = rrm_data::open(&spec.dataset, Split::Train, folder.path()).unwrap();
+        let identity = Identity::new(&spec, None, &images);
+        let batches = large_batches();
+        for arch in ["alexnet/16", "vgg16/16"] {
+            let network = NetworkSpec {
+                arch: arch.parse().unwrap(),
+                classes: 3,
+                normalization: Normalization::RestrictedImageNet,
+                representation_width: 128,
+                channels: 3,
+            };
+            let timetable = || Timetable::new(&spec.optimizer, 2, batches.len() as u64);
+            let epoch = |student: &mut Student, seed| {
+                batches.iter().for_each(|batch| {
+                    one_step(&mut step::Natural, student, batch, seed).unwrap();
+                });
+            };
+            let begin = || {
+                let network = Network::initialize(&network, 1, &Device::Cpu, DType::F32).unwrap();
+                Student::new(network, timetable()).unwrap()
+            };
+            let trained = |seeds: [u64; 2]| {
+                let mut student = begin();
+                seeds.map(|seed| epoch(&mut student, seed));
+                weights(&student)
+            };
+            let uninterrupted = trained([7, 7]);
+            assert_ne!(trained([7, 8]), uninterrupted, "{arch}: nothing is dropped");
+
+            let (path, mut student) = (folder.path().join("resume.safetensors"), begin());
+            epoch(&mut student, 7);
+            checkpoint::save_resume(&path, &student, 1, &identity).unwrap();
+            let (mut student, _) = checkpoint::resume(&path, &identity, &network, timetable(), &Device::Cpu).unwrap();
+            epoch(&mut student, 7);
+            assert_eq!(weights(&student), uninterrupted, "{arch}");
+        }
+    }
+
+    fn weights(student: &Student) -> Vec<Vec<f32>> {
+        let numbers = |(_, tensor): (String, candle_core::Tensor)| tensor.flatten_all().unwrap().to_vec1().unwrap();
+        student.network().state().into_iter().map(numbers).collect()
+    }
 
     fn spec(dataset: Dataset) -> TrainSpec {
         TrainSpec {
@@ -243,7 +317,7 @@ mod tests {
         let spec = spec(dataset::write(folder.path(), "shades", recipe));
         let images = Arc::new(rrm_data::open(&spec.dataset, Split::Train, folder.path()).unwrap());
         let network = network_spec(&spec, &images, None);
-        let network = Network::initialize(&network, 1, &candle_core::Device::Cpu, candle_core::DType::F32).unwrap();
+        let network = Network::initialize(&network, 1, &Device::Cpu, DType::F32).unwrap();
         let mut student = Student::new(network, Timetable::new(&spec.optimizer, 1, 10)).unwrap();
         let (mut sink, stop) = (|_| (), AtomicBool::new(false));
         let mut monitor = Monitor::new(&mut sink, &stop);

@@ -21,8 +21,7 @@ Examples:
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct BenchArgs {
-    /// Network: dnn, vgg11 or resnet18, with /2, /4, /8 or /16 for a narrower one
-    #[arg(long)]
+    #[arg(long, help = format!("Network: {}", Arch::FORMS))]
     arch: Arch,
     /// What is timed: a training step (train), a gradient step of an attack (attack) or a forward pass (eval)
     #[arg(long)]

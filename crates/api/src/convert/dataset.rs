@@ -11,8 +11,18 @@ wire_enum!(Normalization {
     Cifar10Fast => Cifar10Fast,
     FashionMnist => FashionMnist,
     Identity => Identity,
+    RestrictedImageNet => RestrictedImagenet,
 });
-wire_enum!(Family { Dnn => Dnn, Vgg11 => Vgg11, ResNet18 => Resnet18 });
+wire_enum!(Family {
+    Dnn => Dnn,
+    Vgg11 => Vgg11,
+    ResNet18 => Resnet18,
+    Vgg19 => Vgg19,
+    ResNet50 => Resnet50,
+    AlexNet => Alexnet,
+    ResNet50ImageNet => Resnet50Imagenet,
+    Vgg16 => Vgg16,
+});
 
 impl OnWire for Dataset {
     type Wire = wire::Dataset;

@@ -11,7 +11,7 @@ use rrm_models::{LoadFault, Mismatch, ModelError, Network, NetworkSpec};
 use rrm_spec::Mode;
 use tempfile::TempDir;
 
-use crate::{cifar10, logits, network, numbers, pixels, state};
+use crate::{NARROW, cifar10, logits, network, numbers, pixels, pixels_for, state};
 
 /// The bytes of a small trained network's checkpoint.
 fn checkpoint(folder: &TempDir) -> Vec<u8> {
@@ -49,14 +49,14 @@ fn tensors(spec: &NetworkSpec) -> HashMap<String, Tensor> {
 fn a_saved_network_is_read_back_bit_for_bit() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("network.safetensors");
-    for arch in ["dnn/16", "vgg11/16", "resnet18/16"] {
+    for arch in NARROW {
         let spec = NetworkSpec { representation_width: 48, ..cifar10(arch) };
         let saved = network(&spec, DType::F32);
-        logits(&saved, &pixels(4, 3, DType::F32), Mode::Train);
+        logits(&saved, &pixels_for(&saved, 4), Mode::Train);
         saved.save(&path).unwrap();
         let loaded = load(&path).unwrap();
         assert_eq!((loaded.spec(), state(&loaded)), (saved.spec(), state(&saved)));
-        let x = pixels(2, 3, DType::F32);
+        let x = pixels_for(&saved, 2);
         assert_eq!(numbers(&logits(&loaded, &x, Mode::Eval)), numbers(&logits(&saved, &x, Mode::Eval)));
         let first = fs::read(&path).unwrap();
         loaded.save(&path).unwrap();

@@ -9,7 +9,14 @@ use candle_core::{DType, Device, Tensor, Var};
 use rrm_models::{Model, Network, NetworkSpec};
 use rrm_spec::{Mode, Normalization};
 
-/// The paper's network of that name for CIFAR-10, or a narrower one.
+/// Every network at a sixteenth of its width.
+const NARROW: [&str; 8] =
+    ["dnn/16", "vgg11/16", "vgg19/16", "resnet18/16", "resnet50/16", "alexnet/16", "resnet50-imagenet/16", "vgg16/16"];
+
+/// Those of them that normalise by a batch's statistics.
+const WITH_NORMS: [&str; 5] = ["vgg11/16", "vgg19/16", "resnet18/16", "resnet50/16", "resnet50-imagenet/16"];
+
+/// The paper's network of that name, or a narrower one, for ten classes of colour images.
 fn cifar10(arch: &str) -> NetworkSpec {
     let arch: rrm_spec::Arch = arch.parse().unwrap();
     NetworkSpec {
@@ -25,12 +32,21 @@ fn network(spec: &NetworkSpec, dtype: DType) -> Network {
     Network::initialize(spec, 7, &Device::Cpu, dtype).unwrap()
 }
 
-/// `images` different images with pixels spread over [0, 1].
+/// `images` different images of 32×32 with pixels spread over [0, 1].
 fn pixels(images: usize, channels: usize, dtype: DType) -> Tensor {
-    let count = images * channels * 32 * 32;
+    square(images, channels, 32, dtype)
+}
+
+/// Such images of the network's own size and type.
+fn pixels_for(network: &Network, images: usize) -> Tensor {
+    square(images, network.spec().channels, network.spec().arch.family().image_side(), network.dtype())
+}
+
+fn square(images: usize, channels: usize, side: usize, dtype: DType) -> Tensor {
+    let count = images * channels * side * side;
     let golden_ratio = 0.618_033_988_749_894_9;
     let numbers: Vec<f64> = (0..count).map(|i| ((i * i % 7919 + i) as f64 * golden_ratio).fract()).collect();
-    Tensor::from_vec(numbers, (images, channels, 32, 32), &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+    Tensor::from_vec(numbers, (images, channels, side, side), &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
 }
 
 fn logits(network: &Network, pixels: &Tensor, mode: Mode) -> Tensor {

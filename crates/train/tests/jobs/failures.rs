@@ -47,7 +47,7 @@ fn a_teacher_of_another_kind_of_image_is_refused() {
     grey.save(&bench.path("teacher/final.safetensors")).unwrap();
     let spec = bench.spec("dnn/16", rrm(0.1, 1, RepresentationLoss::Cosine));
     let (error, _) = failure(spec, &bench.environment_with("work", "teacher"));
-    assert!(error.to_string().contains("1 channels, the dataset has 3"), "{error}");
+    assert!(error.to_string().contains("images of 1x32x32, those of the dataset are 3x32x32"), "{error}");
     assert_eq!(error.class(), FailureClass::User);
 }
 

@@ -126,6 +126,7 @@ fn normalization() -> impl Strategy<Value = Normalization> {
         Normalization::Cifar10Fast,
         Normalization::FashionMnist,
         Normalization::Identity,
+        Normalization::RestrictedImageNet,
     ])
 }
 
