@@ -1,11 +1,14 @@
 //! Max-pooling.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::{PoolConfig, PoolShape, windows};
+use super::{PoolConfig, PoolShape, halving, windows};
 use crate::element::{Borrowed, Element, by_element};
 use crate::graph::{Arrived, Backward, record};
+use crate::output::written;
 
 /// The maximum of each window; padding never wins. The whole gradient goes to a window's first maximum in row-major order,
 /// and NaN counts as the largest number, both as in PyTorch.
@@ -47,7 +50,22 @@ fn first_maximum<T: Element>(
     best
 }
 
+/// Planes that one task pools: planes of the last layers are tiny.
+fn planes_per_task(s: &PoolShape) -> usize {
+    const NUMBERS: usize = 1 << 14;
+    NUMBERS.div_ceil(s.in_plane())
+}
+
 fn forward<T: Element>(s: &PoolShape, x: &[T]) -> Vec<T> {
+    if halving::suits(s) {
+        let planes = planes_per_task(s);
+        let write = |out: &mut [MaybeUninit<T>]| {
+            let tasks = out.par_chunks_mut(planes * s.out_plane()).zip(x.par_chunks(planes * s.in_plane()));
+            tasks.for_each(|(out, x)| halving::forward(s.width, x, out));
+        };
+        // SAFETY: the tasks cover the output, and each writes all of its part.
+        return unsafe { written(s.out_len(), write) };
+    }
     let mut out = vec![T::ZERO; s.out_len()];
     out.par_chunks_mut(s.out_plane()).zip(x.par_chunks(s.in_plane())).for_each(|(out, x)| {
         s.for_each_window(|o, rows, columns| out[o] = x[first_maximum(x, s.width, rows, columns)]);
@@ -56,6 +74,16 @@ fn forward<T: Element>(s: &PoolShape, x: &[T]) -> Vec<T> {
 }
 
 fn backward<T: Element>(s: &PoolShape, x: &[T], gradient: &[T]) -> Vec<T> {
+    if halving::suits(s) {
+        let planes = planes_per_task(s);
+        let write = |out: &mut [MaybeUninit<T>]| {
+            let inputs = x.par_chunks(planes * s.in_plane()).zip(gradient.par_chunks(planes * s.out_plane()));
+            let tasks = out.par_chunks_mut(planes * s.in_plane()).zip(inputs);
+            tasks.for_each(|(out, (x, gradient))| halving::backward(s.width, x, gradient, out));
+        };
+        // SAFETY: the tasks cover the input, and each writes all of its part.
+        return unsafe { written(x.len(), write) };
+    }
     let mut out = vec![T::ZERO; x.len()];
     let inputs = x.par_chunks(s.in_plane()).zip(gradient.par_chunks(s.out_plane()));
     out.par_chunks_mut(s.in_plane()).zip(inputs).for_each(|(out, (x, gradient))| {

@@ -1,6 +1,7 @@
 //! Pooling over square windows of (N, C, H, W) images.
 
 mod avg;
+mod halving;
 mod max;
 mod windows;
 
