@@ -81,6 +81,16 @@ impl<T: Element> Finish<'_, T> {
         self.bias.is_none() && self.residual.is_none() && self.activation == Activation::Identity
     }
 
+    /// Finishes number `at` of the whole output, which is of channel `channel`.
+    pub(crate) fn one(&self, at: usize, channel: usize, from: T) -> T {
+        let y = from + self.bias.map_or(T::ZERO, |bias| bias[channel]);
+        let y = self.residual.map_or(y, |residual| y + residual[at]);
+        match self.activation {
+            Activation::Identity => y,
+            Activation::Relu => y.larger(T::ZERO),
+        }
+    }
+
     /// Finishes numbers `at..` of the whole output, which are of channel `channel`, and writes them to `out`.
     pub(crate) fn write_run(&self, at: usize, channel: usize, from: &[T], out: &mut [MaybeUninit<T>]) {
         let bias = self.bias.map_or(T::ZERO, |bias| bias[channel]);

@@ -4,6 +4,7 @@
 pub(crate) mod checks;
 mod choice;
 mod columns;
+mod dense;
 mod direct;
 mod frozen;
 mod op;

@@ -5,7 +5,9 @@
 //! Groups of images are the unit of parallel work.
 
 mod axis;
+mod by_lines;
 mod kernel;
+mod packing;
 mod panels;
 mod planes;
 mod products;
