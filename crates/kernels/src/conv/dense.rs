@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::direct;
+use super::direct::{self, Kernels, Panels};
 use super::shape::ConvShape;
 use crate::epilogue::Finish;
 use crate::simd::Isa;
@@ -39,21 +39,47 @@ fn taps(s: &ConvShape) -> Vec<Option<usize>> {
     taps
 }
 
-/// The layer's matrix, a row of inputs for each output.
-fn expanded(s: &ConvShape, weight: &[f32]) -> Vec<f32> {
-    let (taps, inputs, row) = (taps(s), s.in_plane(), s.in_channels * s.in_plane());
-    let mut matrix = vec![0.0; s.out_channels * s.out_plane() * row];
-    let filters = weight.par_chunks_exact(s.in_channels * s.taps());
-    matrix.par_chunks_exact_mut(s.out_plane() * row).zip(filters).for_each(|(rows, filter)| {
-        for (row, taps) in rows.chunks_exact_mut(row).zip(taps.chunks_exact(inputs)) {
-            for (numbers, kernel) in row.chunks_exact_mut(inputs).zip(filter.chunks_exact(s.taps())) {
-                for (number, tap) in numbers.iter_mut().zip(taps) {
-                    *number = tap.map_or(0.0, |tap| kernel[tap]);
+/// The layer's matrix, packed: a row for each output, a term for each input.
+fn by_outputs(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> Panels {
+    let (inputs, filter) = (s.in_plane(), s.in_channels * s.taps());
+    let taps = taps(s);
+    packed(kernels, [s.out_channels, s.in_channels], [filter, s.taps()], s.out_plane(), inputs, weight, |output, input| {
+        taps[output * inputs + input]
+    })
+}
+
+/// Its transpose, packed: a row for each input, a term for each output.
+fn by_inputs(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> Panels {
+    let (inputs, filter) = (s.in_plane(), s.in_channels * s.taps());
+    let taps = taps(s);
+    packed(kernels, [s.in_channels, s.out_channels], [s.taps(), filter], inputs, s.out_plane(), weight, |input, output| {
+        taps[output * inputs + input]
+    })
+}
+
+/// Packs the matrix with `row_pixels` rows for each of `channels[0]` and `term_pixels` terms for each of `channels[1]`. The
+/// kernels of two neighbours of either are `strides` apart in `weight`; `tap` says which number of a kernel joins two pixels.
+fn packed(
+    kernels: &Kernels,
+    channels: [usize; 2],
+    strides: [usize; 2],
+    row_pixels: usize,
+    term_pixels: usize,
+    weight: &[f32],
+    tap: impl Fn(usize, usize) -> Option<usize> + Sync,
+) -> Panels {
+    Panels::pack_by(kernels, channels[0] * row_pixels, channels[1] * term_pixels, |rows, numbers| {
+        let places: Vec<_> = rows.map(|row| (row / row_pixels * strides[0], row % row_pixels)).collect();
+        let mut terms = numbers.chunks_exact_mut(places.len());
+        for channel in 0..channels[1] {
+            for (pixel, numbers) in (0..term_pixels).zip(&mut terms) {
+                for (&(kernel, row), number) in places.iter().zip(numbers) {
+                    let weight = &weight[kernel + channel * strides[1]..];
+                    number.write(tap(row, pixel).map_or(0.0, |tap| weight[tap]));
                 }
             }
         }
-    });
-    matrix
+    })
 }
 
 /// `out = finish(conv(x, weight))`; writes all of `out`.
@@ -68,12 +94,17 @@ pub(crate) fn forward(
     let bias: Option<Vec<f32>> =
         finish.bias.map(|bias| bias.iter().flat_map(|&bias| std::iter::repeat_n(bias, s.out_plane())).collect());
     let finish = Finish { bias: bias.as_deref(), ..finish };
-    direct::forward(isa, &layer(s), x, &expanded(s, weight), finish, out);
+    let kernels = Kernels::of(isa);
+    direct::forward_packed(kernels, &layer(s), x, by_outputs(kernels, s, weight), finish, out);
 }
 
 /// Gradient of the input, from the gradient of the output; writes all of `out`.
 pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
-    direct::input_gradient(isa, &layer(s), gradient, &expanded(s, weight), out);
+    // The transposed layer's forward pass.
+    let kernels = Kernels::of(isa);
+    let ConvShape { in_channels, out_channels, .. } = layer(s);
+    let transposed = ConvShape::of_pixels(s.images, out_channels, in_channels);
+    direct::forward_packed(kernels, &transposed, gradient, by_inputs(kernels, s, weight), Finish::NONE, out);
 }
 
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.

@@ -89,3 +89,5 @@ mod tests {
         }
     }
 }
+#[cfg(test)]
+mod speed;

@@ -33,31 +33,56 @@ vectorized! {
     }
 }
 
+/// Windows that are worked on together.
+const WINDOWS: [usize; 4] = [16, 8, 4, 1];
+
 vectorized! {
     /// Writes each window's gradient to its first maximum, and zeros elsewhere.
     pub(super) fn backward<T: Element>(width: usize, x: &[T], gradient: &[T], out: &mut [MaybeUninit<T>]) {
-        let zero = MaybeUninit::new(T::ZERO);
-        let planes = x.chunks_exact(2 * width).zip(gradient.chunks_exact(width / 2));
-        for ((x, gradient), out) in planes.zip(out.chunks_exact_mut(2 * width)) {
+        let rows = x.chunks_exact(2 * width).zip(gradient.chunks_exact(width / 2));
+        for ((x, gradient), out) in rows.zip(out.chunks_exact_mut(2 * width)) {
             let ((upper, lower), (out_upper, out_lower)) = (x.split_at(width), out.split_at_mut(width));
-            let inputs = upper.chunks_exact(2).zip(lower.chunks_exact(2)).zip(gradient);
-            let outputs = out_upper.chunks_exact_mut(2).zip(out_lower.chunks_exact_mut(2));
-            for (((upper, lower), &gradient), (out_upper, out_lower)) in inputs.zip(outputs) {
-                let second = wins(upper[1], upper[0]);
-                let best = if second { upper[1] } else { upper[0] };
-                let third = wins(lower[0], best);
-                let best = if third { lower[0] } else { best };
-                let fourth = wins(lower[1], best);
-                let to = |wins: bool| MaybeUninit::new(if wins { gradient } else { T::ZERO });
-                out_upper[0] = to(!second & !third & !fourth);
-                out_upper[1] = to(second & !third & !fourth);
-                out_lower[0] = to(third & !fourth);
-                out_lower[1] = to(fourth);
+            let mut done = 0;
+            while done < gradient.len() {
+                let left = gradient.len() - done;
+                let (x, y, g) = (&upper[2 * done..], &lower[2 * done..], &gradient[done..]);
+                let (to_x, to_y) = (&mut out_upper[2 * done..], &mut out_lower[2 * done..]);
+                done += match WINDOWS.into_iter().find(|&windows| windows <= left) {
+                    Some(16) => windows::<T, 16>([x, y], g, [to_x, to_y]),
+                    Some(8) => windows::<T, 8>([x, y], g, [to_x, to_y]),
+                    Some(4) => windows::<T, 4>([x, y], g, [to_x, to_y]),
+                    _ => windows::<T, 1>([x, y], g, [to_x, to_y]),
+                };
             }
             if !width.is_multiple_of(2) {
                 // No window reads the last pixel of a row.
+                let zero = MaybeUninit::new(T::ZERO);
                 (out_upper[width - 1], out_lower[width - 1]) = (zero, zero);
             }
         }
     }
+}
+
+/// The first `N` windows of two rows, one pixel of the window after the other, so that each is a vector; returns `N`.
+#[inline(always)]
+fn windows<T: Element, const N: usize>(rows: [&[T]; 2], gradient: &[T], out: [&mut [MaybeUninit<T>]; 2]) -> usize {
+    let pixels: [[T; N]; 4] = std::array::from_fn(|pixel| std::array::from_fn(|i| rows[pixel / 2][2 * i + pixel % 2]));
+    let gradient: [T; N] = std::array::from_fn(|i| gradient[i]);
+    let (mut best, mut winner) = (pixels[0], [0u32; N]);
+    for (pixel, values) in pixels.iter().enumerate().skip(1) {
+        for i in 0..N {
+            let wins = wins(values[i], best[i]);
+            best[i] = if wins { values[i] } else { best[i] };
+            winner[i] = if wins { pixel as u32 } else { winner[i] };
+        }
+    }
+    for (row, out) in out.into_iter().enumerate() {
+        for i in 0..N {
+            for column in 0..2 {
+                let here = winner[i] == (2 * row + column) as u32;
+                out[2 * i + column].write(if here { gradient[i] } else { T::ZERO });
+            }
+        }
+    }
+    N
 }

@@ -15,5 +15,8 @@ mod products;
 mod tests;
 mod weight_gradient;
 
+pub(super) use kernel::Kernels;
+pub(super) use panels::Panels;
+pub(super) use products::forward_packed;
 pub(crate) use products::{forward, input_gradient};
 pub(crate) use weight_gradient::weight_gradient;

@@ -1,9 +1,13 @@
 //! The weights as the kernels read them, and their product with packed pixels.
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::kernel::Kernels;
 use super::packing::Packed;
+use crate::output::written;
 
 /// A matrix of weights, cut into panels of a few rows; within a panel, the rows of one term lie together.
 pub(crate) struct Panels {
@@ -16,24 +20,37 @@ pub(crate) struct Panels {
 impl Panels {
     /// Packs the matrix whose row `r` has the number `weight[first[k] + r * row_stride]` at term `k`.
     pub(crate) fn pack(kernels: &Kernels, rows: usize, weight: &[f32], first: &[usize], row_stride: usize) -> Self {
-        let terms = first.len();
-        let mut panels =
-            Self { numbers: vec![0.0; rows * terms], rows, terms, count: rows.div_ceil(kernels.spread.len()) };
-        let mut rest = panels.numbers.as_mut_slice();
-        let mut parts = Vec::with_capacity(panels.count);
-        for panel in 0..panels.count {
-            let rows = part(rows, panels.count, panel);
-            let (numbers, others) = rest.split_at_mut(rows.len() * terms);
-            parts.push((rows, numbers));
-            rest = others;
-        }
-        parts.into_par_iter().for_each(|(rows, numbers)| {
+        Self::pack_by(kernels, rows, first.len(), |rows, numbers| {
             for (&first, numbers) in first.iter().zip(numbers.chunks_exact_mut(rows.len())) {
                 let weights = weight[first + rows.start * row_stride..].iter().step_by(row_stride);
-                numbers.iter_mut().zip(weights).for_each(|(number, &weight)| *number = weight);
+                numbers.iter_mut().zip(weights).for_each(|(number, &weight)| {
+                    number.write(weight);
+                });
             }
-        });
-        panels
+        })
+    }
+
+    /// Packs a matrix by `write(rows of a panel, its numbers: those of its rows at the first term, at the second, …)`, which
+    /// writes all of them.
+    pub(crate) fn pack_by(
+        kernels: &Kernels,
+        rows: usize,
+        terms: usize,
+        write: impl Fn(Range<usize>, &mut [MaybeUninit<f32>]) + Sync,
+    ) -> Self {
+        let count = rows.div_ceil(kernels.spread.len());
+        let panels = |mut rest: &mut [MaybeUninit<f32>]| {
+            let mut parts = Vec::with_capacity(count);
+            for panel in 0..count {
+                let rows = part(rows, count, panel);
+                let (numbers, others) = std::mem::take(&mut rest).split_at_mut(rows.len() * terms);
+                parts.push((rows, numbers));
+                rest = others;
+            }
+            parts.into_par_iter().for_each(|(rows, numbers)| write(rows, numbers));
+        };
+        // SAFETY: the panels cover the numbers, and `write` writes all of each.
+        Self { numbers: unsafe { written(rows * terms, panels) }, rows, terms, count }
     }
 
     /// Number of rows.
@@ -59,7 +76,7 @@ impl Panels {
         panel: usize,
         packed: &Packed<'_>,
         memory: &'m mut [f32],
-    ) -> (std::ops::Range<usize>, &'m [f32]) {
+    ) -> (Range<usize>, &'m [f32]) {
         let rows = part(self.rows, self.count, panel);
         let weights = &self.numbers[rows.start * self.terms..rows.end * self.terms];
         let (kernel, block, stride) = (kernels.spread[rows.len() - 1], kernels.block(), packed.pixels());
@@ -108,7 +125,7 @@ impl Panels {
 }
 
 /// Part `index` of `0..total` cut into `parts` nearly equal parts.
-pub(crate) fn part(total: usize, parts: usize, index: usize) -> std::ops::Range<usize> {
+pub(crate) fn part(total: usize, parts: usize, index: usize) -> Range<usize> {
     total * index / parts..total * (index + 1) / parts
 }
 

@@ -159,12 +159,24 @@ pub(crate) fn forward(
     out: &mut [MaybeUninit<f32>],
 ) {
     let kernels = Kernels::of(isa);
-    let (planes, taps) = input_planes(s, |numbers, pixels| group_images(s.images, numbers, pixels));
     let terms = s.in_channels * s.taps();
     let first: Vec<usize> = (0..terms).collect();
+    forward_packed(kernels, s, x, Panels::pack(kernels, s.out_channels, weight, &first, terms), finish, out);
+}
+
+/// The same with weights that are packed already: a row of inputs and taps for each output channel.
+pub(crate) fn forward_packed(
+    kernels: &Kernels,
+    s: &ConvShape,
+    x: &[f32],
+    weights: Panels,
+    finish: Finish<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
+    let (planes, taps) = input_planes(s, |numbers, pixels| group_images(s.images, numbers, pixels));
     let (rows, columns) = (Pixels { first: 0, count: s.out_height() }, Pixels { first: 0, count: s.out_width() });
     let product = Product {
-        weights: Panels::pack(kernels, s.out_channels, weight, &first, terms),
+        weights,
         offsets: taps.into_iter().flatten().collect(),
         rows,
         columns,

@@ -36,6 +36,7 @@ fn the_layers_of_real_networks_compute_the_definition() {
         layer(1, 3, 16, 224, 7, 2, 3),  // large image
         layer(2, 3, 16, 63, 11, 4, 2),
         layer(70, 50, 30, 1, 1, 1, 0), // a linear layer
+        layer(3, 2, 2, 1, 1, 3, 1),    // padding alone is read
     ] {
         check_against_definition(&s, &DIRECT, 5e-5);
     }
