@@ -3,7 +3,7 @@
 # Runs of the kill test in a row.
 N ?= 20
 
-.PHONY: help demo test kill-test build setup lint cuda-check bench clean-demo
+.PHONY: help demo test kill-test build setup lint cuda-check cuda-link bench clean-demo
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ lint: ## Formatting, clippy with warnings denied, licences and bans where cargo-
 
 cuda-check: ## Type-checks the CUDA worker; needs neither GPU nor toolkit
 	deploy/cuda/check.sh
+
+cuda-link: ## Links the CUDA worker and its tests, compiles every kernel to PTX; needs no GPU, fetches a toolkit once
+	deploy/cuda/link.sh
 
 bench: ## ResNet18 training steps against the same network in stock Candle, interleaved in one run
 	cargo bench --locked -p rrm-kernels --bench stock_candle -- --batch 128 --mode train

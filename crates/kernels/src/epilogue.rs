@@ -2,9 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-use candle_core::{Result, Tensor};
+use candle_core::Tensor;
 
-use crate::activation::composed;
 use crate::element::Element;
 use crate::simd::vectorized;
 
@@ -31,18 +30,6 @@ impl Epilogue<'_> {
     pub const NONE: Epilogue<'static> = Epilogue { residual: None, activation: Activation::Identity };
     /// ReLU alone.
     pub const RELU: Epilogue<'static> = Epilogue { residual: None, activation: Activation::Relu };
-
-    /// The same through Candle's own operations, for devices without kernels of ours.
-    pub(crate) fn compose(&self, y: Tensor) -> Result<Tensor> {
-        let y = match self.residual {
-            Some(residual) => (y + residual)?,
-            None => y,
-        };
-        match self.activation {
-            Activation::Identity => Ok(y),
-            Activation::Relu => composed(&y),
-        }
-    }
 }
 
 /// The numbers behind an epilogue of a convolution.

@@ -2,6 +2,9 @@
 
 mod activation;
 mod conv;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+mod device;
 mod dropout;
 mod element;
 mod epilogue;
@@ -12,6 +15,7 @@ mod norm;
 mod normalize;
 mod output;
 mod pool;
+mod precision;
 mod scratch;
 mod sgd;
 mod simd;
@@ -28,5 +32,6 @@ pub use memory::keep_freed_memory;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
 pub use normalize::normalize;
 pub use pool::{PoolConfig, avg_pool2d, max_pool2d};
+pub use precision::{allow_tf32, tf32_allowed};
 pub use sgd::{SgdConfig, sgd_step, update_running};
 pub use threads::{set_threads, threads};

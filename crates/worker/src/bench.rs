@@ -38,6 +38,9 @@ pub(crate) struct BenchArgs {
     /// Steps that are timed; the median counts [default: 9]
     #[arg(long, value_name = "N")]
     steps: Option<NonZeroU32>,
+    /// Let a GPU round the factors of f32 products to TF32: faster, and as coarse as half precision
+    #[arg(long)]
+    tf32: bool,
     /// Print a JSON object instead of a sentence
     #[arg(long)]
     json: bool,
@@ -58,6 +61,7 @@ fn bench(args: &BenchArgs) -> anyhow::Result<()> {
     rrm_kernels::keep_freed_memory();
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     rrm_kernels::set_threads(args.threads.map_or_else(processors, |threads| threads as usize));
+    rrm_kernels::allow_tf32(args.tf32);
     let mut request = Request::new(args.arch, args.mode, args.batch);
     request.steps = args.steps.unwrap_or(request.steps);
     let speed = measure(&request, &open_device(args.device)?)?;

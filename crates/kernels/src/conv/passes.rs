@@ -23,7 +23,7 @@ pub fn weight_gradient_passes() -> u64 {
 }
 
 /// Notes that a weight gradient was computed.
-fn count_weight_gradient() {
+pub(crate) fn count_weight_gradient() {
     WEIGHT_GRADIENT_PASSES.fetch_add(1, Relaxed);
 }
 

@@ -5,8 +5,13 @@ use std::mem::MaybeUninit;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::{PoolConfig, PoolShape, halving, windows};
+use super::{PoolConfig, PoolShape, halving};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{Borrowed, Element, by_element};
+#[cfg(feature = "cuda")]
+use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
 use crate::output::written;
 
@@ -17,14 +22,15 @@ use crate::output::written;
 /// When the shapes do not fit, or the type is neither f32 nor f64.
 pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     let shape = PoolShape::new(x, config)?;
-    if !x.device().is_cpu() {
-        return windows::max(x, &shape);
-    }
     let x = x.contiguous()?;
-    by_element!(x.dtype(), "max_pool2d", T => {
-        let y = forward(&shape, Borrowed::of(&x).numbers::<T>()?);
-        record(&[&x], y, shape.out_dims(), MaxPool { shape, x: x.detach() })
-    })
+    let operation = MaxPool { shape, x: x.detach() };
+    by_device!(x, "max_pool2d",
+        cpu => by_element!(x.dtype(), "max_pool2d", T => {
+            let y = forward(&shape, Borrowed::of(&x).numbers::<T>()?);
+            record(&[&x], y, shape.out_dims(), operation)
+        }),
+        cuda => record_stored(&[&x], cuda::pool::max(&shape, &x)?, shape.out_dims(), operation),
+    )
 }
 
 struct MaxPool {
@@ -98,10 +104,16 @@ impl Backward for MaxPool {
     }
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
-        let (x, gradient) = (Borrowed::of(&self.x), Borrowed::of(&arrived.gradient));
-        by_element!(self.x.dtype(), "max_pool2d", T => {
-            let dx = backward::<T>(&self.shape, x.numbers()?, gradient.numbers()?);
-            Ok(vec![Some(Tensor::from_vec(dx, self.x.shape(), self.x.device())?)])
-        })
+        let dx = by_device!(self.x, "max_pool2d",
+            cpu => {
+                let (x, gradient) = (Borrowed::of(&self.x), Borrowed::of(&arrived.gradient));
+                by_element!(self.x.dtype(), "max_pool2d", T => {
+                    let dx = backward::<T>(&self.shape, x.numbers()?, gradient.numbers()?);
+                    Tensor::from_vec(dx, self.x.shape(), self.x.device())
+                })
+            },
+            cuda => cuda::pool::max_gradient(&self.shape, &self.x, &arrived.gradient),
+        );
+        Ok(vec![Some(dx?)])
     }
 }
