@@ -15,6 +15,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, 
 
 use crate::element::{Element, by_element, dtype, stored};
 use crate::epilogue::Activation;
+use crate::finite;
 use crate::sgd::add_in_place;
 
 /// The backward pass of one operation, with what it keeps from the forward pass.
@@ -64,7 +65,13 @@ pub(crate) fn record<T: Element>(
     shape: impl Into<Shape>,
     operation: impl Backward,
 ) -> Result<Tensor> {
-    let shape = shape.into();
+    let name = operation.name();
+    let y = connect(arguments, y, shape.into(), operation)?;
+    finite::look_at(name, arguments, &y)?;
+    Ok(y)
+}
+
+fn connect<T: Element>(arguments: &[&Tensor], y: Vec<T>, shape: Shape, operation: impl Backward) -> Result<Tensor> {
     let wanted: Vec<bool> = arguments.iter().map(|argument| argument.track_op()).collect();
     if !wanted.contains(&true) {
         return Tensor::from_vec(y, shape, &Device::Cpu);
@@ -145,6 +152,13 @@ struct Outlet {
 
 /// The outlets that are alive, by the tensor that was handed out: how the next operation finds the token.
 static OUTLETS: LazyLock<Mutex<HashMap<TensorId, Weak<Outlet>>>> = LazyLock::new(Mutex::default);
+
+/// Tracked results of this crate's operations that somebody still holds, in this process.
+///
+/// A training that forgets each step's graph sees the same number after every step.
+pub fn live_results() -> usize {
+    lock(&OUTLETS).len()
+}
 
 impl Drop for Outlet {
     fn drop(&mut self) {

@@ -4,6 +4,7 @@ mod activation;
 mod conv;
 mod element;
 mod epilogue;
+mod finite;
 mod graph;
 mod linear;
 mod memory;
@@ -21,6 +22,8 @@ pub use conv::{
     Conv2dConfig, FrozenNorm, conv2d, conv2d_frozen_norm, weight_gradient_passes, with_direct_convolutions,
 };
 pub use epilogue::{Activation, Epilogue};
+pub use finite::{Culprit, first_not_finite, watched};
+pub use graph::live_results;
 pub use linear::linear;
 pub use memory::keep_freed_memory;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
