@@ -1,6 +1,7 @@
 //! Whole jobs on small image folders.
 
 mod dataset;
+mod divergence;
 mod evaluation;
 mod failures;
 mod learning;
