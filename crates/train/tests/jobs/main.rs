@@ -7,4 +7,5 @@ mod failures;
 mod learning;
 mod methods;
 mod resume;
+mod same_bits;
 mod support;
