@@ -30,4 +30,5 @@ pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
 pub use normalize::normalize;
 pub use pool::{PoolConfig, avg_pool2d, max_pool2d};
 pub use sgd::{SgdConfig, sgd_step, update_running};
+pub use simd::{instruction_set, instruction_sets};
 pub use threads::{set_threads, threads};

@@ -91,9 +91,10 @@ mod tests {
             numbers[place] = f64::NAN;
             let x = Tensor::from_slice(&numbers, (1, 1, 2, 2), &Device::Cpu).unwrap();
             let s = PoolShape::new(&x, config).unwrap();
-            for ((y, gradient), which) in
-                [(with_gradient(&x, |x| max(x, &s)), "composed"), (with_gradient(&x, |x| max_pool2d(x, config)), "kernel")]
-            {
+            for ((y, gradient), which) in [
+                (with_gradient(&x, |x| max(x, &s)), "composed"),
+                (with_gradient(&x, |x| max_pool2d(x, config)), "kernel"),
+            ] {
                 assert!(y[0].is_nan(), "{which}: {y:?}");
                 let reached: Vec<usize> = (0..4).filter(|&i| gradient[i] != 0.0).collect();
                 assert_eq!(reached, [place], "{which}: {gradient:?}");

@@ -4,6 +4,7 @@ mod batches;
 mod conventions;
 mod frozen;
 mod gradients;
+mod instruction_sets;
 mod not_finite;
 mod support;
 mod threads;
