@@ -6,6 +6,7 @@ mod frozen;
 mod gradients;
 mod instruction_sets;
 mod not_finite;
+mod single;
 mod support;
 mod threads;
 mod updates;
