@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
+    arithmetic::Arithmetic,
     compare::{OF_PYTORCHS_ERROR, Report, Tolerance, tolerance_after},
     flat,
     folder::{Entry, Folder, Tensors},
@@ -152,7 +153,9 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let meta = Meta::of(folder, net)?;
     let tensors = folder.tensors(file)?;
     let mut report = Report::default();
-    for (dtype, suffix) in [(DType::F64, "f64"), (DType::F32, "f32")] {
+    for arithmetic in Arithmetic::ALL {
+        report.begin(arithmetic);
+        let (dtype, suffix) = (arithmetic.dtype(), arithmetic.suffix());
         let normalization = normalization(&plain.parameters["normaliser"])?;
         let network = meta.network(net, normalization, meta.weights(folder.generator())?, dtype)?;
         let (pixels, labels) = inputs(folder, folder.entry(file)?, &tensors, &meta, dtype)?;
@@ -161,10 +164,10 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
         let mut subject =
             Subject { generator, tensors: &tensors, suffix, network, pixels, labels, tolerances, report: &mut report };
         meta.check_state(&subject.network, subject.report);
-        subject.compare_eval(variant == "clamp")?;
-        if variant.is_empty() {
-            subject.compare_train(&meta)?;
-        }
+        arithmetic.during(|| {
+            subject.compare_eval(variant == "clamp")?;
+            if variant.is_empty() { subject.compare_train(&meta) } else { Ok(()) }
+        })?;
     }
     tensors.all()?;
     Ok(report)
@@ -237,7 +240,7 @@ impl Subject<'_> {
         self.check(name, found, Tolerance::Absolute(AFTER_FLIPS * allowed))
     }
 
-    /// An input gradient pixel by pixel; in f32, for the same reason, its direction.
+    /// An input gradient pixel by pixel; in f32, for the same reason, its direction, and the signs that an l∞ attack steps along.
     fn check_pixels(&mut self, name: &str, found: &[f64]) -> Result<()> {
         const LEAST_COSINE: f64 = 0.999;
         if self.suffix == "f64" {
@@ -249,6 +252,7 @@ impl Subject<'_> {
         let product: f64 = found.iter().zip(&expected).map(|(found, expected)| found * expected).sum();
         let cosine = product / (norm(found) * norm(&expected));
         self.report.close(&format!("{full}: cosine"), &[cosine], &[1.0], Tolerance::Absolute(1.0 - LEAST_COSINE));
+        self.report.same_signs(&full, found, &expected);
         Ok(())
     }
 
