@@ -22,6 +22,7 @@ use candle_core::{CudaStorage, backend::BackendStorage};
 
 use crate::element::{Element, stored};
 use crate::epilogue::Activation;
+use crate::finite;
 use crate::sgd::add_in_place;
 
 /// The backward pass of one operation, with what it keeps from the forward pass.
@@ -81,7 +82,13 @@ pub(crate) fn record_stored(
     shape: impl Into<Shape>,
     operation: impl Backward,
 ) -> Result<Tensor> {
-    let shape = shape.into();
+    let name = operation.name();
+    let y = connect(arguments, y, shape.into(), operation)?;
+    finite::look_at(name, arguments, &y)?;
+    Ok(y)
+}
+
+fn connect(arguments: &[&Tensor], y: Storage, shape: Shape, operation: impl Backward) -> Result<Tensor> {
     if !arguments.iter().any(|argument| argument.track_op()) {
         return Ok(Tensor::from_storage(y, shape, BackpropOp::none(), false));
     }
@@ -199,6 +206,13 @@ struct Outlet {
 
 /// The outlets that are alive, by the tensor that was handed out: how the next operation finds the token.
 static OUTLETS: LazyLock<Mutex<HashMap<TensorId, Weak<Outlet>>>> = LazyLock::new(Mutex::default);
+
+/// Tracked results of this crate's operations that somebody still holds, in this process.
+///
+/// A training that forgets each step's graph sees the same number after every step.
+pub fn live_results() -> usize {
+    lock(&OUTLETS).len()
+}
 
 impl Drop for Outlet {
     fn drop(&mut self) {

@@ -6,7 +6,7 @@ use rrm_data::DataError;
 use rrm_models::{LoadFault, ModelError};
 use rrm_spec::{FailureClass, JobRef};
 
-use crate::checkpoint::ResumeFault;
+use crate::{checkpoint::ResumeFault, divergence::NotFinite};
 
 /// Why a job failed. The message alone says what happened, why (its sources included), and what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +51,10 @@ pub enum TrainError {
     Diverged {
         /// Counted from 1.
         epoch: u32,
-        /// Step within the epoch, counted from 1.
+        /// Step within the epoch, counted from 1: a batch with all its replays.
         step: u64,
-        /// The loss or tensor that is not finite.
-        what: String,
+        /// What is not finite, and in which layer.
+        what: NotFinite,
     },
     /// The device that was asked for cannot be used.
     #[error("cannot use {device}: {why}")]

@@ -9,6 +9,8 @@ mod lines;
 mod points;
 mod products;
 #[cfg(test)]
+mod rounding;
+#[cfg(test)]
 mod tests;
 mod tiling;
 mod transform;
