@@ -24,7 +24,8 @@ pub(crate) struct BenchArgs {
     /// Network: dnn, vgg11 or resnet18, with /2, /4, /8 or /16 for a narrower one
     #[arg(long)]
     arch: Arch,
-    /// What is timed: a training step (train), a gradient step of an attack (attack) or a forward pass (eval)
+    /// What is timed: a training step (train), a gradient step of an attack (attack), a forward pass (eval), or an RRM step
+    /// with a teacher of another network (rrm:ARCH)
     #[arg(long)]
     mode: Workload,
     /// Images per step
