@@ -38,8 +38,8 @@ cuda-check: ## Type-checks the CUDA worker; needs neither GPU nor toolkit
 cuda-link: ## Links the CUDA worker and its tests, compiles every kernel to PTX; needs no GPU, fetches a toolkit once
 	deploy/cuda/link.sh
 
-bench: ## ResNet18 training steps against the same network in stock Candle, interleaved in one run
-	cargo bench --locked -p rrm-kernels --bench stock_candle -- --batch 128 --mode train
+bench: ## Speed beside PyTorch, stock Candle and the machine's limits, into docs/performance.md; OPTIONS="--only vgg11 --quick"
+	crates/bench/bench.sh --write $(OPTIONS)
 
 clean-demo: ## Forgets the demo's database and networks (not the downloaded images)
 	rm -rf demo-run

@@ -23,7 +23,8 @@ Examples:
 pub(crate) struct BenchArgs {
     #[arg(long, help = format!("Network: {}", Arch::FORMS))]
     arch: Arch,
-    /// What is timed: a training step (train), a gradient step of an attack (attack) or a forward pass (eval)
+    /// What is timed: a training step (train), a gradient step of an attack (attack), a forward pass (eval), or an RRM step
+    /// with a teacher of another network (rrm:ARCH)
     #[arg(long)]
     mode: Workload,
     /// Images per step

@@ -43,18 +43,30 @@ fn taps(s: &ConvShape) -> Vec<Option<usize>> {
 fn by_outputs(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> Panels {
     let (inputs, filter) = (s.in_plane(), s.in_channels * s.taps());
     let taps = taps(s);
-    packed(kernels, [s.out_channels, s.in_channels], [filter, s.taps()], s.out_plane(), inputs, weight, |output, input| {
-        taps[output * inputs + input]
-    })
+    packed(
+        kernels,
+        [s.out_channels, s.in_channels],
+        [filter, s.taps()],
+        s.out_plane(),
+        inputs,
+        weight,
+        |output, input| taps[output * inputs + input],
+    )
 }
 
 /// Its transpose, packed: a row for each input, a term for each output.
 fn by_inputs(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> Panels {
     let (inputs, filter) = (s.in_plane(), s.in_channels * s.taps());
     let taps = taps(s);
-    packed(kernels, [s.in_channels, s.out_channels], [s.taps(), filter], inputs, s.out_plane(), weight, |input, output| {
-        taps[output * inputs + input]
-    })
+    packed(
+        kernels,
+        [s.in_channels, s.out_channels],
+        [s.taps(), filter],
+        inputs,
+        s.out_plane(),
+        weight,
+        |input, output| taps[output * inputs + input],
+    )
 }
 
 /// Packs the matrix with `row_pixels` rows for each of `channels[0]` and `term_pixels` terms for each of `channels[1]`. The

@@ -210,8 +210,7 @@ pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: 
         numbers: &Shared::new(out),
         finish: Finish::NONE,
     };
-    let source =
-        Source { numbers: gradient, channels: s.out_channels, height: s.out_height(), width: s.out_width() };
+    let source = Source { numbers: gradient, channels: s.out_channels, height: s.out_height(), width: s.out_width() };
     Pass { kernels, planes: &planes, products: &products, target }.run(source);
 }
 
@@ -310,9 +309,8 @@ impl Pass<'_> {
     /// All products of one group of images, from image `first` on.
     fn group(&self, first: usize, source: &Source<'_>) {
         let filled = self.planes_len(source.channels);
-        let at_once = |product: &Product| {
-            (PACKED_NUMBERS / packed_len(self.kernels, product.weights.terms(), 1)).max(1)
-        };
+        let at_once =
+            |product: &Product| (PACKED_NUMBERS / packed_len(self.kernels, product.weights.terms(), 1)).max(1);
         let lens = self.products.iter().map(|product| {
             if product.reads_in_place(self.kernels) {
                 let span = product.span(self.planes, source.images());

@@ -99,7 +99,8 @@ unsafe fn channels_by_channels<V: Vector, const CHANNELS: usize, const VECTORS: 
 }
 
 /// [`tiles_by_channels`] for a fixed number of tiles and output channels.
-pub(in crate::conv) type TileProduct = unsafe fn(channels: usize, v: *const f32, u: *const f32, m: *mut f32, m_stride: usize);
+pub(in crate::conv) type TileProduct =
+    unsafe fn(channels: usize, v: *const f32, u: *const f32, m: *mut f32, m_stride: usize);
 
 /// [`channels_by_channels`] for a fixed number of input and output channels.
 pub(in crate::conv) type ChannelProduct =

@@ -56,7 +56,14 @@ impl Images<'_> {
     }
 
     /// Lays out rows `rows` of an image's channel line as lines of channels.
-    pub(in crate::conv) fn load(&self, functions: &Lines, image: usize, line: usize, rows: &Range<usize>, strip: &mut [f32]) {
+    pub(in crate::conv) fn load(
+        &self,
+        functions: &Lines,
+        image: usize,
+        line: usize,
+        rows: &Range<usize>,
+        strip: &mut [f32],
+    ) {
         let plane = self.height * self.width;
         let channels = (self.channels - line * LINE).min(LINE);
         let first = (image * self.channels + line * LINE) * plane + rows.start * self.width;
