@@ -13,11 +13,13 @@ use super::shape::ConvShape;
 use crate::epilogue::Finish;
 use crate::simd::Isa;
 
-/// Whether the matrix is no larger than the weights allow, and images are many enough to pay for making it.
+/// Whether the matrix takes fewer products than the kernels do.
+///
+/// It costs the same to make however many images there are, and so does not pay for a few. It is made for them all the same:
+/// sums run in another order than a direct convolution's, and an image's bits must not depend on its batch.
 pub(crate) fn suits(s: &ConvShape) -> bool {
-    const MIN_IMAGES: usize = 32;
     let (inputs, outputs) = (s.in_plane(), s.out_plane());
-    s.kernel > 1 && inputs <= s.taps() && outputs <= s.taps() && inputs * outputs > 1 && s.images >= MIN_IMAGES
+    s.kernel > 1 && inputs < s.taps() && outputs <= s.taps() && inputs * outputs > 1
 }
 
 /// The fully connected layer.
