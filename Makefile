@@ -3,7 +3,7 @@
 # Runs of the kill test in a row.
 N ?= 20
 
-.PHONY: help demo test kill-test build setup lint cuda-check cuda-link bench clean-demo
+.PHONY: help demo test kill-test memcheck build setup lint cuda-check cuda-link bench clean-demo
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ kill-test: ## N=20 runs in a row of sudden death at random moments, each with an
 	cargo build --locked --workspace --bins
 	cargo test --locked -p rrm-cli --test system --no-run
 	tests/system/kill-test.sh $(N)
+
+memcheck: ## The kernels' tests under valgrind, for their unsafe code; skipped where it is not installed
+	tests/memcheck.sh
 
 build: ## The three binaries, in target/release
 	cargo build --locked --release --workspace --bins

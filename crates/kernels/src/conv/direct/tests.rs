@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::{forward, input_gradient, weight_gradient};
-use crate::conv::checks::{Implementation, check_against_definition, shapes};
+use crate::conv::checks::{Implementation, cases, check_against_definition, shapes};
 use crate::conv::shape::ConvShape;
 
 const DIRECT: Implementation = Implementation { forward, input_gradient, weight_gradient };
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn every_instruction_set_computes_the_definition(s in shapes()) {

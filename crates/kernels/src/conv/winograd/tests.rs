@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::{can, forward, input_gradient, weight_gradient};
-use crate::conv::checks::{Implementation, check_against_definition, shapes};
+use crate::conv::checks::{Implementation, cases, check_against_definition, shapes};
 use crate::conv::shape::ConvShape;
 
 const WINOGRAD: Implementation = Implementation { forward, input_gradient, weight_gradient };
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn every_instruction_set_computes_the_definition(s in shapes(), padding in 0usize..3) {
