@@ -255,7 +255,7 @@ mod tests {
             };
             let trained = |seeds: [u64; 2]| {
                 let mut student = begin();
-                seeds.map(|seed| epoch(&mut student, seed));
+                seeds.into_iter().for_each(|seed| epoch(&mut student, seed));
                 weights(&student)
             };
             let uninterrupted = trained([7, 7]);

@@ -266,14 +266,16 @@ fn phase_terms(
     row_taps: &[(usize, usize)],
     column_taps: &[(usize, usize)],
 ) -> (Panels, Vec<u32>) {
-    let taps: Vec<_> = row_taps.iter().flat_map(|&row| column_taps.iter().map(move |&column| (row, column))).collect();
-    let terms = || (0..s.out_channels).flat_map(|o| taps.iter().map(move |&tap| (o, tap)));
-    let number = |(o, (row, column)): (usize, ((usize, usize), (usize, usize)))| {
-        o * s.in_channels * s.taps() + row.0 * s.kernel + column.0
-    };
-    let first: Vec<usize> = terms().map(number).collect();
+    let (mut first, mut offsets) = (Vec::new(), Vec::new());
+    for o in 0..s.out_channels {
+        for row in row_taps {
+            for column in column_taps {
+                first.push(o * s.in_channels * s.taps() + row.0 * s.kernel + column.0);
+                offsets.push(planes.offset(o, (0, row.1), (0, column.1)));
+            }
+        }
+    }
     let weights = Panels::pack(kernels, s.in_channels, weight, &first, s.taps());
-    let offsets = terms().map(|(o, (row, column))| planes.offset(o, (0, row.1), (0, column.1))).collect();
     (weights, offsets)
 }
 
@@ -397,7 +399,6 @@ impl Pass<'_> {
     ///
     /// # Safety
     /// These pixels of these rows belong to this task alone.
-    #[expect(clippy::too_many_arguments, reason = "places in three orders: panels, images, blocks")]
     unsafe fn panel(
         &self,
         product: &Product,
