@@ -24,6 +24,8 @@ pub use passes::weight_gradient_passes;
 
 pub(crate) use shape::ConvShape;
 
+use crate::epilogue::Activation;
+
 /// How a kernel moves over the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv2dConfig {
@@ -41,10 +43,24 @@ pub struct Conv2dConfig {
 /// # Errors
 /// When the shapes do not fit, or the type is neither f32 nor f64.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfig) -> Result<Tensor> {
+    conv2d_activated(x, weight, bias, config, Activation::Identity)
+}
+
+/// `activation(conv2d(x, weight, bias))`, without a pass over the image of its own for the activation.
+///
+/// # Errors
+/// As [`conv2d`].
+pub fn conv2d_activated(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: Conv2dConfig,
+    activation: Activation,
+) -> Result<Tensor> {
     let shape = ConvShape::new(x, weight, config)?;
     check_bias(bias, &shape)?;
     let bias = bias.map(Tensor::contiguous).transpose()?;
-    op::apply(shape, &x.contiguous()?, &weight.contiguous()?, bias.as_ref())
+    op::apply(shape, &x.contiguous()?, &weight.contiguous()?, bias.as_ref(), activation)
 }
 
 fn check_bias(bias: Option<&Tensor>, shape: &ConvShape) -> Result<()> {

@@ -2,10 +2,11 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use rrm_kernels::{
-    Activation, Conv2dConfig, Epilogue, PoolConfig, avg_pool2d, batch_norm_train, conv2d, max_pool2d, normalize, relu,
+    Activation, Conv2dConfig, Epilogue, PoolConfig, avg_pool2d, batch_norm_train, conv2d, conv2d_activated, max_pool2d,
+    normalize, relu,
 };
 
-use crate::support::{distance, flat, tensor};
+use crate::support::{bits, distance, flat, tensor};
 
 fn image(rows: &[&[f64]]) -> Tensor {
     let numbers: Vec<f64> = rows.concat();
@@ -106,6 +107,24 @@ fn a_large_mean_does_not_spoil_the_gradient_in_f32() {
     let off = distance(&gradient(DType::F32), &gradient(DType::F64));
     // A product with x itself is off by 6.6e-6. What is left is the rounding of the mean.
     assert!(off < 3e-6, "off by {off}");
+}
+
+#[test]
+fn a_convolution_with_its_relu_has_the_bits_of_both_one_after_the_other() {
+    let config = Conv2dConfig { stride: 1, padding: 1 };
+    for channels in [3, 20] {
+        let variables = [(1, vec![2, channels, 9, 9]), (2, vec![17, channels, 3, 3]), (3, vec![17])]
+            .map(|(seed, dims)| Var::from_tensor(&tensor(seed, &dims, DType::F32)).unwrap());
+        let [x, weight, bias] = variables.each_ref();
+        let run = |y: Tensor| {
+            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let gradients = variables.each_ref().map(|variable| bits(gradients.get(variable).unwrap()));
+            (bits(&y), gradients)
+        };
+        let apart = relu(&conv2d(x, weight, Some(bias), config).unwrap()).unwrap();
+        let together = conv2d_activated(x, weight, Some(bias), config, Activation::Relu).unwrap();
+        assert_eq!(run(together), run(apart), "{channels} channels");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod kernel;
 mod packing;
 mod panels;
 mod planes;
+mod pointwise;
 mod products;
 #[cfg(test)]
 mod tests;

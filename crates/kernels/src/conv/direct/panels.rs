@@ -77,19 +77,39 @@ impl Panels {
         packed: &Packed<'_>,
         memory: &'m mut [f32],
     ) -> (Range<usize>, &'m [f32]) {
-        let rows = part(self.rows, self.count, panel);
-        let weights = &self.numbers[rows.start * self.terms..rows.end * self.terms];
-        let (kernel, block, stride) = (kernels.spread[rows.len() - 1], kernels.block(), packed.pixels());
+        let (rows, block, stride) = (self.rows_of(panel), kernels.block(), packed.pixels());
         assert!(rows.len() * stride <= memory.len() && packed.terms() == self.terms);
         for (index, pixels) in packed.blocks().enumerate() {
-            // SAFETY: the kernels belong to this processor (`Kernels::of` an available set); the weights hold a panel of
-            // rows.len() * terms, the block of pixels all terms; the assert bounds what is written in each row.
-            unsafe {
-                let to = memory.as_mut_ptr().add(index * block);
-                kernel(self.terms, weights.as_ptr(), pixels.as_ptr(), block, to, stride);
-            }
+            // SAFETY: the assert bounds what is written in each row.
+            unsafe { self.multiply_block(kernels, panel, pixels, memory.as_mut_ptr().add(index * block), stride) };
         }
         (rows, memory)
+    }
+
+    /// Rows of a panel.
+    pub(crate) fn rows_of(&self, panel: usize) -> Range<usize> {
+        part(self.rows, self.count, panel)
+    }
+
+    /// Multiplies one panel with one block of packed pixels, and writes its rows' products to `to`, `stride` apart.
+    ///
+    /// # Safety
+    /// A block of numbers can be written there for each of the panel's rows.
+    pub(crate) unsafe fn multiply_block(
+        &self,
+        kernels: &Kernels,
+        panel: usize,
+        pixels: &[f32],
+        to: *mut f32,
+        stride: usize,
+    ) {
+        let rows = self.rows_of(panel);
+        let weights = &self.numbers[rows.start * self.terms..rows.end * self.terms];
+        let block = kernels.block();
+        assert!(pixels.len() >= self.terms * block);
+        // SAFETY: the kernels belong to this processor (`Kernels::of` an available set); the weights hold a panel of
+        // rows.len() * terms, the pixels all terms; the caller vouches for `to`.
+        unsafe { kernels.spread[rows.len() - 1](self.terms, weights.as_ptr(), pixels.as_ptr(), block, to, stride) };
     }
 
     /// Multiplies all rows, of which there are at most `spread_in_place.len()`, with `pixels` neighbouring pixels at each

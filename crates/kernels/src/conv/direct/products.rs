@@ -10,6 +10,7 @@ use super::kernel::Kernels;
 use super::packing::{Packed, Wanted, packed_len};
 use super::panels::{Panels, in_place_len};
 use super::planes::{Planes, Source};
+use super::pointwise;
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Finish;
 use crate::output::Shared;
@@ -173,6 +174,9 @@ pub(crate) fn forward_packed(
     finish: Finish<'_, f32>,
     out: &mut [MaybeUninit<f32>],
 ) {
+    if pointwise::suits(kernels, s) {
+        return pointwise::run(kernels, s, x, &weights, finish, out);
+    }
     let (planes, taps) = input_planes(s, |numbers, pixels| group_images(s.images, numbers, pixels));
     let (rows, columns) = (Pixels { first: 0, count: s.out_height() }, Pixels { first: 0, count: s.out_width() });
     let product = Product {
@@ -197,6 +201,12 @@ pub(crate) fn forward_packed(
 /// Gradient of the input, from the gradient of the output; writes all of `out`.
 pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
     let kernels = Kernels::of(isa);
+    if pointwise::suits(kernels, s) {
+        let first: Vec<usize> = (0..s.out_channels).map(|o| o * s.in_channels).collect();
+        let weights = Panels::pack(kernels, s.in_channels, weight, &first, 1);
+        let transposed = ConvShape { in_channels: s.out_channels, out_channels: s.in_channels, ..*s };
+        return pointwise::run(kernels, &transposed, gradient, &weights, Finish::NONE, out);
+    }
     let (planes, products) = gradient_products(kernels, s, weight);
     if products.len() < s.stride * s.stride {
         // Some input pixels are read by no tap.

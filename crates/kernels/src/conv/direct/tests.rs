@@ -37,6 +37,8 @@ fn the_layers_of_real_networks_compute_the_definition() {
         layer(2, 3, 16, 63, 11, 4, 2),
         layer(70, 50, 30, 1, 1, 1, 0), // a linear layer
         layer(3, 2, 2, 1, 1, 3, 1),    // padding alone is read
+        layer(5, 37, 45, 8, 1, 1, 0),  // pointwise
+        layer(2, 20, 3, 16, 1, 1, 0),
     ] {
         check_against_definition(&s, &DIRECT, 5e-5);
     }
