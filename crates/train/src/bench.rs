@@ -278,15 +278,12 @@ mod tests {
     #[test]
     fn every_network_and_workload_has_a_speed() {
         for family in Family::ALL {
-            for workload in ["train", "attack", "eval", "rrm:dnn/16"] {
+            let arch = Arch::new(family, 16).unwrap();
+            for workload in ["train".to_owned(), "attack".to_owned(), "eval".to_owned(), format!("rrm:{arch}")] {
                 let request = Request {
                     steps: NonZeroU32::new(3).unwrap(),
                     warm_up: 1,
-                    ..Request::new(
-                        Arch::new(family, 16).unwrap(),
-                        workload.parse().unwrap(),
-                        NonZeroU32::new(4).unwrap(),
-                    )
+                    ..Request::new(arch, workload.parse().unwrap(), NonZeroU32::new(4).unwrap())
                 };
                 let speed = measure(&request, &Device::Cpu).unwrap();
                 assert!(speed.images_per_second > 0.0 && speed.best_images_per_second >= speed.images_per_second);
