@@ -2,31 +2,38 @@
 
 use std::cell::RefCell;
 
-use candle_core::{DType, Result, Tensor, TensorId};
+use candle_core::{Result, Tensor, TensorId};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{Borrowed, Element, by_element};
 use crate::simd::vectorized;
 
 /// Numbers that one thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
-/// The position of the first of `tensors` that holds an infinity or a NaN.
+/// The position of the first of `tensors`, all of one device, that holds an infinity or a NaN.
 ///
-/// One read of all the numbers; on devices other than the CPU one transfer for all tensors together.
+/// One read of all the numbers; on CUDA devices one transfer for all tensors together.
 ///
 /// # Errors
-/// When a type is neither f32 nor f64, or the device fails.
+/// When a type is neither f32 nor f64, the tensors are of several devices, or one fails.
 pub fn first_not_finite<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Option<usize>> {
-    let mut elsewhere = Vec::new();
-    for (position, tensor) in tensors.into_iter().enumerate() {
-        if !tensor.device().is_cpu() {
-            elsewhere.push((position, spoilt_sum(tensor)?));
-        } else if !is_finite(tensor)? {
-            return Ok(Some(position));
-        }
-    }
-    first_spoilt(&elsewhere)
+    let tensors: Vec<&Tensor> = tensors.into_iter().collect();
+    let Some(first) = tensors.first() else { return Ok(None) };
+    by_device!(first, "first_not_finite",
+        cpu => {
+            for (position, tensor) in tensors.iter().enumerate() {
+                if !is_finite(tensor)? {
+                    return Ok(Some(position));
+                }
+            }
+            Ok(None)
+        },
+        cuda => cuda::finite::first_not_finite(&tensors),
+    )
 }
 
 fn is_finite(tensor: &Tensor) -> Result<bool> {
@@ -51,20 +58,6 @@ vectorized! {
         }
         lanes.iter().all(|&lane| lane == T::ZERO)
     }
-}
-
-/// A lone number on the tensor's device: 0 if all of the tensor's are finite, else NaN.
-fn spoilt_sum(tensor: &Tensor) -> Result<Tensor> {
-    (tensor.detach() * 0.0)?.sum_all()?.to_dtype(DType::F32)
-}
-
-fn first_spoilt(sums: &[(usize, Tensor)]) -> Result<Option<usize>> {
-    if sums.is_empty() {
-        return Ok(None);
-    }
-    let numbers: Vec<&Tensor> = sums.iter().map(|(_, sum)| sum).collect();
-    let numbers = Tensor::stack(&numbers, 0)?.to_vec1::<f32>()?;
-    Ok(sums.iter().zip(numbers).find(|(_, number)| number.is_nan()).map(|(&(position, _), _)| position))
 }
 
 /// The first operation whose result was not finite.
@@ -118,7 +111,7 @@ pub(crate) fn look_at(operation: &'static str, arguments: &[&Tensor], y: &Tensor
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{DType, Device};
 
     use super::*;
     use crate::{linear, relu};
@@ -152,14 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn sums_on_other_devices_find_the_same() {
-        let clean = tensor(&numbers(100));
-        let spoilt = tensor(&[1.0, f32::NEG_INFINITY]);
-        let sums: Vec<(usize, Tensor)> =
-            [&clean, &spoilt, &spoilt].iter().enumerate().map(|(i, t)| (i + 7, spoilt_sum(t).unwrap())).collect();
-        assert_eq!(first_spoilt(&sums).unwrap(), Some(8));
-        assert_eq!(first_spoilt(&sums[..1]).unwrap(), None);
-        assert_eq!(first_spoilt(&[]).unwrap(), None);
+    fn of_no_tensors_none_is_spoilt() {
+        assert_eq!(first_not_finite([]).unwrap(), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView};
 use candle_core::{CudaDevice, CudaStorage, Layout, Result, Storage, Tensor, bail};
 
 use super::cudnn::{self, Convolved};
-use super::{channel_shape, detached, device_of, norm};
+use super::{channel_shape, detached, device_of, norm, turn};
 use crate::conv::ConvShape;
 use crate::epilogue::Epilogue;
 
@@ -94,9 +94,31 @@ pub(crate) fn forward(
 }
 
 /// Gradient of the input.
+///
+/// At stride 1 it is itself a convolution, of the gradient with the turned weight, and cuDNN's forward pass is the faster way: in
+/// f32 on an H200, an attack's step on VGG11 went from 14,100 to 29,100 images/s, against those of cuDNN's passes for gradients that
+/// add in a fixed order.
 pub(crate) fn input_gradient(s: &ConvShape, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    let dx = run(&InputGradient(s), gradient, &alike(weight, gradient)?)?;
+    let weight = alike(weight, gradient)?;
+    let dx = match turned(s) {
+        Some(turned) => run(&Forward(&turned), gradient, &turn::turned(&weight)?)?,
+        None => run(&InputGradient(s), gradient, &weight)?,
+    };
     Ok(detached(dx, (s.images, s.in_channels, s.height, s.width)))
+}
+
+/// The convolution that leads from the gradient of the output to that of the input, if it is one.
+fn turned(s: &ConvShape) -> Option<ConvShape> {
+    let padding = (s.kernel - 1).checked_sub(s.padding)?;
+    let turned = ConvShape {
+        in_channels: s.out_channels,
+        out_channels: s.in_channels,
+        height: s.out_height(),
+        width: s.out_width(),
+        padding,
+        ..*s
+    };
+    (s.stride == 1).then_some(turned)
 }
 
 /// Gradient of the weight.

@@ -23,6 +23,7 @@ pub(super) enum Argument {
     At(Address),
     Count(u32),
     Number(f64),
+    Word(u64),
     Pooling([u32; 7]),
 }
 
@@ -62,6 +63,7 @@ impl Kernel {
                 Argument::At(Address(address)) => launch.arg(address),
                 Argument::Count(count) => launch.arg(count),
                 Argument::Number(number) => launch.arg(number),
+                Argument::Word(word) => launch.arg(word),
                 Argument::Pooling(sizes) => launch.arg(sizes),
             };
         }

@@ -12,6 +12,8 @@ mod address;
 mod climb;
 pub(crate) mod conv;
 mod cudnn;
+pub(crate) mod dropout;
+pub(crate) mod finite;
 mod kernel;
 pub(crate) mod linear;
 pub(crate) mod norm;
@@ -19,6 +21,7 @@ mod open;
 pub(crate) mod pixels;
 pub(crate) mod pool;
 mod source;
+mod turn;
 pub(crate) mod update;
 
 pub use climb::{BallStep, Shrinkage, climb_in_ball, climb_in_box};

@@ -13,27 +13,46 @@ pub enum KernelSource {
     Activation,
     /// Steps of an attack.
     Climb,
+    /// Dropout.
+    Dropout,
+    /// The search for infinities and NaN.
+    Finite,
     /// Batch-norm, and what is done to a convolution's result.
     Norm,
     /// Pixel normalisation.
     Pixels,
     /// Max- and average-pooling.
     Pool,
+    /// Weights of a convolution, turned for its gradient.
+    Turn,
     /// Updates in place.
     Update,
 }
 
 impl KernelSource {
     /// Every file.
-    pub const ALL: [Self; 6] = [Self::Activation, Self::Climb, Self::Norm, Self::Pixels, Self::Pool, Self::Update];
+    pub const ALL: [Self; 9] = [
+        Self::Activation,
+        Self::Climb,
+        Self::Dropout,
+        Self::Finite,
+        Self::Norm,
+        Self::Pixels,
+        Self::Pool,
+        Self::Turn,
+        Self::Update,
+    ];
 
     fn text(self) -> &'static str {
         match self {
             Self::Activation => include_str!("activation.cu"),
             Self::Climb => include_str!("climb.cu"),
+            Self::Dropout => include_str!("dropout.cu"),
+            Self::Finite => include_str!("finite.cu"),
             Self::Norm => include_str!("norm.cu"),
             Self::Pixels => include_str!("pixels.cu"),
             Self::Pool => include_str!("pool.cu"),
+            Self::Turn => include_str!("turn.cu"),
             Self::Update => include_str!("update.cu"),
         }
     }
