@@ -29,7 +29,8 @@ pub(crate) struct Tolerance {
 /// factors are each off by 2^-12 and more, ten times this. bf16: a handful of roundings of up to 2^-9 each.
 pub(crate) const SMOOTH: Tolerance = Tolerance { f64: 1e-12, f32: 2e-5, bf16: 2e-2 };
 
-/// As [`SMOOTH`], but in bf16 one in a few hundred numbers rounds to the other side of a ReLU, and its gradient is wholly off.
+/// As [`SMOOTH`], but in bf16 large summands that cancel may still round to the other side of a ReLU, and the gradient of such a
+/// number is wholly off.
 pub(crate) const WITH_RELU: Tolerance = Tolerance { bf16: 0.15, ..SMOOTH };
 
 /// Numbers that are picked, not computed.

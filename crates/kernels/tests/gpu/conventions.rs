@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use rrm_kernels::{
-    Activation, Epilogue, PoolConfig, SgdConfig, batch_norm_train, max_pool2d, normalize, relu, sgd_step,
-    update_running,
+    Activation, Epilogue, PoolConfig, SgdConfig, batch_norm_train, dropout, first_not_finite, max_pool2d, normalize,
+    relu, sgd_step, update_running, watched,
 };
 
 use crate::compared::error;
@@ -18,6 +18,8 @@ pub(crate) fn tests() -> Vec<OnDevice> {
         ("a_large_mean_does_not_spoil_the_variance", large_mean),
         ("sgd_and_running_statistics_move_as_on_the_cpu", updates),
         ("detached_tensors_see_the_new_weights", shared_storage),
+        ("dropout_has_the_bits_of_the_cpu", dropped),
+        ("a_number_that_is_not_finite_is_found_in_every_type", not_finite),
     ]
 }
 
@@ -111,4 +113,42 @@ fn shared_storage(device: &Device) -> Outcome {
     let gradients = y.sum_all()?.backward()?;
     let gradient = gradients.get(residual.as_tensor()).ok_or("no gradient")?;
     expect("the residual's gradient", &flat(gradient)?, &[0., 1.])
+}
+
+fn dropped(device: &Device) -> Outcome {
+    let x = tensor(1, &[3, 40_001]).to_dtype(DType::F32)?;
+    let x = Tensor::cat(&[x, Tensor::full(f32::INFINITY, (3, 10), &Device::Cpu)?], 1)?;
+    for key in [0, 1 << 40, u64::MAX] {
+        let on = |device: &Device| with_gradient(&x.to_device(device)?, |x| dropout(x, 0.3, key));
+        let ((y, gradient), (expected, reference)) = (on(device)?, on(&Device::Cpu)?);
+        if y != expected || gradient != reference {
+            return Err(format!("the mask of key {key} is another").into());
+        }
+    }
+    Ok(())
+}
+
+fn not_finite(device: &Device) -> Outcome {
+    for dtype in [DType::BF16, DType::F32, DType::F64] {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for (len, place) in [(1, 0), (1000, 999), (5_000_000, 4_300_000)] {
+                let mut numbers = vec![f32::MAX / 2.0; len];
+                let of = |numbers: &[f32]| Tensor::new(numbers, device)?.to_dtype(dtype);
+                let clean = of(&numbers)?;
+                numbers[place] = bad;
+                let spoilt = of(&numbers)?;
+                let found = (first_not_finite([&clean])?, first_not_finite([&clean, &spoilt, &clean, &spoilt])?);
+                if found != (None, Some(1)) {
+                    return Err(format!("{bad} at {place} of {len} in {dtype:?}: {found:?}").into());
+                }
+            }
+        }
+    }
+    let x = Tensor::new(&[1.0, f32::NAN], device)?;
+    let (y, culprit) = watched(|| relu(&x));
+    y?;
+    if culprit.as_ref().map(|culprit| culprit.operation) != Some("relu") {
+        return Err(format!("the culprit is {culprit:?}").into());
+    }
+    Ok(())
 }

@@ -1,9 +1,9 @@
 //! Every operation, forwards and backwards, against the CPU.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use rrm_kernels::{
     Activation, Conv2dConfig, Epilogue, FrozenNorm, PoolConfig, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
-    conv2d_frozen_norm, linear, max_pool2d, normalize, relu,
+    conv2d_frozen_norm, dropout, linear, max_pool2d, normalize, relu,
 };
 
 use crate::compared::{EXACT, Findings, Role, SMOOTH, Tolerance, WITH_RELU};
@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<OnDevice> {
         ("convolutions_with_a_folded_norm_agree_with_the_cpu", folded_norms),
         ("linear_layers_agree_with_the_cpu", linear_layers),
         ("pooling_agrees_with_the_cpu", pooling),
+        ("dropout_agrees_with_the_cpu", dropouts),
         ("relu_and_normalisation_agree_with_the_cpu", maps),
     ]
 }
@@ -33,6 +34,23 @@ fn parameter(seed: u64, dims: &[usize]) -> (Tensor, Role) {
 /// Variances, away from 0.
 fn variance(seed: u64, channels: usize) -> Tensor {
     (tensor(seed, &[channels]).abs().unwrap() + 0.25).unwrap()
+}
+
+/// The inputs of an operation that ends with "+ residual" and an activation, of which the last is the residual, moved so that no
+/// number that the activation sees is near 0: there rounding decides whether a ReLU lets a gradient pass, in any type.
+fn clear_of_zero(
+    inputs: &[(Tensor, Role)],
+    operation: &dyn Fn(&[Tensor], Activation) -> Result<Vec<Tensor>>,
+) -> Result<Vec<(Tensor, Role)>> {
+    let tensors: Vec<Tensor> = inputs.iter().map(|(tensor, _)| tensor.clone()).collect();
+    let seen = operation(&tensors, Activation::Identity)?.remove(0);
+    // A quarter away from 0, on the side where they are.
+    let away = seen.ge(0.0)?.to_dtype(DType::F64)?.affine(0.5, -0.25)?;
+    let mut inputs = inputs.to_vec();
+    let (residual, _) = inputs.last_mut().expect("the operation has a residual");
+    // A number of bf16, as every input.
+    *residual = (&*residual + away)?.to_dtype(DType::BF16)?.to_dtype(DType::F64)?;
+    Ok(inputs)
 }
 
 /// Images, channels in and out, height, width, kernel, stride, padding: what the networks have, and odd sizes.
@@ -80,12 +98,13 @@ fn batch_norms_in_training(device: &Device) -> Outcome {
         };
         findings.compare(&format!("batch norm of {dims:?}"), &plain, &inputs[..3], device, SMOOTH)?;
         for activation in [Activation::Identity, Activation::Relu] {
-            let whole = |t: &[Tensor]| {
+            let whole = |t: &[Tensor], activation: Activation| {
                 let epilogue = Epilogue { residual: Some(&t[3]), activation };
                 Ok(vec![batch_norm_train(&t[0], &t[1], &t[2], 1e-5, epilogue)?.0])
             };
+            let inputs = clear_of_zero(&inputs, &whole)?;
             let name = format!("batch norm of {dims:?} with residual, {activation:?}");
-            findings.compare(&name, &whole, &inputs, device, WITH_RELU)?;
+            findings.compare(&name, &|t| whole(t, activation), &inputs, device, WITH_RELU)?;
         }
     }
     findings.outcome()
@@ -97,12 +116,14 @@ fn batch_norms_of_given_statistics(device: &Device) -> Outcome {
         let vector = [dims[1]];
         let (mean, variance) = (tensor(5, &vector), variance(6, dims[1]));
         let inputs = [activation(1, dims), parameter(2, &vector), parameter(3, &vector), activation(4, dims)];
-        let whole = |t: &[Tensor]| {
+        let whole = |t: &[Tensor], activation: Activation| {
             let on = |statistic: &Tensor| statistic.to_dtype(t[1].dtype())?.to_device(t[1].device());
-            let epilogue = Epilogue { residual: Some(&t[3]), activation: Activation::Relu };
+            let epilogue = Epilogue { residual: Some(&t[3]), activation };
             Ok(vec![batch_norm_eval(&t[0], &t[1], &t[2], &on(&mean)?, &on(&variance)?, 1e-5, epilogue)?])
         };
-        findings.compare(&format!("given statistics of {dims:?}"), &whole, &inputs, device, WITH_RELU)?;
+        let inputs = clear_of_zero(&inputs, &whole)?;
+        let name = format!("given statistics of {dims:?}");
+        findings.compare(&name, &|t| whole(t, Activation::Relu), &inputs, device, WITH_RELU)?;
     }
     findings.outcome()
 }
@@ -121,18 +142,19 @@ fn folded_norms(device: &Device) -> Outcome {
         ];
         let out = [n, o, (h + 2 * padding - k) / stride + 1, (w + 2 * padding - k) / stride + 1];
         let inputs = [activation(1, &[n, c, h, w]), activation(8, &out)];
-        let frozen = |t: &[Tensor]| {
-            let dtype = if t[0].dtype() == candle_core::DType::BF16 { candle_core::DType::F32 } else { t[0].dtype() };
+        let frozen = |t: &[Tensor], activation: Activation| {
+            let dtype = if t[0].dtype() == DType::BF16 { DType::F32 } else { t[0].dtype() };
             let on = |constant: &Tensor| constant.to_dtype(dtype)?.to_device(t[0].device());
             let [weight, bias, gamma, beta, mean, variance] = constants.each_ref().map(on);
             let (gamma, beta, mean, variance) = (gamma?, beta?, mean?, variance?);
             let norm =
                 FrozenNorm { gamma: &gamma, beta: &beta, running_mean: &mean, running_var: &variance, epsilon: 1e-5 };
-            let epilogue = Epilogue { residual: Some(&t[1]), activation: Activation::Relu };
+            let epilogue = Epilogue { residual: Some(&t[1]), activation };
             Ok(vec![conv2d_frozen_norm(&t[0], &weight?, Some(&bias?), config, norm, epilogue)?])
         };
+        let inputs = clear_of_zero(&inputs, &frozen)?;
         let name = format!("folded {n}x{c}x{h}x{w} to {o}, {k}x{k}/{stride}");
-        findings.compare(&name, &frozen, &inputs, device, WITH_RELU)?;
+        findings.compare(&name, &|t| frozen(t, Activation::Relu), &inputs, device, WITH_RELU)?;
     }
     findings.outcome()
 }
@@ -159,6 +181,19 @@ fn pooling(device: &Device) -> Outcome {
         findings.compare(&format!("max pool {config:?}"), &maximum, &x, device, tolerance)?;
         let mean = |t: &[Tensor]| Ok(vec![avg_pool2d(&t[0], config)?]);
         findings.compare(&format!("average pool {config:?}"), &mean, &x, device, SMOOTH)?;
+    }
+    findings.outcome()
+}
+
+fn dropouts(device: &Device) -> Outcome {
+    let mut findings = Findings::default();
+    for dims in [&[128, 2048][..], &[3, 5, 7], &[1]] {
+        let x = [activation(1, dims)];
+        // Doubling is exact.
+        let half = |t: &[Tensor]| Ok(vec![dropout(&t[0], 0.5, 7)?]);
+        findings.compare(&format!("dropout of half of {dims:?}"), &half, &x, device, EXACT)?;
+        let less = |t: &[Tensor]| Ok(vec![dropout(&t[0], 0.3, u64::MAX)?]);
+        findings.compare(&format!("dropout of less of {dims:?}"), &less, &x, device, SMOOTH)?;
     }
     findings.outcome()
 }
