@@ -29,6 +29,7 @@ for program in "$folder"/*; do
 done
 # A kernel that never ends must not eat the time that a machine is lent for.
 for tests in "$folder"/*_gpu; do
+    [ -x "$tests" ] || continue
     echo "== $(basename "$tests" _gpu)"
     timeout 150 "$tests" || status=1
 done
