@@ -13,8 +13,8 @@ use crate::{failed, folder::Folder, models};
 const FORCED: &str = "RRM_KERNELS_ISA";
 
 /// Whether a file's numbers come from every kind of layer, in f32, within seconds.
-fn is_quick(file: &str) -> bool {
-    file == "layers.safetensors" || models::is_known(file)
+fn is_quick(folder: &Folder, file: &str) -> bool {
+    file == "layers.safetensors" || (models::is_known(file) && !models::is_wide(folder, file))
 }
 
 /// One trial for each instruction set but the best; none where one is forced already.
@@ -22,7 +22,7 @@ pub(crate) fn trials(folder: &Folder) -> Vec<Trial> {
     if std::env::var_os(FORCED).is_some() {
         return Vec::new();
     }
-    let files: Vec<String> = folder.files().filter(|file| is_quick(file)).map(str::to_owned).collect();
+    let files: Vec<String> = folder.files().filter(|file| is_quick(folder, file)).map(str::to_owned).collect();
     let others = rrm_kernels::instruction_sets().into_iter().skip(1);
     others
         .map(|isa| {
