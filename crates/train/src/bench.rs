@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_workload_is_called_by_its_name() {
-        let names = ["train", "attack", "eval"].map(|name| name.parse().unwrap());
+        let names = ["train", "attack", "eval"].map(|name| name.parse::<Workload>().unwrap());
         assert_eq!(names, [Workload::Train, Workload::Attack, Workload::Eval]);
         assert!("Train".parse::<Workload>().is_err());
     }

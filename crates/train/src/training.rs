@@ -270,7 +270,9 @@ mod tests {
             };
             let trained = |seeds: [u64; 2]| {
                 let mut student = begin();
-                seeds.map(|seed| epoch(&mut student, seed));
+                for seed in seeds {
+                    epoch(&mut student, seed);
+                }
                 weights(&student)
             };
             let uninterrupted = trained([7, 7]);
