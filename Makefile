@@ -3,7 +3,7 @@
 # Runs of the kill test in a row.
 N ?= 20
 
-.PHONY: help demo test kill-test build setup lint cuda-check bench clean-demo
+.PHONY: help demo test kill-test memcheck build setup lint cuda-check cuda-link bench clean-demo
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ kill-test: ## N=20 runs in a row of sudden death at random moments, each with an
 	cargo test --locked -p rrm-cli --test system --no-run
 	tests/system/kill-test.sh $(N)
 
+memcheck: ## The kernels' tests under valgrind, for their unsafe code; skipped where it is not installed
+	tests/memcheck.sh
+
 build: ## The three binaries, in target/release
 	cargo build --locked --release --workspace --bins
 
@@ -35,8 +38,11 @@ lint: ## Formatting, clippy with warnings denied, licences and bans where cargo-
 cuda-check: ## Type-checks the CUDA worker; needs neither GPU nor toolkit
 	deploy/cuda/check.sh
 
-bench: ## ResNet18 training steps against the same network in stock Candle, interleaved in one run
-	cargo bench --locked -p rrm-kernels --bench stock_candle -- --batch 128 --mode train
+cuda-link: ## Links the CUDA worker and its tests, compiles every kernel to PTX; needs no GPU, fetches a toolkit once
+	deploy/cuda/link.sh
+
+bench: ## Speed beside PyTorch, stock Candle and the machine's limits, into docs/performance.md; OPTIONS="--only vgg11 --quick"
+	crates/bench/bench.sh --write $(OPTIONS)
 
 clean-demo: ## Forgets the demo's database and networks (not the downloaded images)
 	rm -rf demo-run

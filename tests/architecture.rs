@@ -8,7 +8,7 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Which crates of ours each crate may use: the arrows of ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("spec", &[]),
     ("kernels", &[]),
     ("losses", &[]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("models", &["spec", "kernels"]),
     ("attacks", &["spec", "data", "models", "losses"]),
     ("train", &["spec", "data", "kernels", "models", "losses", "attacks"]),
+    ("bench", &["spec", "kernels", "train"]),
     ("api", &["spec"]),
     ("store", &["spec"]),
     ("report", &["spec"]),
@@ -121,7 +122,7 @@ fn what_schedules_links_no_tensors() {
 #[test]
 fn what_trains_links_no_runtime_no_wire_and_no_database() {
     let graph = Graph::read();
-    for krate in ["kernels", "losses", "data", "models", "attacks", "train"] {
+    for krate in ["kernels", "losses", "data", "models", "attacks", "train", "bench"] {
         links_none_of(&graph, krate, &SERVING);
         links_none_of(&graph, krate, &["prost"]);
     }

@@ -23,6 +23,8 @@ mod data;
 mod folder;
 #[path = "golden/generator.rs"]
 mod generator;
+#[path = "golden/instruction_sets.rs"]
+mod instruction_sets;
 #[path = "golden/layers.rs"]
 mod layers;
 #[path = "golden/losses.rs"]
@@ -184,6 +186,7 @@ fn trials(skipped: &Arc<Mutex<Vec<String>>>) -> Vec<Trial> {
         }),
     ];
     trials.extend(perturbed::trials(&folder));
+    trials.extend(instruction_sets::trials(&folder));
     trials.extend(comparisons);
     trials
 }

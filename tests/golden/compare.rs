@@ -105,6 +105,24 @@ impl Report {
         }
     }
 
+    /// Compares the signs of f32 gradients: more than 99.9 % of those that are more than rounding must be PyTorch's.
+    pub(crate) fn same_signs(&mut self, what: &str, found: &[f64], expected: &[f64]) {
+        const SHARE: f64 = 0.999;
+        // PyTorch's own f32 input gradients are off its f64 ones by up to 7e-6 of their root mean square (largest of all
+        // networks, the deepest), so what is smaller than this has the sign that rounding gave it.
+        const ROUNDING: f64 = 1e-5;
+        let root_mean_square = (expected.iter().map(|e| e * e).sum::<f64>() / expected.len() as f64).sqrt();
+        let pairs = found.iter().zip(expected).filter(|(_, expected)| expected.abs() > ROUNDING * root_mean_square);
+        let (all, alike) =
+            pairs.fold((0, 0), |(all, alike), (found, expected)| (all + 1, alike + u32::from(found * expected > 0.0)));
+        if std::env::var_os("RRM_GOLDEN_MARGINS").is_some() {
+            eprintln!("golden margin: {what}: {} of {all} signs differ", all - alike);
+        }
+        if found.len() != expected.len() || f64::from(alike) <= SHARE * f64::from(all) {
+            self.fault(format!("{what}: {alike} of {all} signs are alike, not more than {SHARE} of them"));
+        }
+    }
+
     /// Notes a part of a file that is not compared, and why.
     pub(crate) fn skip(&mut self, what: impl Into<String>) {
         self.skipped.push(what.into());
@@ -198,6 +216,12 @@ pub(crate) mod trials {
         report.finish().is_err()
     }
 
+    fn same_signs_fails(found: &[f64], expected: &[f64]) -> bool {
+        let mut report = Report::default();
+        report.same_signs("numbers", found, expected);
+        report.finish().is_err()
+    }
+
     fn fails(found: &[f64], expected: &[f64], tolerance: Tolerance) -> bool {
         let mut report = Report::default();
         report.close("numbers", found, expected, tolerance);
@@ -223,6 +247,11 @@ pub(crate) mod trials {
             mostly_fails(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0], 0.75),
             as_often_fails(&[1.0, 2.0, 9.0, 9.0], &[1.0, 2.0, 3.0, 9.0], &[1.0, 2.0, 3.0, 4.0]),
             as_often_fails(&[], &[], &[]),
+            same_signs_fails(&[1.0, -2.0, 3.0], &[1.0, 2.0, 3.0]),
+            same_signs_fails(&[1.0, 0.0, 3.0], &[1.0, 2.0, 3.0]),
+            same_signs_fails(&[1.0, nan, 3.0], &[1.0, 2.0, 3.0]),
+            same_signs_fails(&[1.0, 2.0], &[1.0, 2.0, 3.0]),
+            same_signs_fails(&[], &[]),
         ];
         let must_pass = [
             fails(&[0.0], &[-0.0], Exact),
@@ -232,6 +261,7 @@ pub(crate) mod trials {
             mostly_fails(&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 9.0], 0.75),
             as_often_fails(&[1.0, 9.0, 3.0, 9.0], &[1.0, 2.0, 9.0, 9.0], &[1.0, 2.0, 3.0, 4.0]),
             as_often_fails(&[1.0, 2.0, 3.0, 9.0], &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 4.0]),
+            same_signs_fails(&[1.5, -2.5, 1e-6], &[1.0, -2.0, -1e-6]),
         ];
         if must_fail.contains(&false) || must_pass.contains(&true) {
             bail!("of the pairs that differ {must_fail:?} are noticed; of those that do not, {must_pass:?}");

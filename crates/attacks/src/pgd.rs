@@ -3,6 +3,8 @@
 //! Which iterate is handed back, and what happens to images that are broken already, differs between code bases and
 //! moves results: see [`PgdSelection`].
 
+#[cfg(feature = "cuda")]
+mod on_device;
 mod search;
 mod selection;
 

@@ -1,5 +1,8 @@
 //! Ball and box around a batch of natural images, ready to project into many times.
 
+#[cfg(feature = "cuda")]
+mod on_device;
+
 use rrm_spec::{Norm, PgdStart};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! The network under attack, as attacks see it: losses, whether each image is classified correctly, and gradients.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor, Var, bail};
 use rrm_models::Model;
 use rrm_spec::Mode;
 
@@ -35,20 +35,29 @@ impl<'a> Victim<'a> {
 
     /// Judges a batch without a gradient.
     pub(crate) fn judge<T: Pixel>(&self, pixels: &Pixels<T>, labels: &[u32]) -> Result<Verdict> {
-        let pixels = pixels.to_tensor(self.model.device())?;
-        Ok(self.forward(&pixels, labels)?.1)
+        self.judge_tensor(&pixels.to_tensor(self.model.device())?, labels)
+    }
+
+    /// Judges a batch on the device.
+    pub(crate) fn judge_tensor(&self, pixels: &Tensor, labels: &[u32]) -> Result<Verdict> {
+        Ok(self.forward(pixels, labels)?.1)
     }
 
     /// Judges a batch and gives the gradient of each image's loss in its pixels.
     pub(crate) fn differentiate<T: Pixel>(&self, pixels: &Pixels<T>, labels: &[u32]) -> Result<(Verdict, Pixels<T>)> {
-        let input = pixels.to_var(self.model.device())?;
+        let (verdict, gradient) = self.gradient_in(&pixels.to_var(self.model.device())?, labels)?;
+        Ok((verdict, pixels.read_alike(&gradient)?))
+    }
+
+    /// The same for a batch on the device, where the gradient stays.
+    pub(crate) fn gradient_in(&self, input: &Var, labels: &[u32]) -> Result<(Verdict, Tensor)> {
         let (losses, verdict) = self.forward(input.as_tensor(), labels)?;
         // Of the sum, not the mean: an image's gradient must not depend on how many others share its batch.
         let mut gradients = losses.sum_all()?.backward()?;
         let Some(gradient) = gradients.remove(input.as_tensor()) else {
             bail!("the attacked network's loss does not depend on its input");
         };
-        Ok((verdict, pixels.read_alike(&gradient)?))
+        Ok((verdict, gradient))
     }
 
     /// Losses (N), tracked where the pixels are, and what they say.

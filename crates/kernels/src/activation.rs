@@ -5,8 +5,13 @@ use std::mem::MaybeUninit;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Activation;
+#[cfg(feature = "cuda")]
+use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
 use crate::norm::mask;
 use crate::output::written;
@@ -14,25 +19,19 @@ use crate::output::written;
 /// Numbers that one thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
-/// `max(x, 0)`, of any shape; the derivative at 0 is 0, as in PyTorch.
+/// `max(x, 0)`, of any shape; as in PyTorch, the derivative at 0 is 0, and a NaN stays one.
 ///
 /// # Errors
 /// When `x` is neither f32 nor f64.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return composed(x);
-    }
     let x = x.contiguous()?;
-    by_element!(x.dtype(), "relu", T => {
-        let y = map(Borrowed::of(&x).numbers::<T>()?, |x| x.larger(T::ZERO));
-        record(&[&x], y, x.shape(), Relu)
-    })
-}
-
-/// The same through Candle's own operations, for devices without kernels of ours. Candle's ReLU itself passes the gradient at 0.
-pub(crate) fn composed(x: &Tensor) -> Result<Tensor> {
-    let positive = x.detach().gt(0f64)?;
-    positive.where_cond(x, &x.zeros_like()?)
+    by_device!(x, "relu",
+        cpu => by_element!(x.dtype(), "relu", T => {
+            let y = map(Borrowed::of(&x).numbers::<T>()?, |x| x.larger(T::ZERO));
+            record(&[&x], y, x.shape(), Relu)
+        }),
+        cuda => record_stored(&[&x], cuda::activation::relu(&x)?, x.shape(), Relu),
+    )
 }
 
 struct Relu;
@@ -51,20 +50,25 @@ impl Backward for Relu {
     }
 }
 
-/// `gradient` where `output` is positive, else 0; both contiguous.
+/// `gradient` where `output` is positive or no number, else 0; both contiguous.
 pub(crate) fn masked(output: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    let (y, g) = (Borrowed::of(output), Borrowed::of(gradient));
-    by_element!(output.dtype(), "relu", T => {
-        let (y, g) = (y.numbers::<T>()?, g.numbers::<T>()?);
-        let write = |out: &mut [MaybeUninit<T>]| {
-            let inputs = y.par_chunks(CHUNK).zip(g.par_chunks(CHUNK));
-            out.par_chunks_mut(CHUNK).zip(inputs).for_each(|(out, (y, g))| {
-                mask(g, y, out);
-            });
-        };
-        // SAFETY: the chunks cover the output.
-        Tensor::from_vec(unsafe { written(y.len(), write) }, output.shape(), output.device())
-    })
+    by_device!(output, "relu",
+        cpu => {
+            let (y, g) = (Borrowed::of(output), Borrowed::of(gradient));
+            by_element!(output.dtype(), "relu", T => {
+                let (y, g) = (y.numbers::<T>()?, g.numbers::<T>()?);
+                let write = |out: &mut [MaybeUninit<T>]| {
+                    let inputs = y.par_chunks(CHUNK).zip(g.par_chunks(CHUNK));
+                    out.par_chunks_mut(CHUNK).zip(inputs).for_each(|(out, (y, g))| {
+                        mask(g, y, out);
+                    });
+                };
+                // SAFETY: the chunks cover the output.
+                Tensor::from_vec(unsafe { written(y.len(), write) }, output.shape(), output.device())
+            })
+        },
+        cuda => cuda::activation::masked(output, gradient),
+    )
 }
 
 /// Applies `f` to every number, in parallel.
@@ -87,14 +91,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_composed_form_agrees_with_the_kernel_at_zero_and_beside_it() {
-        let x = Var::new(&[-1f64, -0.0, 0.0, 1e-300, 2.0], &Device::Cpu).unwrap();
-        let of = |relu: fn(&Tensor) -> Result<Tensor>| {
-            let y = relu(x.as_tensor()).unwrap();
-            let gradient = y.sum_all().unwrap().backward().unwrap().remove(x.as_tensor()).unwrap();
-            (y.to_vec1::<f64>().unwrap(), gradient.to_vec1::<f64>().unwrap())
-        };
-        assert_eq!(of(composed), of(relu));
-        assert_eq!(of(relu).1, [0.0, 0.0, 0.0, 1.0, 1.0]);
+    fn a_nan_and_its_gradient_are_kept() {
+        let x = Var::new(&[f32::NAN, -1.0, f32::NEG_INFINITY, f32::INFINITY], &Device::Cpu).unwrap();
+        let y = relu(x.as_tensor()).unwrap();
+        let gradient = y.sum_all().unwrap().backward().unwrap().remove(x.as_tensor()).unwrap();
+        let [first, rest @ ..] = &y.to_vec1::<f32>().unwrap()[..] else { panic!("four numbers") };
+        assert!(first.is_nan());
+        assert_eq!(rest, [0.0, 0.0, f32::INFINITY]);
+        assert_eq!(gradient.to_vec1::<f32>().unwrap(), [1.0, 0.0, 0.0, 1.0]);
     }
 }

@@ -5,7 +5,12 @@ use std::mem::MaybeUninit;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{Borrowed, Element, by_element};
+#[cfg(feature = "cuda")]
+use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
 use crate::output::written;
 
@@ -27,23 +32,25 @@ pub fn dropout(x: &Tensor, share: f64, key: u64) -> Result<Tensor> {
         bail!("dropout: a share of {share} is not in [0, 1)");
     }
     let mask = Mask { limit: (share * 2f64.powi(64)) as u64, scale: 1.0 / (1.0 - share), key };
-    if !x.device().is_cpu() {
-        return mask.composed(x);
-    }
     let x = x.contiguous()?;
-    by_element!(x.dtype(), "dropout", T => {
-        let y = mask.applied(Borrowed::of(&x).numbers::<T>()?);
-        record(&[&x], y, x.shape(), mask)
-    })
+    by_device!(x, "dropout",
+        cpu => by_element!(x.dtype(), "dropout", T => {
+            let y = mask.applied(Borrowed::of(&x).numbers::<T>()?);
+            record(&[&x], y, x.shape(), mask)
+        }),
+        cuda => record_stored(&[&x], cuda::dropout::dropout(mask, &x)?, x.shape(), mask),
+    )
 }
 
-/// What dropout multiplies by.
+/// What dropout multiplies by; the same on every device.
 #[derive(Clone, Copy)]
-struct Mask {
+pub(crate) struct Mask {
     /// Below which a random number means 0.
-    limit: u64,
-    scale: f64,
-    key: u64,
+    pub(crate) limit: u64,
+    /// What is kept is multiplied by this.
+    pub(crate) scale: f64,
+    /// Where SplitMix64 begins.
+    pub(crate) key: u64,
 }
 
 impl Mask {
@@ -66,14 +73,6 @@ impl Mask {
         // SAFETY: the chunks cover the output.
         unsafe { written(x.len(), write) }
     }
-
-    /// The same through Candle's own operations, for devices without kernels of ours.
-    fn composed(&self, x: &Tensor) -> Result<Tensor> {
-        let kept: Vec<u8> = (0..x.elem_count()).map(|i| u8::from(self.keeps(i))).collect();
-        let kept = Tensor::from_vec(kept, x.shape(), x.device())?;
-        // Chosen, not multiplied: 0 · ∞ is no number.
-        kept.where_cond(&(x * self.scale)?, &x.zeros_like()?)
-    }
 }
 
 impl Backward for Mask {
@@ -83,10 +82,14 @@ impl Backward for Mask {
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
         let gradient = &arrived.gradient;
-        by_element!(gradient.dtype(), "dropout", T => {
-            let dx = self.applied(Borrowed::of(gradient).numbers::<T>()?);
-            Ok(vec![Some(Tensor::from_vec(dx, gradient.shape(), gradient.device())?)])
-        })
+        let dx = by_device!(gradient, "dropout",
+            cpu => by_element!(gradient.dtype(), "dropout", T => {
+                let dx = self.applied(Borrowed::of(gradient).numbers::<T>()?);
+                Tensor::from_vec(dx, gradient.shape(), gradient.device())?
+            }),
+            cuda => cuda::dropout::input_gradient(*self, gradient)?,
+        );
+        Ok(vec![Some(dx)])
     }
 }
 
@@ -103,23 +106,17 @@ mod tests {
     fn what_is_kept_is_scaled_and_so_is_its_gradient() {
         // The vector's numbers, as shares of 2^64: 0.350, 0.174, 0.532, 0.249, 0.890.
         let x = Var::new(&[[1f64], [2.0], [3.0], [4.0], [5.0]], &Device::Cpu).unwrap();
-        for f in
-            [|x: &Tensor| dropout(x, 0.5, KEY), |x: &Tensor| Mask { limit: 1 << 63, scale: 2.0, key: KEY }.composed(x)]
-        {
-            let y = f(x.as_tensor()).unwrap();
-            let gradient = y.sqr().unwrap().sum_all().unwrap().backward().unwrap().remove(&x).unwrap();
-            let [y, gradient] = [y, gradient].map(|t| t.flatten_all().unwrap().to_vec1::<f64>().unwrap());
-            assert_eq!((y, gradient), (vec![0.0, 0.0, 6.0, 0.0, 10.0], vec![0.0, 0.0, 24.0, 0.0, 40.0]));
-        }
+        let y = dropout(x.as_tensor(), 0.5, KEY).unwrap();
+        let gradient = y.sqr().unwrap().sum_all().unwrap().backward().unwrap().remove(&x).unwrap();
+        let [y, gradient] = [y, gradient].map(|t| t.flatten_all().unwrap().to_vec1::<f64>().unwrap());
+        assert_eq!((y, gradient), (vec![0.0, 0.0, 6.0, 0.0, 10.0], vec![0.0, 0.0, 24.0, 0.0, 40.0]));
     }
 
     #[test]
-    fn the_composed_form_agrees_with_the_kernel_even_at_infinity() {
-        let numbers: Vec<f64> = (0..60).map(|i| if i % 7 == 0 { f64::INFINITY } else { f64::from(i) - 30.0 }).collect();
-        let x = Var::from_vec(numbers, (3, 20), &Device::Cpu).unwrap();
-        let mask = Mask { limit: 1 << 63, scale: 2.0, key: KEY };
-        let y = |y: Result<Tensor>| y.unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        assert_eq!(y(mask.composed(&x)), y(dropout(&x, 0.5, KEY)));
+    fn an_infinity_that_is_dropped_is_gone() {
+        let x = Tensor::full(f64::INFINITY, 5, &Device::Cpu).unwrap();
+        let y: Vec<f64> = dropout(&x, 0.5, KEY).unwrap().to_vec1().unwrap();
+        assert_eq!(y, [0.0, 0.0, f64::INFINITY, 0.0, f64::INFINITY]);
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-use candle_core::{Result, Tensor};
+use candle_core::Tensor;
 
-use crate::activation::composed;
 use crate::element::Element;
 use crate::simd::vectorized;
 
@@ -31,18 +30,6 @@ impl Epilogue<'_> {
     pub const NONE: Epilogue<'static> = Epilogue { residual: None, activation: Activation::Identity };
     /// ReLU alone.
     pub const RELU: Epilogue<'static> = Epilogue { residual: None, activation: Activation::Relu };
-
-    /// The same through Candle's own operations, for devices without kernels of ours.
-    pub(crate) fn compose(&self, y: Tensor) -> Result<Tensor> {
-        let y = match self.residual {
-            Some(residual) => (y + residual)?,
-            None => y,
-        };
-        match self.activation {
-            Activation::Identity => Ok(y),
-            Activation::Relu => composed(&y),
-        }
-    }
 }
 
 /// The numbers behind an epilogue of a convolution.
@@ -79,6 +66,16 @@ impl<T: Element> Finish<'_, T> {
     /// Whether nothing is added and no activation applied.
     pub(crate) fn is_none(&self) -> bool {
         self.bias.is_none() && self.residual.is_none() && self.activation == Activation::Identity
+    }
+
+    /// Finishes number `at` of the whole output, which is of channel `channel`.
+    pub(crate) fn one(&self, at: usize, channel: usize, from: T) -> T {
+        let y = from + self.bias.map_or(T::ZERO, |bias| bias[channel]);
+        let y = self.residual.map_or(y, |residual| y + residual[at]);
+        match self.activation {
+            Activation::Identity => y,
+            Activation::Relu => y.larger(T::ZERO),
+        }
     }
 
     /// Finishes numbers `at..` of the whole output, which are of channel `channel`, and writes them to `out`.

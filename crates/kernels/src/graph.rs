@@ -4,17 +4,25 @@
 //! of the edge's size and adds the gradient to it: for large activations that costs as much as many a layer. So here a
 //! large tensor enters the graph only where Candle itself needs it. An operation's node is a *token*, a tensor with a
 //! single number; tokens are connected as the tensors are, so that Candle's backward pass visits them in the right order, and
-//! the gradients themselves travel beside the graph, in *mailboxes*, without being copied. A tensor that comes from elsewhere
-//! (a variable, a result of Candle) gets a token by an *inlet*; what an operation returns to the world is an *outlet*, which
-//! takes the gradients of whatever the world does with it.
+//! the gradients themselves travel beside the graph, in *mailboxes*, without being copied. A variable enters a node as itself,
+//! for Candle takes its gradient at once; a result of Candle gets a token by an *inlet*; what an operation returns to the
+//! world is an *outlet*, which takes the gradients of whatever the world does with it.
+//!
+//! All this is the same on every device: tokens lie where the tensors lie.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, TensorId, bail};
+use candle_core::op::BackpropOp;
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, TensorId, bail,
+};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, backend::BackendStorage};
 
-use crate::element::{Element, by_element, dtype, stored};
+use crate::element::{Element, stored};
 use crate::epilogue::Activation;
+use crate::finite;
 use crate::sgd::add_in_place;
 
 /// The backward pass of one operation, with what it keeps from the forward pass.
@@ -64,40 +72,93 @@ pub(crate) fn record<T: Element>(
     shape: impl Into<Shape>,
     operation: impl Backward,
 ) -> Result<Tensor> {
-    let shape = shape.into();
-    let wanted: Vec<bool> = arguments.iter().map(|argument| argument.track_op()).collect();
-    if !wanted.contains(&true) {
-        return Tensor::from_vec(y, shape, &Device::Cpu);
+    record_stored(arguments, Storage::Cpu(stored(y)), shape, operation)
+}
+
+/// [`record`], of a result on any device.
+pub(crate) fn record_stored(
+    arguments: &[&Tensor],
+    y: Storage,
+    shape: impl Into<Shape>,
+    operation: impl Backward,
+) -> Result<Tensor> {
+    let name = operation.name();
+    let y = connect(arguments, y, shape.into(), operation)?;
+    finite::look_at(name, arguments, &y)?;
+    Ok(y)
+}
+
+fn connect(arguments: &[&Tensor], y: Storage, shape: Shape, operation: impl Backward) -> Result<Tensor> {
+    if !arguments.iter().any(|argument| argument.track_op()) {
+        return Ok(Tensor::from_storage(y, shape, BackpropOp::none(), false));
     }
-    let (mut tokens, mut mailboxes) = (None, Vec::with_capacity(arguments.len()));
-    for argument in arguments {
-        if !argument.track_op() {
-            mailboxes.push(None);
-            continue;
-        }
-        let (token, mailbox) = token_of(argument)?;
-        // The sum of the tokens is a node that depends on all of them.
-        tokens = Some(match tokens {
-            None => token,
-            Some(others) => (others + token)?,
-        });
-        mailboxes.push(Some(mailbox));
-    }
+    let Entries { entries, ways } = enter(arguments)?;
     let (mailbox, result) = (Arc::new(Mailbox::default()), Arc::new(OnceLock::new()));
     let reads_result = operation.reads_result();
     let node = Node {
         operation: Box::new(operation),
         result: result.clone(),
         gradient: mailbox.clone(),
-        wanted,
-        arguments: mailboxes,
+        wanted: arguments.iter().map(|argument| argument.track_op()).collect(),
+        arguments: arguments.iter().map(|argument| argument.dtype()).zip(ways).collect(),
+        entries: entries.len(),
     };
-    let token = tokens.expect("an argument is tracked").apply_op1(node)?;
-    let y = reveal(stored(y), shape, token, mailbox)?;
+    let token = match &entries[..] {
+        [a] => a.apply_op1(node)?,
+        [a, b] => a.apply_op2(b, node)?,
+        [a, b, c] => a.apply_op3(b, c, node)?,
+        _ => bail!("a node of {} entries", entries.len()),
+    };
+    let y = reveal(y, shape, token, mailbox)?;
     if reads_result {
         result.set(y.detach()).expect("the node is new");
     }
     Ok(y)
+}
+
+/// The tensors through which Candle sees a node's arguments, at most three; and for each argument which way its gradient goes.
+struct Entries {
+    entries: Vec<Tensor>,
+    ways: Vec<Way>,
+}
+
+/// Which way an argument's gradient goes.
+enum Way {
+    /// It is not wanted.
+    Nowhere,
+    /// Into the mailbox of the operation that the argument comes from.
+    Mail(Arc<Mailbox>),
+    /// To Candle, as the gradient of an entry.
+    Entry(usize),
+}
+
+/// Candle's custom operations take at most so many arguments.
+const MOST_ENTRIES: usize = 3;
+
+/// Variables enter as themselves where there is room; all others share one entry, the sum of their tokens, a node that depends
+/// on all of them.
+fn enter(arguments: &[&Tensor]) -> Result<Entries> {
+    let (mut tokens, mut variables): (Option<Tensor>, Vec<Tensor>) = (None, Vec::new());
+    let tracked = arguments.iter().filter(|argument| argument.track_op());
+    let shared = tracked.clone().any(|argument| !argument.is_variable()) || tracked.count() > MOST_ENTRIES;
+    let first_variable = usize::from(shared);
+    let mut ways = Vec::with_capacity(arguments.len());
+    for &argument in arguments {
+        if !argument.track_op() {
+            ways.push(Way::Nowhere);
+        } else if argument.is_variable() && first_variable + variables.len() < MOST_ENTRIES {
+            ways.push(Way::Entry(first_variable + variables.len()));
+            variables.push(argument.clone());
+        } else {
+            let (token, mailbox) = token_of(argument)?;
+            tokens = Some(match tokens {
+                None => token,
+                Some(others) => (others + token)?,
+            });
+            ways.push(Way::Mail(mailbox));
+        }
+    }
+    Ok(Entries { entries: tokens.into_iter().chain(variables).collect(), ways })
 }
 
 /// Where gradients wait for the operation that yielded their tensor.
@@ -146,6 +207,13 @@ struct Outlet {
 /// The outlets that are alive, by the tensor that was handed out: how the next operation finds the token.
 static OUTLETS: LazyLock<Mutex<HashMap<TensorId, Weak<Outlet>>>> = LazyLock::new(Mutex::default);
 
+/// Tracked results of this crate's operations that somebody still holds, in this process.
+///
+/// A training that forgets each step's graph sees the same number after every step.
+pub fn live_results() -> usize {
+    lock(&OUTLETS).len()
+}
+
 impl Drop for Outlet {
     fn drop(&mut self) {
         if let Some(id) = self.id.get() {
@@ -165,7 +233,7 @@ fn token_of(tensor: &Tensor) -> Result<(Tensor, Arc<Mailbox>)> {
 }
 
 /// Hands out `y` with a place in the graph.
-fn reveal(y: CpuStorage, shape: Shape, token: Tensor, mailbox: Arc<Mailbox>) -> Result<Tensor> {
+fn reveal(y: Storage, shape: Shape, token: Tensor, mailbox: Arc<Mailbox>) -> Result<Tensor> {
     let outlet = Arc::new(Outlet { token: token.clone(), mailbox, id: OnceLock::new() });
     let y = token.apply_op1(Reveal { y: Mutex::new(Some((y, shape))), outlet: outlet.clone() })?;
     lock(&OUTLETS).insert(y.id(), Arc::downgrade(&outlet));
@@ -173,10 +241,15 @@ fn reveal(y: CpuStorage, shape: Shape, token: Tensor, mailbox: Arc<Mailbox>) -> 
     Ok(y)
 }
 
-/// The storage of a token for tensors like `like`.
-fn token_storage(like: &CpuStorage) -> Result<(CpuStorage, Shape)> {
-    let storage = by_element!(dtype(like), "an operation", T => stored(vec![T::ZERO]));
-    Ok((storage, Shape::from(1)))
+/// A token on the CPU. Its number says nothing.
+fn token() -> (CpuStorage, Shape) {
+    (CpuStorage::F32(vec![0.0]), Shape::from(1))
+}
+
+/// A token on the device of `like`.
+#[cfg(feature = "cuda")]
+fn cuda_token(like: &CudaStorage) -> Result<(CudaStorage, Shape)> {
+    Ok((crate::cuda::unwritten(like.device(), DType::F32, 1)?, Shape::from(1)))
 }
 
 /// From a tensor of the world to its token.
@@ -187,8 +260,13 @@ impl CustomOp1 for Inlet {
         "inlet"
     }
 
-    fn cpu_fwd(&self, tensor: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        token_storage(tensor)
+    fn cpu_fwd(&self, _tensor: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(token())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, tensor: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda_token(tensor)
     }
 
     fn bwd(&self, tensor: &Tensor, _token: &Tensor, _gradient: &Tensor) -> Result<Option<Tensor>> {
@@ -199,14 +277,51 @@ impl CustomOp1 for Inlet {
     }
 }
 
-/// An operation's node: from the sum of its arguments' tokens to its own.
+/// An operation's node: from its entries to its own token.
 struct Node {
     operation: Box<dyn Backward>,
     /// The result, where the operation reads it; without a place in the graph, so that there is no cycle.
     result: Arc<OnceLock<Tensor>>,
     gradient: Arc<Mailbox>,
     wanted: Vec<bool>,
-    arguments: Vec<Option<Arc<Mailbox>>>,
+    /// Each argument's type, and which way its gradient goes.
+    arguments: Vec<(DType, Way)>,
+    entries: usize,
+}
+
+impl Node {
+    /// Walks the node, which has `N` entries, and returns their gradients.
+    fn of_entries<const N: usize>(&self, gradient: &Tensor) -> Result<[Option<Tensor>; N]> {
+        Ok(self.walk(gradient)?.try_into().expect("the node was made with as many entries"))
+    }
+
+    /// Sends every wanted gradient its way; those of the entries are returned.
+    fn walk(&self, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let Some(of_result) = self.gradient.take() else {
+            bail!("no gradient arrived for the result of {}", self.operation.name());
+        };
+        let of_result = Letter { gradient: of_result.gradient.contiguous()?, ..of_result };
+        let arrived = Arrived { gradient: of_result.gradient.clone(), result: self.result.get(), wanted: &self.wanted };
+        let gradients = self.operation.backward(arrived)?;
+        let mut of_entries = vec![None; self.entries];
+        if !self.arguments.iter().any(|(_, way)| matches!(way, Way::Entry(0))) {
+            // The entry that tokens share: some gradient must go there, or Candle's walk ends.
+            of_entries[0] = Some(gradient.clone());
+        }
+        for ((dtype, way), gradient) in self.arguments.iter().zip(gradients) {
+            let Some(gradient) = gradient else { continue };
+            // A gradient that was handed on belongs to whom it belonged to before.
+            let owned = gradient.id() != of_result.gradient.id() || of_result.owned;
+            // Activations of bf16 meet parameters of f32.
+            let gradient = gradient.to_dtype(*dtype)?;
+            match way {
+                Way::Nowhere => {}
+                Way::Mail(mailbox) => mailbox.deliver(gradient, owned)?,
+                Way::Entry(entry) => of_entries[*entry] = Some(gradient),
+            }
+        }
+        Ok(of_entries)
+    }
 }
 
 impl CustomOp1 for Node {
@@ -214,33 +329,101 @@ impl CustomOp1 for Node {
         self.operation.name()
     }
 
-    fn cpu_fwd(&self, tokens: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        token_storage(tokens)
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(token())
     }
 
-    fn bwd(&self, _tokens: &Tensor, _token: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let Some(of_result) = self.gradient.take() else {
-            bail!("no gradient arrived for the result of {}", self.name());
-        };
-        let of_result = Letter { gradient: of_result.gradient.contiguous()?, ..of_result };
-        let arrived = Arrived { gradient: of_result.gradient.clone(), result: self.result.get(), wanted: &self.wanted };
-        let gradients = self.operation.backward(arrived)?;
-        for (mailbox, gradient) in self.arguments.iter().zip(gradients) {
-            if let (Some(mailbox), Some(gradient)) = (mailbox, gradient) {
-                // A gradient that was handed on belongs to whom it belonged to before.
-                let owned = gradient.id() != of_result.gradient.id() || of_result.owned;
-                mailbox.deliver(gradient, owned)?;
-            }
-        }
-        Ok(Some(gradient.clone()))
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, entry: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda_token(entry)
+    }
+
+    fn bwd(&self, _: &Tensor, _token: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let [a] = self.of_entries(gradient)?;
+        Ok(a)
+    }
+}
+
+impl CustomOp2 for Node {
+    fn name(&self) -> &'static str {
+        self.operation.name()
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(token())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, entry: &CudaStorage, _: &Layout, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda_token(entry)
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _token: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [a, b] = self.of_entries(gradient)?;
+        Ok((a, b))
+    }
+}
+
+impl CustomOp3 for Node {
+    fn name(&self) -> &'static str {
+        self.operation.name()
+    }
+
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok(token())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        entry: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        cuda_token(entry)
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        _token: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [a, b, c] = self.of_entries(gradient)?;
+        Ok((a, b, c))
     }
 }
 
 /// From an operation's token to the tensor that the world works with.
 struct Reveal {
     /// Taken by the forward pass.
-    y: Mutex<Option<(CpuStorage, Shape)>>,
+    y: Mutex<Option<(Storage, Shape)>>,
     outlet: Arc<Outlet>,
+}
+
+impl Reveal {
+    fn take(&self) -> (Storage, Shape) {
+        lock(&self.y).take().expect("the forward pass runs once")
+    }
 }
 
 impl CustomOp1 for Reveal {
@@ -249,7 +432,18 @@ impl CustomOp1 for Reveal {
     }
 
     fn cpu_fwd(&self, _token: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(lock(&self.y).take().expect("the forward pass runs once"))
+        match self.take() {
+            (Storage::Cpu(y), shape) => Ok((y, shape)),
+            _ => bail!("a result of another device than its token"),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, _token: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        match self.take() {
+            (Storage::Cuda(y), shape) => Ok((y, shape)),
+            _ => bail!("a result of another device than its token"),
+        }
     }
 
     fn bwd(&self, token: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
@@ -260,7 +454,7 @@ impl CustomOp1 for Reveal {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Var;
+    use candle_core::{Device, Var};
 
     use super::*;
     use crate::{Conv2dConfig, PoolConfig, avg_pool2d, conv2d, relu};

@@ -3,9 +3,14 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::conv::passes::Passes;
-use crate::conv::{ConvShape, passes};
+use crate::conv::{ConvShape, gradients, passes};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{Borrowed, by_element};
 use crate::epilogue::Finish;
+#[cfg(feature = "cuda")]
+use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
 
 /// `x (N, I) · weightᵀ (I, O) + bias (O)`, where `weight` is (O, I).
@@ -22,10 +27,6 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
             bias.map(Tensor::shape)
         );
     }
-    if !x.device().is_cpu() {
-        let y = x.matmul(&weight.t()?)?;
-        return bias.map_or(Ok(y.clone()), |bias| y.broadcast_add(bias));
-    }
     let shape = ConvShape::of_pixels(rows, inputs, outputs);
     let (x, weight, bias) = (x.contiguous()?, weight.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
     let operation = Linear {
@@ -34,15 +35,21 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         x: weight.track_op().then(|| x.detach()),
         weight: x.track_op().then(|| weight.detach()),
     };
-    by_element!(x.dtype(), "linear", T => {
-        let y = {
-            let (x, weight, bias) = (Borrowed::of(&x), Borrowed::of(&weight), bias.as_ref().map(Borrowed::of));
-            let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
-            <T as Passes>::forward(&shape, x.numbers()?, weight.numbers()?, Finish { bias, ..Finish::NONE })
-        };
-        let arguments: Vec<&Tensor> = [&x, &weight].into_iter().chain(&bias).collect();
-        record(&arguments, y, (rows, outputs), operation)
-    })
+    let arguments: Vec<&Tensor> = [&x, &weight].into_iter().chain(&bias).collect();
+    by_device!(x, "linear",
+        cpu => by_element!(x.dtype(), "linear", T => {
+            let y = {
+                let (x, weight, bias) = (Borrowed::of(&x), Borrowed::of(&weight), bias.as_ref().map(Borrowed::of));
+                let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
+                <T as Passes>::forward(&shape, x.numbers()?, weight.numbers()?, Finish { bias, ..Finish::NONE })
+            };
+            record(&arguments, y, (rows, outputs), operation)
+        }),
+        cuda => {
+            let y = cuda::linear::forward(&shape, &x, &weight, bias.as_ref())?;
+            record_stored(&arguments, y, (rows, outputs), operation)
+        },
+    )
 }
 
 struct Linear {
@@ -57,17 +64,34 @@ impl Backward for Linear {
     }
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
-        let (s, gradient) = (&self.shape, &arrived.gradient);
-        let dx = self
-            .weight
-            .as_ref()
-            .map(|weight| passes::input_gradient(s, weight, gradient)?.reshape((s.images, s.in_channels)));
-        let dw =
-            self.x.as_ref().map(|x| passes::weight_gradient(s, x, gradient)?.reshape((s.out_channels, s.in_channels)));
+        let gradient = &arrived.gradient;
+        let dx = self.weight.as_ref().map(|weight| self.input_gradient(weight, gradient)).transpose()?;
+        let dw = self.x.as_ref().map(|x| self.weight_gradient(x, gradient)).transpose()?;
         let db = match arrived.wanted {
-            [_, _, true] => Some(passes::bias_gradient(s, gradient)?),
+            [_, _, true] => Some(gradients::bias(&self.shape, gradient)?),
             _ => None,
         };
-        Ok(vec![dx.transpose()?, dw.transpose()?, db])
+        Ok(vec![dx, dw, db])
+    }
+}
+
+impl Linear {
+    fn input_gradient(&self, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+        let s = &self.shape;
+        by_device!(gradient, "linear",
+            cpu => passes::input_gradient(s, weight, gradient)?.reshape((s.images, s.in_channels)),
+            cuda => cuda::linear::input_gradient(weight, gradient),
+        )
+    }
+
+    fn weight_gradient(&self, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+        let s = &self.shape;
+        by_device!(gradient, "linear",
+            cpu => passes::weight_gradient(s, x, gradient)?.reshape((s.out_channels, s.in_channels)),
+            cuda => {
+                passes::count_weight_gradient();
+                cuda::linear::weight_gradient(x, gradient)
+            },
+        )
     }
 }

@@ -3,7 +3,12 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{Borrowed, Element, by_element};
+#[cfg(feature = "cuda")]
+use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
 
 /// `(clamp(x, 0, 1) - mean) / std` per channel of `x` (N, C, H, W).
@@ -18,25 +23,15 @@ pub fn normalize(x: &Tensor, mean: &[f64], std: &[f64]) -> Result<Tensor> {
     if mean.len() != channels || std.len() != channels {
         bail!("normalize: {} means and {} deviations for {channels} channels", mean.len(), std.len());
     }
-    if !x.device().is_cpu() {
-        return composed(x, mean, std);
-    }
     let x = x.contiguous()?;
     let operation = Normalize { plane: height * width, mean: mean.to_vec(), std: std.to_vec(), x: x.detach() };
-    by_element!(x.dtype(), "normalize", T => {
-        let y = operation.forward(Borrowed::of(&x).numbers::<T>()?);
-        record(&[&x], y, x.shape(), operation)
-    })
-}
-
-/// The same through Candle's own operations. Its clamp splits the gradient on the border, so the clamp's step is a detached
-/// difference with a mask of our own.
-fn composed(x: &Tensor, mean: &[f64], std: &[f64]) -> Result<Tensor> {
-    let vector = |v: &[f64]| Tensor::new(v, x.device())?.to_dtype(x.dtype())?.reshape((1, (), 1, 1));
-    let clamped = x.detach().clamp(0.0, 1.0)?;
-    let inside = clamped.eq(&x.detach())?.to_dtype(x.dtype())?;
-    let x = ((x * &inside)? + (&clamped - (&clamped * &inside)?)?)?;
-    x.broadcast_sub(&vector(mean)?)?.broadcast_div(&vector(std)?)
+    by_device!(x, "normalize",
+        cpu => by_element!(x.dtype(), "normalize", T => {
+            let y = operation.forward(Borrowed::of(&x).numbers::<T>()?);
+            record(&[&x], y, x.shape(), operation)
+        }),
+        cuda => record_stored(&[&x], cuda::pixels::normalize(&x, mean, std)?, x.shape(), operation),
+    )
 }
 
 struct Normalize {
@@ -86,29 +81,16 @@ impl Backward for Normalize {
     }
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
-        let (x, gradient) = (Borrowed::of(&self.x), Borrowed::of(&arrived.gradient));
-        by_element!(self.x.dtype(), "normalize", T => {
-            let dx = self.input_gradient::<T>(x.numbers()?, gradient.numbers()?);
-            Ok(vec![Some(Tensor::from_vec(dx, self.x.shape(), self.x.device())?)])
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use candle_core::{Device, Var};
-
-    use super::*;
-
-    #[test]
-    fn the_composed_normalisation_agrees_with_the_kernel_on_the_border_too() {
-        let pixels = Tensor::new(&[[[[-0.5f64, 0.0, 0.25], [0.75, 1.0, 1.5]]]], &Device::Cpu).unwrap();
-        let run = |f: fn(&Tensor, &[f64], &[f64]) -> Result<Tensor>| {
-            let x = Var::from_tensor(&pixels).unwrap();
-            let y = f(x.as_tensor(), &[0.5], &[0.25]).unwrap();
-            let gradient = y.sum_all().unwrap().backward().unwrap().remove(&x).unwrap();
-            [y, gradient].map(|t| t.flatten_all().unwrap().to_vec1::<f64>().unwrap())
-        };
-        assert_eq!(run(composed), run(normalize));
+        let dx = by_device!(self.x, "normalize",
+            cpu => {
+                let (x, gradient) = (Borrowed::of(&self.x), Borrowed::of(&arrived.gradient));
+                by_element!(self.x.dtype(), "normalize", T => {
+                    let dx = self.input_gradient::<T>(x.numbers()?, gradient.numbers()?);
+                    Tensor::from_vec(dx, self.x.shape(), self.x.device())
+                })
+            },
+            cuda => cuda::pixels::input_gradient(&self.x, &arrived.gradient, &self.mean, &self.std),
+        );
+        Ok(vec![Some(dx?)])
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 /// Numbers that threads keep working memory of.
 pub(crate) trait Kept: Copy + 'static {
-    /// What new memory is filled with.
+    /// What new memory is filled with: in unit tests NaN, so that a number which is read before it is written shows.
     const FILL: Self;
     /// Takes the thread's memory, leaving none.
     fn take() -> Vec<Self>;
@@ -20,7 +20,7 @@ macro_rules! kept {
         }
 
         impl Kept for $number {
-            const FILL: Self = 0.0;
+            const FILL: Self = if cfg!(test) { <$number>::NAN } else { 0.0 };
 
             fn take() -> Vec<Self> {
                 $slot.take()

@@ -1,8 +1,13 @@
 //! Updates in place: the optimiser's step and running statistics.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{InPlace, by_element, dtype, numbers, numbers_mut};
 
 /// Numbers that one thread takes at a time.
@@ -33,18 +38,16 @@ pub fn sgd_step(parameter: &Var, gradient: &Tensor, momentum_buffer: &Var, confi
             momentum_buffer.shape()
         );
     }
-    let SgdConfig { learning_rate, momentum, weight_decay } = config;
-    let gradient = gradient.detach();
-    if parameter.device().is_cpu() {
-        let direction = Direction { momentum, weight_decay };
-        momentum_buffer.inplace_op3(&gradient.contiguous()?, &parameter.as_detached_tensor(), &direction)?;
-        return parameter.inplace_op2(&momentum_buffer.as_detached_tensor(), &Blend { keep: 1.0, add: -learning_rate });
-    }
+    let (gradient, buffer) = (gradient.detach().contiguous()?, momentum_buffer.as_detached_tensor());
     let weight = parameter.as_detached_tensor();
-    let direction = ((momentum_buffer.as_detached_tensor() * momentum)? + gradient)?;
-    let direction = (direction + (&weight * weight_decay)?)?;
-    parameter.set(&(&weight - (&direction * learning_rate)?)?)?;
-    momentum_buffer.set(&direction)
+    by_device!(weight, "sgd",
+        cpu => {
+            let SgdConfig { learning_rate, momentum, weight_decay } = config;
+            buffer.inplace_op3(&gradient, &weight, &Direction { momentum, weight_decay })?;
+            weight.inplace_op2(&buffer, &Blend { keep: 1.0, add: -learning_rate })
+        },
+        cuda => cuda::update::sgd(&weight, &buffer, &gradient.to_dtype(weight.dtype())?, config),
+    )
 }
 
 /// `running = (1 - momentum) * running + momentum * batch`, in place on the storage of `running`.
@@ -55,11 +58,8 @@ pub fn update_running(running: &Tensor, batch: &Tensor, momentum: f64) -> Result
     if running.dims() != batch.dims() {
         bail!("running statistics: {:?} cannot take {:?}", running.shape(), batch.shape());
     }
-    let (running, batch) = (running.detach(), batch.detach());
-    if running.device().is_cpu() {
-        return running.inplace_op2(&batch.contiguous()?, &Blend { keep: 1.0 - momentum, add: momentum });
-    }
-    running.slice_set(&((&running * (1.0 - momentum))? + (batch * momentum)?)?, 0, 0)
+    let (running, batch) = (running.detach(), batch.detach().to_dtype(running.dtype())?);
+    running.inplace_op2(&batch.contiguous()?, &Blend { keep: 1.0 - momentum, add: momentum })
 }
 
 /// `a += b`, in place on the storage of `a`.
@@ -129,5 +129,10 @@ impl InplaceOp2 for Blend {
     fn cpu_fwd(&self, a: &mut CpuStorage, al: &Layout, b: &CpuStorage, bl: &Layout) -> Result<()> {
         by_element!(dtype(a), "blend", T => { self.run::<T>(numbers_mut(a, al)?, numbers(b, bl)?); });
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, a: &mut CudaStorage, al: &Layout, b: &CudaStorage, bl: &Layout) -> Result<()> {
+        cuda::update::blend((a, al), (b, bl), [self.keep, self.add])
     }
 }

@@ -17,11 +17,42 @@ pub(crate) enum Isa {
     Portable,
 }
 
+/// Names the instruction set to use instead of the best; read once per process.
+const FORCED: &str = "RRM_KERNELS_ISA";
+
 impl Isa {
-    /// The best instruction set of this processor.
+    /// The best instruction set of this processor, or the one that `RRM_KERNELS_ISA` names.
+    ///
+    /// # Panics
+    /// When that names none that this processor has: to go on with another would make a test of it worthless.
     pub(crate) fn best() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Self::available()[0])
+        *BEST.get_or_init(|| {
+            let forced = std::env::var_os(FORCED).map(|name| name.to_string_lossy().into_owned());
+            Self::chosen(forced.as_deref(), &Self::available()).unwrap_or_else(|refusal| panic!("{refusal}"))
+        })
+    }
+
+    /// The one of `available`, the best first, that is to be used where `forced` may name one.
+    fn chosen(forced: Option<&str>, available: &[Self]) -> Result<Self, String> {
+        match forced {
+            None => Ok(available[0]),
+            Some(forced) => available.iter().copied().find(|isa| isa.name() == forced).ok_or_else(|| {
+                let names: Vec<&str> = available.iter().map(|isa| isa.name()).collect();
+                format!("{FORCED}={forced}: this processor's kernels are {}", names.join(", "))
+            }),
+        }
+    }
+
+    /// What `RRM_KERNELS_ISA` calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            Self::Portable => "portable",
+        }
     }
 
     /// Every instruction set of this processor, the best first.
@@ -44,6 +75,19 @@ impl Isa {
         available.push(Self::Portable);
         available
     }
+}
+
+/// The instruction sets that the CPU kernels can use on this processor, the best first: what `RRM_KERNELS_ISA` may name.
+pub fn instruction_sets() -> Vec<&'static str> {
+    Isa::available().into_iter().map(Isa::name).collect()
+}
+
+/// The instruction set that the CPU kernels use in this process.
+///
+/// # Panics
+/// When `RRM_KERNELS_ISA` names none of [`instruction_sets`].
+pub fn instruction_set() -> &'static str {
+    Isa::best().name()
 }
 
 /// Compiles a function over slices once per instruction set, so that its loops use that set's vectors, and calls the one
@@ -352,6 +396,21 @@ mod tests {
             for column in 0..lanes {
                 assert_eq!(to[row * 30 + column], from[column * 40 + row]);
             }
+        }
+    }
+
+    #[test]
+    fn an_instruction_set_is_the_best_or_the_named_one_and_never_another() {
+        let available = [Isa::available(), vec![Isa::Portable]].concat();
+        assert_eq!(Isa::chosen(None, &available), Ok(available[0]));
+        for isa in &available {
+            assert_eq!(Isa::chosen(Some(isa.name()), &available), Ok(*isa));
+        }
+        for unknown in ["sse9", "", "AVX2"] {
+            let refusal = Isa::chosen(Some(unknown), &available).unwrap_err();
+            let rest =
+                refusal.strip_prefix(&format!("RRM_KERNELS_ISA={unknown}: ")).expect("it names what was asked for");
+            assert!(available.iter().all(|isa| rest.contains(isa.name())), "{refusal}");
         }
     }
 

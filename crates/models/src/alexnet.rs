@@ -71,7 +71,7 @@ impl Backbone for AlexNet {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut x = x.clone();
         for (conv, pooled) in &self.convolutions {
-            x = relu(&conv.forward(&x)?)?;
+            x = conv.forward_relu(&x)?;
             if *pooled {
                 x = overlapping_max_pool(&x, 0)?;
             }

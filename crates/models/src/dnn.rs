@@ -54,8 +54,8 @@ impl Backbone for Dnn {
     fn forward(&self, x: &Tensor, _mode: Mode) -> Result<Tensor> {
         let mut x = x.clone();
         for [first, second] in &self.blocks {
-            x = relu(&first.forward(&x)?)?;
-            x = relu(&second.forward(&x)?)?;
+            x = first.forward_relu(&x)?;
+            x = second.forward_relu(&x)?;
             x = max_pool(&x)?;
         }
         relu(&self.hidden.forward(&x.flatten_from(1)?)?)

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 use candle_nn::{VarBuilder, init};
-use rrm_kernels::{Conv2dConfig, Epilogue, FrozenNorm, PoolConfig};
+use rrm_kernels::{Activation, Conv2dConfig, Epilogue, FrozenNorm, PoolConfig};
 use rrm_spec::Mode;
 
 use crate::init::Beginning;
@@ -83,6 +83,11 @@ impl Conv {
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         rrm_kernels::conv2d(x, &self.weight, self.bias.as_ref(), self.config)
+    }
+
+    /// relu(conv(x)), as one operation.
+    pub(crate) fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
+        rrm_kernels::conv2d_activated(x, &self.weight, self.bias.as_ref(), self.config, Activation::Relu)
     }
 }
 

@@ -66,7 +66,7 @@ impl Backbone for Vgg16 {
         let mut x = x.clone();
         for block in &self.blocks {
             for conv in block {
-                x = relu(&conv.forward(&x)?)?;
+                x = conv.forward_relu(&x)?;
             }
             x = max_pool(&x)?;
         }

@@ -6,23 +6,26 @@ use candle_core::{DType, Device, Tensor, Var};
 use rrm_data::{ImageRng, Stream};
 use rrm_losses::cross_entropy;
 use rrm_models::{Model, Network, NetworkSpec};
-use rrm_spec::{Arch, Mode, Normalization, OptimizerSpec, Schedule};
+use rrm_spec::{Arch, Mode, Normalization, OptimizerSpec, RepresentationLoss, Schedule};
 use serde::Serialize;
 
 use crate::{
     TrainError,
     device::{Stopwatch, device_name},
     schedule::Timetable,
-    step::{Natural, Step, TrainBatch},
+    step::{Natural, Rrm, Step, TrainBatch},
     student::{Student, UpdateError},
 };
 
 /// Colour, as in every data set of the paper.
 const CHANNELS: usize = 3;
 
+/// Of cross-entropy in an RRM step, as in the paper's l∞ runs (digest §2.2); its value costs no time.
+const LAMBDA: f64 = 5e-3;
+
 /// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(into = "String")]
 pub enum Workload {
     /// A natural training step: forward, backward, update.
     Train,
@@ -30,6 +33,11 @@ pub enum Workload {
     Attack,
     /// A forward pass in eval mode.
     Eval,
+    /// A training step of RRM: a teacher's forward pass, and the training step of its student.
+    Rrm {
+        /// The teacher's network.
+        teacher: Arch,
+    },
 }
 
 impl FromStr for Workload {
@@ -40,8 +48,28 @@ impl FromStr for Workload {
             "train" => Ok(Self::Train),
             "attack" => Ok(Self::Attack),
             "eval" => Ok(Self::Eval),
-            _ => Err(format!("unknown workload `{text}`: use train, attack or eval")),
+            _ => match text.strip_prefix("rrm:") {
+                Some(teacher) => Ok(Self::Rrm { teacher: teacher.parse().map_err(|e| format!("{e}"))? }),
+                None => Err(format!("unknown workload `{text}`: use train, attack, eval or rrm:TEACHER")),
+            },
         }
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Train => f.write_str("train"),
+            Self::Attack => f.write_str("attack"),
+            Self::Eval => f.write_str("eval"),
+            Self::Rrm { teacher } => write!(f, "rrm:{teacher}"),
+        }
+    }
+}
+
+impl From<Workload> for String {
+    fn from(workload: Workload) -> Self {
+        workload.to_string()
     }
 }
 
@@ -97,7 +125,7 @@ impl fmt::Display for Throughput {
         let Self { arch, workload, batch_size, device, threads, .. } = self;
         write!(
             f,
-            "{arch} {workload:?} at batch {batch_size} on {device} with {threads} threads: {:.1} images/s (best {:.1})",
+            "{arch} {workload} at batch {batch_size} on {device} with {threads} threads: {:.1} images/s (best {:.1})",
             self.images_per_second, self.best_images_per_second
         )
     }
@@ -113,43 +141,79 @@ pub fn measure(request: &Request, device: &Device) -> Result<Throughput, TrainEr
 }
 
 fn times(request: &Request, device: &Device) -> Result<Vec<Duration>, TrainError> {
-    let mut work = work(request, device)?;
+    let mut work = Work::prepare(request.arch, request.workload, request.batch_size, device)?;
     for _ in 0..request.warm_up {
-        work()?;
+        work.step()?;
     }
-    let timed = |_| {
-        let stopwatch = Stopwatch::start(device)?;
-        work()?;
-        Ok(stopwatch.elapsed()?)
-    };
-    (0..request.steps.get()).map(timed).collect()
+    (0..request.steps.get()).map(|_| work.step()).collect()
 }
 
-/// The workload as something to repeat.
-fn work(request: &Request, device: &Device) -> Result<Box<dyn FnMut() -> candle_core::Result<()>>, TrainError> {
-    let network = network(request.arch, device)?;
-    let batch = batch(network.spec(), request.batch_size.get() as usize, device)?;
-    Ok(match request.workload {
-        Workload::Train => {
-            let mut student = Student::new(network, timetable())?;
-            Box::new(move || match Natural.step(&mut student, &batch) {
-                Ok(_) => Ok(()),
-                Err(UpdateError::Compute(error)) => Err(error),
-                Err(diverged @ UpdateError::NotFinite { .. }) => Err(candle_core::Error::wrap(diverged)),
-            })
-        }
-        Workload::Attack => {
-            let victim = network.frozen();
-            Box::new(move || {
-                let pixels = Var::from_tensor(&batch.pixels)?;
-                let logits = victim.forward(pixels.as_tensor(), Mode::Eval)?.logits;
-                cross_entropy(&logits, &batch.labels)?.sum_all()?.backward().map(drop)
-            })
-        }
-        Workload::Eval => {
-            let victim = network.frozen();
-            Box::new(move || victim.forward(&batch.pixels, Mode::Eval).map(drop))
-        }
+/// A workload that is ready to be repeated: its network and its batch of random images are on the device.
+pub struct Work {
+    repeat: Box<dyn FnMut() -> candle_core::Result<()>>,
+    device: Device,
+}
+
+impl Work {
+    /// A network of `arch`, drawn anew, with `batch_size` images.
+    ///
+    /// # Errors
+    /// [`TrainError::OutOfMemory`] where the device does not hold them; [`TrainError::Compute`] where it fails.
+    pub fn prepare(
+        arch: Arch,
+        workload: Workload,
+        batch_size: NonZeroU32,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let network = network(arch, device)?;
+        let batch = batch(network.spec(), batch_size.get() as usize, device)?;
+        let repeat: Box<dyn FnMut() -> candle_core::Result<()>> = match workload {
+            Workload::Train => training(Natural, network, batch)?,
+            Workload::Attack => attack(&network, batch),
+            Workload::Eval => {
+                let victim = network.frozen();
+                Box::new(move || victim.forward(&batch.pixels, Mode::Eval).map(drop))
+            }
+            Workload::Rrm { teacher } => {
+                let teacher = self::network(teacher, device)?;
+                training(Rrm::new(&teacher, RepresentationLoss::Cosine, LAMBDA, NonZeroU32::MIN), network, batch)?
+            }
+        };
+        Ok(Self { repeat, device: device.clone() })
+    }
+
+    /// Does the work once; returns how long it took.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn step(&mut self) -> Result<Duration, TrainError> {
+        let stopwatch = Stopwatch::start(&self.device)?;
+        (self.repeat)()?;
+        Ok(stopwatch.elapsed()?)
+    }
+}
+
+/// Training steps of `method` on one batch, again and again.
+fn training(
+    mut method: impl Step + 'static,
+    network: Network,
+    batch: TrainBatch,
+) -> candle_core::Result<Box<dyn FnMut() -> candle_core::Result<()>>> {
+    let mut student = Student::new(network, timetable())?;
+    Ok(Box::new(move || match method.step(&mut student, &batch) {
+        Ok(_) => Ok(()),
+        Err(UpdateError::Compute(error)) => Err(error),
+        Err(diverged @ UpdateError::NotFinite(_)) => Err(candle_core::Error::wrap(diverged)),
+    }))
+}
+
+/// Gradients of the summed loss with respect to one batch, again and again.
+fn attack(network: &Network, batch: TrainBatch) -> Box<dyn FnMut() -> candle_core::Result<()>> {
+    let victim = network.frozen();
+    Box::new(move || {
+        let pixels = Var::from_tensor(&batch.pixels)?;
+        let logits = victim.forward(pixels.as_tensor(), Mode::Eval)?.logits;
+        cross_entropy(&logits, &batch.labels)?.sum_all()?.backward().map(drop)
     })
 }
 
@@ -214,22 +278,31 @@ mod tests {
     #[test]
     fn every_network_and_workload_has_a_speed() {
         for family in Family::ALL {
-            for workload in [Workload::Train, Workload::Attack, Workload::Eval] {
+            let arch = Arch::new(family, 16).unwrap();
+            for workload in ["train".to_owned(), "attack".to_owned(), "eval".to_owned(), format!("rrm:{arch}")] {
                 let request = Request {
                     steps: NonZeroU32::new(3).unwrap(),
                     warm_up: 1,
-                    ..Request::new(Arch::new(family, 16).unwrap(), workload, NonZeroU32::new(4).unwrap())
+                    ..Request::new(arch, workload.parse().unwrap(), NonZeroU32::new(4).unwrap())
                 };
                 let speed = measure(&request, &Device::Cpu).unwrap();
                 assert!(speed.images_per_second > 0.0 && speed.best_images_per_second >= speed.images_per_second);
                 assert_eq!((speed.batch_size, speed.steps, speed.device.as_str()), (4, 3, "cpu"));
+                assert_eq!(speed.workload.to_string(), workload);
             }
         }
     }
 
     #[test]
+    fn a_workload_that_there_is_not_is_refused() {
+        for text in ["rest", "rrm", "rrm:nothing", "train:dnn"] {
+            assert!(text.parse::<Workload>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_workload_is_called_by_its_name() {
-        let names = ["train", "attack", "eval"].map(|name| name.parse::<Workload>().unwrap());
+        let names: [Workload; 3] = ["train", "attack", "eval"].map(|name| name.parse().unwrap());
         assert_eq!(names, [Workload::Train, Workload::Attack, Workload::Eval]);
         assert!("Train".parse::<Workload>().is_err());
     }

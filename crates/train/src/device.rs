@@ -24,8 +24,11 @@ fn open_cuda(_ordinal: u32) -> Result<Device, String> {
 
 #[cfg(feature = "cuda")]
 fn open_cuda(ordinal: u32) -> Result<Device, String> {
-    Device::new_cuda(ordinal as usize)
-        .map_err(|error| format!("the CUDA driver refuses it ({error}); check `nvidia-smi`, or use `--device cpu`"))
+    rrm_kernels::cuda::open(ordinal as usize).map_err(|error| {
+        // Candle appends the stack to its errors where RUST_BACKTRACE is set.
+        let why = error.to_string().lines().next().unwrap_or_default().to_owned();
+        format!("the CUDA driver refuses it ({why}); check `nvidia-smi`, or use `--device cpu`")
+    })
 }
 
 /// The device's name in records: `cpu` or `cuda:N`.

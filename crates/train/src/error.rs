@@ -6,7 +6,7 @@ use rrm_data::DataError;
 use rrm_models::{LoadFault, ModelError};
 use rrm_spec::{FailureClass, JobRef};
 
-use crate::checkpoint::ResumeFault;
+use crate::{checkpoint::ResumeFault, divergence::NotFinite};
 
 /// Why a job failed. The message alone says what happened, why (its sources included), and what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +51,10 @@ pub enum TrainError {
     Diverged {
         /// Counted from 1.
         epoch: u32,
-        /// Step within the epoch, counted from 1.
+        /// Step within the epoch, counted from 1: a batch with all its replays.
         step: u64,
-        /// The loss or tensor that is not finite.
-        what: String,
+        /// What is not finite, and in which layer.
+        what: NotFinite,
     },
     /// The device that was asked for cannot be used.
     #[error("cannot use {device}: {why}")]
@@ -115,7 +115,13 @@ impl TrainError {
     /// Tells a lack of memory from other failures of computations on batches of `batch_size` images.
     pub(crate) fn at_batch_size(self, batch_size: u32) -> Self {
         match self {
-            Self::Compute(source) if is_out_of_memory(&source) => Self::OutOfMemory { batch_size, source },
+            Self::Compute(source)
+            | Self::Model(ModelError::Tensor(source))
+            | Self::Network(ModelError::Tensor(source))
+                if is_out_of_memory(&source) =>
+            {
+                Self::OutOfMemory { batch_size, source }
+            }
             other => other,
         }
     }
@@ -173,5 +179,42 @@ mod tests {
         assert!(error.to_string().contains("batch size 512"), "{error}");
         let other = TrainError::from(candle_core::Error::Msg("shape mismatch".into())).at_batch_size(512);
         assert_eq!(other.class(), FailureClass::Machine);
+    }
+
+    #[test]
+    fn a_network_that_does_not_fit_the_device_is_a_lack_of_memory_too() {
+        let driver = || candle_core::Error::Cuda("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")".into());
+        for error in [TrainError::Model(driver().into()), TrainError::Network(driver().into())] {
+            assert_eq!(error.at_batch_size(512).class(), FailureClass::OutOfMemory);
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn every_library_without_memory_is_recognised_by_its_own_error() {
+        use candle_core::cuda_backend::CudaError;
+        use candle_core::cuda_backend::cudarc::{cublas, cudnn, driver};
+
+        let of_driver = |code| candle_core::Error::from(CudaError::Cuda(driver::DriverError(code)));
+        let of_cudnn = |status| candle_core::Error::from(cudnn::CudnnError(status));
+        let of_cublas = |status| candle_core::Error::from(CudaError::Cublas(cublas::result::CublasError(status)));
+        let lacks = [
+            of_driver(driver::sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY),
+            of_cudnn(cudnn::sys::cudnnStatus_t::CUDNN_STATUS_ALLOC_FAILED),
+            of_cudnn(cudnn::sys::cudnnStatus_t::CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED),
+            of_cublas(cublas::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED),
+        ];
+        for error in lacks {
+            let told = error.to_string();
+            let class = TrainError::from(error).at_batch_size(8).class();
+            assert_eq!(class, FailureClass::OutOfMemory, "{told}");
+        }
+        let others = [
+            of_driver(driver::sys::CUresult::CUDA_ERROR_ILLEGAL_ADDRESS),
+            of_cudnn(cudnn::sys::cudnnStatus_t::CUDNN_STATUS_NOT_SUPPORTED),
+        ];
+        for error in others {
+            assert_eq!(TrainError::from(error).at_batch_size(8).class(), FailureClass::Machine);
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod step;
 pub mod student;
 
 mod device;
+mod divergence;
 mod error;
 mod evaluate;
 mod files;
@@ -18,6 +19,7 @@ mod training;
 mod work;
 
 pub use device::open_device;
+pub use divergence::NotFinite;
 pub use error::TrainError;
 pub use run::{Completion, Environment, run};
 pub use schedule::{Rate, Timetable};

@@ -60,7 +60,7 @@ pub trait Step {
     /// Trains `student` on `batch`.
     ///
     /// # Errors
-    /// [`UpdateError::NotFinite`] where the loss leaves the finite numbers.
+    /// [`UpdateError::NotFinite`] where loss or weights leave the finite numbers.
     fn step(&mut self, student: &mut Student, batch: &TrainBatch) -> Result<StepStats, UpdateError>;
 
     /// Updates per batch.

@@ -4,6 +4,7 @@ use candle_core::{DType, Tensor, Var, backprop::GradStore};
 use rrm_kernels::{SgdConfig, sgd_step};
 use rrm_models::{Model, Network};
 
+use crate::divergence::{self, NotFinite};
 use crate::schedule::{Rate, Timetable};
 
 /// A network with its optimiser's state and its place in the schedule.
@@ -12,6 +13,8 @@ pub struct Student {
     frozen: Network,
     /// One buffer per parameter, zero before the first update.
     momentum: Vec<Var>,
+    /// Parameters and running statistics in the network's order, whose storage these tensors share.
+    state: Vec<(String, Tensor)>,
     timetable: Timetable,
     step: u64,
 }
@@ -27,12 +30,10 @@ pub struct Update {
 /// Why an update was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
-    /// The loss is infinite or not a number; the weights are as before.
-    #[error("the loss is {loss}")]
-    NotFinite {
-        /// The loss.
-        loss: f64,
-    },
+    /// The training left the finite numbers. If the loss did, the weights are as before; a gradient or a weight is noticed when
+    /// the weights have changed.
+    #[error("{0}")]
+    NotFinite(NotFinite),
     /// The computation failed.
     #[error(transparent)]
     Compute(#[from] candle_core::Error),
@@ -49,7 +50,7 @@ impl Student {
             .iter()
             .map(|(_, parameter)| Var::zeros(parameter.shape(), parameter.dtype(), parameter.device()));
         let momentum = momentum.collect::<Result<_, _>>()?;
-        Ok(Self { frozen: network.frozen(), network, momentum, timetable, step: 0 })
+        Ok(Self::with_momentum(network, momentum, timetable, 0))
     }
 
     /// A student that has made `step` updates and goes on from their `momentum` buffers, in the order of the network's
@@ -69,7 +70,13 @@ impl Student {
             candle_core::bail!("{} momentum buffers for {} parameters", momentum.len(), parameters.len());
         }
         let momentum = parameters.iter().zip(momentum).map(fits).collect::<candle_core::Result<_>>()?;
-        Ok(Self { frozen: network.frozen(), network, momentum, timetable, step })
+        Ok(Self::with_momentum(network, momentum, timetable, step))
+    }
+
+    fn with_momentum(network: Network, momentum: Vec<Var>, timetable: Timetable, step: u64) -> Self {
+        // Counters are whole numbers.
+        let state = network.state().into_iter().filter(|(_, tensor)| tensor.dtype().is_float()).collect();
+        Self { frozen: network.frozen(), network, momentum, state, timetable, step }
     }
 
     /// The network, to be trained on: its forward pass in train mode moves the running statistics.
@@ -102,20 +109,24 @@ impl Student {
         self.timetable.at(self.step.saturating_sub(1))
     }
 
-    /// Descends once along the gradient of the scalar `loss` and advances the schedule by one tick: the only place where a
-    /// weight changes.
+    /// Descends once along the gradient of the scalar `loss` of a forward pass on `pixels` and advances the schedule by one tick:
+    /// the only place where a weight changes.
     ///
     /// # Errors
-    /// [`UpdateError::NotFinite`] where the loss is infinite or no number.
-    pub fn update(&mut self, loss: &Tensor) -> Result<Update, UpdateError> {
+    /// [`UpdateError::NotFinite`] where the loss, or a weight after the update, is infinite or no number; which layer was the
+    /// first is found by a second forward pass on `pixels`.
+    pub fn update(&mut self, loss: &Tensor, pixels: &Tensor) -> Result<Update, UpdateError> {
         let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         if !value.is_finite() {
-            return Err(UpdateError::NotFinite { loss: value });
+            return Err(UpdateError::NotFinite(divergence::in_forward_pass(&self.network, pixels, value)?));
         }
         let gradients = loss.backward()?;
         self.descend(&gradients)?;
         self.step += 1;
-        Ok(Update { loss: value, gradients })
+        match divergence::after_update(&self.network, &self.state, &gradients)? {
+            None => Ok(Update { loss: value, gradients }),
+            Some(spoilt) => Err(UpdateError::NotFinite(spoilt)),
+        }
     }
 
     fn descend(&self, gradients: &GradStore) -> candle_core::Result<()> {
@@ -129,21 +140,6 @@ impl Student {
             }
         }
         Ok(())
-    }
-
-    /// The first weight or running statistic that holds an infinity or no number.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn first_not_finite(&self) -> candle_core::Result<Option<&str>> {
-        for (name, tensor) in self.network.parameters().iter().chain(self.network.buffers()) {
-            // Infinities and NaN survive a sum, and finite weights do not overflow one.
-            let sum = tensor.as_detached_tensor().sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-            if !sum.is_finite() {
-                return Ok(Some(name));
-            }
-        }
-        Ok(None)
     }
 
     /// The type of weights and pixels.

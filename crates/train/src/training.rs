@@ -48,7 +48,6 @@ pub(crate) fn train(spec: &TrainSpec, environment: &Environment, monitor: &mut M
     for epoch in trained + 1..=epochs {
         monitor.begin(format!("epoch {epoch}/{epochs}"));
         let training = train_epoch(spec, &images, epoch, &mut student, step.as_mut(), monitor)?;
-        must_be_finite(&student, epoch, batches)?;
 
         monitor.begin(format!("validation {epoch}/{epochs}"));
         let stopwatch = Stopwatch::start(&environment.device)?;
@@ -96,8 +95,7 @@ pub(crate) fn train_epoch(
         let Some(batch) = batches.next() else { break };
         waited += asked.elapsed();
         let batch = TrainBatch::new(batch, epoch, &device, dtype)?;
-        let stats = one_step(step, student, &batch, spec.seed);
-        let stats = stats.map_err(|error| diverged(error, student, epoch, number))?;
+        let stats = one_step(step, student, &batch, spec.seed).map_err(|error| diverged(error, epoch, number))?;
         loss_sum += stats.loss_sum;
         updates += u64::from(stats.updates);
         accuracy.correct += stats.accuracy.correct;
@@ -194,25 +192,12 @@ fn validation<'a>(spec: &'a TrainSpec, test: &Images) -> Measurement<'a> {
     }
 }
 
-/// Names the place where the training left the finite numbers.
-fn diverged(error: UpdateError, student: &Student, epoch: u32, step: u64) -> TrainError {
+/// Names the step in which the training left the finite numbers. Since every update is looked at, no checkpoint is written over
+/// a good one before its weights are known to be finite.
+fn diverged(error: UpdateError, epoch: u32, step: u64) -> TrainError {
     match error {
         UpdateError::Compute(error) => TrainError::Compute(error),
-        UpdateError::NotFinite { loss } => match student.first_not_finite() {
-            Ok(None) => TrainError::Diverged { epoch, step, what: format!("the loss is {loss}") },
-            Ok(Some(tensor)) => {
-                TrainError::Diverged { epoch, step, what: format!("the loss is {loss} and `{tensor}` is not finite") }
-            }
-            Err(error) => TrainError::Compute(error),
-        },
-    }
-}
-
-/// No checkpoint is written over a good one before its weights are known to be finite.
-fn must_be_finite(student: &Student, epoch: u32, step: u64) -> Result<(), TrainError> {
-    match student.first_not_finite()? {
-        None => Ok(()),
-        Some(tensor) => Err(TrainError::Diverged { epoch, step, what: format!("`{tensor}` is not finite") }),
+        UpdateError::NotFinite(what) => TrainError::Diverged { epoch, step, what },
     }
 }
 
@@ -270,9 +255,7 @@ mod tests {
             };
             let trained = |seeds: [u64; 2]| {
                 let mut student = begin();
-                for seed in seeds {
-                    epoch(&mut student, seed);
-                }
+                seeds.into_iter().for_each(|seed| epoch(&mut student, seed));
                 weights(&student)
             };
             let uninterrupted = trained([7, 7]);

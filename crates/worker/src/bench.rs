@@ -23,7 +23,8 @@ Examples:
 pub(crate) struct BenchArgs {
     #[arg(long, help = format!("Network: {}", Arch::FORMS))]
     arch: Arch,
-    /// What is timed: a training step (train), a gradient step of an attack (attack) or a forward pass (eval)
+    /// What is timed: a training step (train), a gradient step of an attack (attack), a forward pass (eval), or an RRM step
+    /// with a teacher of another network (rrm:ARCH)
     #[arg(long)]
     mode: Workload,
     /// Images per step
@@ -38,6 +39,9 @@ pub(crate) struct BenchArgs {
     /// Steps that are timed; the median counts [default: 9]
     #[arg(long, value_name = "N")]
     steps: Option<NonZeroU32>,
+    /// Let a GPU round the factors of f32 products to TF32: faster, and as coarse as half precision
+    #[arg(long)]
+    tf32: bool,
     /// Print a JSON object instead of a sentence
     #[arg(long)]
     json: bool,
@@ -58,6 +62,7 @@ fn bench(args: &BenchArgs) -> anyhow::Result<()> {
     rrm_kernels::keep_freed_memory();
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     rrm_kernels::set_threads(args.threads.map_or_else(processors, |threads| threads as usize));
+    rrm_kernels::allow_tf32(args.tf32);
     let mut request = Request::new(args.arch, args.mode, args.batch);
     request.steps = args.steps.unwrap_or(request.steps);
     let speed = measure(&request, &open_device(args.device)?)?;

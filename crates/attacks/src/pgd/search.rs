@@ -41,6 +41,10 @@ impl<T: Pixel> Search<'_, T> {
 
     /// All steps, whatever happens on the way.
     pub(super) fn last_iterate(&self, mut iterate: Pixels<T>, observe: &mut dyn FnMut(&Verdict)) -> Result<Pixels<T>> {
+        #[cfg(feature = "cuda")]
+        if self.victim.model.device().is_cuda() {
+            return self.last_iterate_on_device(&iterate, observe);
+        }
         for _ in 0..self.pgd.steps {
             let (verdict, gradient) = self.victim.differentiate(&iterate, self.labels)?;
             observe(&verdict);
@@ -51,6 +55,10 @@ impl<T: Pixel> Search<'_, T> {
 
     /// The iterate of highest loss, the start and the last one included.
     fn best_iterate(&self, mut iterate: Pixels<T>, observe: &mut dyn FnMut(&Verdict)) -> Result<Candidate<T>> {
+        #[cfg(feature = "cuda")]
+        if self.victim.model.device().is_cuda() {
+            return self.best_iterate_on_device(&iterate, observe);
+        }
         let mut best = Candidate::unjudged(iterate.clone());
         for _ in 0..self.pgd.steps {
             let (verdict, gradient) = self.victim.differentiate(&iterate, self.labels)?;
@@ -110,23 +118,34 @@ impl Verdict {
             self.correct[row] = news.correct[position];
         }
     }
+
+    /// A verdict that any loss improves on. Where no loss ever is a number, images count as broken.
+    pub(super) fn none(images: usize) -> Self {
+        Self { loss: vec![f64::NEG_INFINITY; images], correct: vec![false; images] }
+    }
+
+    /// Takes the rows whose loss is strictly higher, and says which.
+    pub(super) fn improve(&mut self, verdict: &Self) -> Vec<bool> {
+        let better: Vec<bool> = verdict.loss.iter().zip(&self.loss).map(|(new, old)| new > old).collect();
+        for row in (0..better.len()).filter(|&row| better[row]) {
+            self.loss[row] = verdict.loss[row];
+            self.correct[row] = verdict.correct[row];
+        }
+        better
+    }
 }
 
 impl<T: Pixel> Candidate<T> {
-    /// Images that any loss improves on. Where no loss ever is a number, they count as broken.
     fn unjudged(images: Pixels<T>) -> Self {
-        let verdict = Verdict { loss: vec![f64::NEG_INFINITY; images.len()], correct: vec![false; images.len()] };
+        let verdict = Verdict::none(images.len());
         Self { images, verdict }
     }
 
     /// Takes each image whose loss is strictly higher.
     fn improve(&mut self, images: &Pixels<T>, verdict: &Verdict) {
-        for row in 0..images.len() {
-            if verdict.loss[row] > self.verdict.loss[row] {
-                self.images.replace(row, images.image(row));
-                self.verdict.loss[row] = verdict.loss[row];
-                self.verdict.correct[row] = verdict.correct[row];
-            }
+        let better = self.verdict.improve(verdict);
+        for row in (0..better.len()).filter(|&row| better[row]) {
+            self.images.replace(row, images.image(row));
         }
     }
 }

@@ -29,6 +29,13 @@ pub(crate) fn shapes() -> impl Strategy<Value = ConvShape> {
         })
 }
 
+/// `usual` cases, or fewer where `PROPTEST_CASES` asks for fewer, as `tests/memcheck.sh` does for slow tools.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = asked.map_or(usual, |asked: u32| asked.min(usual));
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 type Forward = fn(Isa, &ConvShape, &[f32], &[f32], Finish<'_, f32>, &mut [MaybeUninit<f32>]);
 type InputGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [MaybeUninit<f32>]);
 type WeightGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [f32]);

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::{shape::ConvShape, winograd};
+use super::{dense, shape::ConvShape, winograd};
 
 /// The algorithms for f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) enum Algorithm {
     Winograd,
     /// The definition's own products.
     Direct,
+    /// The same products but for those with padding, as a fully connected layer.
+    Dense,
 }
 
 thread_local! {
@@ -19,7 +21,11 @@ thread_local! {
 
 /// The faster algorithm for this convolution, of those that the calling thread allows.
 pub(crate) fn algorithm(s: &ConvShape) -> Algorithm {
-    if !DIRECT_ALONE.get() && winograd::suits(s) { Algorithm::Winograd } else { Algorithm::Direct }
+    match () {
+        () if dense::suits(s) => Algorithm::Dense,
+        () if !DIRECT_ALONE.get() && winograd::suits(s) => Algorithm::Winograd,
+        () => Algorithm::Direct,
+    }
 }
 
 /// Runs `work` with every f32 convolution that this thread begins computed directly: about half as fast, and rounded as finely

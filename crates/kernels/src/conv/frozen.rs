@@ -3,11 +3,17 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::passes::{self, Passes};
+use super::gradients;
+use super::passes::Passes;
 use super::shape::ConvShape;
 use super::{Conv2dConfig, check_bias, conv2d};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{Borrowed, by_element};
 use crate::epilogue::{Activation, Epilogue, Finish};
+#[cfg(feature = "cuda")]
+use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
 use crate::norm::{batch_norm_eval, scale_and_shift};
 
@@ -43,19 +49,31 @@ pub fn conv2d_frozen_norm(
 ) -> Result<Tensor> {
     let FrozenNorm { gamma, beta, running_mean, running_var, epsilon } = norm;
     let tracked = [weight, gamma, beta].iter().any(|t| t.track_op()) || bias.is_some_and(Tensor::track_op);
-    if tracked || !x.device().is_cpu() {
+    if tracked {
         let y = conv2d(x, weight, bias, config)?;
         return batch_norm_eval(&y, gamma, beta, running_mean, running_var, epsilon, epilogue);
     }
     let shape = ConvShape::new(x, weight, config)?;
     check_bias(bias, &shape)?;
     check_norm(&norm, &shape)?;
-    let (scale, shift) = scale_and_shift(gamma, beta, running_mean, running_var, epsilon)?;
-    let shift = match bias {
-        Some(bias) => (shift + (bias * &scale)?)?,
-        None => shift,
-    };
-    folded(x, shape, scaled(weight, &scale)?, shift, epilogue)
+    let (weight, bias) = fold(x, weight, bias, norm)?;
+    folded(x, shape, weight, bias, epilogue)
+}
+
+/// Weight and bias of the convolution that does what convolution and norm do.
+fn fold(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, norm: FrozenNorm<'_>) -> Result<(Tensor, Tensor)> {
+    by_device!(x, "conv2d_frozen_norm",
+        cpu => {
+            let FrozenNorm { gamma, beta, running_mean, running_var, epsilon } = norm;
+            let (scale, shift) = scale_and_shift(gamma, beta, running_mean, running_var, epsilon)?;
+            let shift = match bias {
+                Some(bias) => (shift + (bias * &scale)?)?,
+                None => shift,
+            };
+            Ok((scaled(weight, &scale)?, shift))
+        },
+        cuda => cuda::norm::fold(weight, bias, norm, x.dtype()),
+    )
 }
 
 fn check_norm(norm: &FrozenNorm<'_>, shape: &ConvShape) -> Result<()> {
@@ -93,17 +111,24 @@ fn folded(x: &Tensor, shape: ConvShape, weight: Tensor, bias: Tensor, epilogue: 
         bail!("conv2d: the residual is {:?}, the output {:?}", residual.shape(), shape.out_dims());
     }
     let (x, residual) = (x.contiguous()?, residual.map(Tensor::contiguous).transpose()?);
-    by_element!(x.dtype(), "conv2d", T => {
-        let y = {
-            let (x, weight, bias) = (Borrowed::of(&x), Borrowed::of(&weight), Borrowed::of(&bias));
-            let residual = residual.as_ref().map(Borrowed::of);
-            let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
-            let finish = Finish { bias: Some(bias.numbers()?), residual, activation };
-            <T as Passes>::forward(&shape, x.numbers()?, weight.numbers()?, finish)
-        };
-        let arguments: Vec<&Tensor> = std::iter::once(&x).chain(&residual).collect();
-        record(&arguments, y, shape.out_dims(), FrozenConv { shape, weight, activation })
-    })
+    let arguments: Vec<&Tensor> = std::iter::once(&x).chain(&residual).collect();
+    by_device!(x, "conv2d_frozen_norm",
+        cpu => by_element!(x.dtype(), "conv2d", T => {
+            let y = {
+                let (x, weight, bias) = (Borrowed::of(&x), Borrowed::of(&weight), Borrowed::of(&bias));
+                let residual = residual.as_ref().map(Borrowed::of);
+                let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
+                let finish = Finish { bias: Some(bias.numbers()?), residual, activation };
+                <T as Passes>::forward(&shape, x.numbers()?, weight.numbers()?, finish)
+            };
+            record(&arguments, y, shape.out_dims(), FrozenConv { shape, weight, activation })
+        }),
+        cuda => {
+            let epilogue = Epilogue { residual: residual.as_ref(), activation };
+            let y = cuda::conv::forward(&shape, &x, &weight, Some(&bias), epilogue)?;
+            record_stored(&arguments, y, shape.out_dims(), FrozenConv { shape, weight, activation })
+        },
+    )
 }
 
 /// Convolution of (x) or (x, residual) with constant weight and bias.
@@ -124,7 +149,7 @@ impl Backward for FrozenConv {
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
         let gradient = arrived.before(self.activation)?;
-        let dx = arrived.wanted(0, || passes::input_gradient(&self.shape, &self.weight, &gradient))?;
+        let dx = arrived.wanted(0, || gradients::input(&self.shape, &self.weight, &gradient))?;
         let wants_residual = arrived.wanted.get(1).is_some_and(|&wanted| wanted);
         Ok(vec![dx, wants_residual.then_some(gradient)])
     }

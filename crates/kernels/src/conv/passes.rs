@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::choice::{Algorithm, algorithm};
 use super::shape::ConvShape;
-use super::{columns, direct, winograd};
+use super::{columns, dense, direct, winograd};
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Finish;
 use crate::output::written;
@@ -23,7 +23,7 @@ pub fn weight_gradient_passes() -> u64 {
 }
 
 /// Notes that a weight gradient was computed.
-fn count_weight_gradient() {
+pub(crate) fn count_weight_gradient() {
     WEIGHT_GRADIENT_PASSES.fetch_add(1, Relaxed);
 }
 
@@ -44,6 +44,7 @@ impl Passes for f32 {
             written(s.out_len(), |out| match algorithm(s) {
                 Algorithm::Winograd => winograd::forward(Isa::best(), s, x, weight, finish, out),
                 Algorithm::Direct => direct::forward(Isa::best(), s, x, weight, finish, out),
+                Algorithm::Dense => dense::forward(Isa::best(), s, x, weight, finish, out),
             })
         }
     }
@@ -54,6 +55,7 @@ impl Passes for f32 {
             written(s.in_len(), |out| match algorithm(s) {
                 Algorithm::Winograd => winograd::input_gradient(Isa::best(), s, gradient, weight, out),
                 Algorithm::Direct => direct::input_gradient(Isa::best(), s, gradient, weight, out),
+                Algorithm::Dense => dense::input_gradient(Isa::best(), s, gradient, weight, out),
             })
         }
     }
@@ -63,6 +65,7 @@ impl Passes for f32 {
         match algorithm(s) {
             Algorithm::Winograd => winograd::weight_gradient(Isa::best(), s, x, gradient, &mut out),
             Algorithm::Direct => direct::weight_gradient(Isa::best(), s, x, gradient, &mut out),
+            Algorithm::Dense => dense::weight_gradient(Isa::best(), s, x, gradient, &mut out),
         }
         out
     }

@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor, bail};
 use super::Conv2dConfig;
 
 /// Sizes of one convolution: images (N, C, H, W), square kernels (O, C, k, k).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ConvShape {
     pub(crate) images: usize,
     pub(crate) in_channels: usize,

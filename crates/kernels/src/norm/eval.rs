@@ -5,10 +5,15 @@ use std::mem::MaybeUninit;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
+use super::NormShape;
 use super::sums::{self, Line};
-use super::{NormShape, per_channel};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::{Activation, Epilogue};
+#[cfg(feature = "cuda")]
+use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
 use crate::output::written;
 
@@ -29,23 +34,27 @@ pub fn batch_norm_eval(
 ) -> Result<Tensor> {
     let shape = NormShape::new(x, &[gamma, beta, running_mean, running_var], &epilogue)?;
     let (scale, shift) = scale_and_shift(gamma, beta, running_mean, running_var, epsilon)?;
-    if !x.device().is_cpu() {
-        let y = x.broadcast_mul(&per_channel(&scale, x)?)?.broadcast_add(&per_channel(&shift, x)?)?;
-        return epilogue.compose(y);
-    }
     let residual = epilogue.residual.map(Tensor::contiguous).transpose()?;
     let (x, activation) = (x.contiguous()?, epilogue.activation);
-    by_element!(x.dtype(), "batch_norm_eval", T => {
-        let y = {
-            let (x, scale, shift) = (Borrowed::of(&x), Borrowed::of(&scale), Borrowed::of(&shift));
-            let residual = residual.as_ref().map(Borrowed::of);
-            let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
-            let lines: Vec<(T, T)> = zip(scale.numbers()?, shift.numbers()?).collect();
-            apply_lines(&shape, &lines, activation, x.numbers()?, residual)
-        };
-        let arguments: Vec<&Tensor> = [&x, &scale, &shift].into_iter().chain(&residual).collect();
-        record(&arguments, y, x.shape(), Lines { shape, activation, x: x.detach(), scale: scale.detach() })
-    })
+    let arguments: Vec<&Tensor> = [&x, &scale, &shift].into_iter().chain(&residual).collect();
+    let operation = Lines { shape, activation, x: x.detach(), scale: scale.detach() };
+    by_device!(x, "batch_norm_eval",
+        cpu => by_element!(x.dtype(), "batch_norm_eval", T => {
+            let y = {
+                let (x, scale, shift) = (Borrowed::of(&x), Borrowed::of(&scale), Borrowed::of(&shift));
+                let residual = residual.as_ref().map(Borrowed::of);
+                let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
+                let lines: Vec<(T, T)> = zip(scale.numbers()?, shift.numbers()?).collect();
+                apply_lines(&shape, &lines, activation, x.numbers()?, residual)
+            };
+            record(&arguments, y, x.shape(), operation)
+        }),
+        cuda => {
+            let epilogue = Epilogue { residual: residual.as_ref(), activation };
+            let y = cuda::norm::line(&shape, &x, [&scale, &shift], epilogue)?;
+            record_stored(&arguments, y, x.shape(), operation)
+        },
+    )
 }
 
 fn zip<'a, T: Element>(a: &'a [T], b: &'a [T]) -> impl Iterator<Item = (T, T)> + 'a {
@@ -85,20 +94,42 @@ impl Backward for Lines {
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
         let gradient = arrived.before(self.activation)?;
         let wants_residual = arrived.wanted.get(3).is_some_and(|&wanted| wanted);
-        let (x, scale, g) = (Borrowed::of(&self.x), Borrowed::of(&self.scale), Borrowed::of(&gradient));
-        let gradients = by_element!(self.x.dtype(), "batch_norm_eval", T => {
-            let (x, scale, g) = (x.numbers::<T>()?, scale.numbers::<T>()?, g.numbers::<T>()?);
-            let dx = arrived.wanted(0, || Tensor::from_vec(scaled(&self.shape, scale, g), self.x.shape(), self.x.device()))?;
-            let (mut scale, mut shift) = (None, None);
-            if arrived.wanted[1] || arrived.wanted[2] {
-                let (of_scale, of_shift) = line_gradients(&self.shape, x, g);
-                scale = Some(Tensor::from_vec(of_scale, self.shape.channels, self.x.device())?);
-                shift = Some(Tensor::from_vec(of_shift, self.shape.channels, self.x.device())?);
-            }
-            [dx, scale, shift]
-        });
-        drop(g);
-        Ok(gradients.into_iter().chain([wants_residual.then_some(gradient)]).collect())
+        let dx = arrived.wanted(0, || self.input_gradient(&gradient))?;
+        let [scale, shift] = match arrived.wanted[1] || arrived.wanted[2] {
+            true => self.line_gradients(&gradient)?.map(Some),
+            false => [None, None],
+        };
+        Ok([dx, scale, shift].into_iter().chain([wants_residual.then_some(gradient)]).collect())
+    }
+}
+
+impl Lines {
+    fn input_gradient(&self, gradient: &Tensor) -> Result<Tensor> {
+        by_device!(gradient, "batch_norm_eval",
+            cpu => {
+                let (scale, g) = (Borrowed::of(&self.scale), Borrowed::of(gradient));
+                by_element!(gradient.dtype(), "batch_norm_eval", T => {
+                    let dx = scaled::<T>(&self.shape, scale.numbers()?, g.numbers()?);
+                    Tensor::from_vec(dx, self.x.shape(), self.x.device())
+                })
+            },
+            cuda => cuda::norm::scaled(&self.shape, &self.scale, gradient),
+        )
+    }
+
+    /// Gradients of the slopes and of the intercepts.
+    fn line_gradients(&self, gradient: &Tensor) -> Result<[Tensor; 2]> {
+        by_device!(gradient, "batch_norm_eval",
+            cpu => {
+                let (x, g) = (Borrowed::of(&self.x), Borrowed::of(gradient));
+                by_element!(gradient.dtype(), "batch_norm_eval", T => {
+                    let (scale, shift) = line_gradients::<T>(&self.shape, x.numbers()?, g.numbers()?);
+                    let vector = |v: Vec<T>| Tensor::from_vec(v, self.shape.channels, self.x.device());
+                    Ok([vector(scale)?, vector(shift)?])
+                })
+            },
+            cuda => cuda::norm::channel_sums(&self.shape, Some(&self.x), gradient),
+        )
     }
 }
 

@@ -9,6 +9,8 @@ use candle_core::{Result, Tensor, bail};
 
 pub use eval::batch_norm_eval;
 pub(crate) use eval::scale_and_shift;
+#[cfg(feature = "cuda")]
+pub(crate) use statistics::Wanted;
 pub(crate) use sums::mask;
 pub use train::{BatchStatistics, batch_norm_train};
 
@@ -40,7 +42,7 @@ impl NormShape {
     }
 
     /// Numbers that a channel's statistics are taken over.
-    fn population(&self) -> usize {
+    pub(crate) fn population(&self) -> usize {
         self.images * self.plane
     }
 
@@ -49,11 +51,4 @@ impl NormShape {
         let (channels, plane) = (self.channels, self.plane);
         (0..self.images).map(move |n| (n * channels + c) * plane)
     }
-}
-
-/// A (C) tensor shaped to broadcast over `x`'s images and pixels.
-fn per_channel(vector: &Tensor, x: &Tensor) -> Result<Tensor> {
-    let mut dims = vec![1; x.rank()];
-    dims[1] = vector.elem_count();
-    vector.reshape(dims)
 }

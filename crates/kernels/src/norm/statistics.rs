@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::NormShape;
-use super::sums::{self, Line};
+use super::sums::{self, Line, Slant};
 use crate::element::Element;
 use crate::epilogue::Activation;
 use crate::output::{Shared, overwritable, written};
@@ -63,7 +63,7 @@ pub(crate) fn forward<T: Element>(
     input: Input<'_, T>,
 ) -> (Vec<T>, Vec<Moments>) {
     let mut moments = Vec::new();
-    // SAFETY: the channels' planes cover the output.
+    // SAFETY: the channels' planes cover the output, and each is of one channel, whose task alone asks for it.
     let out = unsafe {
         written(input.x.len(), |out| {
             let out = Shared::new(out);
@@ -149,23 +149,26 @@ fn channel_gradients<T: Element>(
     let kept = if b.y.is_some() && residual.is_none() { s.population() } else { 0 };
     scratch::with(kept, |memory: &mut [T]| {
         let masked = before_activation(s, b, c, residual, memory);
+        let centre = T::from_f64(mean);
+        let off_centre = mean - centre.to_f64();
         let (mut gradients, mut products) = (0.0, 0.0);
         for (here, masked) in s.planes(c).zip(&masked) {
-            let (gradient, product) = sums::gradient_sums(masked, &b.x[here..here + s.plane], T::from_f64(mean));
+            let (gradient, product) = sums::gradient_sums(masked, &b.x[here..here + s.plane], centre);
             gradients += gradient;
-            products += product;
+            products += product - off_centre * gradient;
         }
         let products = products * inverse;
         if let Some(input) = input {
             let population = s.population() as f64;
             let scale = b.gamma[c].to_f64() * inverse;
             let slope = -scale * inverse * products / population;
-            let intercept = -scale * gradients / population - slope * mean;
-            let factors = [scale, slope, intercept].map(T::from_f64);
+            let shift = -scale * gradients / population - slope * off_centre;
+            let (scale, slope, shift) = (T::from_f64(scale), T::from_f64(slope), T::from_f64(shift));
+            let slant = Slant { scale, slope, centre, shift };
             for (here, masked) in s.planes(c).zip(&masked) {
                 // SAFETY: the plane is this channel's.
                 let out = unsafe { input.plane(here, s.plane) };
-                sums::combine(masked, &b.x[here..here + s.plane], factors, out);
+                sums::combine(masked, &b.x[here..here + s.plane], slant, out);
             }
         }
         (gradients, products)

@@ -103,12 +103,13 @@ vectorized! {
 vectorized! {
     fn write_masked<T: Element>(gradient: &[T], y: &[T], out: &mut [MaybeUninit<T>]) {
         out.iter_mut().zip(gradient.iter().zip(y)).for_each(|(out, (&gradient, &y))| {
-            out.write(if y > T::ZERO { gradient } else { T::ZERO });
+            out.write(if y <= T::ZERO { T::ZERO } else { gradient });
         });
     }
 }
 
-/// Writes `gradient` where `y` is positive, else 0, and returns the written plane.
+/// Writes 0 where `y` is at most 0, else `gradient`, and returns the written plane. Where `y` is NaN the gradient passes, as in
+/// PyTorch.
 pub(crate) fn mask<'a, T: Element>(gradient: &[T], y: &[T], out: &'a mut [MaybeUninit<T>]) -> &'a [T] {
     assert!(gradient.len() == out.len() && y.len() == out.len());
     write_masked(gradient, y, out);
@@ -116,12 +117,21 @@ pub(crate) fn mask<'a, T: Element>(gradient: &[T], y: &[T], out: &'a mut [MaybeU
     unsafe { out.assume_init_ref() }
 }
 
+/// How a gradient passes a norm: `scale * gradient + slope * (x - centre) + shift`.
+#[derive(Clone, Copy)]
+pub(super) struct Slant<T> {
+    pub(super) scale: T,
+    pub(super) slope: T,
+    pub(super) centre: T,
+    pub(super) shift: T,
+}
+
 vectorized! {
-    /// `out = scale * gradient + slope * x + intercept`.
-    pub(super) fn combine<T: Element>(gradient: &[T], x: &[T], factors: [T; 3], out: &mut [MaybeUninit<T>]) {
-        let [scale, slope, intercept] = factors;
+    /// Applies `slant`. The centre is taken off first: where the mean is large, a product with `x` itself would cancel.
+    pub(super) fn combine<T: Element>(gradient: &[T], x: &[T], slant: Slant<T>, out: &mut [MaybeUninit<T>]) {
+        let Slant { scale, slope, centre, shift } = slant;
         out.iter_mut().zip(gradient.iter().zip(x)).for_each(|(out, (&gradient, &x))| {
-            out.write(scale * gradient + slope * x + intercept);
+            out.write(scale * gradient + slope * (x - centre) + shift);
         });
     }
 }

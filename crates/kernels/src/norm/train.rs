@@ -2,10 +2,15 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::NormShape;
 use super::statistics::{self, Input, Moments, Wanted};
-use super::{NormShape, per_channel};
-use crate::element::{Borrowed, by_element};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
+use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::{Activation, Epilogue};
+#[cfg(feature = "cuda")]
+use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
 
 /// Statistics of one batch, to update the running ones with; (C) each, detached.
@@ -33,25 +38,39 @@ pub fn batch_norm_train(
     if shape.population() < 2 {
         bail!("batch norm: training needs more than one number per channel, not {:?}", x.shape());
     }
-    if !x.device().is_cpu() {
-        return composed(x, gamma, beta, epsilon, epilogue);
-    }
     let (x, gamma, beta) = (x.contiguous()?, gamma.contiguous()?, beta.contiguous()?);
     let residual = epilogue.residual.map(Tensor::contiguous).transpose()?;
-    by_element!(x.dtype(), "batch_norm_train", T => {
-        let (y, moments) = {
-            let (x, gamma, beta) = (Borrowed::of(&x), Borrowed::of(&gamma), Borrowed::of(&beta));
-            let residual = residual.as_ref().map(Borrowed::of);
-            let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
-            let input = Input { x: x.numbers()?, gamma: gamma.numbers()?, beta: beta.numbers()?, residual };
-            statistics::forward(&shape, epsilon, epilogue.activation, input)
-        };
-        let batch = batch_statistics(&moments, shape.population(), &x)?;
-        let activation = epilogue.activation;
-        let operation = BatchNorm { shape, epsilon, activation, moments, x: x.detach(), gamma: gamma.detach() };
-        let arguments: Vec<&Tensor> = [&x, &gamma, &beta].into_iter().chain(&residual).collect();
-        Ok((record(&arguments, y, x.shape(), operation)?, batch))
-    })
+    let epilogue = Epilogue { residual: residual.as_ref(), ..epilogue };
+    let activation = epilogue.activation;
+    let arguments: Vec<&Tensor> = [&x, &gamma, &beta].into_iter().chain(&residual).collect();
+    let operation = |moments| BatchNorm { shape, epsilon, activation, moments, x: x.detach(), gamma: gamma.detach() };
+    by_device!(x, "batch_norm_train",
+        cpu => by_element!(x.dtype(), "batch_norm_train", T => {
+            let (y, moments) = forward::<T>(&shape, &x, [&gamma, &beta], epsilon, epilogue)?;
+            let batch = batch_statistics(&moments, shape.population(), &x)?;
+            Ok((record(&arguments, y, x.shape(), operation(Kept::OnCpu(moments)))?, batch))
+        }),
+        cuda => {
+            let cuda::norm::Trained { y, moments, mean, unbiased_variance } =
+                cuda::norm::train(&shape, epsilon, &x, [&gamma, &beta], epilogue)?;
+            let y = record_stored(&arguments, y, x.shape(), operation(Kept::OnCuda(moments)))?;
+            Ok((y, BatchStatistics { mean, unbiased_variance }))
+        },
+    )
+}
+
+fn forward<T: Element>(
+    shape: &NormShape,
+    x: &Tensor,
+    [gamma, beta]: [&Tensor; 2],
+    epsilon: f64,
+    epilogue: Epilogue<'_>,
+) -> Result<(Vec<T>, Vec<Moments>)> {
+    let (x, gamma, beta) = (Borrowed::of(x), Borrowed::of(gamma), Borrowed::of(beta));
+    let residual = epilogue.residual.map(Borrowed::of);
+    let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
+    let input = Input { x: x.numbers()?, gamma: gamma.numbers()?, beta: beta.numbers()?, residual };
+    Ok(statistics::forward(shape, epsilon, epilogue.activation, input))
 }
 
 fn batch_statistics(moments: &[Moments], population: usize, like: &Tensor) -> Result<BatchStatistics> {
@@ -61,24 +80,12 @@ fn batch_statistics(moments: &[Moments], population: usize, like: &Tensor) -> Re
     Ok(BatchStatistics { mean: tensor(&|m| m.mean)?, unbiased_variance: tensor(&|m| m.variance * bessel)? })
 }
 
-/// The same through Candle's own operations, for other devices.
-fn composed(
-    x: &Tensor,
-    gamma: &Tensor,
-    beta: &Tensor,
-    epsilon: f64,
-    epilogue: Epilogue<'_>,
-) -> Result<(Tensor, BatchStatistics)> {
-    let (n, c) = (x.dim(0)?, x.dim(1)?);
-    let mean_of = |t: &Tensor| t.reshape((n, c, ()))?.mean((0, 2));
-    let mean = mean_of(x)?;
-    let centred = x.broadcast_sub(&per_channel(&mean, x)?)?;
-    let variance = mean_of(&centred.sqr()?)?;
-    let scale = (gamma / (&variance + epsilon)?.sqrt()?)?;
-    let y = centred.broadcast_mul(&per_channel(&scale, x)?)?.broadcast_add(&per_channel(beta, x)?)?;
-    let population = (x.elem_count() / c) as f64;
-    let unbiased_variance = (variance.detach() * (population / (population - 1.0)))?;
-    Ok((epilogue.compose(y)?, BatchStatistics { mean: mean.detach(), unbiased_variance }))
+/// The batch's moments, where the backward pass will read them.
+enum Kept {
+    OnCpu(Vec<Moments>),
+    /// Means and inverse deviations, (2, C) in f64.
+    #[cfg(feature = "cuda")]
+    OnCuda(Tensor),
 }
 
 /// The operation on (x, gamma, beta) or (x, gamma, beta, residual).
@@ -86,7 +93,7 @@ struct BatchNorm {
     shape: NormShape,
     epsilon: f64,
     activation: Activation,
-    moments: Vec<Moments>,
+    moments: Kept,
     x: Tensor,
     gamma: Tensor,
 }
@@ -101,7 +108,33 @@ impl Backward for BatchNorm {
     }
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
+        // Without an activation nothing stands between the residual and the output: hand the gradient on instead of copying it.
+        let handed_on = self.activation == Activation::Identity;
         let wants_residual = arrived.wanted.get(3).is_some_and(|&wanted| wanted);
+        let wanted = Wanted { input: arrived.wanted[0], residual: wants_residual && !handed_on };
+        let [input, gamma, beta, residual] = match &self.moments {
+            Kept::OnCpu(moments) => self.gradients_on_cpu(&arrived, moments, wanted)?,
+            #[cfg(feature = "cuda")]
+            Kept::OnCuda(moments) => {
+                let arriving =
+                    cuda::norm::Arriving { x: Some(&self.x), y: arrived.result, gradient: &arrived.gradient };
+                cuda::norm::gradients(&self.shape, arriving, &self.gamma, moments, wanted)?
+            }
+        };
+        let residual = if wants_residual && handed_on { Some(arrived.gradient) } else { residual };
+        let [gamma, beta] = [(1, gamma), (2, beta)].map(|(argument, of)| of.filter(|_| arrived.wanted[argument]));
+        Ok(vec![input, gamma, beta, residual])
+    }
+}
+
+impl BatchNorm {
+    /// The gradients of x, gamma, beta and residual.
+    fn gradients_on_cpu(
+        &self,
+        arrived: &Arrived<'_>,
+        moments: &[Moments],
+        wanted: Wanted,
+    ) -> Result<[Option<Tensor>; 4]> {
         let (x, gamma, gradient) = (Borrowed::of(&self.x), Borrowed::of(&self.gamma), Borrowed::of(&arrived.gradient));
         let y = arrived.result.map(Borrowed::of);
         by_element!(self.x.dtype(), "batch_norm_train", T => {
@@ -110,57 +143,13 @@ impl Backward for BatchNorm {
                 gamma: gamma.numbers()?,
                 y: y.as_ref().map(|y| y.numbers()).transpose()?,
                 gradient: gradient.numbers()?,
-                moments: &self.moments,
+                moments,
                 epsilon: self.epsilon,
             };
-            let wanted = Wanted { input: arrived.wanted[0], residual: wants_residual };
             let got = statistics::backward(&self.shape, input, wanted);
-            let like_x = |v: Vec<T>| Tensor::from_vec(v, self.x.shape(), self.x.device());
-            let vector = |v: Vec<T>| Tensor::from_vec(v, self.shape.channels, self.x.device());
-            let residual = match self.activation {
-                // Nothing stands between the residual and the output: hand the gradient on instead of copying it.
-                Activation::Identity => wants_residual.then(|| arrived.gradient.clone()),
-                Activation::Relu => got.residual.map(like_x).transpose()?,
-            };
-            let (gamma, beta) = (vector(got.gamma)?, vector(got.beta)?);
-            let (gamma, beta) = (arrived.wanted[1].then_some(gamma), arrived.wanted[2].then_some(beta));
-            Ok(vec![got.input.map(like_x).transpose()?, gamma, beta, residual])
+            let like_x = |v: Option<Vec<T>>| v.map(|v| Tensor::from_vec(v, self.x.shape(), self.x.device())).transpose();
+            let vector = |v: Vec<T>| Tensor::from_vec(v, self.shape.channels, self.x.device()).map(Some);
+            Ok([like_x(got.input)?, vector(got.gamma)?, vector(got.beta)?, like_x(got.residual)?])
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use candle_core::{Device, Var};
-
-    use super::*;
-    use crate::conv::checks::numbers;
-
-    fn tensor(seed: u64, dims: &[usize]) -> Tensor {
-        let numbers = numbers(seed, dims.iter().product()).into_iter().map(f64::from).collect();
-        Tensor::from_vec::<_, f64>(numbers, dims, &Device::Cpu).unwrap()
-    }
-
-    type Run = fn(&Tensor, &Tensor, &Tensor, f64, Epilogue<'_>) -> Result<(Tensor, BatchStatistics)>;
-
-    fn everything(run: Run, inputs: &[Var]) -> Vec<f64> {
-        let [x, gamma, beta, residual] = inputs else { panic!("four inputs") };
-        let epilogue = Epilogue { residual: Some(residual.as_tensor()), activation: Activation::Relu };
-        let (y, statistics) = run(x, gamma, beta, 1e-3, epilogue).unwrap();
-        let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-        let mut tensors = vec![y, statistics.mean, statistics.unbiased_variance];
-        tensors.extend(inputs.iter().map(|input| gradients.get(input).unwrap().clone()));
-        tensors.iter().flat_map(|t| t.flatten_all().unwrap().to_vec1::<f64>().unwrap()).collect()
-    }
-
-    #[test]
-    fn the_composed_batch_norm_agrees_with_the_kernel() {
-        let inputs: Vec<Var> = [&[3, 4, 5, 2][..], &[4], &[4], &[3, 4, 5, 2]]
-            .iter()
-            .enumerate()
-            .map(|(seed, dims)| Var::from_tensor(&tensor(seed as u64, dims)).unwrap())
-            .collect();
-        let (ours, theirs) = (everything(batch_norm_train, &inputs), everything(composed, &inputs));
-        ours.iter().zip(&theirs).for_each(|(a, b)| assert!((a - b).abs() < 1e-9, "{a} {b}"));
     }
 }

@@ -3,8 +3,13 @@
 use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
-use super::{PoolConfig, PoolShape, windows};
+use super::{PoolConfig, PoolShape};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{Borrowed, Element, by_element};
+#[cfg(feature = "cuda")]
+use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
 
 /// The sum of each window over the whole window's area, padding zeros included (PyTorch's `count_include_pad = true`).
@@ -13,14 +18,15 @@ use crate::graph::{Arrived, Backward, record};
 /// When the shapes do not fit, or the type is neither f32 nor f64.
 pub fn avg_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     let shape = PoolShape::new(x, config)?;
-    if !x.device().is_cpu() {
-        return windows::mean(x, &shape);
-    }
     let x = x.contiguous()?;
-    by_element!(x.dtype(), "avg_pool2d", T => {
-        let y = forward(&shape, Borrowed::of(&x).numbers::<T>()?);
-        record(&[&x], y, shape.out_dims(), AvgPool { shape, dtype: x.dtype() })
-    })
+    let operation = AvgPool { shape, dtype: x.dtype() };
+    by_device!(x, "avg_pool2d",
+        cpu => by_element!(x.dtype(), "avg_pool2d", T => {
+            let y = forward(&shape, Borrowed::of(&x).numbers::<T>()?);
+            record(&[&x], y, shape.out_dims(), operation)
+        }),
+        cuda => record_stored(&[&x], cuda::pool::mean(&shape, &x)?, shape.out_dims(), operation),
+    )
 }
 
 struct AvgPool {
@@ -66,10 +72,16 @@ impl Backward for AvgPool {
     }
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
-        let gradient = Borrowed::of(&arrived.gradient);
-        by_element!(self.dtype, "avg_pool2d", T => {
-            let dx = backward::<T>(&self.shape, gradient.numbers()?);
-            Ok(vec![Some(Tensor::from_vec(dx, self.shape.in_dims(), arrived.gradient.device())?)])
-        })
+        let dx = by_device!(arrived.gradient, "avg_pool2d",
+            cpu => {
+                let gradient = Borrowed::of(&arrived.gradient);
+                by_element!(self.dtype, "avg_pool2d", T => {
+                    let dx = backward::<T>(&self.shape, gradient.numbers()?);
+                    Tensor::from_vec(dx, self.shape.in_dims(), arrived.gradient.device())
+                })
+            },
+            cuda => cuda::pool::mean_gradient(&self.shape, &arrived.gradient),
+        );
+        Ok(vec![Some(dx?)])
     }
 }

@@ -1,11 +1,19 @@
 //! Max-pooling.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::{PoolConfig, PoolShape, windows};
+use super::{PoolConfig, PoolShape, halving};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::device::by_device;
 use crate::element::{Borrowed, Element, by_element};
+#[cfg(feature = "cuda")]
+use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
+use crate::output::written;
 
 /// The maximum of each window; padding never wins. The whole gradient goes to a window's first maximum in row-major order,
 /// and NaN counts as the largest number, both as in PyTorch.
@@ -14,14 +22,15 @@ use crate::graph::{Arrived, Backward, record};
 /// When the shapes do not fit, or the type is neither f32 nor f64.
 pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     let shape = PoolShape::new(x, config)?;
-    if !x.device().is_cpu() {
-        return windows::max(x, &shape);
-    }
     let x = x.contiguous()?;
-    by_element!(x.dtype(), "max_pool2d", T => {
-        let y = forward(&shape, Borrowed::of(&x).numbers::<T>()?);
-        record(&[&x], y, shape.out_dims(), MaxPool { shape, x: x.detach() })
-    })
+    let operation = MaxPool { shape, x: x.detach() };
+    by_device!(x, "max_pool2d",
+        cpu => by_element!(x.dtype(), "max_pool2d", T => {
+            let y = forward(&shape, Borrowed::of(&x).numbers::<T>()?);
+            record(&[&x], y, shape.out_dims(), operation)
+        }),
+        cuda => record_stored(&[&x], cuda::pool::max(&shape, &x)?, shape.out_dims(), operation),
+    )
 }
 
 struct MaxPool {
@@ -47,7 +56,22 @@ fn first_maximum<T: Element>(
     best
 }
 
+/// Planes that one task pools: planes of the last layers are tiny.
+fn planes_per_task(s: &PoolShape) -> usize {
+    const NUMBERS: usize = 1 << 14;
+    NUMBERS.div_ceil(s.in_plane())
+}
+
 fn forward<T: Element>(s: &PoolShape, x: &[T]) -> Vec<T> {
+    if halving::suits(s) {
+        let planes = planes_per_task(s);
+        let write = |out: &mut [MaybeUninit<T>]| {
+            let tasks = out.par_chunks_mut(planes * s.out_plane()).zip(x.par_chunks(planes * s.in_plane()));
+            tasks.for_each(|(out, x)| halving::forward(s.width, x, out));
+        };
+        // SAFETY: the tasks cover the output, and each writes all of its part.
+        return unsafe { written(s.out_len(), write) };
+    }
     let mut out = vec![T::ZERO; s.out_len()];
     out.par_chunks_mut(s.out_plane()).zip(x.par_chunks(s.in_plane())).for_each(|(out, x)| {
         s.for_each_window(|o, rows, columns| out[o] = x[first_maximum(x, s.width, rows, columns)]);
@@ -56,6 +80,16 @@ fn forward<T: Element>(s: &PoolShape, x: &[T]) -> Vec<T> {
 }
 
 fn backward<T: Element>(s: &PoolShape, x: &[T], gradient: &[T]) -> Vec<T> {
+    if halving::suits(s) {
+        let planes = planes_per_task(s);
+        let write = |out: &mut [MaybeUninit<T>]| {
+            let inputs = x.par_chunks(planes * s.in_plane()).zip(gradient.par_chunks(planes * s.out_plane()));
+            let tasks = out.par_chunks_mut(planes * s.in_plane()).zip(inputs);
+            tasks.for_each(|(out, (x, gradient))| halving::backward(s.width, x, gradient, out));
+        };
+        // SAFETY: the tasks cover the input, and each writes all of its part.
+        return unsafe { written(x.len(), write) };
+    }
     let mut out = vec![T::ZERO; x.len()];
     let inputs = x.par_chunks(s.in_plane()).zip(gradient.par_chunks(s.out_plane()));
     out.par_chunks_mut(s.in_plane()).zip(inputs).for_each(|(out, (x, gradient))| {
@@ -70,10 +104,16 @@ impl Backward for MaxPool {
     }
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
-        let (x, gradient) = (Borrowed::of(&self.x), Borrowed::of(&arrived.gradient));
-        by_element!(self.x.dtype(), "max_pool2d", T => {
-            let dx = backward::<T>(&self.shape, x.numbers()?, gradient.numbers()?);
-            Ok(vec![Some(Tensor::from_vec(dx, self.x.shape(), self.x.device())?)])
-        })
+        let dx = by_device!(self.x, "max_pool2d",
+            cpu => {
+                let (x, gradient) = (Borrowed::of(&self.x), Borrowed::of(&arrived.gradient));
+                by_element!(self.x.dtype(), "max_pool2d", T => {
+                    let dx = backward::<T>(&self.shape, x.numbers()?, gradient.numbers()?);
+                    Tensor::from_vec(dx, self.x.shape(), self.x.device())
+                })
+            },
+            cuda => cuda::pool::max_gradient(&self.shape, &self.x, &arrived.gradient),
+        );
+        Ok(vec![Some(dx?)])
     }
 }

@@ -1,8 +1,8 @@
 //! Pooling over square windows of (N, C, H, W) images.
 
 mod avg;
+mod halving;
 mod max;
-mod windows;
 
 use candle_core::{Result, Tensor, bail};
 
@@ -23,11 +23,11 @@ pub struct PoolConfig {
 /// Sizes of one pooling.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PoolShape {
-    images: usize,
-    channels: usize,
-    height: usize,
-    width: usize,
-    config: PoolConfig,
+    pub(crate) images: usize,
+    pub(crate) channels: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) config: PoolConfig,
 }
 
 impl PoolShape {
@@ -43,11 +43,11 @@ impl PoolShape {
         Ok(Self { images, channels, height, width, config })
     }
 
-    fn out_height(&self) -> usize {
+    pub(crate) fn out_height(&self) -> usize {
         (self.height + 2 * self.config.padding - self.config.kernel) / self.config.stride + 1
     }
 
-    fn out_width(&self) -> usize {
+    pub(crate) fn out_width(&self) -> usize {
         (self.width + 2 * self.config.padding - self.config.kernel) / self.config.stride + 1
     }
 
@@ -55,15 +55,15 @@ impl PoolShape {
         (self.images, self.channels, self.out_height(), self.out_width())
     }
 
-    fn in_dims(&self) -> (usize, usize, usize, usize) {
+    pub(crate) fn in_dims(&self) -> (usize, usize, usize, usize) {
         (self.images, self.channels, self.height, self.width)
     }
 
-    fn in_len(&self) -> usize {
+    pub(crate) fn in_len(&self) -> usize {
         self.images * self.channels * self.in_plane()
     }
 
-    fn out_len(&self) -> usize {
+    pub(crate) fn out_len(&self) -> usize {
         self.images * self.channels * self.out_plane()
     }
 

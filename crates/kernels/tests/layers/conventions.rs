@@ -2,10 +2,11 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use rrm_kernels::{
-    Activation, Conv2dConfig, Epilogue, PoolConfig, avg_pool2d, batch_norm_train, conv2d, max_pool2d, normalize, relu,
+    Activation, Conv2dConfig, Epilogue, PoolConfig, avg_pool2d, batch_norm_train, conv2d, conv2d_activated, max_pool2d,
+    normalize, relu,
 };
 
-use crate::support::{distance, flat};
+use crate::support::{bits, distance, flat, tensor};
 
 fn image(rows: &[&[f64]]) -> Tensor {
     let numbers: Vec<f64> = rows.concat();
@@ -89,6 +90,41 @@ fn a_large_mean_does_not_spoil_the_variance_in_f32() {
     let (_, statistics) = batch_norm_train(&x, &one, &one, 1e-5, Epilogue::NONE).unwrap();
     let expected = 0.25 * 4096. / 4095.;
     assert!((flat(&statistics.unbiased_variance)[0] - expected).abs() < 1e-6);
+}
+
+#[test]
+fn a_large_mean_does_not_spoil_the_gradient_in_f32() {
+    let dims = [4, 1, 16, 16];
+    let (noise, weights) = (tensor(1, &dims, DType::F32), tensor(2, &dims, DType::F32));
+    // Rounded to f32 once, so that both types see the same numbers.
+    let x = (noise + 1000.0).unwrap();
+    let gradient = |dtype: DType| {
+        let [x, weights] = [&x, &weights].map(|t| t.to_dtype(dtype).unwrap());
+        let (x, one) = (Var::from_tensor(&x).unwrap(), Tensor::ones(1, dtype, &Device::Cpu).unwrap());
+        let (y, _) = batch_norm_train(x.as_tensor(), &one, &one, 1e-5, Epilogue::NONE).unwrap();
+        (y * weights).unwrap().sum_all().unwrap().backward().unwrap().remove(x.as_tensor()).unwrap()
+    };
+    let off = distance(&gradient(DType::F32), &gradient(DType::F64));
+    // A product with x itself is off by 6.6e-6. What is left is the rounding of the mean.
+    assert!(off < 3e-6, "off by {off}");
+}
+
+#[test]
+fn a_convolution_with_its_relu_has_the_bits_of_both_one_after_the_other() {
+    let config = Conv2dConfig { stride: 1, padding: 1 };
+    for channels in [3, 20] {
+        let variables = [(1, vec![2, channels, 9, 9]), (2, vec![17, channels, 3, 3]), (3, vec![17])]
+            .map(|(seed, dims)| Var::from_tensor(&tensor(seed, &dims, DType::F32)).unwrap());
+        let [x, weight, bias] = variables.each_ref();
+        let run = |y: Tensor| {
+            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let gradients = variables.each_ref().map(|variable| bits(gradients.get(variable).unwrap()));
+            (bits(&y), gradients)
+        };
+        let apart = relu(&conv2d(x, weight, Some(bias), config).unwrap()).unwrap();
+        let together = conv2d_activated(x, weight, Some(bias), config, Activation::Relu).unwrap();
+        assert_eq!(run(together), run(apart), "{channels} channels");
+    }
 }
 
 #[test]

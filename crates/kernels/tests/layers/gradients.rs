@@ -76,13 +76,19 @@ proptest! {
     }
 
     #[test]
-    fn of_conv2d_frozen_norm(n in 1usize..3, c in 1usize..4, o in 1usize..4, h in 3usize..7, activation in activation()) {
-        let (weight, bias) = (tensor(2, &[o, c, 3, 3], F64), tensor(3, &[o], F64));
+    fn of_conv2d_frozen_norm(
+        n in 1usize..3, c in 1usize..4, o in 1usize..4, h in 1usize..7, k in 1usize..4, stride in 1usize..3,
+        activation in activation(),
+    ) {
+        let padding = k / 2;
+        prop_assume!(h + 2 * padding >= k);
+        let out = (h + 2 * padding - k) / stride + 1;
+        let (weight, bias) = (tensor(2, &[o, c, k, k], F64), tensor(3, &[o], F64));
         let (gamma, beta, mean) = (tensor(4, &[o], F64), tensor(5, &[o], F64), tensor(6, &[o], F64));
         let variance = (tensor(7, &[o], F64).abs().unwrap() + 0.1).unwrap();
         let norm = FrozenNorm { gamma: &gamma, beta: &beta, running_mean: &mean, running_var: &variance, epsilon: 1e-3 };
-        let config = Conv2dConfig { stride: 1, padding: 1 };
-        let inputs = [tensor(1, &[n, c, h, h], F64), tensor(8, &[n, o, h, h], F64)];
+        let config = Conv2dConfig { stride, padding };
+        let inputs = [tensor(1, &[n, c, h, h], F64), tensor(8, &[n, o, out, out], F64)];
         check_gradients(
             |t| {
                 let epilogue = Epilogue { residual: Some(&t[1]), activation };

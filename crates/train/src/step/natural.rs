@@ -25,6 +25,6 @@ pub(super) fn descend_cross_entropy(
 ) -> Result<StepStats, UpdateError> {
     let output = student.network().forward(pixels, Mode::Train)?;
     let loss = cross_entropy(&output.logits, &batch.labels)?.mean_all()?;
-    let update = student.update(&loss)?;
+    let update = student.update(&loss, pixels)?;
     Ok(StepStats { loss_sum: update.loss, updates: 1, accuracy: accuracy(&output.logits, &batch.classes)? })
 }

@@ -1,9 +1,11 @@
 //! Whole jobs on small image folders.
 
 mod dataset;
+mod divergence;
 mod evaluation;
 mod failures;
 mod learning;
 mod methods;
 mod resume;
+mod same_bits;
 mod support;

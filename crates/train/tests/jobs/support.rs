@@ -7,12 +7,14 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use candle_core::{DType, Device, Tensor};
+use rrm_models::{Network, NetworkSpec};
 use rrm_spec::{
     Accuracy, AttackSpec, Augmentation, CheckpointRole, Dataset, EpochRecord, EvaluateSpec, EvaluationRecord, Event,
-    JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, Record,
-    RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
+    JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, Normalization, OptimizerSpec, PgdSelection, PgdSpec,
+    PgdStart, Record, RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
 };
-use rrm_train::{Completion, Environment, TrainError, run};
+use rrm_train::{Completion, Environment, Student, Timetable, TrainBatch, TrainError, run};
 
 use crate::dataset::{self, Recipe};
 
@@ -43,7 +45,7 @@ impl Bench {
     /// An environment whose checkpoints go to the folder `work`.
     pub(crate) fn environment(&self, work: &str) -> Environment {
         Environment {
-            device: candle_core::Device::Cpu,
+            device: Device::Cpu,
             data_dir: self.folder.path().to_owned(),
             work_dir: self.path(work),
             inputs: HashMap::new(),
@@ -157,6 +159,42 @@ pub(crate) fn pgd(epsilon: &str, step_size: &str, steps: u32, selection: PgdSele
         selection,
         restarts: count(1),
     })
+}
+
+/// A network of small images in f64, for single steps.
+pub(crate) fn network(arch: &str, seed: u64, width: usize) -> Network {
+    let spec = NetworkSpec {
+        arch: arch.parse().unwrap(),
+        channels: 3,
+        classes: 4,
+        normalization: Normalization::Identity,
+        representation_width: width,
+    };
+    Network::initialize(&spec, seed, &Device::Cpu, DType::F64).unwrap()
+}
+
+pub(crate) fn student(network: Network, epochs: u32, steps: u64) -> Student {
+    let optimizer = OptimizerSpec { learning_rate: 0.1, momentum: 0.9, weight_decay: 5e-4, schedule: Schedule::Cosine };
+    Student::new(network, Timetable::new(&optimizer, epochs, steps)).unwrap()
+}
+
+pub(crate) fn batch() -> TrainBatch {
+    let mut rng = rrm_data::ImageRng::new(3, rrm_data::Stream::Augmentation, &[]);
+    let pixels: Vec<f64> = (0..6 * 3 * 32 * 32).map(|_| rng.uniform()).collect();
+    let classes = vec![0, 1, 2, 3, 0, 1];
+    TrainBatch {
+        pixels: Tensor::from_vec(pixels, (6, 3, 32, 32), &Device::Cpu).unwrap(),
+        labels: Tensor::new(classes.as_slice(), &Device::Cpu).unwrap(),
+        classes,
+        indices: vec![4, 8, 15, 16, 23, 42],
+        epoch: 1,
+    }
+}
+
+/// A copy of every weight, running statistic and counter.
+pub(crate) fn state(network: &Network) -> Vec<(String, Vec<f64>)> {
+    let values = |tensor: Tensor| tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap();
+    network.state().into_iter().map(|(key, tensor)| (key, values(tensor))).collect()
 }
 
 /// MadryLab's form: attacked in eval mode, the best iterate.

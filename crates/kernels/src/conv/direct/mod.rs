@@ -5,13 +5,19 @@
 //! Groups of images are the unit of parallel work.
 
 mod axis;
+mod by_lines;
 mod kernel;
+mod packing;
 mod panels;
 mod planes;
+mod pointwise;
 mod products;
 #[cfg(test)]
 mod tests;
 mod weight_gradient;
 
+pub(super) use kernel::Kernels;
+pub(super) use panels::Panels;
+pub(super) use products::forward_packed;
 pub(crate) use products::{forward, input_gradient};
 pub(crate) use weight_gradient::weight_gradient;

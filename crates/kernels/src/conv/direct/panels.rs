@@ -1,8 +1,13 @@
-//! The weights as the kernels read them, and the product of weights and shifted planes.
+//! The weights as the kernels read them, and their product with packed pixels.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::kernel::Kernels;
+use super::packing::Packed;
+use crate::output::written;
 
 /// A matrix of weights, cut into panels of a few rows; within a panel, the rows of one term lie together.
 pub(crate) struct Panels {
@@ -13,83 +18,139 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// Packs the (`rows`, `terms`) matrix of `weight(row, term)` for `kernels`.
-    pub(crate) fn pack(
+    /// Packs the matrix whose row `r` has the number `weight[first[k] + r * row_stride]` at term `k`.
+    pub(crate) fn pack(kernels: &Kernels, rows: usize, weight: &[f32], first: &[usize], row_stride: usize) -> Self {
+        Self::pack_by(kernels, rows, first.len(), |rows, numbers| {
+            for (&first, numbers) in first.iter().zip(numbers.chunks_exact_mut(rows.len())) {
+                let weights = weight[first + rows.start * row_stride..].iter().step_by(row_stride);
+                numbers.iter_mut().zip(weights).for_each(|(number, &weight)| {
+                    number.write(weight);
+                });
+            }
+        })
+    }
+
+    /// Packs a matrix by `write(rows of a panel, its numbers: those of its rows at the first term, at the second, …)`, which
+    /// writes all of them.
+    pub(crate) fn pack_by(
         kernels: &Kernels,
         rows: usize,
         terms: usize,
-        weight: impl Fn(usize, usize) -> f32 + Sync,
+        write: impl Fn(Range<usize>, &mut [MaybeUninit<f32>]) + Sync,
     ) -> Self {
-        let mut panels =
-            Self { numbers: vec![0.0; rows * terms], rows, terms, count: rows.div_ceil(kernels.spread.len()) };
-        let mut rest = panels.numbers.as_mut_slice();
-        let mut parts = Vec::with_capacity(panels.count);
-        for panel in 0..panels.count {
-            let rows = part(rows, panels.count, panel);
-            let (numbers, others) = rest.split_at_mut(rows.len() * terms);
-            parts.push((rows, numbers));
-            rest = others;
-        }
-        parts.into_par_iter().for_each(|(rows, numbers)| {
-            for (term, numbers) in numbers.chunks_exact_mut(rows.len()).enumerate() {
-                numbers.iter_mut().zip(rows.clone()).for_each(|(number, row)| *number = weight(row, term));
+        let count = rows.div_ceil(kernels.spread.len());
+        let panels = |mut rest: &mut [MaybeUninit<f32>]| {
+            let mut parts = Vec::with_capacity(count);
+            for panel in 0..count {
+                let rows = part(rows, count, panel);
+                let (numbers, others) = std::mem::take(&mut rest).split_at_mut(rows.len() * terms);
+                parts.push((rows, numbers));
+                rest = others;
             }
-        });
-        panels
+            parts.into_par_iter().for_each(|(rows, numbers)| write(rows, numbers));
+        };
+        // SAFETY: the panels cover the numbers, and `write` writes all of each.
+        Self { numbers: unsafe { written(rows * terms, panels) }, rows, terms, count }
     }
 
-    /// Multiplies with the planes: `take(rows, products, stride)` gets each panel's products, row after row `stride` apart, for
-    /// `pixels` neighbouring pixels.
-    pub(crate) fn multiply(
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Terms of a row.
+    pub(crate) fn terms(&self) -> usize {
+        self.terms
+    }
+
+    /// Number of panels.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Multiplies one panel with packed pixels, and returns its rows and their products, row after row
+    /// [`Packed::pixels`] apart.
+    pub(crate) fn multiply<'m>(
+        &self,
+        kernels: &Kernels,
+        panel: usize,
+        packed: &Packed<'_>,
+        memory: &'m mut [f32],
+    ) -> (Range<usize>, &'m [f32]) {
+        let (rows, block, stride) = (self.rows_of(panel), kernels.block(), packed.pixels());
+        assert!(rows.len() * stride <= memory.len() && packed.terms() == self.terms);
+        for (index, pixels) in packed.blocks().enumerate() {
+            // SAFETY: the assert bounds what is written in each row.
+            unsafe { self.multiply_block(kernels, panel, pixels, memory.as_mut_ptr().add(index * block), stride) };
+        }
+        (rows, memory)
+    }
+
+    /// Rows of a panel.
+    pub(crate) fn rows_of(&self, panel: usize) -> Range<usize> {
+        part(self.rows, self.count, panel)
+    }
+
+    /// Multiplies one panel with one block of packed pixels, and writes its rows' products to `to`, `stride` apart.
+    ///
+    /// # Safety
+    /// A block of numbers can be written there for each of the panel's rows.
+    pub(crate) unsafe fn multiply_block(
+        &self,
+        kernels: &Kernels,
+        panel: usize,
+        pixels: &[f32],
+        to: *mut f32,
+        stride: usize,
+    ) {
+        let rows = self.rows_of(panel);
+        let weights = &self.numbers[rows.start * self.terms..rows.end * self.terms];
+        let block = kernels.block();
+        assert!(pixels.len() >= self.terms * block);
+        // SAFETY: the kernels belong to this processor (`Kernels::of` an available set); the weights hold a panel of
+        // rows.len() * terms, the pixels all terms; the caller vouches for `to`.
+        unsafe { kernels.spread[rows.len() - 1](self.terms, weights.as_ptr(), pixels.as_ptr(), block, to, stride) };
+    }
+
+    /// Multiplies all rows, of which there are at most `spread_in_place.len()`, with `pixels` neighbouring pixels at each
+    /// offset of `planes`; products go to `memory`, rows its `stride` apart, which [`in_place_len`] gives.
+    pub(crate) fn multiply_in_place(
         &self,
         kernels: &Kernels,
         offsets: &[u32],
         planes: &[f32],
         pixels: usize,
-        memory: &mut [f32],
-        mut take: impl FnMut(std::ops::Range<usize>, &[f32], usize),
+        (memory, stride): (&mut [f32], usize),
     ) {
-        assert_eq!(offsets.len(), self.terms);
+        assert_eq!((offsets.len(), self.numbers.len()), (self.terms, self.rows * self.terms));
         let reach = offsets.iter().max().map_or(0, |&offset| offset as usize);
-        let stride = products_len(kernels, pixels);
-        for panel in 0..self.count {
-            let rows = part(self.rows, self.count, panel);
-            let weights = &self.numbers[rows.start * self.terms..rows.end * self.terms];
-            let (kernel, columns) = kernels.spread[rows.len() - 1];
-            let block = columns * kernels.lanes;
-            let blocks = pixels.div_ceil(block);
-            assert!(blocks * block <= stride && rows.len() * stride <= memory.len());
-            assert!(reach + blocks * block <= planes.len());
-            for first in (0..blocks * block).step_by(block) {
-                // SAFETY: the kernels belong to this processor (`Kernels::of` an available set); the weights hold a panel of
-                // rows.len() * terms; the asserts bound what is read at the furthest offset and written in each row.
-                unsafe {
-                    kernel(
-                        weights.as_ptr(),
-                        offsets,
-                        planes.as_ptr().add(first),
-                        memory.as_mut_ptr().add(first),
-                        stride,
-                    );
-                }
+        let (kernel, columns) = kernels.spread_in_place[self.rows - 1];
+        let block = columns * kernels.lanes;
+        let end = pixels.div_ceil(block) * block;
+        assert!(end <= stride && self.rows * stride <= memory.len() && reach + end <= planes.len());
+        for first in (0..end).step_by(block) {
+            // SAFETY: the kernels belong to this processor (`Kernels::of` an available set); the asserts bound the weights,
+            // what is read at the furthest offset and what is written in each row.
+            unsafe {
+                let (from, to) = (planes.as_ptr().add(first), memory.as_mut_ptr().add(first));
+                kernel(offsets, self.numbers.as_ptr(), from, to, stride);
             }
-            take(rows, memory, stride);
         }
     }
 
-    /// Working memory that [`Panels::multiply`] needs.
+    /// Working memory that [`Panels::multiply`] needs for `pixels` packed pixels.
     pub(crate) fn memory(&self, kernels: &Kernels, pixels: usize) -> usize {
-        kernels.spread.len().min(self.rows) * products_len(kernels, pixels)
+        kernels.spread.len().min(self.rows) * pixels
     }
 }
 
-/// A row of products: whole tiles of the widest kernel, an odd number of cache lines.
-fn products_len(kernels: &Kernels, pixels: usize) -> usize {
-    let widest = kernels.spread.iter().map(|&(_, columns)| columns).max().unwrap_or(1) * kernels.lanes;
-    ((pixels + widest).div_ceil(16) | 1) * 16
+/// Part `index` of `0..total` cut into `parts` nearly equal parts.
+pub(crate) fn part(total: usize, parts: usize, index: usize) -> Range<usize> {
+    total * index / parts..total * (index + 1) / parts
 }
 
-/// Part `index` of `0..total` cut into `parts` nearly equal parts.
-pub(crate) fn part(total: usize, parts: usize, index: usize) -> std::ops::Range<usize> {
-    total * index / parts..total * (index + 1) / parts
+/// Numbers of a row of products in place: whole tiles of the widest kernel, an odd number of cache lines.
+pub(crate) fn in_place_len(kernels: &Kernels, pixels: usize) -> usize {
+    let widest = kernels.spread_in_place.iter().map(|&(_, columns)| columns).max().unwrap_or(1) * kernels.lanes;
+    ((pixels + widest).div_ceil(16) | 1) * 16
 }

@@ -63,7 +63,8 @@ impl Planes {
             width: source.width,
         };
         let (images, behind) = out.split_at_mut(source.images() * self.image_len());
-        if self.image_len() == 1 && source.height * source.width == 1 {
+        // Unless the only pixel lies where no tap reads.
+        if self.image_len() == 1 && (rows.count, columns.count) == (1, 1) && source.height * source.width == 1 {
             let numbers = source.numbers.iter().skip(channel).step_by(source.channels);
             images.iter_mut().zip(numbers).for_each(|(out, &number)| *out = number);
         } else {

@@ -1,26 +1,34 @@
 //! Forward pass and input gradient: weights times shifted planes.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::axis::{Axis, Extent, Pixels};
 use super::kernel::Kernels;
-use super::panels::Panels;
+use super::packing::{Packed, Wanted, packed_len};
+use super::panels::{Panels, in_place_len};
 use super::planes::{Planes, Source};
+use super::pointwise;
 use crate::conv::shape::ConvShape;
-use crate::epilogue::{Finish, Rows};
+use crate::epilogue::Finish;
+use crate::output::Shared;
 use crate::scratch;
 use crate::simd::Isa;
 
 /// Numbers of a group's planes that should stay in a core's second-level cache.
-const GROUP_NUMBERS: usize = 128 * 1024;
+const GROUP_NUMBERS: usize = 64 * 1024;
+
+/// Packed numbers that should stay there too.
+const PACKED_NUMBERS: usize = 96 * 1024;
 
 /// Groups of a batch at least, so that there is parallel work.
 const MIN_GROUPS: usize = 16;
 
-/// Pixels of a group at least, so that the kernels' tiles are filled: this goes before parallel work.
-const MIN_PIXELS: usize = 96;
+/// Pixels of a group at least: as many as make the packing of weights pay. This goes before parallel groups, since the rows
+/// of one group can be shared out too.
+const MIN_PIXELS: usize = 128;
 
 /// Images per group, from the numbers of one image's planes and the pixels of one. Sizes alone decide, never the number of
 /// threads.
@@ -36,9 +44,16 @@ struct Product {
     offsets: Vec<u32>,
     rows: Pixels,
     columns: Pixels,
+    wanted: Wanted,
 }
 
 impl Product {
+    /// Whether so few rows share the pixels that packing them would cost as much as multiplying: then the planes are read
+    /// where they are, padding included.
+    fn reads_in_place(&self, kernels: &Kernels) -> bool {
+        self.weights.rows() <= kernels.spread_in_place.len()
+    }
+
     /// Pixels from the first to the last that is wanted of `images` images.
     fn span(&self, planes: &Planes, images: usize) -> usize {
         let last = (self.rows.count - 1) * planes.columns.pitch + self.columns.count;
@@ -48,28 +63,88 @@ impl Product {
 
 /// What the products of a pass write to.
 #[derive(Clone, Copy)]
-struct Target {
+struct Target<'a> {
     channels: usize,
     height: usize,
     width: usize,
+    /// Distance of two pixels of a product.
     stride: usize,
+    numbers: &'a Shared<'a, f32>,
+    finish: Finish<'a, f32>,
 }
 
-impl Target {
+impl Target<'_> {
     fn plane(&self) -> usize {
         self.height * self.width
     }
 
-    /// Copies one product row, which is of `channel`, to its places in the images' planes.
-    fn scatter(&self, product: &Product, planes: &Planes, channel: usize, from: &[f32], out: &mut [MaybeUninit<f32>]) {
-        for (image, out) in out.chunks_exact_mut(self.channels * self.plane()).enumerate() {
-            let out = &mut out[channel * self.plane()..][..self.plane()];
-            for row in 0..product.rows.count {
-                let from = &from[image * planes.image_len() + row * planes.columns.pitch..][..product.columns.count];
-                let at = (product.rows.first + row * self.stride) * self.width + product.columns.first;
-                out[at..].iter_mut().step_by(self.stride).zip(from).for_each(|(out, &from)| {
-                    out.write(from);
-                });
+    /// Finishes and writes the rows `channels` of a product at its pixels `pixels`, counted from image `first_image` on;
+    /// `from` has the rows `stride` apart.
+    ///
+    /// # Safety
+    /// These pixels of these channels belong to this task alone.
+    unsafe fn write(
+        &self,
+        product: &Product,
+        first_image: usize,
+        channels: Range<usize>,
+        pixels: Range<usize>,
+        (from, stride): (&[f32], usize),
+    ) {
+        if self.plane() == 1 {
+            // SAFETY: the caller's promise.
+            return unsafe { self.write_across(first_image, channels, pixels, (from, stride)) };
+        }
+        let whole = (product.rows.count, product.columns.count) == (self.height, self.width);
+        // Where the product yields every pixel, a run is what it yields of a plane, else what it yields of a row.
+        let run = if whole { self.plane() } else { product.columns.count };
+        let runs_per_image = if whole { 1 } else { product.rows.count };
+        for (row, channel) in channels.enumerate() {
+            let mut pixel = pixels.start;
+            while pixel < pixels.end {
+                let (number, within) = (pixel / run, pixel % run);
+                let len = (run - within).min(pixels.end - pixel);
+                let plane = (first_image + number / runs_per_image) * self.channels + channel;
+                let from = &from[row * stride + pixel - pixels.start..][..len];
+                // SAFETY: the caller's promise.
+                unsafe {
+                    if whole {
+                        let at = plane * self.plane() + within;
+                        self.finish.write_run(at, channel, from, self.numbers.plane(at, len));
+                    } else {
+                        let (row, column) = (number % runs_per_image, within);
+                        let at = plane * self.plane()
+                            + (product.rows.first + row * self.stride) * self.width
+                            + product.columns.first
+                            + column * self.stride;
+                        let out = self.numbers.plane(at, (len - 1) * self.stride + 1);
+                        out.iter_mut().step_by(self.stride).zip(from).for_each(|(out, &from)| {
+                            out.write(from);
+                        });
+                    }
+                }
+                pixel += len;
+            }
+        }
+    }
+
+    /// The same for planes of one pixel, where neighbours in memory are channels.
+    ///
+    /// # Safety
+    /// As [`Self::write`].
+    unsafe fn write_across(
+        &self,
+        first_image: usize,
+        channels: Range<usize>,
+        pixels: Range<usize>,
+        (from, stride): (&[f32], usize),
+    ) {
+        for (index, image) in pixels.enumerate() {
+            let at = (first_image + image) * self.channels + channels.start;
+            // SAFETY: the caller's promise.
+            let out = unsafe { self.numbers.plane(at, channels.len()) };
+            for (row, out) in out.iter_mut().enumerate() {
+                out.write(self.finish.one(at + row, channels.start + row, from[row * stride + index]));
             }
         }
     }
@@ -85,75 +160,68 @@ pub(crate) fn forward(
     out: &mut [MaybeUninit<f32>],
 ) {
     let kernels = Kernels::of(isa);
-    let (planes, taps) = input_planes(s, |numbers, pixels| group_images(s.images, numbers, pixels));
     let terms = s.in_channels * s.taps();
+    let first: Vec<usize> = (0..terms).collect();
+    forward_packed(kernels, s, x, Panels::pack(kernels, s.out_channels, weight, &first, terms), finish, out);
+}
+
+/// The same with weights that are packed already: a row of inputs and taps for each output channel.
+pub(crate) fn forward_packed(
+    kernels: &Kernels,
+    s: &ConvShape,
+    x: &[f32],
+    weights: Panels,
+    finish: Finish<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
+    if pointwise::suits(kernels, s) {
+        return pointwise::run(kernels, s, x, &weights, finish, out);
+    }
+    let (planes, taps) = input_planes(s, |numbers, pixels| group_images(s.images, numbers, pixels));
+    let (rows, columns) = (Pixels { first: 0, count: s.out_height() }, Pixels { first: 0, count: s.out_width() });
     let product = Product {
-        weights: Panels::pack(kernels, s.out_channels, terms, |row, term| weight[row * terms + term]),
+        weights,
         offsets: taps.into_iter().flatten().collect(),
-        rows: Pixels { first: 0, count: s.out_height() },
-        columns: Pixels { first: 0, count: s.out_width() },
+        rows,
+        columns,
+        wanted: Wanted::new(kernels, &planes, rows, columns),
     };
-    let target = Target { channels: s.out_channels, height: s.out_height(), width: s.out_width(), stride: 1 };
-    let source = |numbers| Source { numbers, channels: s.in_channels, height: s.height, width: s.width };
-    let finish = |place: Place<'_>, from: &[f32], out: &mut [MaybeUninit<f32>]| {
-        place.planes_of(&target, from, out, |plane, from, out| {
-            finish.write_plane(
-                plane,
-                place.channel,
-                Rows { from, pitch: planes.columns.pitch, width: target.width },
-                out,
-            );
-        });
+    let target = Target {
+        channels: s.out_channels,
+        height: s.out_height(),
+        width: s.out_width(),
+        stride: 1,
+        numbers: &Shared::new(out),
+        finish,
     };
-    run(kernels, &planes, std::slice::from_ref(&product), target, (x, source), finish, out);
+    let source = Source { numbers: x, channels: s.in_channels, height: s.height, width: s.width };
+    Pass { kernels, planes: &planes, products: std::slice::from_ref(&product), target }.run(source);
 }
 
 /// Gradient of the input, from the gradient of the output; writes all of `out`.
 pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
     let kernels = Kernels::of(isa);
+    if pointwise::suits(kernels, s) {
+        let first: Vec<usize> = (0..s.out_channels).map(|o| o * s.in_channels).collect();
+        let weights = Panels::pack(kernels, s.in_channels, weight, &first, 1);
+        let transposed = ConvShape { in_channels: s.out_channels, out_channels: s.in_channels, ..*s };
+        return pointwise::run(kernels, &transposed, gradient, &weights, Finish::NONE, out);
+    }
     let (planes, products) = gradient_products(kernels, s, weight);
     if products.len() < s.stride * s.stride {
         // Some input pixels are read by no tap.
         out.fill(MaybeUninit::new(0.0));
     }
-    let target = Target { channels: s.in_channels, height: s.height, width: s.width, stride: s.stride };
-    let source = |numbers| Source { numbers, channels: s.out_channels, height: s.out_height(), width: s.out_width() };
-    let copy = |place: Place<'_>, from: &[f32], out: &mut [MaybeUninit<f32>]| {
-        if s.stride > 1 {
-            return target.scatter(place.product, &planes, place.channel, from, out);
-        }
-        place.planes_of(&target, from, out, |_, from, out| {
-            let rows = Rows { from, pitch: planes.columns.pitch, width: target.width };
-            Finish::NONE.write_plane(0, 0, rows, out);
-        });
+    let target = Target {
+        channels: s.in_channels,
+        height: s.height,
+        width: s.width,
+        stride: s.stride,
+        numbers: &Shared::new(out),
+        finish: Finish::NONE,
     };
-    run(kernels, &planes, &products, target, (gradient, source), copy, out);
-}
-
-/// Where a row of products belongs: its channel, and the group's first image.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    planes: &'a Planes,
-    product: &'a Product,
-    first_image: usize,
-    channel: usize,
-}
-
-impl Place<'_> {
-    /// Calls `write(number of the plane in the whole output, products of the plane, plane)` for each image of the group.
-    fn planes_of(
-        &self,
-        target: &Target,
-        from: &[f32],
-        out: &mut [MaybeUninit<f32>],
-        mut write: impl FnMut(usize, &[f32], &mut [MaybeUninit<f32>]),
-    ) {
-        for (image, out) in out.chunks_exact_mut(target.channels * target.plane()).enumerate() {
-            let plane = (self.first_image + image) * target.channels + self.channel;
-            let out = &mut out[self.channel * target.plane()..][..target.plane()];
-            write(plane, &from[image * self.planes.image_len()..], out);
-        }
-    }
+    let source = Source { numbers: gradient, channels: s.out_channels, height: s.out_height(), width: s.out_width() };
+    Pass { kernels, planes: &planes, products: &products, target }.run(source);
 }
 
 /// Planes of the input in groups of `images(numbers of one image's planes, pixels of one plane)` images, and the offsets of
@@ -191,7 +259,8 @@ fn gradient_products(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> (Plane
             let (rows, columns) = (row_extent.pixels(row_phase), column_extent.pixels(column_phase));
             if rows.count > 0 && columns.count > 0 {
                 let (weights, offsets) = phase_terms(kernels, s, weight, &planes, row_taps, column_taps);
-                products.push(Product { weights, offsets, rows, columns });
+                let wanted = Wanted::new(kernels, &planes, rows, columns);
+                products.push(Product { weights, offsets, rows, columns, wanted });
             }
         }
     }
@@ -207,52 +276,158 @@ fn phase_terms(
     row_taps: &[(usize, usize)],
     column_taps: &[(usize, usize)],
 ) -> (Panels, Vec<u32>) {
-    let taps: Vec<_> = row_taps.iter().flat_map(|&row| column_taps.iter().map(move |&column| (row, column))).collect();
-    let term = |term: usize| (term / taps.len(), taps[term % taps.len()]);
-    let terms = s.out_channels * taps.len();
-    let weights = Panels::pack(kernels, s.in_channels, terms, |channel, index| {
-        let (o, (row, column)) = term(index);
-        weight[(o * s.in_channels + channel) * s.taps() + row.0 * s.kernel + column.0]
-    });
-    let offset = |index| {
-        let (o, (row, column)) = term(index);
-        planes.offset(o, (0, row.1), (0, column.1))
-    };
-    (weights, (0..terms).map(offset).collect())
+    let (mut first, mut offsets) = (Vec::new(), Vec::new());
+    for o in 0..s.out_channels {
+        for row in row_taps {
+            for column in column_taps {
+                first.push(o * s.in_channels * s.taps() + row.0 * s.kernel + column.0);
+                offsets.push(planes.offset(o, (0, row.1), (0, column.1)));
+            }
+        }
+    }
+    let weights = Panels::pack(kernels, s.in_channels, weight, &first, s.taps());
+    (weights, offsets)
 }
 
-/// Runs the products of a pass over all groups of images in parallel; `write(place, products, group's output)` gets each row.
-fn run<'a>(
-    kernels: &Kernels,
-    planes: &Planes,
-    products: &[Product],
-    target: Target,
-    (x, source): (&'a [f32], impl Fn(&'a [f32]) -> Source<'a> + Sync),
-    write: impl Fn(Place<'_>, &[f32], &mut [MaybeUninit<f32>]) + Sync,
-    out: &mut [MaybeUninit<f32>],
-) {
-    let Source { channels, height, width, .. } = source(&[]);
-    let filled = channels * planes.phases() * planes.len;
-    let span = |images| products.iter().map(|product| product.span(planes, images)).max().unwrap_or(0);
-    let memory = products.iter().map(|product| product.weights.memory(kernels, span(planes.images))).max().unwrap_or(0);
-    let groups = x.par_chunks(planes.images * channels * height * width);
-    let outs = out.par_chunks_mut(planes.images * target.channels * target.plane());
-    outs.zip(groups).enumerate().for_each(|(group, (out, x))| {
-        scratch::with(filled + memory, |scratch| {
-            let (filling, memory) = scratch.split_at_mut(filled);
-            let source = source(x);
-            planes.fill(&source, 0..channels, filling);
-            for product in products {
-                let span = product.span(planes, source.images());
-                product.weights.multiply(kernels, &product.offsets, filling, span, memory, |rows, from, stride| {
-                    for (row, channel) in rows.enumerate() {
-                        let place = Place { planes, product, first_image: group * planes.images, channel };
-                        write(place, &from[row * stride..(row + 1) * stride], out);
+/// The products of a pass.
+struct Pass<'a> {
+    kernels: &'a Kernels,
+    planes: &'a Planes,
+    products: &'a [Product],
+    target: Target<'a>,
+}
+
+impl Pass<'_> {
+    /// Runs the products over all groups of images.
+    fn run(&self, source: Source<'_>) {
+        let image = source.channels * source.height * source.width;
+        let groups = source.numbers.par_chunks(self.planes.images * image).enumerate();
+        let of = |numbers| Source { numbers, ..source };
+        // Few rows cannot be shared out.
+        if groups.len() >= MIN_GROUPS / 2 || self.products.iter().any(|product| product.reads_in_place(self.kernels)) {
+            groups.for_each(|(group, x)| self.group(group * self.planes.images, &of(x)));
+        } else {
+            // Too few for parallel work: one group after the other, whose rows are shared out.
+            let groups = source.numbers.chunks(self.planes.images * image).enumerate();
+            groups.for_each(|(group, x)| self.shared_group(group * self.planes.images, &of(x)));
+        }
+    }
+
+    /// Numbers of a group's planes of `channels` channels.
+    fn planes_len(&self, channels: usize) -> usize {
+        channels * self.planes.phases() * self.planes.len
+    }
+
+    /// All products of one group of images, from image `first` on.
+    fn group(&self, first: usize, source: &Source<'_>) {
+        let filled = self.planes_len(source.channels);
+        let at_once =
+            |product: &Product| (PACKED_NUMBERS / packed_len(self.kernels, product.weights.terms(), 1)).max(1);
+        let lens = self.products.iter().map(|product| {
+            if product.reads_in_place(self.kernels) {
+                let span = product.span(self.planes, source.images());
+                return product.weights.rows() * in_place_len(self.kernels, span);
+            }
+            let blocks = at_once(product).min(product.wanted.blocks(self.kernels, source.images()));
+            let memory = product.weights.memory(self.kernels, blocks * self.kernels.block());
+            packed_len(self.kernels, product.weights.terms(), blocks) + memory
+        });
+        scratch::with(filled + lens.max().unwrap_or(0), |scratch| {
+            let (filling, scratch) = scratch.split_at_mut(filled);
+            self.planes.fill(source, 0..source.channels, filling);
+            for product in self.products {
+                if product.reads_in_place(self.kernels) {
+                    // SAFETY: groups share no images.
+                    unsafe { self.in_place(product, first, source.images(), filling, scratch) };
+                    continue;
+                }
+                let blocks = product.wanted.blocks(self.kernels, source.images());
+                for start in (0..blocks).step_by(at_once(product)) {
+                    let range = start..blocks.min(start + at_once(product));
+                    let terms = product.weights.terms();
+                    let (packed, memory) = scratch.split_at_mut(packed_len(self.kernels, terms, range.len()));
+                    let each = packed.chunks_exact_mut(packed_len(self.kernels, terms, 1));
+                    for (block, to) in range.clone().zip(each) {
+                        product.wanted.pack(self.kernels, filling, &product.offsets, block, to);
                     }
-                });
+                    let packed = Packed::new(self.kernels, terms, packed);
+                    for panel in 0..product.weights.count() {
+                        // SAFETY: groups share no images.
+                        unsafe { self.panel(product, panel, first, source.images(), start, &packed, memory) };
+                    }
+                }
             }
         });
-    });
+    }
+
+    /// A product of few rows, over the whole span of the group's planes.
+    ///
+    /// # Safety
+    /// The images from `first` on belong to this task alone.
+    unsafe fn in_place(&self, product: &Product, first: usize, images: usize, planes: &[f32], memory: &mut [f32]) {
+        let span = product.span(self.planes, images);
+        let stride = in_place_len(self.kernels, span);
+        product.weights.multiply_in_place(self.kernels, &product.offsets, planes, span, (memory, stride));
+        let columns = product.columns.count;
+        for image in 0..images {
+            for row in 0..product.rows.count {
+                let from = &memory[image * self.planes.image_len() + row * self.planes.columns.pitch..];
+                let pixel = (image * product.rows.count + row) * columns;
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let rows = 0..product.weights.rows();
+                    self.target.write(product, first, rows, pixel..pixel + columns, (from, stride));
+                }
+            }
+        }
+    }
+
+    /// The same, with the group's work shared out to all threads.
+    fn shared_group(&self, first: usize, source: &Source<'_>) {
+        let per_channel = self.planes_len(1);
+        let mut filling = vec![0.0; self.planes_len(source.channels)];
+        filling.par_chunks_mut(per_channel).enumerate().for_each(|(channel, out)| {
+            self.planes.fill(source, channel..channel + 1, out);
+        });
+        for product in self.products {
+            let (terms, blocks) = (product.weights.terms(), product.wanted.blocks(self.kernels, source.images()));
+            let mut packed = vec![0.0; packed_len(self.kernels, terms, blocks)];
+            packed.par_chunks_exact_mut(packed_len(self.kernels, terms, 1)).enumerate().for_each(|(block, to)| {
+                product.wanted.pack(self.kernels, &filling, &product.offsets, block, to);
+            });
+            let packed = Packed::new(self.kernels, terms, &packed);
+            (0..product.weights.count()).into_par_iter().for_each(|panel| {
+                scratch::with(product.weights.memory(self.kernels, packed.pixels()), |memory| {
+                    // SAFETY: panels share no channels.
+                    unsafe { self.panel(product, panel, first, source.images(), 0, &packed, memory) };
+                });
+            });
+        }
+    }
+
+    /// One panel's rows at the packed pixels, which start with block `start`.
+    ///
+    /// # Safety
+    /// These pixels of these rows belong to this task alone.
+    unsafe fn panel(
+        &self,
+        product: &Product,
+        panel: usize,
+        first_image: usize,
+        images: usize,
+        start: usize,
+        packed: &Packed<'_>,
+        memory: &mut [f32],
+    ) {
+        let (channels, products) = product.weights.multiply(self.kernels, panel, packed, memory);
+        let first_pixel = start * self.kernels.block();
+        let last_pixel = (first_pixel + packed.pixels()).min(images * product.rows.count * product.columns.count);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let from = (products, packed.pixels());
+            self.target.write(product, first_image, channels, first_pixel..last_pixel, from);
+        }
+    }
 }
 
 /// Planes of the output gradient as the weight gradient multiplies them: at the same places as the input's planes.

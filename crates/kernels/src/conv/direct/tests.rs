@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::{forward, input_gradient, weight_gradient};
-use crate::conv::checks::{Implementation, check_against_definition, shapes};
+use crate::conv::checks::{Implementation, cases, check_against_definition, shapes};
 use crate::conv::shape::ConvShape;
 
 const DIRECT: Implementation = Implementation { forward, input_gradient, weight_gradient };
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn every_instruction_set_computes_the_definition(s in shapes()) {
@@ -36,6 +36,9 @@ fn the_layers_of_real_networks_compute_the_definition() {
         layer(1, 3, 16, 224, 7, 2, 3),  // large image
         layer(2, 3, 16, 63, 11, 4, 2),
         layer(70, 50, 30, 1, 1, 1, 0), // a linear layer
+        layer(3, 2, 2, 1, 1, 3, 1),    // padding alone is read
+        layer(5, 37, 45, 8, 1, 1, 0),  // pointwise
+        layer(2, 20, 3, 16, 1, 1, 0),
     ] {
         check_against_definition(&s, &DIRECT, 5e-5);
     }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::by_lines;
 use super::kernel::Kernels;
 use super::panels::part;
 use super::planes::{Planes, Source};
@@ -35,6 +36,9 @@ struct Layout {
 
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images.
 pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+    if by_lines::suits(s) {
+        return by_lines::weight_gradient(isa, s, x, gradient, out);
+    }
     let kernels = Kernels::of(isa);
     let (input, taps) = input_planes(s, |numbers, pixels| {
         let (enough, cached) = (MIN_PIXELS / pixels, CACHE_NUMBERS / numbers);

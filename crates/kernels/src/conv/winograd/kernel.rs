@@ -8,7 +8,7 @@ use std::arch::x86_64::{__m256, __m512};
 use crate::simd::{Four, Isa, Vector};
 
 /// Channels that lie next to each other in memory.
-pub(super) const LINE: usize = 16;
+pub(in crate::conv) const LINE: usize = 16;
 
 /// `m[tile][o] = Σ_c v[tile][c] * u[c][o]` for `TILES` tiles and `VECTORS` vectors of output channels.
 ///
@@ -99,30 +99,31 @@ unsafe fn channels_by_channels<V: Vector, const CHANNELS: usize, const VECTORS: 
 }
 
 /// [`tiles_by_channels`] for a fixed number of tiles and output channels.
-pub(super) type TileProduct = unsafe fn(channels: usize, v: *const f32, u: *const f32, m: *mut f32, m_stride: usize);
+pub(in crate::conv) type TileProduct =
+    unsafe fn(channels: usize, v: *const f32, u: *const f32, m: *mut f32, m_stride: usize);
 
 /// [`channels_by_channels`] for a fixed number of input and output channels.
-pub(super) type ChannelProduct =
+pub(in crate::conv) type ChannelProduct =
     unsafe fn(tiles: usize, v: *const f32, z: *const f32, z_stride: usize, m: *mut f32, m_stride: usize);
 
 /// The products of one instruction set.
-pub(super) struct Products {
+pub(in crate::conv) struct Products {
     /// Entry `i` is for `i + 1` lines of output channels.
-    pub(super) by_lines: &'static [ByLines],
+    pub(in crate::conv) by_lines: &'static [ByLines],
     /// Input channels that a gradient's product takes; divides a line.
-    pub(super) channel_step: usize,
+    pub(in crate::conv) channel_step: usize,
 }
 
 /// The products for a number of lines.
-pub(super) struct ByLines {
+pub(in crate::conv) struct ByLines {
     /// Entry `i` is for `i + 1` tiles.
-    pub(super) tiles: &'static [TileProduct],
-    pub(super) gradient: ChannelProduct,
+    pub(in crate::conv) tiles: &'static [TileProduct],
+    pub(in crate::conv) gradient: ChannelProduct,
 }
 
 impl Products {
     /// The products for `isa`.
-    pub(super) fn of(isa: Isa) -> &'static Self {
+    pub(in crate::conv) fn of(isa: Isa) -> &'static Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &AVX512,
@@ -133,12 +134,12 @@ impl Products {
     }
 
     /// Lines of output channels that are multiplied at once.
-    pub(super) fn lines(&self) -> usize {
+    pub(in crate::conv) fn lines(&self) -> usize {
         self.by_lines.len()
     }
 
     /// Most tiles that are multiplied at once.
-    pub(super) fn tiles(&self) -> usize {
+    pub(in crate::conv) fn tiles(&self) -> usize {
         self.by_lines[0].tiles.len()
     }
 }

@@ -249,7 +249,7 @@ unsafe fn points_to_kernel<V: Vector>(from: *const f32, stride: usize, to: *mut 
 }
 
 /// The functions of this file for one instruction set; see them for their contracts.
-pub(super) struct Lines {
+pub(in crate::conv) struct Lines {
     pub(super) from_planes: unsafe fn(*const f32, usize, usize, usize, *mut f32),
     pub(super) to_planes: unsafe fn(*const f32, usize, *mut f32, usize, usize),
     pub(super) window_to_points: unsafe fn(*const f32, Strip, (isize, isize), *mut f32, usize),
@@ -261,7 +261,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// The functions for `isa`.
-    pub(super) fn of(isa: Isa) -> &'static Self {
+    pub(in crate::conv) fn of(isa: Isa) -> &'static Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &AVX512,

@@ -9,12 +9,17 @@ mod lines;
 mod points;
 mod products;
 #[cfg(test)]
+mod rounding;
+#[cfg(test)]
 mod tests;
 mod tiling;
 mod transform;
 mod weight_gradient;
 mod weights;
 
+pub(super) use kernel::{LINE, Products};
+pub(super) use lines::Lines;
+pub(super) use points::Images;
 pub(crate) use products::{forward, input_gradient};
 pub(crate) use weight_gradient::weight_gradient;
 

@@ -43,11 +43,11 @@ impl Panels {
 
 /// Images of a pass and how to reach them.
 #[derive(Clone, Copy)]
-pub(super) struct Images<'a> {
-    pub(super) numbers: &'a [f32],
-    pub(super) channels: usize,
-    pub(super) height: usize,
-    pub(super) width: usize,
+pub(in crate::conv) struct Images<'a> {
+    pub(in crate::conv) numbers: &'a [f32],
+    pub(in crate::conv) channels: usize,
+    pub(in crate::conv) height: usize,
+    pub(in crate::conv) width: usize,
 }
 
 impl Images<'_> {
@@ -56,7 +56,14 @@ impl Images<'_> {
     }
 
     /// Lays out rows `rows` of an image's channel line as lines of channels.
-    fn load(&self, functions: &Lines, image: usize, line: usize, rows: &Range<usize>, strip: &mut [f32]) {
+    pub(in crate::conv) fn load(
+        &self,
+        functions: &Lines,
+        image: usize,
+        line: usize,
+        rows: &Range<usize>,
+        strip: &mut [f32],
+    ) {
         let plane = self.height * self.width;
         let channels = (self.channels - line * LINE).min(LINE);
         let first = (image * self.channels + line * LINE) * plane + rows.start * self.width;

@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::{can, forward, input_gradient, weight_gradient};
-use crate::conv::checks::{Implementation, check_against_definition, shapes};
+use crate::conv::checks::{Implementation, cases, check_against_definition, shapes};
 use crate::conv::shape::ConvShape;
 
 const WINOGRAD: Implementation = Implementation { forward, input_gradient, weight_gradient };
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn every_instruction_set_computes_the_definition(s in shapes(), padding in 0usize..3) {
@@ -30,11 +30,12 @@ fn every_schedule_computes_the_definition() {
         padding: 1,
     };
     for s in [
-        layer(3, 64, 48, 32),   // strips of an image
-        layer(19, 33, 20, 8),   // several images per unit, more chunks than images per chunk
-        layer(20, 140, 130, 4), // shared points
-        layer(3, 350, 340, 4),  // more weights than are transformed at once
-        layer(3, 17, 130, 30),  // tiles that stick out
+        layer(3, 64, 48, 32),    // strips of an image
+        layer(19, 33, 20, 8),    // several images per unit, more chunks than images per chunk
+        layer(20, 140, 130, 4),  // shared channels
+        layer(17, 140, 130, 16), // shared points
+        layer(3, 350, 340, 4),   // more weights than are transformed at once
+        layer(3, 17, 130, 30),   // tiles that stick out
     ] {
         check_against_definition(&s, &WINOGRAD, 1e-4);
     }

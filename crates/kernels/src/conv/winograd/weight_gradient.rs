@@ -27,6 +27,9 @@ const MIN_CHUNK_TILES: usize = 48;
 /// Tiles that are multiplied at once where points are shared out.
 const SHARED_TILES: usize = 512;
 
+/// Tiles of a whole batch up to which input channels are shared out: more would not stay in the cache, transformed.
+const MAX_FEW_TILES: usize = 256;
+
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.
 pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
     let pass = Pass {
@@ -39,7 +42,12 @@ pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
     };
     let few_weights = s.in_channels * s.out_channels <= MAX_PARTIAL;
     let many_tiles = s.images * pass.tiling.per_image() >= CHUNKS * MIN_CHUNK_TILES;
-    if few_weights && many_tiles { pass.sum_chunks(out) } else { pass.share_points(out) }
+    let few_tiles = s.images * pass.tiling.per_image() <= MAX_FEW_TILES;
+    match () {
+        () if few_weights && many_tiles => pass.sum_chunks(out),
+        () if !few_weights && few_tiles => pass.share_channels(out),
+        () => pass.share_points(out),
+    }
 }
 
 struct Pass<'a> {
@@ -121,6 +129,53 @@ impl Pass<'_> {
         });
     }
 
+    /// All tiles are transformed by all threads, which then share the input channels: the sums of a few channels stay in the
+    /// cache until they are kernels. Worth it where the sums are many and the tiles few.
+    fn share_channels(&self, out: &mut [f32]) {
+        let tiles = self.tiling.images * self.tiling.per_image();
+        let step = self.products.channel_step;
+        let (v_len, z_len) = (points_len(tiles, self.lines.0), points_len(tiles, self.lines.1));
+        scratch::with(v_len + z_len, |memory| {
+            let (v, z) = memory.split_at_mut(v_len);
+            self.transform_images(0..self.tiling.images, tiles, v, z);
+            let (v, z, out) = (&*v, &*z, Shared::new(overwritable(out)));
+            let stride = step * self.row() + LINE;
+            (0..self.x.channels.div_ceil(step)).into_par_iter().for_each(|task| {
+                scratch::with(POINTS * stride, |sums: &mut [f32]| {
+                    sums.fill(0.0);
+                    for (point, sums) in sums.chunks_exact_mut(stride).enumerate() {
+                        self.multiply_channels(point, task * step..(task + 1) * step, tiles, v, z, sums);
+                    }
+                    // SAFETY: tasks share no input channels.
+                    unsafe { self.write_channels(sums, stride, task * step, &out) };
+                });
+            });
+        });
+    }
+
+    /// Transforms the sums of a few input channels, from `first` on, back to 3×3 kernels.
+    ///
+    /// # Safety
+    /// These channels belong to this task alone.
+    unsafe fn write_channels(&self, sums: &[f32], stride: usize, first: usize, out: &Shared<'_, f32>) {
+        let mut taps = [0.0; 9 * LINE];
+        let (inputs, outputs) = (self.x.channels, self.gradient.channels);
+        for line in 0..self.lines.1 {
+            for channel in first..inputs.min(first + self.products.channel_step) {
+                let from = &sums[(channel - first) * self.row() + line * LINE..];
+                // SAFETY: `from` starts a line of the first point, the others follow at the stride; `taps` is nine lines.
+                unsafe { (self.functions.points_to_kernel)(from.as_ptr(), stride, taps.as_mut_ptr()) };
+                for (lane, o) in (line * LINE..outputs.min((line + 1) * LINE)).enumerate() {
+                    // SAFETY: the caller's promise.
+                    let kernel = unsafe { out.plane((o * inputs + channel) * 9, 9) };
+                    kernel.iter_mut().enumerate().for_each(|(tap, out)| {
+                        out.write(taps[tap * LINE + lane]);
+                    });
+                }
+            }
+        }
+    }
+
     fn transform_images(&self, images: Range<usize>, tiles: usize, v: &mut [f32], z: &mut [f32]) {
         /// Tiles of one task.
         const TASK: usize = 16;
@@ -156,23 +211,37 @@ impl Pass<'_> {
 
     /// Adds one point's products over `tiles` tiles to its sums.
     fn multiply(&self, point: usize, tiles: usize, v: &[f32], z: &[f32], sums: &mut [f32]) {
+        self.multiply_channels(point, 0..self.lines.0 * LINE, tiles, v, z, sums);
+    }
+
+    /// The same for some input channels, a whole number of the products' steps, whose rows of sums are `sums`.
+    fn multiply_channels(
+        &self,
+        point: usize,
+        channels: Range<usize>,
+        tiles: usize,
+        v: &[f32],
+        z: &[f32],
+        sums: &mut [f32],
+    ) {
         let v = &v[point * point_stride(tiles, self.lines.0)..][..tiles * self.row_of(self.lines.0)];
         let z = &z[point * point_stride(tiles, self.lines.1)..][..tiles * self.row_of(self.lines.1)];
-        assert!(self.lines.0 * LINE * self.row() <= sums.len());
         let step = self.products.channel_step;
+        assert!(channels.len() * self.row() <= sums.len() && channels.end <= self.lines.0 * LINE);
+        assert!(channels.start.is_multiple_of(step) && channels.len().is_multiple_of(step));
         for group in (0..self.lines.1).step_by(self.products.lines()) {
             let width = self.products.lines().min(self.lines.1 - group);
             let product = self.products.by_lines[width - 1].gradient;
-            for channel in (0..self.lines.0 * LINE).step_by(step) {
+            for channel in channels.clone().step_by(step) {
                 let (line, lane) = (channel / LINE, channel % LINE);
-                // SAFETY: the slices and the assert bound all lines of all tiles, and the rows of the sums.
+                // SAFETY: the slices and the asserts bound all lines of all tiles, and the rows of the sums.
                 unsafe {
                     product(
                         tiles,
                         v.as_ptr().add(line * tiles * LINE + lane),
                         z.as_ptr().add(group * tiles * LINE),
                         tiles * LINE,
-                        sums.as_mut_ptr().add(channel * self.row() + group * LINE),
+                        sums.as_mut_ptr().add((channel - channels.start) * self.row() + group * LINE),
                         self.row(),
                     );
                 }

@@ -1,11 +1,11 @@
-//! The network in plain candle_nn.
+//! ResNet18 in plain candle_nn.
 
 use candle_core::{Result, Tensor};
 use candle_nn::{
     BatchNorm, Conv2d, Conv2dConfig, Linear, Module, ModuleT, VarBuilder, batch_norm, conv2d_no_bias, linear,
 };
 
-use crate::plan::{self, Block};
+use super::blocks::{Block, blocks, widths};
 
 struct ConvNorm(Conv2d, BatchNorm);
 
@@ -58,8 +58,8 @@ pub(crate) struct ResNet18 {
 impl ResNet18 {
     /// Makes the variables that `vb` lacks.
     pub(crate) fn new(vb: &VarBuilder, channels: usize, divisor: usize) -> Result<Self> {
-        let widths = plan::widths(divisor);
-        let blocks = plan::blocks(divisor).iter().map(|block| ResidualBlock::new(vb, block)).collect::<Result<_>>()?;
+        let widths = widths(divisor);
+        let blocks = blocks(divisor).iter().map(|block| ResidualBlock::new(vb, block)).collect::<Result<_>>()?;
         let stem = ConvNorm::new(vb, ("conv1", "bn1"), (channels, widths[0]), 3, 1)?;
         Ok(Self { stem, blocks, head: linear(widths[3], 10, vb.pp("linear"))? })
     }

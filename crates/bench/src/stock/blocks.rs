@@ -1,4 +1,4 @@
-//! The ResNet18 of CIFAR as a list of layers, shared by both networks.
+//! The ResNet18 of CIFAR as a list of blocks.
 
 /// Widths of the four stages, from the usual ones and a divisor.
 pub(crate) fn widths(divisor: usize) -> [usize; 4] {

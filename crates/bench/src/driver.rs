@@ -1,0 +1,166 @@
+//! From the command line to the page.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+    process::Command,
+};
+
+use anyhow::Context;
+use jiff::Zoned;
+
+use crate::{
+    arguments::{Arguments, Library},
+    check::{Checked, verify},
+    claim::{Check, Claim, checks},
+    compare::{Effort, Measured, measure},
+    limits::Limits,
+    machine::Machine,
+    ours, page,
+    plan::{Comparison, Rival},
+    results::{Outcome, Results, Row, all_comparisons},
+    roster::Roster,
+    serve::serve,
+    stock,
+};
+
+const RESULTS: &str = "performance.json";
+const PAGE: &str = "performance.md";
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// When nothing can be measured or written at all; what fails for one row is in that row.
+pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(library) = arguments.serve {
+        return be_a_peer(library, arguments.threads.get());
+    }
+    if arguments.render {
+        let results = read(&arguments.docs)?.context("no results to make a page of")?;
+        return write_page(&arguments.docs, &results);
+    }
+    let results = measure_all(arguments)?;
+    if arguments.write { write(&arguments.docs, results) } else { Ok(()) }
+}
+
+fn be_a_peer(library: Library, threads: u32) -> anyhow::Result<()> {
+    rrm_kernels::keep_freed_memory();
+    rrm_kernels::set_threads(threads as usize);
+    let (input, output) = (io::stdin().lock(), io::stdout());
+    match library {
+        Library::Ours => serve(ours::hello(), ours::set_up, input, output),
+        Library::Candle => serve(stock::hello(), stock::set_up, input, output),
+    }
+}
+
+fn measure_all(arguments: &Arguments) -> anyhow::Result<Results> {
+    let roster = Roster::new(arguments.python.as_deref(), arguments.threads.get())?;
+    let effort = Effort {
+        rounds: if arguments.quick { 3 } else { arguments.rounds.get() },
+        compile: !arguments.no_compile && !arguments.quick,
+    };
+    let mut results = Results::new(Machine::this()?);
+    if arguments.limits || arguments.wants_all() {
+        let limits = Limits::measure(arguments.threads.get() as usize);
+        say(&format!("{limits:.1?}"))?;
+        results.limits = Some(limits);
+    }
+    if !roster.has(Rival::PyTorch) {
+        say("PyTorch: skipped, for no Python that has it was named (--python)")?;
+    }
+    for comparison in comparisons(arguments, &roster) {
+        let outcome = Outcome::from(measure(&comparison, &roster, effort));
+        say(&comparison_line(&comparison, &outcome))?;
+        results.comparisons.push(row(comparison, outcome));
+    }
+    for check in chosen_checks(arguments, &roster) {
+        let outcome = Outcome::from(verify(&check, &roster, effort.rounds));
+        say(&check_line(&check, &outcome))?;
+        results.checks.push(row(check, outcome));
+    }
+    Ok(results)
+}
+
+fn comparisons(arguments: &Arguments, roster: &Roster) -> Vec<Comparison> {
+    if !arguments.speed && !arguments.wants_all() {
+        return Vec::new();
+    }
+    // Rows that cannot be measured here are no rows: they would replace what was measured before.
+    let wanted =
+        |comparison: &Comparison| arguments.wants(&comparison.arch, comparison.mode) && roster.has(comparison.rival);
+    all_comparisons().into_iter().filter(wanted).collect()
+}
+
+fn chosen_checks(arguments: &Arguments, roster: &Roster) -> Vec<Check> {
+    let claims = if arguments.wants_all() { &Claim::ALL[..] } else { &arguments.claims[..] };
+    let wanted = |check: &Check| {
+        arguments.wants(&check.arch, check.mode) && check.claim.rival().is_none_or(|rival| roster.has(rival))
+    };
+    claims.iter().flat_map(|claim| checks(*claim)).filter(wanted).collect()
+}
+
+fn row<Q, A>(question: Q, outcome: Outcome<A>) -> Row<Q, A> {
+    Row { question, date: Zoned::now().date().to_string(), revision: revision(), outcome }
+}
+
+/// The state of this project's sources, as git calls it.
+fn revision() -> String {
+    let git = Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
+    let described = git.ok().filter(|output| output.status.success());
+    described.map_or("unknown sources".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn comparison_line(comparison: &Comparison, outcome: &Outcome<Measured>) -> String {
+    let Measured { ours_ms, theirs_ms, ratio, variant, .. } = match outcome {
+        Outcome::Measured(measured) => measured,
+        Outcome::Skipped(why) => return format!("{comparison}: skipped: {why}"),
+    };
+    let speed = |ms: &f64| f64::from(comparison.batch) * 1e3 / ms;
+    let (ours, theirs, value, low, high) = (speed(ours_ms), speed(theirs_ms), ratio.value, ratio.low, ratio.high);
+    let goal = match comparison.goal {
+        Some(goal) if value >= goal => format!(", goal {goal}: met"),
+        Some(goal) => format!(", goal {goal}: NOT met"),
+        None => String::new(),
+    };
+    format!("{comparison}: {ours:.1} and {theirs:.1} ({variant}) images/s: {value:.2} ({low:.2}–{high:.2}){goal}")
+}
+
+fn check_line(check: &Check, outcome: &Outcome<Checked>) -> String {
+    let claim = check.claim;
+    match outcome {
+        Outcome::Measured(checked) => {
+            let (value, goal, detail) = (checked.value, claim.goal(), &checked.detail);
+            let verdict = if goal.met(value) { "met" } else { "NOT met" };
+            format!("{claim:?}, {check}: {value:.3}, goal {goal}: {verdict} ({detail})")
+        }
+        Outcome::Skipped(why) => format!("{claim:?}, {check}: skipped: {why}"),
+    }
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{line}").context("standard output")
+}
+
+fn write(folder: &Path, results: Results) -> anyhow::Result<()> {
+    let results = match read(folder)? {
+        Some(older) => results.over(older),
+        None => results,
+    };
+    fs::write(folder.join(RESULTS), serde_json::to_string_pretty(&results)? + "\n").context(RESULTS)?;
+    write_page(folder, &results)
+}
+
+fn read(folder: &Path) -> anyhow::Result<Option<Results>> {
+    match fs::read_to_string(folder.join(RESULTS)) {
+        Ok(text) => Ok(Some(serde_json::from_str(&text).context(RESULTS)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context(RESULTS),
+    }
+}
+
+fn write_page(folder: &Path, results: &Results) -> anyhow::Result<()> {
+    let path = folder.join(PAGE);
+    let old = fs::read_to_string(&path).ok();
+    fs::write(&path, page::render(results, old.as_deref())).context(PAGE)
+}

@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+
+pub mod arguments;
+pub mod check;
+pub mod claim;
+pub mod compare;
+pub mod driver;
+pub mod limits;
+pub mod machine;
+pub mod memory;
+pub mod ours;
+pub mod page;
+pub mod peer;
+pub mod plan;
+pub mod protocol;
+pub mod results;
+pub mod roster;
+pub mod serve;
+pub mod statistics;
+pub mod stock;
+pub mod turns;
+pub mod work;

@@ -1,0 +1,178 @@
+//! Convolution of tiny images as a fully connected layer.
+//!
+//! Where an image has no more pixels than the kernel has taps, most taps of a convolution read padding. As a matrix from
+//! all inputs of an image to all its outputs the convolution has no padding: a 3×3 kernel on 2×2 images costs 16 products per
+//! pair of channels instead of 36. Images are rows of that matrix product as they lie in memory.
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+use super::direct::{self, Kernels, Panels};
+use super::shape::ConvShape;
+use crate::epilogue::Finish;
+use crate::simd::Isa;
+
+/// Whether the matrix takes fewer products than the kernels do.
+///
+/// It costs the same to make however many images there are, and so does not pay for a few. It is made for them all the same:
+/// sums run in another order than a direct convolution's, and an image's bits must not depend on its batch.
+pub(crate) fn suits(s: &ConvShape) -> bool {
+    let (inputs, outputs) = (s.in_plane(), s.out_plane());
+    s.kernel > 1 && inputs < s.taps() && outputs <= s.taps() && inputs * outputs > 1
+}
+
+/// The fully connected layer.
+fn layer(s: &ConvShape) -> ConvShape {
+    ConvShape::of_pixels(s.images, s.in_channels * s.in_plane(), s.out_channels * s.out_plane())
+}
+
+/// For each output pixel and input pixel the tap that joins them, if any: `[output * inputs + input]`.
+fn taps(s: &ConvShape) -> Vec<Option<usize>> {
+    let mut taps = Vec::with_capacity(s.out_plane() * s.in_plane());
+    for (oy, ox) in (0..s.out_height()).flat_map(|oy| (0..s.out_width()).map(move |ox| (oy, ox))) {
+        for (y, x) in (0..s.height).flat_map(|y| (0..s.width).map(move |x| (y, x))) {
+            let tap = |input: usize, output: usize| {
+                (input + s.padding).checked_sub(output * s.stride).filter(|&tap| tap < s.kernel)
+            };
+            taps.push(tap(y, oy).zip(tap(x, ox)).map(|(ky, kx)| ky * s.kernel + kx));
+        }
+    }
+    taps
+}
+
+/// The layer's matrix, packed: a row for each output, a term for each input.
+fn by_outputs(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> Panels {
+    let (inputs, filter) = (s.in_plane(), s.in_channels * s.taps());
+    let taps = taps(s);
+    packed(
+        kernels,
+        [s.out_channels, s.in_channels],
+        [filter, s.taps()],
+        s.out_plane(),
+        inputs,
+        weight,
+        |output, input| taps[output * inputs + input],
+    )
+}
+
+/// Its transpose, packed: a row for each input, a term for each output.
+fn by_inputs(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> Panels {
+    let (inputs, filter) = (s.in_plane(), s.in_channels * s.taps());
+    let taps = taps(s);
+    packed(
+        kernels,
+        [s.in_channels, s.out_channels],
+        [s.taps(), filter],
+        inputs,
+        s.out_plane(),
+        weight,
+        |input, output| taps[output * inputs + input],
+    )
+}
+
+/// Packs the matrix with `row_pixels` rows for each of `channels[0]` and `term_pixels` terms for each of `channels[1]`. The
+/// kernels of two neighbours of either are `strides` apart in `weight`; `tap` says which number of a kernel joins two pixels.
+fn packed(
+    kernels: &Kernels,
+    channels: [usize; 2],
+    strides: [usize; 2],
+    row_pixels: usize,
+    term_pixels: usize,
+    weight: &[f32],
+    tap: impl Fn(usize, usize) -> Option<usize> + Sync,
+) -> Panels {
+    Panels::pack_by(kernels, channels[0] * row_pixels, channels[1] * term_pixels, |rows, numbers| {
+        let places: Vec<_> = rows.map(|row| (row / row_pixels * strides[0], row % row_pixels)).collect();
+        let mut terms = numbers.chunks_exact_mut(places.len());
+        for channel in 0..channels[1] {
+            for (pixel, numbers) in (0..term_pixels).zip(&mut terms) {
+                for (&(kernel, row), number) in places.iter().zip(numbers) {
+                    let weight = &weight[kernel + channel * strides[1]..];
+                    number.write(tap(row, pixel).map_or(0.0, |tap| weight[tap]));
+                }
+            }
+        }
+    })
+}
+
+/// `out = finish(conv(x, weight))`; writes all of `out`.
+pub(crate) fn forward(
+    isa: Isa,
+    s: &ConvShape,
+    x: &[f32],
+    weight: &[f32],
+    finish: Finish<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
+    let bias: Option<Vec<f32>> =
+        finish.bias.map(|bias| bias.iter().flat_map(|&bias| std::iter::repeat_n(bias, s.out_plane())).collect());
+    let finish = Finish { bias: bias.as_deref(), ..finish };
+    let kernels = Kernels::of(isa);
+    direct::forward_packed(kernels, &layer(s), x, by_outputs(kernels, s, weight), finish, out);
+}
+
+/// Gradient of the input, from the gradient of the output; writes all of `out`.
+pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
+    // The transposed layer's forward pass.
+    let kernels = Kernels::of(isa);
+    let ConvShape { in_channels, out_channels, .. } = layer(s);
+    let transposed = ConvShape::of_pixels(s.images, out_channels, in_channels);
+    direct::forward_packed(kernels, &transposed, gradient, by_inputs(kernels, s, weight), Finish::NONE, out);
+}
+
+/// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.
+pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+    let (taps, inputs, row) = (taps(s), s.in_plane(), s.in_channels * s.in_plane());
+    let mut matrix = vec![0.0; s.out_channels * s.out_plane() * row];
+    direct::weight_gradient(isa, &layer(s), x, gradient, &mut matrix);
+    let filters = out.par_chunks_exact_mut(s.in_channels * s.taps());
+    filters.zip(matrix.par_chunks_exact(s.out_plane() * row)).for_each(|(filter, rows)| {
+        filter.fill(0.0);
+        for (row, taps) in rows.chunks_exact(row).zip(taps.chunks_exact(inputs)) {
+            for (kernel, numbers) in filter.chunks_exact_mut(s.taps()).zip(row.chunks_exact(inputs)) {
+                for (number, tap) in numbers.iter().zip(taps) {
+                    if let &Some(tap) = tap {
+                        kernel[tap] += number;
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::conv::checks::{Implementation, check_against_definition, shapes};
+
+    const DENSE: Implementation = Implementation { forward, input_gradient, weight_gradient };
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_instruction_set_computes_the_definition(s in shapes()) {
+            let small = ConvShape { height: s.height.min(4), width: s.width.min(4), padding: s.padding.max(s.kernel / 2), ..s };
+            check_against_definition(&small, &DENSE, 2e-5);
+        }
+    }
+
+    #[test]
+    fn the_last_layers_of_a_vgg_are_dense() {
+        let layer = |size| ConvShape {
+            images: 32,
+            in_channels: 40,
+            out_channels: 24,
+            height: size,
+            width: size,
+            kernel: 3,
+            stride: 1,
+            padding: 1,
+        };
+        assert!(suits(&layer(2)) && !suits(&layer(4)));
+        check_against_definition(&layer(2), &DENSE, 5e-5);
+    }
+}

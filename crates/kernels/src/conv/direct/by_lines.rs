@@ -1,0 +1,167 @@
+//! Weight gradient of convolutions with many input channels: channels lie in lines, as in Winograd's.
+//!
+//! For one tap, the gradient of a line of input channels with all output channels is a product of two matrices that share
+//! their pixels: the image's lines where the tap reads them, and the output gradient's lines. A group of images is turned
+//! into lines by all threads, which then share out the taps and the lines of input channels.
+
+use rayon::prelude::*;
+
+use crate::conv::shape::ConvShape;
+use crate::conv::winograd::{Images, LINE, Lines, Products};
+use crate::scratch;
+use crate::simd::Isa;
+
+/// Pixels of a group: as many as a core's caches hold of a line of either side.
+const PIXELS: usize = 512;
+
+/// Whether lines are filled, and there is work enough to share out: with fewer weights, chunks of images are summed each for
+/// themselves.
+pub(super) fn suits(s: &ConvShape) -> bool {
+    const MIN_WEIGHTS: usize = 1 << 15;
+    /// With fewer, reading and writing the sums takes longer than the products.
+    const MIN_PIXELS: usize = 64;
+    s.in_channels >= LINE
+        && s.out_channels >= LINE
+        && s.in_channels * s.out_channels >= MIN_WEIGHTS
+        && s.images * s.out_plane() >= MIN_PIXELS
+}
+
+/// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.
+pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+    let images = (PIXELS / s.out_plane()).clamp(1, s.images.max(1));
+    let pass = Pass {
+        functions: Lines::of(isa),
+        products: Products::of(isa),
+        s,
+        lines: (s.in_channels.div_ceil(LINE), s.out_channels.div_ceil(LINE)),
+        images,
+    };
+    let lens = [pass.lines.0 * images * s.in_plane(), pass.lines.1 * images * s.out_plane()].map(|len| len * LINE);
+    scratch::with(lens[0] + lens[1] + s.taps() * pass.lines.0 * pass.sums_len(), |memory| {
+        let (x_lines, rest) = memory.split_at_mut(lens[0]);
+        let (z, sums) = rest.split_at_mut(lens[1]);
+        sums.fill(0.0);
+        for first in (0..s.images).step_by(images) {
+            let images = images.min(s.images - first);
+            pass.to_lines((x, s.in_channels, s.height, s.width), first..first + images, x_lines);
+            pass.to_lines((gradient, s.out_channels, s.out_height(), s.out_width()), first..first + images, z);
+            sums.par_chunks_exact_mut(pass.sums_len()).enumerate().for_each(|(task, sums)| {
+                pass.add_products(task / pass.lines.0, task % pass.lines.0, images, x_lines, z, sums);
+            });
+        }
+        pass.write(sums, out);
+    });
+}
+
+struct Pass<'a> {
+    functions: &'static Lines,
+    products: &'static Products,
+    s: &'a ConvShape,
+    /// Lines of input and of output channels.
+    lines: (usize, usize),
+    /// Images of a group.
+    images: usize,
+}
+
+impl Pass<'_> {
+    /// Sums of one tap and line of input channels: for each of them a row of output channels.
+    fn sums_len(&self) -> usize {
+        LINE * self.row()
+    }
+
+    /// Numbers between two rows of sums: an odd number of lines, since rows a power of two apart share their cache sets.
+    fn row(&self) -> usize {
+        (self.lines.1 | 1) * LINE
+    }
+
+    /// Turns images into lines: for each channel line the images one behind the other, at the distance of a whole group.
+    fn to_lines(
+        &self,
+        (numbers, channels, height, width): (&[f32], usize, usize, usize),
+        images: std::ops::Range<usize>,
+        to: &mut [f32],
+    ) {
+        let source = Images { numbers, channels, height, width };
+        let image_len = height * width * LINE;
+        to.par_chunks_exact_mut(self.images * image_len).enumerate().for_each(|(line, to)| {
+            for (image, to) in images.clone().zip(to.chunks_exact_mut(image_len)) {
+                source.load(self.functions, image, line, &(0..height), to);
+            }
+        });
+    }
+
+    /// Adds one group's products of a tap and a line of input channels to their sums.
+    fn add_products(&self, tap: usize, line: usize, images: usize, x: &[f32], z: &[f32], sums: &mut [f32]) {
+        let s = self.s;
+        let x = &x[line * self.images * s.in_plane() * LINE..][..images * s.in_plane() * LINE];
+        if (s.kernel, s.stride, s.padding) == (1, 1, 0) {
+            return self.multiply(images, x, z, sums);
+        }
+        scratch::with(images * s.out_plane() * LINE, |v: &mut [f32]| {
+            let planes = x.chunks_exact(s.in_plane() * LINE).zip(v.chunks_exact_mut(s.out_plane() * LINE));
+            planes.for_each(|(x, v)| self.read_tap(tap, x, v));
+            self.multiply(images, v, z, sums);
+        });
+    }
+
+    /// The lines that a tap reads of one image, zeros where it reads padding.
+    fn read_tap(&self, tap: usize, x: &[f32], v: &mut [f32]) {
+        let s = self.s;
+        let (ky, kx) = (tap / s.kernel, tap % s.kernel);
+        let (rows, columns) = (s.rows_inside(ky), s.columns_inside(kx));
+        for (row, v) in v.chunks_exact_mut(s.out_width() * LINE).enumerate() {
+            if !rows.contains(&row) || columns.is_empty() {
+                v.fill(0.0);
+                continue;
+            }
+            v[..columns.start * LINE].fill(0.0);
+            v[columns.end * LINE..].fill(0.0);
+            let first = (row * s.stride + ky - s.padding) * s.width + columns.start * s.stride + kx - s.padding;
+            let v = v[columns.start * LINE..columns.end * LINE].as_chunks_mut::<LINE>().0;
+            let x = x[first * LINE..].as_chunks::<LINE>().0.iter().step_by(s.stride);
+            v.iter_mut().zip(x).for_each(|(v, x)| *v = *x);
+        }
+    }
+
+    /// `sums[c][o] += Σ_pixel v[pixel][c] * z[pixel][o]`.
+    fn multiply(&self, images: usize, v: &[f32], z: &[f32], sums: &mut [f32]) {
+        let (pixels, row) = (images * self.s.out_plane(), self.row());
+        // Lines of output channels are a whole group apart.
+        let distance = self.images * self.s.out_plane() * LINE;
+        assert!(v.len() >= pixels * LINE && z.len() >= self.lines.1 * distance && sums.len() >= LINE * row);
+        for group in (0..self.lines.1).step_by(self.products.lines()) {
+            let product = self.products.by_lines[self.products.lines().min(self.lines.1 - group) - 1].gradient;
+            for channel in (0..LINE).step_by(self.products.channel_step) {
+                // SAFETY: the assert bounds the line of all pixels in `v`, the group's lines in `z`, and the rows of the sums.
+                unsafe {
+                    product(
+                        pixels,
+                        v.as_ptr().add(channel),
+                        z.as_ptr().add(group * distance),
+                        distance,
+                        sums.as_mut_ptr().add(channel * row + group * LINE),
+                        row,
+                    );
+                }
+            }
+        }
+    }
+
+    /// Brings the sums into the order of the weights.
+    fn write(&self, sums: &[f32], out: &mut [f32]) {
+        let (s, row) = (self.s, self.row());
+        let (of_tap, filter) = (self.lines.0 * self.sums_len(), s.in_channels * s.taps());
+        out.par_chunks_mut(LINE * filter).enumerate().for_each(|(line, out)| {
+            // In blocks of input channels whose sums stay in the cache while one filter after the other is written.
+            for block in (0..s.in_channels).step_by(LINE) {
+                for (lane, out) in out.chunks_exact_mut(filter).enumerate() {
+                    let kernels = out.chunks_exact_mut(s.taps()).enumerate().skip(block).take(LINE);
+                    for (c, kernel) in kernels {
+                        let from = &sums[c * row + line * LINE + lane..];
+                        kernel.iter_mut().enumerate().for_each(|(tap, out)| *out = from[tap * of_tap]);
+                    }
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,108 @@
+//! Pixels as the kernels read them: the wanted pixels alone, in blocks of a kernel's width, all terms of a block together.
+//!
+//! Planes have padding between rows and images. Packing leaves it out: no product is computed for it, and every vector is
+//! read aligned. A packed number is multiplied with every row of the weights, so that packing costs little.
+
+use super::axis::Pixels;
+use super::kernel::{Kernels, Run};
+use super::planes::Planes;
+
+/// The pixels of a group of images that a product yields, in row-major order, cut into blocks.
+pub(crate) struct Wanted {
+    runs: Vec<Run>,
+    /// First run of each block, and the end of the last.
+    starts: Vec<usize>,
+    per_image: usize,
+}
+
+impl Wanted {
+    /// The pixels `rows` × `columns` of every image of a group.
+    pub(crate) fn new(kernels: &Kernels, planes: &Planes, rows: Pixels, columns: Pixels) -> Self {
+        let (block, per_image) = (kernels.block(), rows.count * columns.count);
+        let (mut runs, mut starts, mut room) = (Vec::new(), vec![0], block);
+        // Rows, and even images, without padding between them are one run.
+        let (images, count, len) = match () {
+            () if planes.image_len() == per_image => (1, 1, planes.images * per_image),
+            () if planes.columns.pitch == columns.count => (planes.images, 1, per_image),
+            () => (planes.images, rows.count, columns.count),
+        };
+        for image in 0..images {
+            for row in 0..count {
+                let (mut from, mut left) = (image * planes.image_len() + row * planes.columns.pitch, len);
+                while left > 0 {
+                    let len = left.min(room);
+                    runs.push(Run { from: from as u32, len: len as u32 });
+                    (from, left, room) = (from + len, left - len, room - len);
+                    if room == 0 {
+                        starts.push(runs.len());
+                        room = block;
+                    }
+                }
+            }
+        }
+        if room < block {
+            starts.push(runs.len());
+        }
+        Self { runs, starts, per_image }
+    }
+
+    /// Blocks of the first `images` images.
+    pub(crate) fn blocks(&self, kernels: &Kernels, images: usize) -> usize {
+        (images * self.per_image).div_ceil(kernels.block())
+    }
+
+    /// Packs block `block`: for each offset, the block's pixels that far into the planes.
+    pub(crate) fn pack(&self, kernels: &Kernels, planes: &[f32], offsets: &[u32], block: usize, to: &mut [f32]) {
+        let runs = &self.runs[self.starts[block]..self.starts[block + 1]];
+        let reach = offsets.iter().max().map_or(0, |&offset| offset as usize);
+        let furthest = runs.iter().map(|run| run.from as usize + run.len as usize + kernels.lanes).max().unwrap_or(0);
+        assert!(reach + furthest <= planes.len() && to.len() >= packed_len(kernels, offsets.len(), 1));
+        for (term, &offset) in offsets.iter().enumerate() {
+            // SAFETY: the kernels belong to this processor. The assert bounds the reads of the furthest run at the furthest
+            // offset; a term's runs are at most a block long, and behind the last there is room for a vector more.
+            unsafe {
+                let to = to.as_mut_ptr().add(term * kernels.block());
+                (kernels.collect)(runs, planes.as_ptr().add(offset as usize), to);
+            }
+        }
+    }
+}
+
+/// Numbers of `blocks` packed blocks of `terms` terms, each with room for what packing writes too much.
+pub(crate) fn packed_len(kernels: &Kernels, terms: usize, blocks: usize) -> usize {
+    blocks * block_len(kernels, terms)
+}
+
+fn block_len(kernels: &Kernels, terms: usize) -> usize {
+    terms * kernels.block() + kernels.lanes
+}
+
+/// Some packed blocks.
+pub(crate) struct Packed<'a> {
+    numbers: &'a [f32],
+    terms: usize,
+    block: usize,
+    block_len: usize,
+}
+
+impl<'a> Packed<'a> {
+    /// `numbers` is as long as [`packed_len`] says.
+    pub(crate) fn new(kernels: &Kernels, terms: usize, numbers: &'a [f32]) -> Self {
+        Self { numbers, terms, block: kernels.block(), block_len: block_len(kernels, terms) }
+    }
+
+    /// Terms of each pixel.
+    pub(crate) fn terms(&self) -> usize {
+        self.terms
+    }
+
+    /// Each block's numbers: a row of pixels for every term.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+        self.numbers.chunks_exact(self.block_len)
+    }
+
+    /// Pixels, those that fill the last block included.
+    pub(crate) fn pixels(&self) -> usize {
+        self.numbers.len() / self.block_len * self.block
+    }
+}

@@ -1,0 +1,119 @@
+//! Convolution with 1×1 kernels and stride 1: in every image one matrix product, weights times planes.
+//!
+//! There is no padding, so blocks of pixels are packed straight from the image, and products without a finish are written
+//! straight to the output. Planes must be whole blocks.
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+use super::kernel::Kernels;
+use super::panels::Panels;
+use crate::conv::shape::ConvShape;
+use crate::epilogue::Finish;
+use crate::output::Shared;
+use crate::scratch;
+
+/// Packed numbers that should stay in a core's second-level cache.
+const PACKED_NUMBERS: usize = 96 * 1024;
+
+/// Tasks of a batch at least, so that there is parallel work.
+const MIN_TASKS: usize = 16;
+
+/// Whether this is such a convolution, of whole blocks of pixels.
+pub(super) fn suits(kernels: &Kernels, s: &ConvShape) -> bool {
+    (s.kernel, s.stride, s.padding) == (1, 1, 0) && s.in_plane().is_multiple_of(kernels.block())
+}
+
+/// `out = finish(weights x)` for every image; writes all of `out`. `s` is the convolution that has these weights, which for an
+/// input gradient is the transposed one.
+pub(super) fn run(
+    kernels: &Kernels,
+    s: &ConvShape,
+    x: &[f32],
+    weights: &Panels,
+    finish: Finish<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
+    let (block, plane) = (kernels.block(), s.in_plane());
+    let blocks = plane / block;
+    let at_once = (PACKED_NUMBERS / (s.in_channels * block)).min(s.images * blocks / MIN_TASKS).clamp(1, blocks);
+    let chunks = blocks.div_ceil(at_once);
+    let out = Shared::new(out);
+    (0..s.images * chunks).into_par_iter().for_each(|task| {
+        let (image, first) = (task / chunks, task % chunks * at_once * block);
+        let last = plane.min(first + at_once * block);
+        let part = Part { kernels, s, weights, finish, image, first, last };
+        // SAFETY: tasks share no pixels.
+        unsafe { part.run(&x[image * s.in_channels * plane..][..s.in_channels * plane], &out) };
+    });
+}
+
+/// Pixels `first..last` of one image.
+struct Part<'a> {
+    kernels: &'a Kernels,
+    s: &'a ConvShape,
+    weights: &'a Panels,
+    finish: Finish<'a, f32>,
+    image: usize,
+    first: usize,
+    last: usize,
+}
+
+impl Part<'_> {
+    /// # Safety
+    /// These pixels of the output belong to this task alone.
+    unsafe fn run(&self, x: &[f32], out: &Shared<'_, f32>) {
+        let pixels = self.last - self.first;
+        let packed_len = self.s.in_channels * pixels;
+        let memory = if self.finish.is_none() { 0 } else { self.weights.memory(self.kernels, pixels) };
+        scratch::with(packed_len + memory, |scratch| {
+            let (packed, memory) = scratch.split_at_mut(packed_len);
+            self.pack(x, packed);
+            for panel in 0..self.weights.count() {
+                // SAFETY: the caller's promise.
+                unsafe { self.panel(panel, packed, memory, out) };
+            }
+        });
+    }
+
+    /// Brings the pixels into blocks, all channels of a block together.
+    fn pack(&self, x: &[f32], packed: &mut [f32]) {
+        let (block, plane) = (self.kernels.block(), self.s.in_plane());
+        let block_len = self.s.in_channels * block;
+        for (channel, x) in x.chunks_exact(plane).enumerate() {
+            let blocks = x[self.first..self.last].chunks_exact(block);
+            for (from, to) in blocks.zip(packed.chunks_exact_mut(block_len)) {
+                to[channel * block..][..block].copy_from_slice(from);
+            }
+        }
+    }
+
+    /// One panel of output channels.
+    ///
+    /// # Safety
+    /// As [`Self::run`].
+    unsafe fn panel(&self, panel: usize, packed: &[f32], memory: &mut [f32], out: &Shared<'_, f32>) {
+        let (block, plane, pixels) = (self.kernels.block(), self.s.out_plane(), self.last - self.first);
+        let rows = self.weights.rows_of(panel);
+        let place = |channel: usize| (self.image * self.s.out_channels + channel) * plane + self.first;
+        assert!(place(rows.end - 1) + pixels <= self.s.out_len());
+        let (to, stride) = match self.finish.is_none() {
+            true => (out.pointer(place(rows.start)), plane),
+            false => (memory.as_mut_ptr(), pixels),
+        };
+        assert!(self.finish.is_none() || rows.len() * pixels <= memory.len());
+        for (index, pixels) in packed.chunks_exact(self.s.in_channels * block).enumerate() {
+            // SAFETY: by the asserts each row has room for all blocks, in the output, where it is this task's alone, or in the
+            // working memory.
+            unsafe { self.weights.multiply_block(self.kernels, panel, pixels, to.add(index * block), stride) };
+        }
+        if !self.finish.is_none() {
+            for (channel, from) in rows.zip(memory.chunks_exact(pixels)) {
+                // SAFETY: the caller's promise.
+                let out = unsafe { out.plane(place(channel), pixels) };
+                self.finish.write_run(place(channel), channel, from, out);
+            }
+        }
+    }
+}
