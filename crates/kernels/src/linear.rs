@@ -12,6 +12,7 @@ use crate::epilogue::Finish;
 #[cfg(feature = "cuda")]
 use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
+use crate::precision::Precision;
 
 /// `x (N, I) · weightᵀ (I, O) + bias (O)`, where `weight` is (O, I).
 ///
@@ -29,7 +30,9 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     }
     let shape = ConvShape::of_pixels(rows, inputs, outputs);
     let (x, weight, bias) = (x.contiguous()?, weight.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
+    let precision = Precision::current();
     let operation = Linear {
+        precision,
         shape,
         // Each is read for the other's gradient only.
         x: weight.track_op().then(|| x.detach()),
@@ -41,7 +44,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
             let y = {
                 let (x, weight, bias) = (Borrowed::of(&x), Borrowed::of(&weight), bias.as_ref().map(Borrowed::of));
                 let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
-                <T as Passes>::forward(&shape, x.numbers()?, weight.numbers()?, Finish { bias, ..Finish::NONE })
+                <T as Passes>::forward(precision, &shape, x.numbers()?, weight.numbers()?, Finish { bias, ..Finish::NONE })
             };
             record(&arguments, y, (rows, outputs), operation)
         }),
@@ -53,6 +56,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 }
 
 struct Linear {
+    precision: Precision,
     shape: ConvShape,
     x: Option<Tensor>,
     weight: Option<Tensor>,
@@ -79,7 +83,7 @@ impl Linear {
     fn input_gradient(&self, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let s = &self.shape;
         by_device!(gradient, "linear",
-            cpu => passes::input_gradient(s, weight, gradient)?.reshape((s.images, s.in_channels)),
+            cpu => passes::input_gradient(self.precision, s, weight, gradient)?.reshape((s.images, s.in_channels)),
             cuda => cuda::linear::input_gradient(weight, gradient),
         )
     }
@@ -87,7 +91,7 @@ impl Linear {
     fn weight_gradient(&self, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let s = &self.shape;
         by_device!(gradient, "linear",
-            cpu => passes::weight_gradient(s, x, gradient)?.reshape((s.out_channels, s.in_channels)),
+            cpu => passes::weight_gradient(self.precision, s, x, gradient)?.reshape((s.out_channels, s.in_channels)),
             cuda => {
                 passes::count_weight_gradient();
                 cuda::linear::weight_gradient(x, gradient)

@@ -1,6 +1,46 @@
 //! How finely products of f32 are computed.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::scoped;
+use crate::simd::Isa;
+
+/// What the factors of a product are rounded to. Sums, weights, activations and everything between two products stay f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    F32,
+    /// To eight bits, with f32's range: nothing overflows or vanishes that did not before.
+    Bf16,
+}
+
+thread_local! {
+    static PRECISION: Cell<Precision> = const { Cell::new(Precision::F32) };
+}
+
+/// Runs `work` with the convolutions and linear layers that this thread begins in it, and their gradients whenever these are asked
+/// for, in `precision`, as `torch.autocast` does.
+///
+/// It means f32 tensors on the CPU; f64 is never rounded. A processor without [`bf16_products`] goes on in f32, and so do the
+/// few passes which bf16 would not make faster: gradients of images with four channels or fewer, and of weights of few. On a CUDA device the type of the
+/// activations decides instead.
+pub fn autocast<R>(precision: Precision, work: impl FnOnce() -> R) -> R {
+    scoped::with(&PRECISION, precision, work)
+}
+
+impl Precision {
+    /// That of the work which this thread is doing.
+    pub(crate) fn current() -> Self {
+        PRECISION.get()
+    }
+}
+
+/// Whether [`Precision::Bf16`] makes a difference: whether this processor has `avx512_bf16`, and `RRM_KERNELS_ISA` does not forbid it.
+pub fn bf16_products() -> bool {
+    Isa::of(Precision::Bf16) != Isa::best()
+}
 
 static TF32: AtomicBool = AtomicBool::new(false);
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::{dense, shape::ConvShape, winograd};
+use crate::scoped;
 
 /// The algorithms for f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +32,7 @@ pub(crate) fn algorithm(s: &ConvShape) -> Algorithm {
 /// Runs `work` with every f32 convolution that this thread begins computed directly: about half as fast, and rounded as finely
 /// as PyTorch's. For comparisons with a reference, where rounding that flips a ReLU looks like a fault.
 pub fn with_direct_convolutions<R>(work: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            DIRECT_ALONE.set(self.0);
-        }
-    }
-    let _restore = Restore(DIRECT_ALONE.replace(true));
-    work()
+    scoped::with(&DIRECT_ALONE, true, work)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::epilogue::{Activation, Epilogue, Finish};
 use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
 use crate::norm::{batch_norm_eval, scale_and_shift};
+use crate::precision::Precision;
 
 /// A batch-norm with frozen statistics; every tensor is (C).
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +113,7 @@ fn folded(x: &Tensor, shape: ConvShape, weight: Tensor, bias: Tensor, epilogue: 
     }
     let (x, residual) = (x.contiguous()?, residual.map(Tensor::contiguous).transpose()?);
     let arguments: Vec<&Tensor> = std::iter::once(&x).chain(&residual).collect();
+    let precision = Precision::current();
     by_device!(x, "conv2d_frozen_norm",
         cpu => by_element!(x.dtype(), "conv2d", T => {
             let y = {
@@ -119,20 +121,21 @@ fn folded(x: &Tensor, shape: ConvShape, weight: Tensor, bias: Tensor, epilogue: 
                 let residual = residual.as_ref().map(Borrowed::of);
                 let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
                 let finish = Finish { bias: Some(bias.numbers()?), residual, activation };
-                <T as Passes>::forward(&shape, x.numbers()?, weight.numbers()?, finish)
+                <T as Passes>::forward(precision, &shape, x.numbers()?, weight.numbers()?, finish)
             };
-            record(&arguments, y, shape.out_dims(), FrozenConv { shape, weight, activation })
+            record(&arguments, y, shape.out_dims(), FrozenConv { precision, shape, weight, activation })
         }),
         cuda => {
             let epilogue = Epilogue { residual: residual.as_ref(), activation };
             let y = cuda::conv::forward(&shape, &x, &weight, Some(&bias), epilogue)?;
-            record_stored(&arguments, y, shape.out_dims(), FrozenConv { shape, weight, activation })
+            record_stored(&arguments, y, shape.out_dims(), FrozenConv { precision, shape, weight, activation })
         },
     )
 }
 
 /// Convolution of (x) or (x, residual) with constant weight and bias.
 struct FrozenConv {
+    precision: Precision,
     shape: ConvShape,
     weight: Tensor,
     activation: Activation,
@@ -149,7 +152,7 @@ impl Backward for FrozenConv {
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
         let gradient = arrived.before(self.activation)?;
-        let dx = arrived.wanted(0, || gradients::input(&self.shape, &self.weight, &gradient))?;
+        let dx = arrived.wanted(0, || gradients::input(self.precision, &self.shape, &self.weight, &gradient))?;
         let wants_residual = arrived.wanted.get(1).is_some_and(|&wanted| wanted);
         Ok(vec![dx, wants_residual.then_some(gradient)])
     }

@@ -7,19 +7,20 @@ use super::shape::ConvShape;
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::device::by_device;
+use crate::precision::Precision;
 
 /// Gradient of the input; `gradient` must be contiguous.
-pub(super) fn input(s: &ConvShape, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+pub(super) fn input(precision: Precision, s: &ConvShape, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     by_device!(gradient, "conv2d",
-        cpu => passes::input_gradient(s, weight, gradient),
+        cpu => passes::input_gradient(precision, s, weight, gradient),
         cuda => cuda::conv::input_gradient(s, weight, gradient),
     )
 }
 
 /// Gradient of the weight; both tensors must be contiguous.
-pub(super) fn weight(s: &ConvShape, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+pub(super) fn weight(precision: Precision, s: &ConvShape, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     by_device!(gradient, "conv2d",
-        cpu => passes::weight_gradient(s, x, gradient),
+        cpu => passes::weight_gradient(precision, s, x, gradient),
         cuda => {
             passes::count_weight_gradient();
             cuda::conv::weight_gradient(s, x, gradient)

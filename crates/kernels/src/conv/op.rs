@@ -15,6 +15,7 @@ use crate::epilogue::{Activation, Finish};
 #[cfg(feature = "cuda")]
 use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
+use crate::precision::Precision;
 
 /// Convolution of contiguous tensors, all of which may be tracked.
 pub(super) fn apply(
@@ -24,7 +25,9 @@ pub(super) fn apply(
     bias: Option<&Tensor>,
     activation: Activation,
 ) -> Result<Tensor> {
+    let precision = Precision::current();
     let operation = Conv2d {
+        precision,
         shape,
         // Each is read for the other's gradient only.
         x: weight.track_op().then(|| x.detach()),
@@ -37,7 +40,7 @@ pub(super) fn apply(
             let y = {
                 let (x, weight, bias) = (Borrowed::of(x), Borrowed::of(weight), bias.map(Borrowed::of));
                 let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
-                <T as Passes>::forward(&shape, x.numbers()?, weight.numbers()?, Finish { bias, residual: None, activation })
+                <T as Passes>::forward(precision, &shape, x.numbers()?, weight.numbers()?, Finish { bias, residual: None, activation })
             };
             record(&arguments, y, shape.out_dims(), operation)
         }),
@@ -49,6 +52,7 @@ pub(super) fn apply(
 }
 
 struct Conv2d {
+    precision: Precision,
     shape: ConvShape,
     x: Option<Tensor>,
     weight: Option<Tensor>,
@@ -66,8 +70,8 @@ impl Backward for Conv2d {
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
         let gradient = &arrived.before(self.activation)?;
-        let dx = self.weight.as_ref().map(|weight| gradients::input(&self.shape, weight, gradient));
-        let dw = self.x.as_ref().map(|x| gradients::weight(&self.shape, x, gradient));
+        let dx = self.weight.as_ref().map(|weight| gradients::input(self.precision, &self.shape, weight, gradient));
+        let dw = self.x.as_ref().map(|x| gradients::weight(self.precision, &self.shape, x, gradient));
         let db = match arrived.wanted {
             [_, _, true] => Some(gradients::bias(&self.shape, gradient)?),
             _ => None,

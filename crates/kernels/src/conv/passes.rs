@@ -11,6 +11,7 @@ use super::{columns, dense, direct, winograd};
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Finish;
 use crate::output::written;
+use crate::precision::Precision;
 use crate::simd::Isa;
 
 static WEIGHT_GRADIENT_PASSES: AtomicU64 = AtomicU64::new(0);
@@ -30,76 +31,82 @@ pub(crate) fn count_weight_gradient() {
 /// Number types that convolutions are computed in.
 pub(crate) trait Passes: Element {
     /// `finish(conv(x, weight))`.
-    fn forward(s: &ConvShape, x: &[Self], weight: &[Self], finish: Finish<'_, Self>) -> Vec<Self>;
+    fn forward(precision: Precision, s: &ConvShape, x: &[Self], weight: &[Self], finish: Finish<'_, Self>)
+    -> Vec<Self>;
     /// Gradient of the input.
-    fn input_gradient(s: &ConvShape, gradient: &[Self], weight: &[Self]) -> Vec<Self>;
+    fn input_gradient(precision: Precision, s: &ConvShape, gradient: &[Self], weight: &[Self]) -> Vec<Self>;
     /// Gradient of the weight.
-    fn weight_gradient(s: &ConvShape, x: &[Self], gradient: &[Self]) -> Vec<Self>;
+    fn weight_gradient(precision: Precision, s: &ConvShape, x: &[Self], gradient: &[Self]) -> Vec<Self>;
 }
 
 impl Passes for f32 {
-    fn forward(s: &ConvShape, x: &[f32], weight: &[f32], finish: Finish<'_, f32>) -> Vec<f32> {
+    fn forward(precision: Precision, s: &ConvShape, x: &[f32], weight: &[f32], finish: Finish<'_, f32>) -> Vec<f32> {
         // SAFETY: `forward` writes the whole output.
         unsafe {
             written(s.out_len(), |out| match algorithm(s) {
-                Algorithm::Winograd => winograd::forward(Isa::best(), s, x, weight, finish, out),
-                Algorithm::Direct => direct::forward(Isa::best(), s, x, weight, finish, out),
-                Algorithm::Dense => dense::forward(Isa::best(), s, x, weight, finish, out),
+                Algorithm::Winograd => winograd::forward(Isa::of(precision), s, x, weight, finish, out),
+                Algorithm::Direct => direct::forward(Isa::of(precision), s, x, weight, finish, out),
+                Algorithm::Dense => dense::forward(Isa::of(precision), s, x, weight, finish, out),
             })
         }
     }
 
-    fn input_gradient(s: &ConvShape, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
+    fn input_gradient(precision: Precision, s: &ConvShape, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
         // SAFETY: `input_gradient` writes the whole output.
         unsafe {
             written(s.in_len(), |out| match algorithm(s) {
-                Algorithm::Winograd => winograd::input_gradient(Isa::best(), s, gradient, weight, out),
-                Algorithm::Direct => direct::input_gradient(Isa::best(), s, gradient, weight, out),
-                Algorithm::Dense => dense::input_gradient(Isa::best(), s, gradient, weight, out),
+                Algorithm::Winograd => winograd::input_gradient(Isa::of(precision), s, gradient, weight, out),
+                Algorithm::Direct => direct::input_gradient(Isa::of(precision), s, gradient, weight, out),
+                Algorithm::Dense => dense::input_gradient(Isa::of(precision), s, gradient, weight, out),
             })
         }
     }
 
-    fn weight_gradient(s: &ConvShape, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    fn weight_gradient(precision: Precision, s: &ConvShape, x: &[f32], gradient: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; s.weight_len()];
         match algorithm(s) {
-            Algorithm::Winograd => winograd::weight_gradient(Isa::best(), s, x, gradient, &mut out),
-            Algorithm::Direct => direct::weight_gradient(Isa::best(), s, x, gradient, &mut out),
-            Algorithm::Dense => dense::weight_gradient(Isa::best(), s, x, gradient, &mut out),
+            Algorithm::Winograd => winograd::weight_gradient(Isa::of(precision), s, x, gradient, &mut out),
+            Algorithm::Direct => direct::weight_gradient(Isa::of(precision), s, x, gradient, &mut out),
+            Algorithm::Dense => dense::weight_gradient(Isa::of(precision), s, x, gradient, &mut out),
         }
         out
     }
 }
 
 impl Passes for f64 {
-    fn forward(s: &ConvShape, x: &[f64], weight: &[f64], finish: Finish<'_, f64>) -> Vec<f64> {
+    fn forward(_: Precision, s: &ConvShape, x: &[f64], weight: &[f64], finish: Finish<'_, f64>) -> Vec<f64> {
         columns::forward(s, x, weight, finish)
     }
 
-    fn input_gradient(s: &ConvShape, gradient: &[f64], weight: &[f64]) -> Vec<f64> {
+    fn input_gradient(_: Precision, s: &ConvShape, gradient: &[f64], weight: &[f64]) -> Vec<f64> {
         columns::input_gradient(s, gradient, weight)
     }
 
-    fn weight_gradient(s: &ConvShape, x: &[f64], gradient: &[f64]) -> Vec<f64> {
+    fn weight_gradient(_: Precision, s: &ConvShape, x: &[f64], gradient: &[f64]) -> Vec<f64> {
         columns::weight_gradient(s, x, gradient)
     }
 }
 
 /// Gradient of the input; `gradient` must be contiguous.
-pub(crate) fn input_gradient(s: &ConvShape, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+pub(crate) fn input_gradient(
+    precision: Precision,
+    s: &ConvShape,
+    weight: &Tensor,
+    gradient: &Tensor,
+) -> Result<Tensor> {
     let (w, g) = (Borrowed::of(weight), Borrowed::of(gradient));
     by_element!(gradient.dtype(), "conv2d", T => {
-        let out = <T as Passes>::input_gradient(s, g.numbers()?, w.numbers()?);
+        let out = <T as Passes>::input_gradient(precision, s, g.numbers()?, w.numbers()?);
         Tensor::from_vec(out, (s.images, s.in_channels, s.height, s.width), gradient.device())
     })
 }
 
 /// Gradient of the weight; both tensors must be contiguous.
-pub(crate) fn weight_gradient(s: &ConvShape, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+pub(crate) fn weight_gradient(precision: Precision, s: &ConvShape, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     count_weight_gradient();
     let (x, g) = (Borrowed::of(x), Borrowed::of(gradient));
     by_element!(gradient.dtype(), "conv2d", T => {
-        let out = <T as Passes>::weight_gradient(s, x.numbers()?, g.numbers()?);
+        let out = <T as Passes>::weight_gradient(precision, s, x.numbers()?, g.numbers()?);
         Tensor::from_vec(out, (s.out_channels, s.in_channels, s.kernel, s.kernel), gradient.device())
     })
 }

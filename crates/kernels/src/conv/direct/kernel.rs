@@ -203,7 +203,7 @@ impl Kernels {
     pub(crate) fn of(isa: Isa) -> &'static Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &AVX512,
+            Isa::Avx512 | Isa::Avx512Bf16 => &AVX512,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &AVX2,
             Isa::Portable => &PORTABLE,
@@ -272,7 +272,7 @@ macro_rules! kernels {
         }
 
         static $table: Kernels = Kernels {
-            lanes: <$vector as Vector>::LANES,
+            lanes: <$vector as crate::simd::Sums>::LANES,
             spread: &[$($module::spread::<$rows>),*],
             spread_in_place: &[$(($module::spread_in_place::<$few, $columns>, $columns)),*],
             collect: $module::collect,

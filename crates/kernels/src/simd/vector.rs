@@ -1,138 +1,18 @@
-//! Vectors of f32 in the widths that processors have, and which of them this processor has.
+//! Vectors of f32, one type per width.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
-use std::sync::OnceLock;
 
-/// An instruction set that kernels are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Isa {
-    /// 16 lanes, 32 registers.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// 8 lanes, 16 registers, fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// What the compiler makes of arrays of 4.
-    Portable,
-}
-
-/// Names the instruction set to use instead of the best; read once per process.
-const FORCED: &str = "RRM_KERNELS_ISA";
-
-impl Isa {
-    /// The best instruction set of this processor, or the one that `RRM_KERNELS_ISA` names.
-    ///
-    /// # Panics
-    /// When that names none that this processor has: to go on with another would make a test of it worthless.
-    pub(crate) fn best() -> Self {
-        static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| {
-            let forced = std::env::var_os(FORCED).map(|name| name.to_string_lossy().into_owned());
-            Self::chosen(forced.as_deref(), &Self::available()).unwrap_or_else(|refusal| panic!("{refusal}"))
-        })
-    }
-
-    /// The one of `available`, the best first, that is to be used where `forced` may name one.
-    fn chosen(forced: Option<&str>, available: &[Self]) -> Result<Self, String> {
-        match forced {
-            None => Ok(available[0]),
-            Some(forced) => available.iter().copied().find(|isa| isa.name() == forced).ok_or_else(|| {
-                let names: Vec<&str> = available.iter().map(|isa| isa.name()).collect();
-                format!("{FORCED}={forced}: this processor's kernels are {}", names.join(", "))
-            }),
-        }
-    }
-
-    /// What `RRM_KERNELS_ISA` calls it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => "avx512",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => "avx2",
-            Self::Portable => "portable",
-        }
-    }
-
-    /// Every instruction set of this processor, the best first.
-    pub(crate) fn available() -> Vec<Self> {
-        let mut available = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            // Every processor with AVX-512 since 2017 has the last three.
-            let has_avx512 = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512bw");
-            if has_avx512 {
-                available.push(Self::Avx512);
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                available.push(Self::Avx2);
-            }
-        }
-        available.push(Self::Portable);
-        available
-    }
-}
-
-/// The instruction sets that the CPU kernels can use on this processor, the best first: what `RRM_KERNELS_ISA` may name.
-pub fn instruction_sets() -> Vec<&'static str> {
-    Isa::available().into_iter().map(Isa::name).collect()
-}
-
-/// The instruction set that the CPU kernels use in this process.
-///
-/// # Panics
-/// When `RRM_KERNELS_ISA` names none of [`instruction_sets`].
-pub fn instruction_set() -> &'static str {
-    Isa::best().name()
-}
-
-/// Compiles a function over slices once per instruction set, so that its loops use that set's vectors, and calls the one
-/// for this processor. The arithmetic stays the same: the compiler neither reorders nor fuses it, so all give the same bits.
-macro_rules! vectorized {
-    ($(#[$doc:meta])* $vis:vis fn $name:ident<$T:ident: $bound:path>($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
-        $(#[$doc])*
-        $vis fn $name<$T: $bound>($($arg: $type),*) $(-> $ret)? {
-            #[inline(always)]
-            fn body<$T: $bound>($($arg: $type),*) $(-> $ret)? $body
-
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
-                fn avx512<$T: $bound>($($arg: $type),*) $(-> $ret)? {
-                    body($($arg),*)
-                }
-
-                #[target_feature(enable = "avx2,fma")]
-                fn avx2<$T: $bound>($($arg: $type),*) $(-> $ret)? {
-                    body($($arg),*)
-                }
-
-                match $crate::simd::Isa::best() {
-                    // SAFETY: the processor has the instruction set.
-                    $crate::simd::Isa::Avx512 => return unsafe { avx512($($arg),*) },
-                    // SAFETY: the processor has the instruction set.
-                    $crate::simd::Isa::Avx2 => return unsafe { avx2($($arg),*) },
-                    $crate::simd::Isa::Portable => {}
-                }
-            }
-            body($($arg),*)
-        }
-    };
-}
-pub(crate) use vectorized;
-
-/// A vector of f32.
+/// A vector of sums, and the products that are added to them: all that a matrix product needs.
 ///
 /// # Safety of its functions
 /// The processor must have the vector's instruction set, and pointers must be valid for `LANES` numbers; nothing needs to be
 /// aligned.
-pub(crate) trait Vector: Copy {
+pub(crate) trait Sums: Copy {
     /// Numbers per vector.
     const LANES: usize;
+    /// Neighbouring terms of a sum that lie in one number of a factor: 1, or 2 halves.
+    const TERMS: usize;
 
     /// The same number in every lane.
     unsafe fn splat(x: f32) -> Self;
@@ -140,12 +20,19 @@ pub(crate) trait Vector: Copy {
     unsafe fn load(from: *const f32) -> Self;
     /// Writes `LANES` numbers.
     unsafe fn store(self, to: *mut f32);
-    /// `self + a * b`, rounded once where the instruction set can.
+    /// `self + a * b`, summed over the lanes' terms; for one term rounded once where the instruction set can.
     unsafe fn plus_product(self, a: Self, b: Self) -> Self;
-    /// `self - a * b`, rounded likewise.
-    unsafe fn minus_product(self, a: Self, b: Self) -> Self;
     /// `self + other`.
     unsafe fn plus(self, other: Self) -> Self;
+}
+
+/// A vector of f32.
+///
+/// # Safety of its functions
+/// As for [`Sums`].
+pub(crate) trait Vector: Sums {
+    /// `self - a * b`, rounded as `plus_product`.
+    unsafe fn minus_product(self, a: Self, b: Self) -> Self;
     /// `self - other`.
     unsafe fn minus(self, other: Self) -> Self;
     /// `self * other`.
@@ -172,8 +59,9 @@ macro_rules! arithmetic {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Vector for __m512 {
+impl Sums for __m512 {
     const LANES: usize = 16;
+    const TERMS: usize = 1;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
@@ -195,8 +83,14 @@ impl Vector for __m512 {
 
     arithmetic! {
         plus_product(a, b) = _mm512_fmadd_ps(a, b, this);
-        minus_product(a, b) = _mm512_fnmadd_ps(a, b, this);
         plus(other) = _mm512_add_ps(this, other);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Vector for __m512 {
+    arithmetic! {
+        minus_product(a, b) = _mm512_fnmadd_ps(a, b, this);
         minus(other) = _mm512_sub_ps(this, other);
         times(other) = _mm512_mul_ps(this, other);
     }
@@ -246,8 +140,9 @@ impl Vector for __m512 {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Vector for __m256 {
+impl Sums for __m256 {
     const LANES: usize = 8;
+    const TERMS: usize = 1;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
@@ -269,8 +164,14 @@ impl Vector for __m256 {
 
     arithmetic! {
         plus_product(a, b) = _mm256_fmadd_ps(a, b, this);
-        minus_product(a, b) = _mm256_fnmadd_ps(a, b, this);
         plus(other) = _mm256_add_ps(this, other);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Vector for __m256 {
+    arithmetic! {
+        minus_product(a, b) = _mm256_fnmadd_ps(a, b, this);
         minus(other) = _mm256_sub_ps(this, other);
         times(other) = _mm256_mul_ps(this, other);
     }
@@ -319,8 +220,9 @@ impl Vector for __m256 {
 #[derive(Clone, Copy)]
 pub(crate) struct Four([f32; 4]);
 
-impl Vector for Four {
+impl Sums for Four {
     const LANES: usize = 4;
+    const TERMS: usize = 1;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
@@ -346,13 +248,15 @@ impl Vector for Four {
     }
 
     #[inline(always)]
-    unsafe fn minus_product(self, a: Self, b: Self) -> Self {
-        Self(std::array::from_fn(|lane| self.0[lane] - a.0[lane] * b.0[lane]))
-    }
-
-    #[inline(always)]
     unsafe fn plus(self, other: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+    }
+}
+
+impl Vector for Four {
+    #[inline(always)]
+    unsafe fn minus_product(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] - a.0[lane] * b.0[lane]))
     }
 
     #[inline(always)]
@@ -385,6 +289,7 @@ impl Vector for Four {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::Isa;
 
     fn transposes<V: Vector>() {
         let lanes = V::LANES;
@@ -400,26 +305,11 @@ mod tests {
     }
 
     #[test]
-    fn an_instruction_set_is_the_best_or_the_named_one_and_never_another() {
-        let available = [Isa::available(), vec![Isa::Portable]].concat();
-        assert_eq!(Isa::chosen(None, &available), Ok(available[0]));
-        for isa in &available {
-            assert_eq!(Isa::chosen(Some(isa.name()), &available), Ok(*isa));
-        }
-        for unknown in ["sse9", "", "AVX2"] {
-            let refusal = Isa::chosen(Some(unknown), &available).unwrap_err();
-            let rest =
-                refusal.strip_prefix(&format!("RRM_KERNELS_ISA={unknown}: ")).expect("it names what was asked for");
-            assert!(available.iter().all(|isa| rest.contains(isa.name())), "{refusal}");
-        }
-    }
-
-    #[test]
     fn every_width_transposes() {
         for isa in Isa::available() {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => transposes::<__m512>(),
+                Isa::Avx512 | Isa::Avx512Bf16 => transposes::<__m512>(),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => transposes::<__m256>(),
                 Isa::Portable => transposes::<Four>(),

@@ -1,0 +1,175 @@
+//! Vectors of f32 in the widths that processors have, and which of them this processor has.
+
+#[cfg(target_arch = "x86_64")]
+mod pairs;
+mod vector;
+
+use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use pairs::Pairs;
+pub(crate) use vector::{Four, Sums, Vector};
+
+use crate::precision::Precision;
+
+/// An instruction set that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isa {
+    /// 16 lanes, 32 registers.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// The same, with products of bf16: never the best, but what [`Precision::Bf16`] asks for.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
+    /// 8 lanes, 16 registers, fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// What the compiler makes of arrays of 4.
+    Portable,
+}
+
+/// Names the instruction set to use instead of the best; read once per process.
+const FORCED: &str = "RRM_KERNELS_ISA";
+
+impl Isa {
+    /// The best instruction set of this processor, or the one that `RRM_KERNELS_ISA` names.
+    ///
+    /// # Panics
+    /// When that names none that this processor has: to go on with another would make a test of it worthless.
+    pub(crate) fn best() -> Self {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let forced = std::env::var_os(FORCED).map(|name| name.to_string_lossy().into_owned());
+            Self::chosen(forced.as_deref(), &Self::available()).unwrap_or_else(|refusal| panic!("{refusal}"))
+        })
+    }
+
+    /// The instruction set for products of `precision`: the best, with products of bf16 where they are asked for and there.
+    pub(crate) fn of(precision: Precision) -> Self {
+        match (precision, Self::best()) {
+            #[cfg(target_arch = "x86_64")]
+            (Precision::Bf16, Self::Avx512) if is_x86_feature_detected!("avx512bf16") => Self::Avx512Bf16,
+            (_, best) => best,
+        }
+    }
+
+    /// Terms of a sum that one number of a factor holds: 2 of bf16, or 1.
+    pub(crate) fn terms(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16 => Pairs::TERMS,
+            _ => 1,
+        }
+    }
+
+    /// The one of `available`, the best first, that is to be used where `forced` may name one.
+    fn chosen(forced: Option<&str>, available: &[Self]) -> Result<Self, String> {
+        match forced {
+            None => Ok(available[0]),
+            Some(forced) => available.iter().copied().find(|isa| isa.name() == forced).ok_or_else(|| {
+                let names: Vec<&str> = available.iter().map(|isa| isa.name()).collect();
+                format!("{FORCED}={forced}: this processor's kernels are {}", names.join(", "))
+            }),
+        }
+    }
+
+    /// What `RRM_KERNELS_ISA` calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 | Self::Avx512Bf16 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            Self::Portable => "portable",
+        }
+    }
+
+    /// Every instruction set of this processor for f32, the best first.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut available = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            // Every processor with AVX-512 since 2017 has the last three.
+            let has_avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512bw");
+            if has_avx512 {
+                available.push(Self::Avx512);
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                available.push(Self::Avx2);
+            }
+        }
+        available.push(Self::Portable);
+        available
+    }
+}
+
+/// The instruction sets that the CPU kernels can use on this processor, the best first: what `RRM_KERNELS_ISA` may name.
+pub fn instruction_sets() -> Vec<&'static str> {
+    Isa::available().into_iter().map(Isa::name).collect()
+}
+
+/// The instruction set that the CPU kernels use in this process.
+///
+/// # Panics
+/// When `RRM_KERNELS_ISA` names none of [`instruction_sets`].
+pub fn instruction_set() -> &'static str {
+    Isa::best().name()
+}
+
+/// Compiles a function over slices once per instruction set, so that its loops use that set's vectors, and calls the one
+/// for this processor. The arithmetic stays the same: the compiler neither reorders nor fuses it, so all give the same bits.
+macro_rules! vectorized {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident<$T:ident: $bound:path>($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$doc])*
+        $vis fn $name<$T: $bound>($($arg: $type),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body<$T: $bound>($($arg: $type),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+                fn avx512<$T: $bound>($($arg: $type),*) $(-> $ret)? {
+                    body($($arg),*)
+                }
+
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2<$T: $bound>($($arg: $type),*) $(-> $ret)? {
+                    body($($arg),*)
+                }
+
+                match $crate::simd::Isa::best() {
+                    // SAFETY: the processor has the instruction set.
+                    $crate::simd::Isa::Avx512 | $crate::simd::Isa::Avx512Bf16 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: the processor has the instruction set.
+                    $crate::simd::Isa::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::simd::Isa::Portable => {}
+                }
+            }
+            body($($arg),*)
+        }
+    };
+}
+pub(crate) use vectorized;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instruction_set_is_the_best_or_the_named_one_and_never_another() {
+        let available = [Isa::available(), vec![Isa::Portable]].concat();
+        assert_eq!(Isa::chosen(None, &available), Ok(available[0]));
+        for isa in &available {
+            assert_eq!(Isa::chosen(Some(isa.name()), &available), Ok(*isa));
+        }
+        for unknown in ["sse9", "", "AVX2"] {
+            let refusal = Isa::chosen(Some(unknown), &available).unwrap_err();
+            let rest =
+                refusal.strip_prefix(&format!("RRM_KERNELS_ISA={unknown}: ")).expect("it names what was asked for");
+            assert!(available.iter().all(|isa| rest.contains(isa.name())), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Products of bf16: vectors whose lanes hold two neighbouring terms of a sum, each rounded to bf16, the earlier in the low half.
+//!
+//! The processor multiplies both and adds them to a sum of f32, twice the products of an f32 instruction. It takes numbers below
+//! f32's normal range (1e-38) for zero.
+
+use std::arch::x86_64::*;
+
+use super::Sums;
+
+/// Sixteen sums of f32, or as a factor sixteen pairs of bf16.
+#[derive(Clone, Copy)]
+pub(crate) struct Pairs(__m512);
+
+impl Sums for Pairs {
+    const LANES: usize = 16;
+    const TERMS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        // SAFETY: the caller checked the instruction set.
+        Self(unsafe { _mm512_set1_ps(x) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller checked the instruction set and the pointer.
+        Self(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller checked the instruction set and the pointer.
+        unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn plus_product(self, a: Self, b: Self) -> Self {
+        // SAFETY: the caller checked the instruction set; both types are 64 bytes without invalid values.
+        unsafe {
+            let (a, b) = (std::mem::transmute::<__m512, __m512bh>(a.0), std::mem::transmute::<__m512, __m512bh>(b.0));
+            Self(_mm512_dpbf16_ps(self.0, a, b))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn plus(self, other: Self) -> Self {
+        // SAFETY: the caller checked the instruction set.
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+}
+
+/// Places in the lanes of a vector of pairs that sixteen numbers can take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Half {
+    /// The earlier term; the later becomes zero.
+    First,
+    /// The later term, beside an earlier one that is there.
+    Second,
+}
+
+/// Rounds sixteen numbers to bf16, next to each other.
+///
+/// # Safety
+/// The processor must have `avx512bf16`; `to` can be written for 8 numbers.
+#[inline(always)]
+pub(crate) unsafe fn store_rounded(numbers: __m512, to: *mut f32) {
+    // SAFETY: the caller's promises; both types are 32 bytes without invalid values.
+    unsafe {
+        let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(numbers));
+        _mm256_storeu_si256(to.cast(), rounded);
+    }
+}
+
+/// Rounds sixteen numbers to bf16, each as one half of a lane.
+///
+/// # Safety
+/// The processor must have `avx512bf16`; `to` can be written for 16 numbers, and holds written ones for the second half.
+#[inline(always)]
+pub(crate) unsafe fn store_half(numbers: __m512, half: Half, to: *mut f32) {
+    // SAFETY: the caller's promises; both types are 32 bytes without invalid values.
+    unsafe {
+        let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(numbers));
+        let lanes = _mm512_cvtepu16_epi32(rounded);
+        let lanes = match half {
+            Half::First => lanes,
+            Half::Second => _mm512_or_si512(_mm512_loadu_si512(to.cast()), _mm512_slli_epi32::<16>(lanes)),
+        };
+        _mm512_storeu_si512(to.cast(), lanes);
+    }
+}
+
+/// Joins two rows of `len` terms to one of pairs: `to[i]` holds `first[i]` and `second[i]`. `len` is a multiple of 16; `to` may begin
+/// where `first` does, or before.
+///
+/// # Safety
+/// The processor must have AVX-512 and `avx512bf16`; the pointers must be valid for `len` numbers.
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16")]
+pub(crate) unsafe fn join(first: *const f32, second: *const f32, len: usize, to: *mut f32) {
+    // SAFETY: the caller's promises; all types are 64 bytes without invalid values.
+    unsafe {
+        let mut at = 0;
+        while at < len {
+            let (first, second) = (_mm512_loadu_ps(first.add(at)), _mm512_loadu_ps(second.add(at)));
+            let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+            let (first, second) = (_mm512_castsi512_si256(halves), _mm512_extracti64x4_epi64::<1>(halves));
+            let first = _mm512_cvtepu16_epi32(first);
+            let second = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(second));
+            _mm512_storeu_si512(to.add(at).cast(), _mm512_or_si512(first, second));
+            at += 16;
+        }
+    }
+}
