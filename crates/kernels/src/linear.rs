@@ -1,4 +1,5 @@
-//! Fully connected layers: convolutions of images with one pixel.
+//! Fully connected layers: convolutions of images with one pixel, always in f32. Reading their weights takes longer than their
+//! products, so bf16 would gain little, and the logits stay as fine as the loss.
 
 use candle_core::{Result, Tensor, bail};
 
@@ -30,9 +31,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     }
     let shape = ConvShape::of_pixels(rows, inputs, outputs);
     let (x, weight, bias) = (x.contiguous()?, weight.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
-    let precision = Precision::current();
     let operation = Linear {
-        precision,
         shape,
         // Each is read for the other's gradient only.
         x: weight.track_op().then(|| x.detach()),
@@ -44,7 +43,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
             let y = {
                 let (x, weight, bias) = (Borrowed::of(&x), Borrowed::of(&weight), bias.as_ref().map(Borrowed::of));
                 let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
-                <T as Passes>::forward(precision, &shape, x.numbers()?, weight.numbers()?, Finish { bias, ..Finish::NONE })
+                <T as Passes>::forward(Precision::F32, &shape, x.numbers()?, weight.numbers()?, Finish { bias, ..Finish::NONE })
             };
             record(&arguments, y, (rows, outputs), operation)
         }),
@@ -56,7 +55,6 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 }
 
 struct Linear {
-    precision: Precision,
     shape: ConvShape,
     x: Option<Tensor>,
     weight: Option<Tensor>,
@@ -83,7 +81,7 @@ impl Linear {
     fn input_gradient(&self, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let s = &self.shape;
         by_device!(gradient, "linear",
-            cpu => passes::input_gradient(self.precision, s, weight, gradient)?.reshape((s.images, s.in_channels)),
+            cpu => passes::input_gradient(Precision::F32, s, weight, gradient)?.reshape((s.images, s.in_channels)),
             cuda => cuda::linear::input_gradient(weight, gradient),
         )
     }
@@ -91,7 +89,7 @@ impl Linear {
     fn weight_gradient(&self, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let s = &self.shape;
         by_device!(gradient, "linear",
-            cpu => passes::weight_gradient(self.precision, s, x, gradient)?.reshape((s.out_channels, s.in_channels)),
+            cpu => passes::weight_gradient(Precision::F32, s, x, gradient)?.reshape((s.out_channels, s.in_channels)),
             cuda => {
                 passes::count_weight_gradient();
                 cuda::linear::weight_gradient(x, gradient)

@@ -20,12 +20,12 @@ thread_local! {
     static PRECISION: Cell<Precision> = const { Cell::new(Precision::F32) };
 }
 
-/// Runs `work` with the convolutions and linear layers that this thread begins in it, and their gradients whenever these are asked
-/// for, in `precision`, as `torch.autocast` does.
+/// Runs `work` with the convolutions that this thread begins in it, and their gradients whenever these are asked for, in
+/// `precision`, as `torch.autocast` does.
 ///
-/// It means f32 tensors on the CPU; f64 is never rounded. A processor without [`bf16_products`] goes on in f32, and so do the
-/// few passes which bf16 would not make faster: gradients of images with four channels or fewer, and of weights of few. On a CUDA device the type of the
-/// activations decides instead.
+/// This means f32 tensors on the CPU: f64 is never rounded, and on a CUDA device the type of the activations decides instead.
+/// Everything but convolutions stays f32, and so do those passes that bf16 would not make faster (gradients of images with up to four
+/// channels, and of few weights). A processor without [`bf16_products`] computes all of it in f32.
 pub fn autocast<R>(precision: Precision, work: impl FnOnce() -> R) -> R {
     scoped::with(&PRECISION, precision, work)
 }

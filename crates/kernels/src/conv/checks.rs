@@ -8,6 +8,7 @@ use super::plain;
 use super::shape::ConvShape;
 use crate::epilogue::{Activation, Finish};
 use crate::output::overwritable;
+use crate::precision::{Precision, bf16_products};
 use crate::simd::Isa;
 
 /// Convolutions of every kind that is worth a test, small.
@@ -40,8 +41,12 @@ type Forward = fn(Isa, &ConvShape, &[f32], &[f32], Finish<'_, f32>, &mut [MaybeU
 type InputGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [MaybeUninit<f32>]);
 type WeightGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [f32]);
 
-/// The three passes of one fast implementation.
+/// The three passes of one fast implementation, and how far a number of theirs may be from the definition's, over the root mean
+/// square.
 pub(crate) struct Implementation {
+    pub(crate) tolerance: f64,
+    /// With factors of bf16, for arguments that are bf16.
+    pub(crate) bf16_tolerance: f64,
     pub(crate) forward: Forward,
     pub(crate) input_gradient: InputGradient,
     pub(crate) weight_gradient: WeightGradient,
@@ -61,16 +66,41 @@ fn wide(numbers: &[f32]) -> Vec<f64> {
     numbers.iter().map(|&number| f64::from(number)).collect()
 }
 
-/// Largest difference, over the root mean square of the expected numbers.
-fn error(got: &[f32], expected: &[f64]) -> f64 {
+/// Largest difference, over the root mean square of the expected numbers, or `floor` where that is larger.
+fn error(got: &[f32], expected: &[f64], floor: f64) -> f64 {
     let square = expected.iter().map(|e| e * e).sum::<f64>() / expected.len() as f64;
     let differences = got.iter().zip(expected).map(|(&g, e)| (f64::from(g) - e).abs());
     differences.fold(0.0, |worst, d| if d.is_nan() { f64::INFINITY } else { f64::max(worst, d) })
-        / square.sqrt().max(1e-3)
+        / square.sqrt().max(floor)
 }
 
 /// Checks all three passes on every instruction set of this processor against the definition in f64.
-pub(crate) fn check_against_definition(s: &ConvShape, implementation: &Implementation, tolerance: f64) {
+pub(crate) fn check_against_definition(s: &ConvShape, implementation: &Implementation) {
+    let Implementation { tolerance, bf16_tolerance, .. } = *implementation;
+    check(s, implementation, &Isa::available(), numbers, |got, expected, _| (error(got, expected, 1e-3), tolerance));
+    if bf16_products() {
+        // A sum of a few products may be small by chance, and then no measure of what their rounding may cost.
+        let usual = |products: usize| (products as f64).sqrt() / 3.0;
+        let cut = |seed, len| rounded(&numbers(seed, len));
+        check(s, implementation, &[Isa::of(Precision::Bf16)], cut, |got, expected, products| {
+            (error(got, expected, usual(products)), bf16_tolerance)
+        });
+    }
+}
+
+/// The numbers, cut to what bf16 holds.
+fn rounded(numbers: &[f32]) -> Vec<f32> {
+    numbers.iter().map(|number| f32::from_bits(number.to_bits() & 0xffff_0000)).collect()
+}
+
+/// Checks the passes on `isas`; `judge(got, expected, products in a sum)` says how far off they are, and may be.
+fn check(
+    s: &ConvShape,
+    implementation: &Implementation,
+    isas: &[Isa],
+    numbers: impl Fn(u64, usize) -> Vec<f32>,
+    judge: impl Fn(&[f32], &[f64], usize) -> (f64, f64),
+) {
     let (x, weight) = (numbers(1, s.in_len()), numbers(2, s.weight_len()));
     let (gradient, residual, bias) = (numbers(3, s.out_len()), numbers(4, s.out_len()), numbers(5, s.out_channels));
     let finish = Finish { bias: Some(&bias[..]), residual: Some(&residual[..]), activation: Activation::Relu };
@@ -82,16 +112,20 @@ pub(crate) fn check_against_definition(s: &ConvShape, implementation: &Implement
     let expected_dx = plain::input_gradient(s, &wide(&gradient), &wide(&weight));
     let expected_dw = plain::weight_gradient(s, &wide(&x), &wide(&gradient));
 
-    for isa in Isa::available() {
+    let judge = |pass: &str, isa: Isa, got: &[f32], expected: &[f64], products: usize| {
+        let (error, tolerance) = judge(got, expected, products);
+        assert!(error < tolerance, "{pass} {isa:?} {s:?}: {error}");
+    };
+    for &isa in isas {
         // Started from NaN: whatever is not written shows.
         let mut got = vec![f32::NAN; s.out_len()];
         (implementation.forward)(isa, s, &x, &weight, finish, overwritable(&mut got));
-        assert!(error(&got, &expected) < tolerance, "forward {isa:?} {s:?}: {}", error(&got, &expected));
+        judge("forward", isa, &got, &expected, s.in_channels * s.taps());
         let mut got = vec![f32::NAN; s.in_len()];
         (implementation.input_gradient)(isa, s, &gradient, &weight, overwritable(&mut got));
-        assert!(error(&got, &expected_dx) < tolerance, "input gradient {isa:?} {s:?}: {}", error(&got, &expected_dx));
+        judge("input gradient", isa, &got, &expected_dx, s.out_channels * s.taps());
         let mut got = vec![f32::NAN; s.weight_len()];
         (implementation.weight_gradient)(isa, s, &x, &gradient, &mut got);
-        assert!(error(&got, &expected_dw) < tolerance, "weight gradient {isa:?} {s:?}: {}", error(&got, &expected_dw));
+        judge("weight gradient", isa, &got, &expected_dw, s.images * s.out_plane());
     }
 }

@@ -1,7 +1,7 @@
 //! Vectors of f32 in the widths that processors have, and which of them this processor has.
 
 #[cfg(target_arch = "x86_64")]
-mod pairs;
+pub(crate) mod pairs;
 mod vector;
 
 use std::sync::OnceLock;
@@ -28,6 +28,9 @@ pub(crate) enum Isa {
     Portable,
 }
 
+/// [`pairs::join`]`(first, second, len, to)`.
+pub(crate) type Join = unsafe fn(*const f32, *const f32, usize, *mut f32);
+
 /// Names the instruction set to use instead of the best; read once per process.
 const FORCED: &str = "RRM_KERNELS_ISA";
 
@@ -53,12 +56,12 @@ impl Isa {
         }
     }
 
-    /// Terms of a sum that one number of a factor holds: 2 of bf16, or 1.
-    pub(crate) fn terms(self) -> usize {
+    /// What joins two rows of terms to one of pairs, where a factor's numbers are pairs of bf16; see [`pairs::join`].
+    pub(crate) fn join(self) -> Option<Join> {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => Pairs::TERMS,
-            _ => 1,
+            Self::Avx512Bf16 => Some(pairs::join),
+            _ => None,
         }
     }
 

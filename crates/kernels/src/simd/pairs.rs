@@ -49,15 +49,6 @@ impl Sums for Pairs {
     }
 }
 
-/// Places in the lanes of a vector of pairs that sixteen numbers can take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Half {
-    /// The earlier term; the later becomes zero.
-    First,
-    /// The later term, beside an earlier one that is there.
-    Second,
-}
-
 /// Rounds sixteen numbers to bf16, next to each other.
 ///
 /// # Safety
@@ -71,29 +62,40 @@ pub(crate) unsafe fn store_rounded(numbers: __m512, to: *mut f32) {
     }
 }
 
-/// Rounds sixteen numbers to bf16, each as one half of a lane.
+/// Rounds sixteen numbers to bf16, each as the earlier term of a lane whose later one becomes zero.
 ///
 /// # Safety
-/// The processor must have `avx512bf16`; `to` can be written for 16 numbers, and holds written ones for the second half.
+/// The processor must have `avx512bf16`; `to` can be written for 16 numbers.
 #[inline(always)]
-pub(crate) unsafe fn store_half(numbers: __m512, half: Half, to: *mut f32) {
-    // SAFETY: the caller's promises; both types are 32 bytes without invalid values.
+pub(crate) unsafe fn store_first(numbers: __m512, to: *mut f32) {
+    // SAFETY: the caller's promises.
+    unsafe { _mm512_storeu_si512(to.cast(), low_halves(numbers)) }
+}
+
+/// Rounds sixteen numbers to bf16, each as the later term of a lane whose earlier one is there.
+///
+/// # Safety
+/// The processor must have `avx512bf16`; `to` can be read and written for 16 numbers.
+#[inline(always)]
+pub(crate) unsafe fn store_second(numbers: __m512, to: *mut f32) {
+    // SAFETY: the caller's promises.
     unsafe {
-        let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(numbers));
-        let lanes = _mm512_cvtepu16_epi32(rounded);
-        let lanes = match half {
-            Half::First => lanes,
-            Half::Second => _mm512_or_si512(_mm512_loadu_si512(to.cast()), _mm512_slli_epi32::<16>(lanes)),
-        };
-        _mm512_storeu_si512(to.cast(), lanes);
+        let high = _mm512_slli_epi32::<16>(low_halves(numbers));
+        _mm512_storeu_si512(to.cast(), _mm512_or_si512(_mm512_loadu_si512(to.cast()), high));
     }
 }
 
-/// Joins two rows of `len` terms to one of pairs: `to[i]` holds `first[i]` and `second[i]`. `len` is a multiple of 16; `to` may begin
-/// where `first` does, or before.
+#[inline(always)]
+unsafe fn low_halves(numbers: __m512) -> __m512i {
+    // SAFETY: the caller checked the instruction set; both types are 32 bytes without invalid values.
+    unsafe { _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(numbers))) }
+}
+
+/// Joins two rows of `len` terms to one of pairs: `to[i]` holds `first[i]` and `second[i]`. Works by sixteens, so that up to 15 numbers
+/// more are read and written; `to` may begin where `first` does, or before.
 ///
 /// # Safety
-/// The processor must have AVX-512 and `avx512bf16`; the pointers must be valid for `len` numbers.
+/// The processor must have AVX-512 and `avx512bf16`; the pointers must be valid for `len` numbers, rounded up to a multiple of 16.
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16")]
 pub(crate) unsafe fn join(first: *const f32, second: *const f32, len: usize, to: *mut f32) {
     // SAFETY: the caller's promises; all types are 64 bytes without invalid values.

@@ -2,7 +2,10 @@
 
 use candle_core::{DType, Result, Tensor, Var};
 use proptest::prelude::*;
-use rrm_kernels::{Activation, Conv2dConfig, Epilogue, FrozenNorm, PoolConfig, conv2d_frozen_norm, linear, max_pool2d};
+use rrm_kernels::{
+    Activation, Conv2dConfig, Epilogue, FrozenNorm, PoolConfig, Precision, autocast, conv2d_frozen_norm, linear,
+    max_pool2d,
+};
 
 use crate::support::{bits, tensor};
 
@@ -26,12 +29,12 @@ fn run(x: &Tensor, weight: &Tensor, vectors: &[Tensor; 4], config: Conv2dConfig)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn an_image_has_the_same_bits_alone_and_in_any_batch(
         images in 2usize..40, c in 1usize..40, o in 1usize..40, size in 1usize..14, k in 1usize..4, stride in 1usize..3,
-        pick in 0usize..40,
+        pick in 0usize..40, precision in prop_oneof![Just(Precision::F32), Just(Precision::Bf16)],
     ) {
         let padding = k / 2;
         let pick = pick % images;
@@ -40,8 +43,9 @@ proptest! {
         let variance = (tensor(6, &[o], F32).abs().unwrap() + 0.1).unwrap();
         let vectors = [tensor(3, &[o], F32), tensor(4, &[o], F32), tensor(5, &[o], F32), variance];
         let config = Conv2dConfig { stride, padding };
-        let (y, gradient) = run(&x, &weight, &vectors, config).unwrap();
-        let (alone, alone_gradient) = run(&x.narrow(0, pick, 1).unwrap(), &weight, &vectors, config).unwrap();
+        let run = |x: &Tensor| autocast(precision, || run(x, &weight, &vectors, config)).unwrap();
+        let (y, gradient) = run(&x);
+        let (alone, alone_gradient) = run(&x.narrow(0, pick, 1).unwrap());
         prop_assert_eq!(bits(&y.narrow(0, pick, 1).unwrap()), bits(&alone));
         prop_assert_eq!(bits(&gradient.narrow(0, pick, 1).unwrap()), bits(&alone_gradient));
     }

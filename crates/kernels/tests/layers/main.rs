@@ -6,6 +6,7 @@ mod frozen;
 mod gradients;
 mod instruction_sets;
 mod not_finite;
+mod precision;
 mod single;
 mod support;
 mod threads;

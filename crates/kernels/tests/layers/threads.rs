@@ -3,7 +3,8 @@
 use candle_core::{DType, Result, Var};
 use proptest::prelude::*;
 use rrm_kernels::{
-    Activation, Conv2dConfig, Epilogue, PoolConfig, SgdConfig, avg_pool2d, batch_norm_train, conv2d, linear, sgd_step,
+    Activation, Conv2dConfig, Epilogue, PoolConfig, Precision, SgdConfig, autocast, avg_pool2d, batch_norm_train,
+    conv2d, linear, sgd_step,
 };
 
 use crate::support::{bits, tensor};
@@ -52,13 +53,14 @@ fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_training_step_has_the_same_bits_with_one_two_and_five_threads(
         images in 1usize..40, channels in 1usize..4, width in 1usize..36, size in 4usize..20,
+        precision in prop_oneof![Just(Precision::F32), Just(Precision::Bf16)],
     ) {
-        let run = || step(images, channels, width, size).unwrap();
+        let run = || autocast(precision, || step(images, channels, width, size)).unwrap();
         let one = with_threads(1, run);
         prop_assert_eq!(&one, &with_threads(2, run));
         prop_assert_eq!(&one, &with_threads(5, run));
@@ -68,12 +70,14 @@ proptest! {
 #[test]
 fn wide_layers_have_the_same_bits_with_one_and_three_threads() {
     // Wide enough for the schedules that share out channels instead of images.
-    let run = || {
+    let run = |precision| {
         let x = Var::from_tensor(&tensor(1, &[9, 260, 4, 4], F32)).unwrap();
         let weight = Var::from_tensor(&tensor(2, &[270, 260, 3, 3], F32)).unwrap();
-        let y = conv2d(&x, &weight, None, Conv2dConfig { stride: 1, padding: 1 }).unwrap();
+        let y = autocast(precision, || conv2d(&x, &weight, None, Conv2dConfig { stride: 1, padding: 1 })).unwrap();
         let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
         [bits(&y), bits(gradients.get(x.as_tensor()).unwrap()), bits(gradients.get(weight.as_tensor()).unwrap())]
     };
-    assert_eq!(with_threads(1, run), with_threads(3, run));
+    for precision in [Precision::F32, Precision::Bf16] {
+        assert_eq!(with_threads(1, || run(precision)), with_threads(3, || run(precision)), "{precision:?}");
+    }
 }

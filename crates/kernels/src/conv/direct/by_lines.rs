@@ -9,20 +9,21 @@ use rayon::prelude::*;
 use crate::conv::shape::ConvShape;
 use crate::conv::winograd::{Images, LINE, Lines, Products};
 use crate::scratch;
-use crate::simd::Isa;
+use crate::simd::{Isa, Join};
 
 /// Pixels of a group: as many as a core's caches hold of a line of either side.
-const PIXELS: usize = 512;
+const PIXELS: usize = 2048;
 
 /// Whether lines are filled, and there is work enough to share out: with fewer weights, chunks of images are summed each for
-/// themselves.
-pub(super) fn suits(s: &ConvShape) -> bool {
+/// themselves. Those multiply f32 alone, so that bf16 pays earlier.
+pub(super) fn suits(isa: Isa, s: &ConvShape) -> bool {
     const MIN_WEIGHTS: usize = 1 << 15;
+    const MIN_BF16_SUMS: usize = 1 << 16;
     /// With fewer, reading and writing the sums takes longer than the products.
     const MIN_PIXELS: usize = 64;
     s.in_channels >= LINE
         && s.out_channels >= LINE
-        && s.in_channels * s.out_channels >= MIN_WEIGHTS
+        && (s.in_channels * s.out_channels >= MIN_WEIGHTS || isa.join().is_some() && s.weight_len() >= MIN_BF16_SUMS)
         && s.images * s.out_plane() >= MIN_PIXELS
 }
 
@@ -32,6 +33,7 @@ pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
     let pass = Pass {
         functions: Lines::of(isa),
         products: Products::of(isa),
+        join: isa.join(),
         s,
         lines: (s.in_channels.div_ceil(LINE), s.out_channels.div_ceil(LINE)),
         images,
@@ -45,6 +47,10 @@ pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
             let images = images.min(s.images - first);
             pass.to_lines((x, s.in_channels, s.height, s.width), first..first + images, x_lines);
             pass.to_lines((gradient, s.out_channels, s.out_height(), s.out_width()), first..first + images, z);
+            pass.factors(images * s.out_plane(), pass.images * s.out_plane(), z);
+            if pass.pointwise() {
+                pass.factors(images * s.in_plane(), pass.images * s.in_plane(), x_lines);
+            }
             sums.par_chunks_exact_mut(pass.sums_len()).enumerate().for_each(|(task, sums)| {
                 pass.add_products(task / pass.lines.0, task % pass.lines.0, images, x_lines, z, sums);
             });
@@ -53,9 +59,13 @@ pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
     });
 }
 
+static ZEROS: [f32; LINE] = [0.0; LINE];
+
 struct Pass<'a> {
     functions: &'static Lines,
     products: &'static Products,
+    /// Makes pairs of pixels, where the products' numbers are pairs.
+    join: Option<Join>,
     s: &'a ConvShape,
     /// Lines of input and of output channels.
     lines: (usize, usize),
@@ -90,16 +100,44 @@ impl Pass<'_> {
         });
     }
 
+    /// Whether a product reads the image's lines as they are.
+    fn pointwise(&self) -> bool {
+        (self.s.kernel, self.s.stride, self.s.padding) == (1, 1, 0)
+    }
+
+    /// Makes factors of the first `pixels` lines of each channel line, which are `distance` lines apart.
+    fn factors(&self, pixels: usize, distance: usize, lines: &mut [f32]) {
+        lines.par_chunks_exact_mut(distance * LINE).for_each(|lines| self.factor(pixels, lines));
+    }
+
+    /// Makes a factor of `pixels` lines: pairs of neighbours, where the products' numbers are pairs.
+    fn factor(&self, pixels: usize, lines: &mut [f32]) {
+        let Some(join) = self.join else { return };
+        assert!(pixels * LINE <= lines.len());
+        let to = lines.as_mut_ptr();
+        let from = to.cast_const();
+        for pair in 0..pixels.div_ceil(2) {
+            let (first, second) = (2 * pair, 2 * pair + 1);
+            // SAFETY: the processor has the pass's instruction set; the assert bounds the lines, of which a pair is written where it
+            // was read, or before.
+            unsafe {
+                let second = if second < pixels { from.add(second * LINE) } else { ZEROS.as_ptr() };
+                join(from.add(first * LINE), second, LINE, to.add(pair * LINE));
+            }
+        }
+    }
+
     /// Adds one group's products of a tap and a line of input channels to their sums.
     fn add_products(&self, tap: usize, line: usize, images: usize, x: &[f32], z: &[f32], sums: &mut [f32]) {
         let s = self.s;
         let x = &x[line * self.images * s.in_plane() * LINE..][..images * s.in_plane() * LINE];
-        if (s.kernel, s.stride, s.padding) == (1, 1, 0) {
+        if self.pointwise() {
             return self.multiply(images, x, z, sums);
         }
         scratch::with(images * s.out_plane() * LINE, |v: &mut [f32]| {
             let planes = x.chunks_exact(s.in_plane() * LINE).zip(v.chunks_exact_mut(s.out_plane() * LINE));
             planes.for_each(|(x, v)| self.read_tap(tap, x, v));
+            self.factor(images * s.out_plane(), v);
             self.multiply(images, v, z, sums);
         });
     }
@@ -135,7 +173,7 @@ impl Pass<'_> {
                 // SAFETY: the assert bounds the line of all pixels in `v`, the group's lines in `z`, and the rows of the sums.
                 unsafe {
                     product(
-                        pixels,
+                        pixels.div_ceil(self.products.terms),
                         v.as_ptr().add(channel),
                         z.as_ptr().add(group * distance),
                         distance,

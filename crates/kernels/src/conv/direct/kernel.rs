@@ -1,12 +1,15 @@
 //! The innermost loops of the direct convolution.
 //!
 //! All keep a small matrix of vectors in registers. Vectors run along pixels; a *row* is an output channel. What a row is
-//! multiplied with is either packed, or found through a table of offsets into the planes of one image group.
+//! multiplied with is either packed, or found through a table of offsets into the planes of one image group. Packed factors may be
+//! bf16: then each number is a pair of neighbouring terms.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
 
-use crate::simd::{Four, Isa, Vector};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Pairs;
+use crate::simd::{Four, Isa, Join, Sums, Vector};
 
 /// `c[row][pixel] = Σ_k a[k][row] * b[k * b_stride + pixel]` for `ROWS` rows and `COLUMNS` vectors of pixels.
 ///
@@ -16,7 +19,7 @@ use crate::simd::{Four, Isa, Vector};
 /// `a` holds `terms * ROWS` numbers; `b` can be read for `COLUMNS` vectors at every term; row `r` of `c` can be written for
 /// `COLUMNS` vectors from `r * c_stride`.
 #[inline(always)]
-unsafe fn spread<V: Vector, const ROWS: usize, const COLUMNS: usize>(
+unsafe fn spread<V: Sums, const ROWS: usize, const COLUMNS: usize>(
     terms: usize,
     mut a: *const f32,
     mut b: *const f32,
@@ -181,6 +184,8 @@ pub(crate) type Gather = unsafe fn(
 pub(crate) struct Kernels {
     /// Numbers per vector.
     pub(crate) lanes: usize,
+    /// Makes pairs of two rows of terms, where packed numbers are pairs.
+    pub(crate) join: Option<Join>,
     /// All take [`COLUMNS`] vectors of pixels.
     pub(crate) spread: &'static [Spread],
     /// Each with the vectors of pixels that it takes at once.
@@ -199,11 +204,27 @@ impl Kernels {
         COLUMNS * self.lanes
     }
 
+    /// Terms that a packed number holds.
+    pub(crate) fn terms(&self) -> usize {
+        if self.join.is_some() { 2 } else { 1 }
+    }
+
+    /// The kernels of `isa` for so many rows: those that read their factors in place, because there are few, take f32 alone.
+    pub(crate) fn for_rows(isa: Isa, rows: usize) -> &'static Self {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 if rows <= AVX512.spread_in_place.len() => &AVX512,
+            _ => Self::of(isa),
+        }
+    }
+
     /// The kernels for `isa`.
     pub(crate) fn of(isa: Isa) -> &'static Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Bf16 => &AVX512,
+            Isa::Avx512 => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => &AVX512_BF16,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &AVX2,
             Isa::Portable => &PORTABLE,
@@ -272,7 +293,8 @@ macro_rules! kernels {
         }
 
         static $table: Kernels = Kernels {
-            lanes: <$vector as crate::simd::Sums>::LANES,
+            lanes: <$vector as Sums>::LANES,
+            join: None,
             spread: &[$($module::spread::<$rows>),*],
             spread_in_place: &[$(($module::spread_in_place::<$few, $columns>, $columns)),*],
             collect: $module::collect,
@@ -291,6 +313,40 @@ kernels!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f,avx512vl,avx
         [(1, 4), (2, 4), (3, 4), (4, 4)], [(1, 5), (2, 5), (3, 5), (4, 5)], [(1, 6), (2, 6), (3, 6), (4, 6)]
     ]
 );
+
+/// [`AVX512`], with packed factors of bf16.
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16 {
+    use super::*;
+
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16")]
+    unsafe fn spread<const ROWS: usize>(
+        pairs: usize,
+        a: *const f32,
+        b: *const f32,
+        b_stride: usize,
+        c: *mut f32,
+        c_stride: usize,
+    ) {
+        // SAFETY: the same contract.
+        unsafe { super::spread::<Pairs, ROWS, COLUMNS>(pairs, a, b, b_stride, c, c_stride) }
+    }
+
+    macro_rules! spreads {
+        ($($rows:literal),*) => { &[$(spread::<$rows>),*] };
+    }
+
+    pub(super) static KERNELS: Kernels = Kernels {
+        lanes: AVX512.lanes,
+        join: Some(crate::simd::pairs::join),
+        spread: spreads!(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14),
+        spread_in_place: &[],
+        collect: AVX512.collect,
+        gather: AVX512.gather,
+    };
+}
+#[cfg(target_arch = "x86_64")]
+use avx512_bf16::KERNELS as AVX512_BF16;
 
 // 16 registers: 12 sums, two or three vectors of pixels, one weight or row.
 #[cfg(target_arch = "x86_64")]

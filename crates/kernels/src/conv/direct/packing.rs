@@ -1,7 +1,8 @@
 //! Pixels as the kernels read them: the wanted pixels alone, in blocks of a kernel's width, all terms of a block together.
 //!
 //! Planes have padding between rows and images. Packing leaves it out: no product is computed for it, and every vector is
-//! read aligned. A packed number is multiplied with every row of the weights, so that packing costs little.
+//! read aligned. A packed number is multiplied with every row of the weights, so that packing costs little. Where factors are bf16,
+//! neighbouring terms share a row of pairs.
 
 use super::axis::Pixels;
 use super::kernel::{Kernels, Run};
@@ -57,16 +58,33 @@ impl Wanted {
         let reach = offsets.iter().max().map_or(0, |&offset| offset as usize);
         let furthest = runs.iter().map(|run| run.from as usize + run.len as usize + kernels.lanes).max().unwrap_or(0);
         assert!(reach + furthest <= planes.len() && to.len() >= packed_len(kernels, offsets.len(), 1));
-        for (term, &offset) in offsets.iter().enumerate() {
-            // SAFETY: the kernels belong to this processor. The assert bounds the reads of the furthest run at the furthest
-            // offset; a term's runs are at most a block long, and behind the last there is room for a vector more.
-            unsafe {
-                let to = to.as_mut_ptr().add(term * kernels.block());
-                (kernels.collect)(runs, planes.as_ptr().add(offset as usize), to);
+        // SAFETY: the kernels belong to this processor. The assert bounds the reads of the furthest run at the furthest offset; a
+        // term's runs are at most a block long, and behind each there is room for a vector more.
+        let collect = |offset: u32, to: &mut [f32]| unsafe {
+            assert!(to.len() >= kernels.block() + kernels.lanes);
+            (kernels.collect)(runs, planes.as_ptr().add(offset as usize), to.as_mut_ptr());
+        };
+        let Some(join) = kernels.join else {
+            for (term, &offset) in offsets.iter().enumerate() {
+                collect(offset, &mut to[term * kernels.block()..]);
             }
+            return;
+        };
+        let (mut first, mut second) = ([0.0; MAX_BLOCK], [0.0; MAX_BLOCK]);
+        for (pair, to) in offsets.chunks(2).zip(to.chunks_exact_mut(kernels.block())) {
+            collect(pair[0], &mut first);
+            match pair {
+                [_, offset] => collect(*offset, &mut second),
+                _ => second.fill(0.0),
+            }
+            // SAFETY: the kernels belong to this processor; a block is a whole number of its vectors.
+            unsafe { join(first.as_ptr(), second.as_ptr(), to.len(), to.as_mut_ptr()) };
         }
     }
 }
+
+/// Numbers of the widest block, and a vector more.
+const MAX_BLOCK: usize = 48;
 
 /// Numbers of `blocks` packed blocks of `terms` terms, each with room for what packing writes too much.
 pub(crate) fn packed_len(kernels: &Kernels, terms: usize, blocks: usize) -> usize {
@@ -74,7 +92,7 @@ pub(crate) fn packed_len(kernels: &Kernels, terms: usize, blocks: usize) -> usiz
 }
 
 fn block_len(kernels: &Kernels, terms: usize) -> usize {
-    terms * kernels.block() + kernels.lanes
+    terms.div_ceil(kernels.terms()) * kernels.block() + kernels.lanes
 }
 
 /// Some packed blocks.
@@ -96,7 +114,7 @@ impl<'a> Packed<'a> {
         self.terms
     }
 
-    /// Each block's numbers: a row of pixels for every term.
+    /// Each block's numbers: a row of pixels for every term, or pair of terms.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &'a [f32]> + use<'a> {
         self.numbers.chunks_exact(self.block_len)
     }

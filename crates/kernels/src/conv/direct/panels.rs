@@ -7,13 +7,17 @@ use rayon::prelude::*;
 
 use super::kernel::Kernels;
 use super::packing::Packed;
-use crate::output::written;
+use crate::output::{overwritable, written};
+use crate::scratch;
+use crate::simd::Join;
 
-/// A matrix of weights, cut into panels of a few rows; within a panel, the rows of one term lie together.
+/// A matrix of weights, cut into panels of a few rows; within a panel, the rows of one term (or pair of terms) lie together.
 pub(crate) struct Panels {
     numbers: Vec<f32>,
     rows: usize,
     terms: usize,
+    /// Numbers of a row: its terms, or pairs of them.
+    row_len: usize,
     count: usize,
 }
 
@@ -38,19 +42,22 @@ impl Panels {
         terms: usize,
         write: impl Fn(Range<usize>, &mut [MaybeUninit<f32>]) + Sync,
     ) -> Self {
-        let count = rows.div_ceil(kernels.spread.len());
+        let (count, row_len) = (rows.div_ceil(kernels.spread.len()), terms.div_ceil(kernels.terms()));
         let panels = |mut rest: &mut [MaybeUninit<f32>]| {
             let mut parts = Vec::with_capacity(count);
             for panel in 0..count {
                 let rows = part(rows, count, panel);
-                let (numbers, others) = std::mem::take(&mut rest).split_at_mut(rows.len() * terms);
+                let (numbers, others) = std::mem::take(&mut rest).split_at_mut(rows.len() * row_len);
                 parts.push((rows, numbers));
                 rest = others;
             }
-            parts.into_par_iter().for_each(|(rows, numbers)| write(rows, numbers));
+            parts.into_par_iter().for_each(|(rows, numbers)| match kernels.join {
+                Some(join) => joined(join, rows.len(), terms, numbers, |single| write(rows, single)),
+                None => write(rows, numbers),
+            });
         };
-        // SAFETY: the panels cover the numbers, and `write` writes all of each.
-        Self { numbers: unsafe { written(rows * terms, panels) }, rows, terms, count }
+        // SAFETY: the panels cover the numbers, and `write` and `joined` write all of each.
+        Self { numbers: unsafe { written(rows * row_len, panels) }, rows, terms, row_len, count }
     }
 
     /// Number of rows.
@@ -104,12 +111,12 @@ impl Panels {
         stride: usize,
     ) {
         let rows = self.rows_of(panel);
-        let weights = &self.numbers[rows.start * self.terms..rows.end * self.terms];
+        let weights = &self.numbers[rows.start * self.row_len..rows.end * self.row_len];
         let block = kernels.block();
-        assert!(pixels.len() >= self.terms * block);
+        assert!(pixels.len() >= self.row_len * block);
         // SAFETY: the kernels belong to this processor (`Kernels::of` an available set); the weights hold a panel of
-        // rows.len() * terms, the pixels all terms; the caller vouches for `to`.
-        unsafe { kernels.spread[rows.len() - 1](self.terms, weights.as_ptr(), pixels.as_ptr(), block, to, stride) };
+        // rows.len() * row_len, the pixels all terms; the caller vouches for `to`.
+        unsafe { kernels.spread[rows.len() - 1](self.row_len, weights.as_ptr(), pixels.as_ptr(), block, to, stride) };
     }
 
     /// Multiplies all rows, of which there are at most `spread_in_place.len()`, with `pixels` neighbouring pixels at each
@@ -142,6 +149,32 @@ impl Panels {
     pub(crate) fn memory(&self, kernels: &Kernels, pixels: usize) -> usize {
         kernels.spread.len().min(self.rows) * pixels
     }
+}
+
+/// Writes a panel of `rows` rows in pairs of its `terms` terms, which `write` writes one by one.
+fn joined(
+    join: Join,
+    rows: usize,
+    terms: usize,
+    numbers: &mut [MaybeUninit<f32>],
+    write: impl FnOnce(&mut [MaybeUninit<f32>]),
+) {
+    /// What `join` reads and writes too much at most.
+    const ROOM: usize = 16;
+    let (single_len, pairs_len) = (terms.next_multiple_of(2) * rows + ROOM, numbers.len() + ROOM);
+    scratch::with(single_len + pairs_len, |memory| {
+        let (single, pairs) = memory.split_at_mut(single_len);
+        let (terms, rest) = single.split_at_mut(terms * rows);
+        write(overwritable(terms));
+        rest.fill(0.0);
+        for pair in 0..numbers.len() / rows {
+            let first = &single[2 * pair * rows..][..2 * rows + ROOM];
+            let to = &mut pairs[pair * rows..][..rows + ROOM];
+            // SAFETY: the kernels that `join` is of belong to this processor, and the slices have room for a vector more.
+            unsafe { join(first.as_ptr(), first.as_ptr().add(rows), rows, to.as_mut_ptr()) };
+        }
+        numbers.copy_from_slice(&overwritable(pairs)[..numbers.len()]);
+    });
 }
 
 /// Part `index` of `0..total` cut into `parts` nearly equal parts.

@@ -65,7 +65,7 @@ impl Part<'_> {
     /// These pixels of the output belong to this task alone.
     unsafe fn run(&self, x: &[f32], out: &Shared<'_, f32>) {
         let pixels = self.last - self.first;
-        let packed_len = self.s.in_channels * pixels;
+        let packed_len = self.rows() * pixels;
         let memory = if self.finish.is_none() { 0 } else { self.weights.memory(self.kernels, pixels) };
         scratch::with(packed_len + memory, |scratch| {
             let (packed, memory) = scratch.split_at_mut(packed_len);
@@ -77,14 +77,27 @@ impl Part<'_> {
         });
     }
 
+    /// Packed rows of a block: one for each input channel, or pair of them.
+    fn rows(&self) -> usize {
+        self.s.in_channels.div_ceil(self.kernels.terms())
+    }
+
     /// Brings the pixels into blocks, all channels of a block together.
     fn pack(&self, x: &[f32], packed: &mut [f32]) {
         let (block, plane) = (self.kernels.block(), self.s.in_plane());
-        let block_len = self.s.in_channels * block;
-        for (channel, x) in x.chunks_exact(plane).enumerate() {
-            let blocks = x[self.first..self.last].chunks_exact(block);
-            for (from, to) in blocks.zip(packed.chunks_exact_mut(block_len)) {
-                to[channel * block..][..block].copy_from_slice(from);
+        let planes = x.chunks(self.kernels.terms() * plane);
+        let zeros = vec![0.0; if self.kernels.join.is_some() { plane } else { 0 }];
+        for (row, x) in planes.enumerate() {
+            let blocks = packed.chunks_exact_mut(self.rows() * block).map(|packed| &mut packed[row * block..][..block]);
+            let first = x[self.first..self.last].chunks_exact(block);
+            let Some(join) = self.kernels.join else {
+                blocks.zip(first).for_each(|(to, from)| to.copy_from_slice(from));
+                continue;
+            };
+            let second = x.get(plane..2 * plane).unwrap_or(&zeros)[self.first..self.last].chunks_exact(block);
+            for ((to, first), second) in blocks.zip(first).zip(second) {
+                // SAFETY: the kernels belong to this processor; a block is a whole number of its vectors.
+                unsafe { join(first.as_ptr(), second.as_ptr(), block, to.as_mut_ptr()) };
             }
         }
     }
@@ -103,7 +116,7 @@ impl Part<'_> {
             false => (memory.as_mut_ptr(), pixels),
         };
         assert!(self.finish.is_none() || rows.len() * pixels <= memory.len());
-        for (index, pixels) in packed.chunks_exact(self.s.in_channels * block).enumerate() {
+        for (index, pixels) in packed.chunks_exact(self.rows() * block).enumerate() {
             // SAFETY: by the asserts each row has room for all blocks, in the output, where it is this task's alone, or in the
             // working memory.
             unsafe { self.weights.multiply_block(self.kernels, panel, pixels, to.add(index * block), stride) };

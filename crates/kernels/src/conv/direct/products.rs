@@ -159,7 +159,7 @@ pub(crate) fn forward(
     finish: Finish<'_, f32>,
     out: &mut [MaybeUninit<f32>],
 ) {
-    let kernels = Kernels::of(isa);
+    let kernels = Kernels::for_rows(isa, s.out_channels);
     let terms = s.in_channels * s.taps();
     let first: Vec<usize> = (0..terms).collect();
     forward_packed(kernels, s, x, Panels::pack(kernels, s.out_channels, weight, &first, terms), finish, out);
@@ -200,7 +200,7 @@ pub(crate) fn forward_packed(
 
 /// Gradient of the input, from the gradient of the output; writes all of `out`.
 pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
-    let kernels = Kernels::of(isa);
+    let kernels = Kernels::for_rows(isa, s.in_channels);
     if pointwise::suits(kernels, s) {
         let first: Vec<usize> = (0..s.out_channels).map(|o| o * s.in_channels).collect();
         let weights = Panels::pack(kernels, s.in_channels, weight, &first, 1);

@@ -4,14 +4,15 @@ use super::{forward, input_gradient, weight_gradient};
 use crate::conv::checks::{Implementation, cases, check_against_definition, shapes};
 use crate::conv::shape::ConvShape;
 
-const DIRECT: Implementation = Implementation { forward, input_gradient, weight_gradient };
+const DIRECT: Implementation =
+    Implementation { tolerance: 5e-5, bf16_tolerance: 5e-5, forward, input_gradient, weight_gradient };
 
 proptest! {
     #![proptest_config(cases(200))]
 
     #[test]
     fn every_instruction_set_computes_the_definition(s in shapes()) {
-        check_against_definition(&s, &DIRECT, 2e-5);
+        check_against_definition(&s, &DIRECT);
     }
 }
 
@@ -40,6 +41,6 @@ fn the_layers_of_real_networks_compute_the_definition() {
         layer(5, 37, 45, 8, 1, 1, 0),  // pointwise
         layer(2, 20, 3, 16, 1, 1, 0),
     ] {
-        check_against_definition(&s, &DIRECT, 5e-5);
+        check_against_definition(&s, &DIRECT);
     }
 }

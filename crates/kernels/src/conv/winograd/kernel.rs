@@ -1,11 +1,14 @@
 //! Matrix products of transformed tiles: the innermost loops of the Winograd convolution.
 //!
-//! Channels lie in lines of [`LINE`]; a line is one to four vectors.
+//! Channels lie in lines of [`LINE`]; a line is one to four vectors. Where factors are bf16, every number is a pair of
+//! neighbours along the sum: of reduced channels, or of tiles.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
 
-use crate::simd::{Four, Isa, Vector};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Pairs;
+use crate::simd::{Four, Isa, Sums};
 
 /// Channels that lie next to each other in memory.
 pub(in crate::conv) const LINE: usize = 16;
@@ -13,12 +16,13 @@ pub(in crate::conv) const LINE: usize = 16;
 /// `m[tile][o] = Σ_c v[tile][c] * u[c][o]` for `TILES` tiles and `VECTORS` vectors of output channels.
 ///
 /// `v` is lines of input channels, `TILES` tiles of the first line, then of the second …; `u` is one row of `VECTORS` vectors
-/// per input channel; lines of output channels are `m_stride` apart in `m`. Sums run over the input channels in order.
+/// per input channel (or pair of them); lines of output channels are `m_stride` apart in `m`. Sums run over the input channels in
+/// order.
 ///
 /// # Safety
-/// The pointers must be valid for that, for `channels` input channels.
+/// The pointers must be valid for that, for `channels` input channels (or pairs of them).
 #[inline(always)]
-unsafe fn tiles_by_channels<V: Vector, const TILES: usize, const VECTORS: usize>(
+unsafe fn tiles_by_channels<V: Sums, const TILES: usize, const VECTORS: usize>(
     channels: usize,
     mut v: *const f32,
     mut u: *const f32,
@@ -30,7 +34,7 @@ unsafe fn tiles_by_channels<V: Vector, const TILES: usize, const VECTORS: usize>
         let mut sums = [[V::splat(0.0); VECTORS]; TILES];
         let mut left = channels;
         while left > 0 {
-            let line = left.min(LINE);
+            let line = left.min(LINE / V::TERMS);
             for channel in 0..line {
                 // A loop, not a closure: that would not have the instruction set, and so call every instruction.
                 let mut weights = [V::splat(0.0); VECTORS];
@@ -38,14 +42,14 @@ unsafe fn tiles_by_channels<V: Vector, const TILES: usize, const VECTORS: usize>
                     *weights = V::load(u.add(n * V::LANES));
                 }
                 for (tile, sums) in sums.iter_mut().enumerate() {
-                    let number = V::splat(*v.add(tile * LINE + channel));
+                    let number = V::splat(*v.add(tile * (LINE / V::TERMS) + channel));
                     for (sum, &weights) in sums.iter_mut().zip(&weights) {
                         *sum = sum.plus_product(number, weights);
                     }
                 }
                 u = u.add(VECTORS * V::LANES);
             }
-            v = v.add(TILES * LINE);
+            v = v.add(TILES * (LINE / V::TERMS));
             left -= line;
         }
         for (tile, sums) in sums.iter().enumerate() {
@@ -59,13 +63,13 @@ unsafe fn tiles_by_channels<V: Vector, const TILES: usize, const VECTORS: usize>
 
 /// `m[c][o] += Σ_tile v[tile][c] * z[tile][o]` for `CHANNELS` input channels and `VECTORS` vectors of output channels.
 ///
-/// `v` and `z` are lines of one tile after the other; lines of output channels are `z_stride` apart in `z`, rows `m_stride`
-/// apart in `m`. Sums run over the tiles in order.
+/// `v` and `z` are lines of one tile (or pair of tiles) after the other; lines of output channels are `z_stride` apart in `z`, rows
+/// `m_stride` apart in `m`. Sums run over the tiles in order.
 ///
 /// # Safety
-/// The pointers must be valid for that, for `tiles` tiles.
+/// The pointers must be valid for that, for `tiles` tiles (or pairs of them).
 #[inline(always)]
-unsafe fn channels_by_channels<V: Vector, const CHANNELS: usize, const VECTORS: usize>(
+unsafe fn channels_by_channels<V: Sums, const CHANNELS: usize, const VECTORS: usize>(
     tiles: usize,
     v: *const f32,
     z: *const f32,
@@ -110,6 +114,8 @@ pub(in crate::conv) type ChannelProduct =
 pub(in crate::conv) struct Products {
     /// Entry `i` is for `i + 1` lines of output channels.
     pub(in crate::conv) by_lines: &'static [ByLines],
+    /// Neighbours along the sum that one number of a factor holds.
+    pub(in crate::conv) terms: usize,
     /// Input channels that a gradient's product takes; divides a line.
     pub(in crate::conv) channel_step: usize,
 }
@@ -126,7 +132,9 @@ impl Products {
     pub(in crate::conv) fn of(isa: Isa) -> &'static Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Bf16 => &AVX512,
+            Isa::Avx512 => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => &AVX512_BF16,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &AVX2,
             Isa::Portable => &PORTABLE,
@@ -181,6 +189,7 @@ macro_rules! products {
 
         static $table: Products = Products {
             by_lines: products!(@ $module [$($vectors),*] [$($tiles),*]),
+            terms: <$vector as Sums>::TERMS,
             channel_step: $channels,
         };
     };
@@ -198,6 +207,11 @@ macro_rules! products {
 // 32 registers: at most 28 sums, two vectors of weights, one number.
 #[cfg(target_arch = "x86_64")]
 products!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+    tiles: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14], vectors: [1, 2], channels: 8);
+
+// The same registers.
+#[cfg(target_arch = "x86_64")]
+products!(AVX512_BF16, avx512_bf16, Pairs, #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16")]
     tiles: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14], vectors: [1, 2], channels: 8);
 
 // 16 registers: at most 12 sums, two vectors of weights, one number.

@@ -1,4 +1,6 @@
 //! Between planes of pixels and lines of channels: a transposition, and the loading and storing of tiles.
+//!
+//! What becomes a factor of the products is written as they read it: see [`Factor`].
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
@@ -6,9 +8,70 @@ use std::arch::x86_64::{__m256, __m512};
 use super::kernel::LINE;
 use super::tiling::{TILE, WINDOW};
 use super::transform::{POINTS, both_ways};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::pairs;
 use crate::simd::{Four, Isa, Vector};
 
 static ZEROS: [f32; LINE] = [0.0; LINE];
+
+/// How the line of a point is written that will be a factor of a product.
+trait Factor<V> {
+    /// Writes the vector that starts with channel `channel` of the line at `to`.
+    ///
+    /// # Safety
+    /// The processor has the vector's instruction set; `to` can be written for a line.
+    unsafe fn write(vector: V, to: *mut f32, channel: usize);
+}
+
+/// As it is.
+struct Whole;
+
+impl<V: Vector> Factor<V> for Whole {
+    #[inline(always)]
+    unsafe fn write(vector: V, to: *mut f32, channel: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { vector.store(to.add(channel)) }
+    }
+}
+
+/// In bf16, channels next to each other: the product sums over pairs of channels.
+#[cfg(target_arch = "x86_64")]
+struct Along;
+
+#[cfg(target_arch = "x86_64")]
+impl Factor<__m512> for Along {
+    #[inline(always)]
+    unsafe fn write(vector: __m512, to: *mut f32, _: usize) {
+        // SAFETY: the caller's promise; a line is one vector.
+        unsafe { pairs::store_rounded(vector, to) }
+    }
+}
+
+/// In bf16, as the earlier term of pairs, beside zeros.
+#[cfg(target_arch = "x86_64")]
+struct First;
+
+#[cfg(target_arch = "x86_64")]
+impl Factor<__m512> for First {
+    #[inline(always)]
+    unsafe fn write(vector: __m512, to: *mut f32, _: usize) {
+        // SAFETY: the caller's promise; a line is one vector.
+        unsafe { pairs::store_first(vector, to) }
+    }
+}
+
+/// In bf16, as the later term of pairs whose earlier ones are there.
+#[cfg(target_arch = "x86_64")]
+struct Second;
+
+#[cfg(target_arch = "x86_64")]
+impl Factor<__m512> for Second {
+    #[inline(always)]
+    unsafe fn write(vector: __m512, to: *mut f32, _: usize) {
+        // SAFETY: the caller's promise; a line is one vector.
+        unsafe { pairs::store_second(vector, to) }
+    }
+}
 
 /// Pixels of some rows of an image, one line of channels each.
 #[derive(Clone, Copy)]
@@ -87,7 +150,7 @@ unsafe fn lines_to_planes<V: Vector>(from: *const f32, pixels: usize, to: *mut f
 /// # Safety
 /// `from` is the strip's lines; `to` can be written for [`POINTS`] lines `stride` apart.
 #[inline(always)]
-unsafe fn window_to_points<V: Vector>(
+unsafe fn window_to_points<V: Vector, F: Factor<V>>(
     from: *const f32,
     strip: Strip,
     (row, column): (isize, isize),
@@ -107,7 +170,7 @@ unsafe fn window_to_points<V: Vector>(
                 both_ways!(
                     input, 6 => 6,
                     |i, j| V::load(first.add((i * strip.width + j) * LINE + half)),
-                    |r, c, point| point.store(to.add((r * WINDOW + c) * stride + half))
+                    |r, c, point| F::write(point, to.add((r * WINDOW + c) * stride), half)
                 );
             }
             return;
@@ -131,7 +194,7 @@ unsafe fn window_to_points<V: Vector>(
             both_ways!(
                 input, 6 => 6,
                 |i, j| V::load(window.as_ptr().add((i * WINDOW + j) * LINE + half)),
-                |r, c, point| point.store(to.add((r * WINDOW + c) * stride + half))
+                |r, c, point| F::write(point, to.add((r * WINDOW + c) * stride), half)
             );
         }
     }
@@ -179,7 +242,7 @@ unsafe fn points_to_tile<V: Vector>(
 /// # Safety
 /// `from` is the strip's lines, (`row`, `column`) is inside; `to` can be written for [`POINTS`] lines.
 #[inline(always)]
-unsafe fn tile_to_points<V: Vector>(
+unsafe fn tile_to_points<V: Vector, F: Factor<V>>(
     from: *const f32,
     strip: Strip,
     (row, column): (usize, usize),
@@ -196,7 +259,7 @@ unsafe fn tile_to_points<V: Vector>(
                 both_ways!(
                     gradient, 4 => 6,
                     |i, j| V::load(first.add((i * strip.width + j) * LINE + half)),
-                    |r, c, point| point.store(to.add((r * WINDOW + c) * stride + half))
+                    |r, c, point| F::write(point, to.add((r * WINDOW + c) * stride), half)
                 );
             } else {
                 both_ways!(
@@ -205,7 +268,7 @@ unsafe fn tile_to_points<V: Vector>(
                         true => first.add((i * strip.width + j) * LINE + half),
                         false => ZEROS.as_ptr(),
                     }),
-                    |r, c, point| point.store(to.add((r * WINDOW + c) * stride + half))
+                    |r, c, point| F::write(point, to.add((r * WINDOW + c) * stride), half)
                 );
             }
         }
@@ -217,14 +280,14 @@ unsafe fn tile_to_points<V: Vector>(
 /// # Safety
 /// `from` can be read for nine lines; `to` can be written for [`POINTS`] lines.
 #[inline(always)]
-unsafe fn kernel_to_points<V: Vector>(from: *const f32, to: *mut f32, stride: usize) {
+unsafe fn kernel_to_points<V: Vector, F: Factor<V>>(from: *const f32, to: *mut f32, stride: usize) {
     // SAFETY: the caller guarantees the pointers.
     unsafe {
         for half in (0..LINE).step_by(V::LANES) {
             both_ways!(
                 weight, 3 => 6,
                 |i, j| V::load(from.add((i * 3 + j) * LINE + half)),
-                |r, c, point| point.store(to.add((r * WINDOW + c) * stride + half))
+                |r, c, point| F::write(point, to.add((r * WINDOW + c) * stride), half)
             );
         }
     }
@@ -248,14 +311,23 @@ unsafe fn points_to_kernel<V: Vector>(from: *const f32, stride: usize, to: *mut 
     }
 }
 
+type WindowToPoints = unsafe fn(*const f32, Strip, (isize, isize), *mut f32, usize);
+type TileToPoints = unsafe fn(*const f32, Strip, (usize, usize), *mut f32, usize);
+type KernelToPoints = unsafe fn(*const f32, *mut f32, usize);
+
 /// The functions of this file for one instruction set; see them for their contracts.
+///
+/// Where a product sums over tiles, or over the channels of kernels, entry `i` of a table writes the `i`th of the neighbours that one
+/// number holds.
 pub(in crate::conv) struct Lines {
     pub(super) from_planes: unsafe fn(*const f32, usize, usize, usize, *mut f32),
     pub(super) to_planes: unsafe fn(*const f32, usize, *mut f32, usize, usize),
-    pub(super) window_to_points: unsafe fn(*const f32, Strip, (isize, isize), *mut f32, usize),
+    /// For sums over the channels of a line.
+    pub(super) window_to_points_along: WindowToPoints,
+    pub(super) window_to_points: &'static [WindowToPoints],
     pub(super) points_to_tile: unsafe fn(*const f32, usize, *mut f32, Strip, (usize, usize)),
-    pub(super) tile_to_points: unsafe fn(*const f32, Strip, (usize, usize), *mut f32, usize),
-    pub(super) kernel_to_points: unsafe fn(*const f32, *mut f32, usize),
+    pub(super) tile_to_points: &'static [TileToPoints],
+    pub(super) kernel_to_points: &'static [KernelToPoints],
     pub(super) points_to_kernel: unsafe fn(*const f32, usize, *mut f32),
 }
 
@@ -264,17 +336,27 @@ impl Lines {
     pub(in crate::conv) fn of(isa: Isa) -> &'static Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Bf16 => &AVX512,
+            Isa::Avx512 => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => &AVX512_BF16,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &AVX2,
             Isa::Portable => &PORTABLE,
         }
     }
+
+    /// Neighbours along a sum that one number of a factor holds.
+    pub(super) fn terms(&self) -> usize {
+        self.kernel_to_points.len()
+    }
 }
 
-/// Writes the functions once more for one instruction set.
+/// Writes the functions once more for one instruction set, those that write factors for each way to write them.
 macro_rules! lines {
-    ($table:ident, $module:ident, $vector:ty $(, #[$feature:meta])?) => {
+    (
+        $table:ident, $module:ident, $vector:ty, $(#[$feature:meta])?
+        along: $along:ty, terms: [$($term:ty),*]
+    ) => {
         mod $module {
             use super::*;
 
@@ -291,7 +373,7 @@ macro_rules! lines {
             }
 
             $(#[$feature])?
-            pub(super) unsafe fn window_to_points(
+            pub(super) unsafe fn window_to_points<F: Factor<$vector>>(
                 from: *const f32,
                 strip: Strip,
                 place: (isize, isize),
@@ -299,7 +381,7 @@ macro_rules! lines {
                 stride: usize,
             ) {
                 // SAFETY: the same contract.
-                unsafe { super::window_to_points::<$vector>(from, strip, place, to, stride) }
+                unsafe { super::window_to_points::<$vector, F>(from, strip, place, to, stride) }
             }
 
             $(#[$feature])?
@@ -315,7 +397,7 @@ macro_rules! lines {
             }
 
             $(#[$feature])?
-            pub(super) unsafe fn tile_to_points(
+            pub(super) unsafe fn tile_to_points<F: Factor<$vector>>(
                 from: *const f32,
                 strip: Strip,
                 place: (usize, usize),
@@ -323,13 +405,13 @@ macro_rules! lines {
                 stride: usize,
             ) {
                 // SAFETY: the same contract.
-                unsafe { super::tile_to_points::<$vector>(from, strip, place, to, stride) }
+                unsafe { super::tile_to_points::<$vector, F>(from, strip, place, to, stride) }
             }
 
             $(#[$feature])?
-            pub(super) unsafe fn kernel_to_points(from: *const f32, to: *mut f32, stride: usize) {
+            pub(super) unsafe fn kernel_to_points<F: Factor<$vector>>(from: *const f32, to: *mut f32, stride: usize) {
                 // SAFETY: the same contract.
-                unsafe { super::kernel_to_points::<$vector>(from, to, stride) }
+                unsafe { super::kernel_to_points::<$vector, F>(from, to, stride) }
             }
 
             $(#[$feature])?
@@ -342,28 +424,33 @@ macro_rules! lines {
         static $table: Lines = Lines {
             from_planes: $module::from_planes,
             to_planes: $module::to_planes,
-            window_to_points: $module::window_to_points,
+            window_to_points_along: $module::window_to_points::<$along>,
+            window_to_points: &[$($module::window_to_points::<$term>),*],
             points_to_tile: $module::points_to_tile,
-            tile_to_points: $module::tile_to_points,
-            kernel_to_points: $module::kernel_to_points,
+            tile_to_points: &[$($module::tile_to_points::<$term>),*],
+            kernel_to_points: &[$($module::kernel_to_points::<$term>),*],
             points_to_kernel: $module::points_to_kernel,
         };
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-lines!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]);
+lines!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+    along: Whole, terms: [Whole]);
 #[cfg(target_arch = "x86_64")]
-lines!(AVX2, avx2, __m256, #[target_feature(enable = "avx2,fma")]);
-lines!(PORTABLE, portable, Four);
+lines!(AVX512_BF16, avx512_bf16, __m512, #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16")]
+    along: Along, terms: [First, Second]);
+#[cfg(target_arch = "x86_64")]
+lines!(AVX2, avx2, __m256, #[target_feature(enable = "avx2,fma")] along: Whole, terms: [Whole]);
+lines!(PORTABLE, portable, Four, along: Whole, terms: [Whole]);
 
-/// Numbers between two points of `tiles` tiles and `lines` lines of channels. Sixteen more than needed: 36 streams a power of
-/// two apart would share their cache sets.
-pub(super) fn point_stride(tiles: usize, lines: usize) -> usize {
-    tiles * lines * LINE + LINE
+/// Numbers between two points whose own numbers are `numbers`. A line more than needed: 36 streams a power of two apart would share
+/// their cache sets.
+pub(super) fn point_stride(numbers: usize) -> usize {
+    numbers + LINE
 }
 
 /// Numbers of all points.
-pub(super) fn points_len(tiles: usize, lines: usize) -> usize {
-    POINTS * point_stride(tiles, lines)
+pub(super) fn points_len(numbers: usize) -> usize {
+    POINTS * point_stride(numbers)
 }

@@ -85,14 +85,33 @@ pub(super) enum Kind {
     Gradient,
 }
 
+/// What the products sum over, and so how transformed tiles lie.
+#[derive(Clone, Copy)]
+pub(super) enum Summed<'a> {
+    /// Channels: tiles are cut into panels, in which the lines of a channel line lie together.
+    Channels(&'a Panels),
+    /// So many tiles: those of a channel line lie in one row, where one number may hold several neighbours.
+    Tiles(usize),
+}
+
+impl Summed<'_> {
+    /// First number of `tile`'s line `line`, of `lines`, where a number holds `terms` neighbours along the sum.
+    fn offset(&self, terms: usize, tile: usize, line: usize, lines: usize) -> usize {
+        match self {
+            Self::Channels(panels) => panels.offset(tile, line, lines) / terms,
+            Self::Tiles(tiles) => (line * tiles.div_ceil(terms) + tile / terms) * LINE,
+        }
+    }
+}
+
 /// Where transformed tiles go.
 #[derive(Clone, Copy)]
 pub(super) struct Destination<'a> {
     pub(super) points: &'a Shared<'a, f32>,
     /// Distance of two points.
     pub(super) stride: usize,
-    pub(super) panels: &'a Panels,
-    /// Number of the unit's first tile among the panels' tiles.
+    pub(super) summed: Summed<'a>,
+    /// Number of the unit's first tile among all; where sums run over tiles, no number holds tiles of two units.
     pub(super) first_tile: usize,
 }
 
@@ -121,23 +140,21 @@ pub(super) unsafe fn transform_unit(
             for tile in 0..tiles_per_image {
                 let (row, column) = (unit.rows.start + tile / tiling.columns(), tile % tiling.columns());
                 let number = to.first_tile + index * tiles_per_image + tile;
-                let out = to.points.pointer(to.panels.offset(number, line, images.lines()));
+                let out = to.points.pointer(to.summed.offset(functions.terms(), number, line, images.lines()));
+                let place = (row * TILE, column * TILE);
+                let padded = (place.0 as isize - tiling.padding as isize, place.1 as isize - tiling.padding as isize);
+                let term = number % functions.terms();
                 // SAFETY: the strip holds the rows that the unit's tiles read; the caller vouches for the destination.
                 unsafe {
-                    match kind {
-                        Kind::Window => {
-                            let padding = tiling.padding as isize;
-                            let place = ((row * TILE) as isize - padding, (column * TILE) as isize - padding);
-                            (functions.window_to_points)(strip.as_ptr(), shape, place, out, to.stride);
+                    match (kind, to.summed) {
+                        (Kind::Window, Summed::Channels(_)) => {
+                            (functions.window_to_points_along)(strip.as_ptr(), shape, padded, out, to.stride);
                         }
-                        Kind::Gradient => {
-                            (functions.tile_to_points)(
-                                strip.as_ptr(),
-                                shape,
-                                (row * TILE, column * TILE),
-                                out,
-                                to.stride,
-                            );
+                        (Kind::Window, Summed::Tiles(_)) => {
+                            (functions.window_to_points[term])(strip.as_ptr(), shape, padded, out, to.stride);
+                        }
+                        (Kind::Gradient, _) => {
+                            (functions.tile_to_points[term])(strip.as_ptr(), shape, place, out, to.stride);
                         }
                     }
                 }

@@ -6,7 +6,9 @@ use rayon::prelude::*;
 
 use super::kernel::{self, LINE};
 use super::lines::{Lines, point_stride, points_len};
-use super::points::{Destination, Images, Kind, Output, Panels, Products, strip_len, transform_unit, write_unit};
+use super::points::{
+    Destination, Images, Kind, Output, Panels, Products, Summed, strip_len, transform_unit, write_unit,
+};
 use super::tiling::{Tiling, Unit};
 use super::transform::POINTS;
 use super::weights::Weights;
@@ -69,28 +71,29 @@ impl<'a> Pass<'a> {
     /// The weights are transformed once; each task takes a unit of tiles from the images to the output.
     fn by_tiles(&self, output: Output<'_>) {
         let transformed = self.weights.transform_all(self.functions, self.products);
-        let lines = (self.weights.reduced_lines(), self.weights.computed_lines());
+        let (rows, lines) = (self.weights.rows(self.functions), self.lines());
         let units = self.tiling.units(0..self.tiling.images, tiles_per_unit(lines.0 + lines.1));
         units.into_par_iter().for_each(|unit| {
             let tiles = unit.tiles(&self.tiling);
-            let (v_len, m_len) = (points_len(tiles, lines.0), points_len(tiles, lines.1));
+            let (v_numbers, m_numbers) = (self.v_numbers(tiles), tiles * lines.1 * LINE);
+            let (v_len, m_len) = (points_len(v_numbers), points_len(m_numbers));
             scratch::with(v_len + m_len + 2 * strip_len(&self.tiling, &unit), |memory| {
                 let (v, rest) = memory.split_at_mut(v_len);
                 let (m, strip) = rest.split_at_mut(m_len);
                 let panels = Panels::new(tiles, self.products.tiles());
-                self.transform(&unit, 0, &panels, &Shared::new(overwritable(v)), point_stride(tiles, lines.0), strip);
+                self.transform(&unit, 0, &panels, &Shared::new(overwritable(v)), point_stride(v_numbers), strip);
                 for point in 0..POINTS {
-                    let v = &v[point * point_stride(tiles, lines.0)..];
-                    let m = &mut m[point * point_stride(tiles, lines.1)..];
+                    let v = &v[point * point_stride(v_numbers)..];
+                    let m = &mut m[point * point_stride(m_numbers)..];
                     let u = &transformed.numbers[point * transformed.stride..];
                     for group in (0..lines.1).step_by(self.products.lines()) {
                         let width = self.products.lines().min(lines.1 - group);
-                        let (u, m) = (&u[group * self.weights.reduced * LINE..], &mut m[group * tiles * LINE..]);
+                        let (u, m) = (&u[group * rows * LINE..], &mut m[group * tiles * LINE..]);
                         self.multiply(&panels, width, tiles, v, u, m);
                     }
                 }
-                let products =
-                    Products { points: m, stride: point_stride(tiles, lines.1), tiles, first_line: 0, lines: lines.1 };
+                let stride = point_stride(m_numbers);
+                let products = Products { points: m, stride, tiles, first_line: 0, lines: lines.1 };
                 // SAFETY: units share no rows of an image.
                 unsafe { write_unit(self.functions, &self.tiling, &unit, products, output, strip) };
             });
@@ -101,9 +104,9 @@ impl<'a> Pass<'a> {
     fn by_channels(&self, images: std::ops::Range<usize>, output: Output<'_>) {
         let all = Unit { images: images.clone(), rows: 0..self.tiling.rows() };
         let tiles = all.tiles(&self.tiling);
-        let lines = (self.weights.reduced_lines(), self.weights.computed_lines());
+        let lines = self.lines();
         let panels = Panels::new(tiles, self.products.tiles());
-        let v_stride = point_stride(tiles, lines.0);
+        let v_stride = point_stride(self.v_numbers(tiles));
         scratch::with(POINTS * v_stride, |v| {
             let shared = Shared::new(overwritable(v));
             let units = self.tiling.units(images, self.products.tiles());
@@ -122,8 +125,8 @@ impl<'a> Pass<'a> {
     fn group(&self, unit: &Unit, panels: &Panels, v: &[f32], group: usize, output: Output<'_>) {
         let tiles = unit.tiles(&self.tiling);
         let width = self.products.lines().min(self.weights.computed_lines() - group);
-        let u_stride = self.weights.reduced * width * LINE + LINE;
-        let (v_stride, m_stride) = (point_stride(tiles, self.weights.reduced_lines()), point_stride(tiles, width));
+        let u_stride = point_stride(self.weights.rows(self.functions) * width * LINE);
+        let (v_stride, m_stride) = (point_stride(self.v_numbers(tiles)), point_stride(tiles * width * LINE));
         let len = POINTS * (u_stride + m_stride) + 2 * strip_len(&self.tiling, unit);
         scratch::with(len, |memory| {
             let (u, rest) = memory.split_at_mut(POINTS * u_stride);
@@ -153,32 +156,39 @@ impl<'a> Pass<'a> {
         stride: usize,
         strip: &mut [f32],
     ) {
-        let to = Destination { points, stride, panels, first_tile };
+        let to = Destination { points, stride, summed: Summed::Channels(panels), first_tile };
         // SAFETY: units share no tiles, and the points have room for all of them.
         unsafe { transform_unit(self.functions, &self.tiling, unit, self.images, Kind::Window, to, strip) };
     }
 
     /// One point's product for `width` lines of computed channels, for all panels of tiles.
     fn multiply(&self, panels: &Panels, width: usize, tiles: usize, v: &[f32], u: &[f32], m: &mut [f32]) {
-        let reduced = self.weights.reduced;
-        let lines = self.weights.reduced_lines();
+        let rows = self.weights.rows(self.functions);
         let products = self.products.by_lines[width - 1].tiles;
-        assert!(
-            v.len() >= tiles * lines * LINE && u.len() >= reduced * width * LINE && m.len() >= width * tiles * LINE
-        );
+        assert!(v.len() >= self.v_numbers(tiles) && u.len() >= rows * width * LINE && m.len() >= width * tiles * LINE);
         for panel in panels.iter() {
-            // SAFETY: the assert bounds what is read and written: the panel's lines in `v`, a row of weights for each reduced
-            // channel in `u`, and the panel's lines of each computed channel line in `m`.
+            // SAFETY: the assert bounds what is read and written: the panel's lines in `v`, the rows of weights in `u`, and the
+            // panel's lines of each computed channel line in `m`.
             unsafe {
                 products[panel.len() - 1](
-                    reduced,
-                    v.as_ptr().add(panel.start * lines * LINE),
+                    rows,
+                    v.as_ptr().add(self.v_numbers(panel.start)),
                     u.as_ptr(),
                     m.as_mut_ptr().add(panel.start * LINE),
                     tiles * LINE,
                 );
             }
         }
+    }
+
+    /// Lines of reduced and of computed channels.
+    fn lines(&self) -> (usize, usize) {
+        (self.weights.reduced_lines(), self.weights.computed_lines())
+    }
+
+    /// Numbers of `tiles` transformed tiles at one point.
+    fn v_numbers(&self, tiles: usize) -> usize {
+        tiles * self.weights.reduced_lines() * (LINE / self.products.terms)
     }
 }
 

@@ -4,6 +4,9 @@
 //! which is oneDNN's Winograd to the digit, and single numbers by up to 1.6e-6 √channels of the root mean square. Weight
 //! gradients, sums over the tiles, are off by 4.8e-7 to 1.5e-6. A direct convolution is off by 2e-7. Code without a fused
 //! multiply-add comes within a few percent of this.
+//!
+//! With factors of bf16 every pass is off by 1.1e-2 to 1.3e-2 (relative, L2): it is the transformed numbers that are rounded, which
+//! are larger than what their sums leave.
 
 use super::{forward, input_gradient, weight_gradient};
 use crate::conv::checks::numbers;
@@ -11,6 +14,7 @@ use crate::conv::plain;
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Finish;
 use crate::output::overwritable;
+use crate::precision::{Precision, bf16_products};
 use crate::simd::Isa;
 
 /// An error against f64.
@@ -71,6 +75,9 @@ fn of_images(channels: usize) -> Rounding {
 /// Over any number of tiles: partial sums keep it.
 const OF_WEIGHTS: Rounding = Rounding { relative: 2e-6, worst: 1.6e-5 };
 
+/// With factors of bf16, over any number of channels or tiles.
+const OF_BF16: Rounding = Rounding { relative: 1.5e-2, worst: 0.15 };
+
 #[test]
 fn every_pass_rounds_no_coarser_than_winograd_must_on_every_instruction_set() {
     for s in layers() {
@@ -79,7 +86,9 @@ fn every_pass_rounds_no_coarser_than_winograd_must_on_every_instruction_set() {
         let y = plain::forward(&s, &wide_x, &wide_weight, Finish::NONE);
         let dx = plain::input_gradient(&s, &wide_gradient, &wide_weight);
         let dw = plain::weight_gradient(&s, &wide_x, &wide_gradient);
-        for isa in Isa::available() {
+        let f32s = Isa::available().into_iter().map(|isa| (isa, of_images as fn(usize) -> Rounding, OF_WEIGHTS));
+        let bf16 = bf16_products().then(|| (Isa::of(Precision::Bf16), (|_| OF_BF16) as fn(usize) -> Rounding, OF_BF16));
+        for (isa, of_images, of_weights) in f32s.chain(bf16) {
             let mut found = vec![f32::NAN; s.out_len()];
             forward(isa, &s, &x, &weight, Finish::NONE, overwritable(&mut found));
             Rounding::of(&found, &y).within(of_images(s.in_channels), &format!("forward, {isa:?} {s:?}"));
@@ -88,7 +97,7 @@ fn every_pass_rounds_no_coarser_than_winograd_must_on_every_instruction_set() {
             Rounding::of(&found, &dx).within(of_images(s.out_channels), &format!("input gradient, {isa:?} {s:?}"));
             let mut found = vec![f32::NAN; s.weight_len()];
             weight_gradient(isa, &s, &x, &gradient, &mut found);
-            Rounding::of(&found, &dw).within(OF_WEIGHTS, &format!("weight gradient, {isa:?} {s:?}"));
+            Rounding::of(&found, &dw).within(of_weights, &format!("weight gradient, {isa:?} {s:?}"));
         }
     }
 }

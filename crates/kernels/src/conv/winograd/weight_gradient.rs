@@ -5,8 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::kernel::{LINE, Products};
-use super::lines::{Lines, point_stride, points_len};
-use super::points::{Destination, Images, Kind, Panels, strip_len, transform_unit};
+use super::lines::{Lines, point_stride};
+use super::points::{Destination, Images, Kind, Summed, strip_len, transform_unit};
 use super::tiling::{Tiling, Unit};
 use super::transform::POINTS;
 use crate::conv::partials::sum_partials;
@@ -85,7 +85,7 @@ impl Pass<'_> {
         let units = self.tiling.units(images, tiles_per_unit(self.lines.0 + self.lines.1));
         let tiles = units.iter().map(|unit| unit.tiles(&self.tiling)).max().unwrap_or(0);
         let strip = units.iter().map(|unit| strip_len(&self.tiling, unit)).max().unwrap_or(0);
-        let (v_len, z_len) = (points_len(tiles, self.lines.0), points_len(tiles, self.lines.1));
+        let (v_len, z_len) = self.lens(tiles);
         let sums_len = POINTS * self.sums_stride();
         scratch::with(v_len + z_len + sums_len + strip, |memory| {
             let (v, rest) = memory.split_at_mut(v_len);
@@ -108,20 +108,20 @@ impl Pass<'_> {
     /// Some hundred tiles are transformed by all threads, which then share the points; at last they share the channels.
     fn share_points(&self, out: &mut [f32]) {
         let images = (SHARED_TILES / self.tiling.per_image()).max(1);
-        let most = images * self.tiling.per_image();
-        let (v_len, z_len) = (points_len(most, self.lines.0), points_len(most, self.lines.1));
+        let groups = (0..self.tiling.images).step_by(images);
+        let groups: Vec<Group> =
+            groups.map(|first| self.group(first..self.tiling.images.min(first + images))).collect();
+        let (v_len, z_len) = self.lens(groups.iter().map(|group| group.tiles).max().unwrap_or(0));
         scratch::with(v_len + z_len + POINTS * self.sums_stride(), |memory| {
             let (v, rest) = memory.split_at_mut(v_len);
             let (z, sums) = rest.split_at_mut(z_len);
-            for first in (0..self.tiling.images).step_by(images) {
-                let images = first..self.tiling.images.min(first + images);
-                let tiles = images.len() * self.tiling.per_image();
-                self.transform_images(images, tiles, v, z);
+            for (index, group) in groups.iter().enumerate() {
+                self.transform_group(group, v, z);
                 sums.par_chunks_exact_mut(self.sums_stride()).enumerate().for_each(|(point, sums)| {
-                    if first == 0 {
+                    if index == 0 {
                         sums.fill(0.0);
                     }
-                    self.multiply(point, tiles, v, z, sums);
+                    self.multiply(point, group.tiles, v, z, sums);
                 });
             }
             let lines = out.par_chunks_mut(LINE * self.x.channels * 9).enumerate();
@@ -132,12 +132,13 @@ impl Pass<'_> {
     /// All tiles are transformed by all threads, which then share the input channels: the sums of a few channels stay in the
     /// cache until they are kernels. Worth it where the sums are many and the tiles few.
     fn share_channels(&self, out: &mut [f32]) {
-        let tiles = self.tiling.images * self.tiling.per_image();
         let step = self.products.channel_step;
-        let (v_len, z_len) = (points_len(tiles, self.lines.0), points_len(tiles, self.lines.1));
+        let group = self.group(0..self.tiling.images);
+        let tiles = group.tiles;
+        let (v_len, z_len) = self.lens(tiles);
         scratch::with(v_len + z_len, |memory| {
             let (v, z) = memory.split_at_mut(v_len);
-            self.transform_images(0..self.tiling.images, tiles, v, z);
+            self.transform_group(&group, v, z);
             let (v, z, out) = (&*v, &*z, Shared::new(overwritable(out)));
             let stride = step * self.row() + LINE;
             (0..self.x.channels.div_ceil(step)).into_par_iter().for_each(|task| {
@@ -176,15 +177,24 @@ impl Pass<'_> {
         }
     }
 
-    fn transform_images(&self, images: Range<usize>, tiles: usize, v: &mut [f32], z: &mut [f32]) {
+    /// Cuts images into units, no two of which have tiles in the same number.
+    fn group(&self, images: Range<usize>) -> Group {
         /// Tiles of one task.
         const TASK: usize = 16;
-        let first = images.start;
+        let mut tiles = 0;
+        let place = |unit: Unit| {
+            let first = tiles;
+            tiles += unit.tiles(&self.tiling).next_multiple_of(self.products.terms);
+            (first, unit)
+        };
+        Group { units: self.tiling.units(images, TASK).into_iter().map(place).collect(), tiles }
+    }
+
+    fn transform_group(&self, group: &Group, v: &mut [f32], z: &mut [f32]) {
         let points = (Shared::new(overwritable(v)), Shared::new(overwritable(z)));
-        self.tiling.units(images, TASK).into_par_iter().for_each(|unit| {
-            let rows_before = (unit.images.start - first) * self.tiling.rows() + unit.rows.start;
-            scratch::with(strip_len(&self.tiling, &unit), |strip| {
-                self.transform(&unit, rows_before * self.tiling.columns(), tiles, (&points.0, &points.1), strip);
+        group.units.par_iter().for_each(|(first, unit)| {
+            scratch::with(strip_len(&self.tiling, unit), |strip| {
+                self.transform(unit, *first, group.tiles, (&points.0, &points.1), strip);
             });
         });
     }
@@ -198,10 +208,9 @@ impl Pass<'_> {
         (v, z): (&Shared<'_, f32>, &Shared<'_, f32>),
         strip: &mut [f32],
     ) {
-        // One panel: the tiles of a channel line lie in one row, along which the products sum.
-        let panels = &Panels::new(tiles, tiles);
-        let to_v = Destination { points: v, stride: point_stride(tiles, self.lines.0), panels, first_tile };
-        let to_z = Destination { points: z, stride: point_stride(tiles, self.lines.1), panels, first_tile };
+        let (summed, [v_stride, z_stride]) = (Summed::Tiles(tiles), self.strides(tiles));
+        let to_v = Destination { points: v, stride: v_stride, summed, first_tile };
+        let to_z = Destination { points: z, stride: z_stride, summed, first_tile };
         // SAFETY: units share no tiles, and the points have room for all of them.
         unsafe {
             transform_unit(self.functions, &self.tiling, unit, self.x, Kind::Window, to_v, strip);
@@ -224,8 +233,9 @@ impl Pass<'_> {
         z: &[f32],
         sums: &mut [f32],
     ) {
-        let v = &v[point * point_stride(tiles, self.lines.0)..][..tiles * self.row_of(self.lines.0)];
-        let z = &z[point * point_stride(tiles, self.lines.1)..][..tiles * self.row_of(self.lines.1)];
+        let (rows, [v_stride, z_stride]) = (self.rows(tiles), self.strides(tiles));
+        let v = &v[point * v_stride..][..rows * self.lines.0 * LINE];
+        let z = &z[point * z_stride..][..rows * self.lines.1 * LINE];
         let step = self.products.channel_step;
         assert!(channels.len() * self.row() <= sums.len() && channels.end <= self.lines.0 * LINE);
         assert!(channels.start.is_multiple_of(step) && channels.len().is_multiple_of(step));
@@ -237,10 +247,10 @@ impl Pass<'_> {
                 // SAFETY: the slices and the asserts bound all lines of all tiles, and the rows of the sums.
                 unsafe {
                     product(
-                        tiles,
-                        v.as_ptr().add(line * tiles * LINE + lane),
-                        z.as_ptr().add(group * tiles * LINE),
-                        tiles * LINE,
+                        rows,
+                        v.as_ptr().add(line * rows * LINE + lane),
+                        z.as_ptr().add(group * rows * LINE),
+                        rows * LINE,
                         sums.as_mut_ptr().add((channel - channels.start) * self.row() + group * LINE),
                         self.row(),
                     );
@@ -249,8 +259,20 @@ impl Pass<'_> {
         }
     }
 
-    fn row_of(&self, lines: usize) -> usize {
-        lines * LINE
+    /// Numbers along the sum over `tiles` tiles.
+    fn rows(&self, tiles: usize) -> usize {
+        tiles.div_ceil(self.products.terms)
+    }
+
+    /// Numbers between two points of `tiles` transformed inputs and of gradients.
+    fn strides(&self, tiles: usize) -> [usize; 2] {
+        [self.lines.0, self.lines.1].map(|lines| point_stride(self.rows(tiles) * lines * LINE))
+    }
+
+    /// Numbers of all points of `tiles` transformed inputs and of gradients.
+    fn lens(&self, tiles: usize) -> (usize, usize) {
+        let [v, z] = self.strides(tiles);
+        (POINTS * v, POINTS * z)
     }
 
     /// Transforms the sums of one line of output channels back to 3×3 kernels.
@@ -268,6 +290,14 @@ impl Pass<'_> {
             }
         }
     }
+}
+
+/// Images whose tiles are multiplied together.
+struct Group {
+    /// Each with its first tile.
+    units: Vec<(usize, Unit)>,
+    /// Tiles, those included that only fill a unit's last number.
+    tiles: usize,
 }
 
 /// Tiles per unit: as many as fit a core's second-level cache beside the sums.

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::kernel::{LINE, Products};
-use super::lines::Lines;
+use super::lines::{Lines, point_stride};
 use super::transform::POINTS;
 use crate::conv::shape::ConvShape;
 use crate::output::Shared;
@@ -52,7 +52,12 @@ impl<'a> Weights<'a> {
         taps
     }
 
-    /// Transforms `reduced` channels of lines `lines`: at each point one row of `lines.len()` lines per reduced channel, points
+    /// Rows of a transform: one for as many reduced channels as a number holds.
+    pub(super) fn rows(&self, functions: &Lines) -> usize {
+        self.reduced.div_ceil(functions.terms())
+    }
+
+    /// Transforms `reduced` channels, from the first of a row on, of lines `lines`: at each point rows of `lines.len()` lines, points
     /// `stride` apart.
     ///
     /// # Safety
@@ -65,13 +70,15 @@ impl<'a> Weights<'a> {
         to: *mut f32,
         stride: usize,
     ) {
-        for (row, channel) in reduced.enumerate() {
+        let terms = functions.terms();
+        for (index, channel) in reduced.enumerate() {
+            let (row, term) = (index / terms, index % terms);
             for (index, line) in lines.clone().enumerate() {
                 let taps = self.taps(channel, line);
                 // SAFETY: the caller's promise; `taps` is nine lines.
                 unsafe {
                     let to = to.add((row * lines.len() + index) * LINE);
-                    (functions.kernel_to_points)(taps.as_ptr(), to, stride);
+                    (functions.kernel_to_points[term])(taps.as_ptr(), to, stride);
                 }
             }
         }
@@ -79,7 +86,8 @@ impl<'a> Weights<'a> {
 
     /// Transforms everything, in parallel, in groups of as many lines as the products take.
     pub(super) fn transform_all(&self, functions: &Lines, products: &Products) -> Transformed {
-        let stride = self.reduced * self.computed_lines() * LINE + LINE;
+        let rows = self.rows(functions);
+        let stride = point_stride(rows * self.computed_lines() * LINE);
         let group = products.lines();
         let groups = self.computed_lines().div_ceil(group);
         let mut numbers = Vec::with_capacity(POINTS * stride);
@@ -89,7 +97,7 @@ impl<'a> Weights<'a> {
             let (block, group_index) = (task % blocks, task / blocks);
             let lines = group_index * group..self.computed_lines().min((group_index + 1) * group);
             let reduced = block * LINE..self.reduced.min((block + 1) * LINE);
-            let at = (lines.start * self.reduced + reduced.start * lines.len()) * LINE;
+            let at = (lines.start * rows + reduced.start / functions.terms() * lines.len()) * LINE;
             // SAFETY: the group's rows for these channels, at every point, are this task's own and inside the vector.
             unsafe { self.transform(functions, reduced, lines, shared.pointer(at), stride) };
         });
