@@ -15,19 +15,25 @@ pub(crate) trait Element: WithDType + Kept {
     }
 
     /// Whether this is not a number.
-    fn is_nan(self) -> bool {
-        self.to_f64().is_nan()
-    }
+    fn is_nan(self) -> bool;
 }
 
 impl Element for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+
+    fn is_nan(self) -> bool {
+        self.is_nan()
+    }
 }
 
 impl Element for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+
+    fn is_nan(self) -> bool {
+        self.is_nan()
+    }
 }
 
 /// Runs `$body` with the type alias `$T` set to the storage's number type, or fails for types without kernels.

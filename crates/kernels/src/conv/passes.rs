@@ -10,6 +10,7 @@ use super::shape::ConvShape;
 use super::{columns, dense, direct, winograd};
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Finish;
+use crate::norm::plane_sum;
 use crate::output::written;
 use crate::precision::Precision;
 use crate::simd::Isa;
@@ -120,11 +121,11 @@ pub(crate) fn bias_gradient(s: &ConvShape, gradient: &Tensor) -> Result<Tensor> 
     })
 }
 
-/// The sum of each channel's planes, image after image.
+/// The sum of each channel's planes, image after image in f64.
 fn summed_by_channel<T: Element>(channels: usize, plane: usize, gradient: &[T]) -> Vec<T> {
     let sum_of = |channel: usize| {
         let planes = gradient.chunks_exact(plane).skip(channel).step_by(channels);
-        T::from_f64(planes.map(|plane| plane.iter().map(|g| g.to_f64()).sum::<f64>()).sum())
+        T::from_f64(planes.map(plane_sum).sum())
     };
     (0..channels).into_par_iter().map(sum_of).collect()
 }

@@ -11,7 +11,7 @@ pub use eval::batch_norm_eval;
 pub(crate) use eval::scale_and_shift;
 #[cfg(feature = "cuda")]
 pub(crate) use statistics::Wanted;
-pub(crate) use sums::mask;
+pub(crate) use sums::{mask, sum as plane_sum};
 pub use train::{BatchStatistics, batch_norm_train};
 
 use crate::epilogue::Epilogue;

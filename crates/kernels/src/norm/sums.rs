@@ -24,7 +24,7 @@ fn total<T: Element>(mut lanes: [T; LANES]) -> f64 {
 
 vectorized! {
     /// Sum of a plane.
-    pub(super) fn sum<T: Element>(x: &[T]) -> f64 {
+    pub(crate) fn sum<T: Element>(x: &[T]) -> f64 {
         let mut lanes = [T::ZERO; LANES];
         let chunks = x.chunks_exact(LANES);
         lanes.iter_mut().zip(chunks.remainder()).for_each(|(lane, &x)| *lane = x);

@@ -16,7 +16,7 @@ pub(super) fn suits(s: &PoolShape) -> bool {
 /// Whether `challenger` beats `best`, which came first: where it is strictly larger, or the first NaN.
 #[inline(always)]
 fn wins<T: Element>(challenger: T, best: T) -> bool {
-    challenger > best || (challenger.is_nan() && !best.is_nan())
+    (challenger > best) | (challenger.is_nan() & !best.is_nan())
 }
 
 vectorized! {
@@ -33,26 +33,24 @@ vectorized! {
     }
 }
 
-/// Windows that are worked on together.
-const WINDOWS: [usize; 4] = [16, 8, 4, 1];
-
 vectorized! {
     /// Writes each window's gradient to its first maximum, and zeros elsewhere.
     pub(super) fn backward<T: Element>(width: usize, x: &[T], gradient: &[T], out: &mut [MaybeUninit<T>]) {
         let rows = x.chunks_exact(2 * width).zip(gradient.chunks_exact(width / 2));
         for ((x, gradient), out) in rows.zip(out.chunks_exact_mut(2 * width)) {
             let ((upper, lower), (out_upper, out_lower)) = (x.split_at(width), out.split_at_mut(width));
-            let mut done = 0;
-            while done < gradient.len() {
-                let left = gradient.len() - done;
-                let (x, y, g) = (&upper[2 * done..], &lower[2 * done..], &gradient[done..]);
-                let (to_x, to_y) = (&mut out_upper[2 * done..], &mut out_lower[2 * done..]);
-                done += match WINDOWS.into_iter().find(|&windows| windows <= left) {
-                    Some(16) => windows::<T, 16>([x, y], g, [to_x, to_y]),
-                    Some(8) => windows::<T, 8>([x, y], g, [to_x, to_y]),
-                    Some(4) => windows::<T, 4>([x, y], g, [to_x, to_y]),
-                    _ => windows::<T, 1>([x, y], g, [to_x, to_y]),
-                };
+            let pixels = upper.chunks_exact(2).zip(lower.chunks_exact(2));
+            let outs = out_upper.chunks_exact_mut(2).zip(out_lower.chunks_exact_mut(2));
+            for (((upper, lower), &gradient), (out_upper, out_lower)) in pixels.zip(gradient).zip(outs) {
+                // The winner of each row, then the row: in this order the first of equals wins.
+                let (in_upper, in_lower) = (wins(upper[1], upper[0]), wins(lower[1], lower[0]));
+                let best_of = |row: &[T], second: bool| if second { row[1] } else { row[0] };
+                let below = wins(best_of(lower, in_lower), best_of(upper, in_upper));
+                let given = |here: bool| MaybeUninit::new(if here { gradient } else { T::ZERO });
+                out_upper[0] = given(!below & !in_upper);
+                out_upper[1] = given(!below & in_upper);
+                out_lower[0] = given(below & !in_lower);
+                out_lower[1] = given(below & in_lower);
             }
             if !width.is_multiple_of(2) {
                 // No window reads the last pixel of a row.
@@ -61,28 +59,4 @@ vectorized! {
             }
         }
     }
-}
-
-/// The first `N` windows of two rows, one pixel of the window after the other, so that each is a vector; returns `N`.
-#[inline(always)]
-fn windows<T: Element, const N: usize>(rows: [&[T]; 2], gradient: &[T], out: [&mut [MaybeUninit<T>]; 2]) -> usize {
-    let pixels: [[T; N]; 4] = std::array::from_fn(|pixel| std::array::from_fn(|i| rows[pixel / 2][2 * i + pixel % 2]));
-    let gradient: [T; N] = std::array::from_fn(|i| gradient[i]);
-    let (mut best, mut winner) = (pixels[0], [0u32; N]);
-    for (pixel, values) in pixels.iter().enumerate().skip(1) {
-        for i in 0..N {
-            let wins = wins(values[i], best[i]);
-            best[i] = if wins { values[i] } else { best[i] };
-            winner[i] = if wins { pixel as u32 } else { winner[i] };
-        }
-    }
-    for (row, out) in out.into_iter().enumerate() {
-        for i in 0..N {
-            for column in 0..2 {
-                let here = winner[i] == (2 * row + column) as u32;
-                out[2 * i + column].write(if here { gradient[i] } else { T::ZERO });
-            }
-        }
-    }
-    N
 }
