@@ -36,7 +36,7 @@ pub use linear::linear;
 pub use memory::keep_freed_memory;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
 pub use normalize::normalize;
-pub use pool::{PoolConfig, avg_pool2d, max_pool2d};
+pub use pool::{PoolConfig, avg_pool2d, max_pool2d, relu_max_pool2d};
 pub use precision::{Precision, allow_tf32, autocast, bf16_products, tf32_allowed};
 pub use sgd::{SgdConfig, sgd_step, update_running};
 pub use simd::{instruction_set, instruction_sets};

@@ -24,7 +24,7 @@ use rrm_spec::Mode;
 use crate::NetworkSpec;
 use crate::dropout::{Dropout, Masks};
 use crate::init::Beginning;
-use crate::layers::{Conv, Kernel, Linear, overlapping_max_pool};
+use crate::layers::{Conv, Kernel, Linear, relu_overlapping_max_pool};
 use crate::network::Backbone;
 
 /// (position in PyTorch's `features`, channels, kernel, whether a max-pool follows).
@@ -71,10 +71,10 @@ impl Backbone for AlexNet {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut x = x.clone();
         for (conv, pooled) in &self.convolutions {
-            x = conv.forward_relu(&x)?;
-            if *pooled {
-                x = overlapping_max_pool(&x, 0)?;
-            }
+            x = match pooled {
+                true => relu_overlapping_max_pool(&conv.forward(&x)?, 0)?,
+                false => conv.forward_relu(&x)?,
+            };
         }
         x = x.flatten_from(1)?;
         for linear in &self.hidden {

@@ -14,7 +14,7 @@ use rrm_spec::Mode;
 
 use crate::NetworkSpec;
 use crate::init::Beginning;
-use crate::layers::{Conv, Kernel, Linear, max_pool};
+use crate::layers::{Conv, Kernel, Linear, relu_max_pool};
 use crate::network::Backbone;
 
 /// Channels of the three blocks.
@@ -55,8 +55,7 @@ impl Backbone for Dnn {
         let mut x = x.clone();
         for [first, second] in &self.blocks {
             x = first.forward_relu(&x)?;
-            x = second.forward_relu(&x)?;
-            x = max_pool(&x)?;
+            x = relu_max_pool(&second.forward(&x)?)?;
         }
         relu(&self.hidden.forward(&x.flatten_from(1)?)?)
     }

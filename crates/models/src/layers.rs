@@ -36,14 +36,14 @@ impl Kernel {
     }
 }
 
-/// Maximum of every 2×2 square: halves height and width.
-pub(crate) fn max_pool(x: &Tensor) -> Result<Tensor> {
-    rrm_kernels::max_pool2d(x, PoolConfig { kernel: 2, stride: 2, padding: 0 })
+/// ReLU, then the maximum of every 2×2 square: halves height and width.
+pub(crate) fn relu_max_pool(x: &Tensor) -> Result<Tensor> {
+    rrm_kernels::relu_max_pool2d(x, PoolConfig { kernel: 2, stride: 2, padding: 0 })
 }
 
-/// Maximum of every second 3×3 square, within a border of `padding` pixels.
-pub(crate) fn overlapping_max_pool(x: &Tensor, padding: usize) -> Result<Tensor> {
-    rrm_kernels::max_pool2d(x, PoolConfig { kernel: 3, stride: 2, padding })
+/// ReLU, then the maximum of every second 3×3 square, within a border of `padding` pixels.
+pub(crate) fn relu_overlapping_max_pool(x: &Tensor, padding: usize) -> Result<Tensor> {
+    rrm_kernels::relu_max_pool2d(x, PoolConfig { kernel: 3, stride: 2, padding })
 }
 
 /// A convolution: `weight` (O, C, k, k) and maybe `bias` (O).

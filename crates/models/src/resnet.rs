@@ -15,7 +15,7 @@ use rrm_spec::Mode;
 
 use crate::NetworkSpec;
 use crate::init::Beginning;
-use crate::layers::{Conv, ConvNorm, Kernel, Norm, overlapping_max_pool};
+use crate::layers::{Conv, ConvNorm, Kernel, Norm, relu_overlapping_max_pool};
 use crate::network::Backbone;
 
 /// (name, width, stride of the first block).
@@ -123,10 +123,10 @@ impl ResNet {
 
 impl Backbone for ResNet {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let mut x = self.stem.forward(x, mode, Epilogue::RELU)?;
-        if self.pooled {
-            x = overlapping_max_pool(&x, 1)?;
-        }
+        let mut x = match self.pooled {
+            true => relu_overlapping_max_pool(&self.stem.forward(x, mode, Epilogue::NONE)?, 1)?,
+            false => self.stem.forward(x, mode, Epilogue::RELU)?,
+        };
         for block in &self.blocks {
             x = block.forward(&x, mode)?;
         }

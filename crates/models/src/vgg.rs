@@ -9,7 +9,7 @@ use rrm_spec::Mode;
 
 use crate::NetworkSpec;
 use crate::init::Beginning;
-use crate::layers::{Conv, ConvNorm, Kernel, Norm, max_pool};
+use crate::layers::{Conv, ConvNorm, Kernel, Norm, relu_max_pool};
 use crate::network::Backbone;
 
 use Stage::{Conv3x3, MaxPool};
@@ -65,9 +65,11 @@ enum Stage {
     MaxPool,
 }
 
-enum Layer {
-    Conv(ConvNorm),
-    MaxPool,
+/// A convolution with its batch-norm and ReLU.
+struct Layer {
+    conv: ConvNorm,
+    /// Whether a max-pool follows.
+    pooled: bool,
 }
 
 pub(crate) struct Vgg {
@@ -86,17 +88,18 @@ impl Vgg {
     fn new(vb: &VarBuilder<'_>, spec: &NetworkSpec, stages: &[Stage]) -> Result<Self> {
         let vb = vb.pp("features");
         let (mut position, mut inputs) = (0, spec.channels);
-        let mut layers = Vec::with_capacity(stages.len());
+        let mut layers: Vec<Layer> = Vec::with_capacity(stages.len());
         for stage in stages {
             match stage {
                 Conv3x3(width) => {
                     let (width, kernel) = (width / spec.arch.width_divisor(), Kernel::three(1));
                     let conv = Conv::with_bias(&vb.pp(position), inputs, width, kernel, Beginning::Uniform)?;
-                    layers.push(Layer::Conv(ConvNorm { conv, norm: Norm::new(&vb.pp(position + 1), width)? }));
+                    let conv = ConvNorm { conv, norm: Norm::new(&vb.pp(position + 1), width)? };
+                    layers.push(Layer { conv, pooled: false });
                     (position, inputs) = (position + 3, width);
                 }
                 MaxPool => {
-                    layers.push(Layer::MaxPool);
+                    layers.last_mut().expect("a pool follows a convolution").pooled = true;
                     position += 1;
                 }
             }
@@ -108,10 +111,10 @@ impl Vgg {
 impl Backbone for Vgg {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut x = x.clone();
-        for layer in &self.layers {
-            x = match layer {
-                Layer::Conv(conv) => conv.forward(&x, mode, Epilogue::RELU)?,
-                Layer::MaxPool => max_pool(&x)?,
+        for Layer { conv, pooled } in &self.layers {
+            x = match pooled {
+                true => relu_max_pool(&conv.forward(&x, mode, Epilogue::NONE)?)?,
+                false => conv.forward(&x, mode, Epilogue::RELU)?,
             };
         }
         x.flatten_from(1)

@@ -19,7 +19,7 @@ use rrm_spec::Mode;
 use crate::NetworkSpec;
 use crate::dropout::{Dropout, Masks};
 use crate::init::Beginning;
-use crate::layers::{Conv, Kernel, Linear, max_pool};
+use crate::layers::{Conv, Kernel, Linear, relu_max_pool};
 use crate::network::Backbone;
 
 /// (channels, convolutions) of each block; a max-pool follows each.
@@ -65,10 +65,11 @@ impl Backbone for Vgg16 {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut x = x.clone();
         for block in &self.blocks {
-            for conv in block {
+            let (last, before) = block.split_last().expect("a block has convolutions");
+            for conv in before {
                 x = conv.forward_relu(&x)?;
             }
-            x = max_pool(&x)?;
+            x = relu_max_pool(&last.forward(&x)?)?;
         }
         let [first, second] = &self.hidden;
         let x = relu(&first.forward(&x.flatten_from(1)?)?)?;

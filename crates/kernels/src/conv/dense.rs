@@ -83,14 +83,15 @@ fn packed(
     tap: impl Fn(usize, usize) -> Option<usize> + Sync,
 ) -> Panels {
     Panels::pack_by(kernels, channels[0] * row_pixels, channels[1] * term_pixels, |rows, numbers| {
-        let places: Vec<_> = rows.map(|row| (row / row_pixels * strides[0], row % row_pixels)).collect();
-        let mut terms = numbers.chunks_exact_mut(places.len());
-        for channel in 0..channels[1] {
-            for (pixel, numbers) in (0..term_pixels).zip(&mut terms) {
-                for (&(kernel, row), number) in places.iter().zip(numbers) {
-                    let weight = &weight[kernel + channel * strides[1]..];
-                    number.write(tap(row, pixel).map_or(0.0, |tap| weight[tap]));
-                }
+        // For each pixel of a term where the panel's rows find their numbers, of the first channel; absent = 0.
+        let places: Vec<Option<usize>> = (0..term_pixels)
+            .flat_map(|pixel| rows.clone().map(move |row| (row, pixel)))
+            .map(|(row, pixel)| tap(row % row_pixels, pixel).map(|tap| row / row_pixels * strides[0] + tap))
+            .collect();
+        for (channel, numbers) in numbers.chunks_exact_mut(places.len()).enumerate() {
+            let weight = &weight[channel * strides[1]..];
+            for (number, &place) in numbers.iter_mut().zip(&places) {
+                number.write(place.map_or(0.0, |place| weight[place]));
             }
         }
     })

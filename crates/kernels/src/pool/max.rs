@@ -7,9 +7,12 @@ use rayon::prelude::*;
 
 use super::{PoolConfig, PoolShape, halving};
 #[cfg(feature = "cuda")]
+use crate::activation::relu;
+#[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::device::by_device;
 use crate::element::{Borrowed, Element, by_element};
+use crate::epilogue::Activation;
 #[cfg(feature = "cuda")]
 use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
@@ -21,12 +24,28 @@ use crate::output::written;
 /// # Errors
 /// When the shapes do not fit, or the type is neither f32 nor f64.
 pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
+    pool(x, config, Activation::Identity)
+}
+
+/// `max_pool2d(relu(x))`, without passes over the image of its own for the ReLU. Where a window has no pixel above 0, neither has
+/// the gradient.
+///
+/// # Errors
+/// As [`max_pool2d`].
+pub fn relu_max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
+    by_device!(x, "relu_max_pool2d",
+        cpu => pool(x, config, Activation::Relu),
+        cuda => max_pool2d(&relu(x)?, config),
+    )
+}
+
+fn pool(x: &Tensor, config: PoolConfig, activation: Activation) -> Result<Tensor> {
     let shape = PoolShape::new(x, config)?;
     let x = x.contiguous()?;
-    let operation = MaxPool { shape, x: x.detach() };
+    let operation = MaxPool { shape, activation, x: x.detach() };
     by_device!(x, "max_pool2d",
         cpu => by_element!(x.dtype(), "max_pool2d", T => {
-            let y = forward(&shape, Borrowed::of(&x).numbers::<T>()?);
+            let y = forward(&shape, activation, Borrowed::of(&x).numbers::<T>()?);
             record(&[&x], y, shape.out_dims(), operation)
         }),
         cuda => record_stored(&[&x], cuda::pool::max(&shape, &x)?, shape.out_dims(), operation),
@@ -35,6 +54,8 @@ pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
 
 struct MaxPool {
     shape: PoolShape,
+    /// Of the input, before its maxima are taken.
+    activation: Activation,
     x: Tensor,
 }
 
@@ -62,30 +83,35 @@ fn planes_per_task(s: &PoolShape) -> usize {
     NUMBERS.div_ceil(s.in_plane())
 }
 
-fn forward<T: Element>(s: &PoolShape, x: &[T]) -> Vec<T> {
+fn forward<T: Element>(s: &PoolShape, activation: Activation, x: &[T]) -> Vec<T> {
+    let relu = activation == Activation::Relu;
     if halving::suits(s) {
         let planes = planes_per_task(s);
         let write = |out: &mut [MaybeUninit<T>]| {
             let tasks = out.par_chunks_mut(planes * s.out_plane()).zip(x.par_chunks(planes * s.in_plane()));
-            tasks.for_each(|(out, x)| halving::forward(s.width, x, out));
+            tasks.for_each(|(out, x)| halving::forward(s.width, relu, x, out));
         };
         // SAFETY: the tasks cover the output, and each writes all of its part.
         return unsafe { written(s.out_len(), write) };
     }
     let mut out = vec![T::ZERO; s.out_len()];
     out.par_chunks_mut(s.out_plane()).zip(x.par_chunks(s.in_plane())).for_each(|(out, x)| {
-        s.for_each_window(|o, rows, columns| out[o] = x[first_maximum(x, s.width, rows, columns)]);
+        s.for_each_window(|o, rows, columns| {
+            let largest = x[first_maximum(x, s.width, rows, columns)];
+            out[o] = if relu { largest.larger(T::ZERO) } else { largest };
+        });
     });
     out
 }
 
-fn backward<T: Element>(s: &PoolShape, x: &[T], gradient: &[T]) -> Vec<T> {
+fn backward<T: Element>(s: &PoolShape, activation: Activation, x: &[T], gradient: &[T]) -> Vec<T> {
+    let relu = activation == Activation::Relu;
     if halving::suits(s) {
         let planes = planes_per_task(s);
         let write = |out: &mut [MaybeUninit<T>]| {
             let inputs = x.par_chunks(planes * s.in_plane()).zip(gradient.par_chunks(planes * s.out_plane()));
             let tasks = out.par_chunks_mut(planes * s.in_plane()).zip(inputs);
-            tasks.for_each(|(out, (x, gradient))| halving::backward(s.width, x, gradient, out));
+            tasks.for_each(|(out, (x, gradient))| halving::backward(s.width, relu, x, gradient, out));
         };
         // SAFETY: the tasks cover the input, and each writes all of its part.
         return unsafe { written(x.len(), write) };
@@ -93,7 +119,12 @@ fn backward<T: Element>(s: &PoolShape, x: &[T], gradient: &[T]) -> Vec<T> {
     let mut out = vec![T::ZERO; x.len()];
     let inputs = x.par_chunks(s.in_plane()).zip(gradient.par_chunks(s.out_plane()));
     out.par_chunks_mut(s.in_plane()).zip(inputs).for_each(|(out, (x, gradient))| {
-        s.for_each_window(|o, rows, columns| out[first_maximum(x, s.width, rows, columns)] += gradient[o]);
+        s.for_each_window(|o, rows, columns| {
+            let first = first_maximum(x, s.width, rows, columns);
+            if !(relu && x[first] <= T::ZERO) {
+                out[first] += gradient[o];
+            }
+        });
     });
     out
 }
@@ -108,7 +139,7 @@ impl Backward for MaxPool {
             cpu => {
                 let (x, gradient) = (Borrowed::of(&self.x), Borrowed::of(&arrived.gradient));
                 by_element!(self.x.dtype(), "max_pool2d", T => {
-                    let dx = backward::<T>(&self.shape, x.numbers()?, gradient.numbers()?);
+                    let dx = backward::<T>(&self.shape, self.activation, x.numbers()?, gradient.numbers()?);
                     Tensor::from_vec(dx, self.x.shape(), self.x.device())
                 })
             },

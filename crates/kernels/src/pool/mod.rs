@@ -7,7 +7,7 @@ mod max;
 use candle_core::{Result, Tensor, bail};
 
 pub use avg::avg_pool2d;
-pub use max::max_pool2d;
+pub use max::{max_pool2d, relu_max_pool2d};
 
 /// A pooling window and how it moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 //! PyTorch's conventions on cases worked out by hand.
 
 use candle_core::{DType, Device, Tensor, Var};
+use proptest::prelude::*;
 use rrm_kernels::{
     Activation, Conv2dConfig, Epilogue, PoolConfig, avg_pool2d, batch_norm_train, conv2d, conv2d_activated, max_pool2d,
-    normalize, relu,
+    normalize, relu, relu_max_pool2d,
 };
 
 use crate::support::{bits, distance, flat, tensor};
@@ -66,6 +67,29 @@ fn padding_never_wins_a_max_pool_and_counts_in_an_average() {
     let config = PoolConfig { kernel: 2, stride: 2, padding: 1 };
     assert_eq!(flat(&max_pool2d(&x, config).unwrap()), [-1., -2., -3., -4.]);
     assert_eq!(flat(&avg_pool2d(&x, config).unwrap()), [-0.25, -0.5, -0.75, -1.]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_pool_of_a_relu_is_the_relu_and_then_the_pool(
+        height in 2usize..40, width in 2usize..40, kernel in 2usize..4, stride in 1usize..3, padding in 0usize..2, seed in 0u64..9,
+    ) {
+        prop_assume!(height.min(width) + 2 * padding >= kernel);
+        let config = PoolConfig { kernel, stride, padding };
+        // Coarse numbers, so that there are ties and zeros; and one that is none.
+        let mut numbers: Vec<f64> =
+            flat(&tensor(seed, &[2 * height * width], DType::F64)).iter().map(|number| (number * 2.).round()).collect();
+        numbers[width + 1] = f64::NAN;
+        for dtype in [DType::F32, DType::F64] {
+            let x = Tensor::from_vec(numbers.clone(), (1, 2, height, width), &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            let at_once = |x: &Tensor| relu_max_pool2d(x, config);
+            let one_by_one = |x: &Tensor| max_pool2d(&relu(x)?, config);
+            prop_assert_eq!(bits(&at_once(&x).unwrap()), bits(&one_by_one(&x).unwrap()));
+            prop_assert_eq!(gradient_of_sum(&x, at_once), gradient_of_sum(&x, one_by_one));
+        }
+    }
 }
 
 #[test]

@@ -15,15 +15,13 @@ use crate::simd::{Isa, Join};
 const PIXELS: usize = 2048;
 
 /// Whether lines are filled, and there is work enough to share out: with fewer weights, chunks of images are summed each for
-/// themselves. Those multiply f32 alone, so that bf16 pays earlier.
-pub(super) fn suits(isa: Isa, s: &ConvShape) -> bool {
+/// themselves.
+pub(super) fn suits(s: &ConvShape) -> bool {
     const MIN_WEIGHTS: usize = 1 << 15;
-    const MIN_BF16_SUMS: usize = 1 << 16;
     /// With fewer, reading and writing the sums takes longer than the products.
     const MIN_PIXELS: usize = 64;
-    s.in_channels >= LINE
-        && s.out_channels >= LINE
-        && (s.in_channels * s.out_channels >= MIN_WEIGHTS || isa.join().is_some() && s.weight_len() >= MIN_BF16_SUMS)
+    s.in_channels.min(s.out_channels) >= LINE
+        && s.weight_len() >= MIN_WEIGHTS
         && s.images * s.out_plane() >= MIN_PIXELS
 }
 
@@ -42,7 +40,6 @@ pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
     scratch::with(lens[0] + lens[1] + s.taps() * pass.lines.0 * pass.sums_len(), |memory| {
         let (x_lines, rest) = memory.split_at_mut(lens[0]);
         let (z, sums) = rest.split_at_mut(lens[1]);
-        sums.fill(0.0);
         for first in (0..s.images).step_by(images) {
             let images = images.min(s.images - first);
             pass.to_lines((x, s.in_channels, s.height, s.width), first..first + images, x_lines);
@@ -52,7 +49,8 @@ pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
                 pass.factors(images * s.in_plane(), pass.images * s.in_plane(), x_lines);
             }
             sums.par_chunks_exact_mut(pass.sums_len()).enumerate().for_each(|(task, sums)| {
-                pass.add_products(task / pass.lines.0, task % pass.lines.0, images, x_lines, z, sums);
+                let (tap, line) = (task / pass.lines.0, task % pass.lines.0);
+                pass.sum_products(tap, line, images, (x_lines, z), sums, first > 0);
             });
         }
         pass.write(sums, out);
@@ -127,18 +125,26 @@ impl Pass<'_> {
         }
     }
 
-    /// Adds one group's products of a tap and a line of input channels to their sums.
-    fn add_products(&self, tap: usize, line: usize, images: usize, x: &[f32], z: &[f32], sums: &mut [f32]) {
+    /// Sums one group's products of a tap and a line of input channels, onto their sums before if `onto`.
+    fn sum_products(
+        &self,
+        tap: usize,
+        line: usize,
+        images: usize,
+        (x, z): (&[f32], &[f32]),
+        sums: &mut [f32],
+        onto: bool,
+    ) {
         let s = self.s;
         let x = &x[line * self.images * s.in_plane() * LINE..][..images * s.in_plane() * LINE];
         if self.pointwise() {
-            return self.multiply(images, x, z, sums);
+            return self.multiply(images, (x, z), sums, onto);
         }
         scratch::with(images * s.out_plane() * LINE, |v: &mut [f32]| {
             let planes = x.chunks_exact(s.in_plane() * LINE).zip(v.chunks_exact_mut(s.out_plane() * LINE));
             planes.for_each(|(x, v)| self.read_tap(tap, x, v));
             self.factor(images * s.out_plane(), v);
-            self.multiply(images, v, z, sums);
+            self.multiply(images, (v, z), sums, onto);
         });
     }
 
@@ -161,8 +167,8 @@ impl Pass<'_> {
         }
     }
 
-    /// `sums[c][o] += Σ_pixel v[pixel][c] * z[pixel][o]`.
-    fn multiply(&self, images: usize, v: &[f32], z: &[f32], sums: &mut [f32]) {
+    /// `sums[c][o] = Σ_pixel v[pixel][c] * z[pixel][o]`, or `+=` where `onto` says so.
+    fn multiply(&self, images: usize, (v, z): (&[f32], &[f32]), sums: &mut [f32], onto: bool) {
         let (pixels, row) = (images * self.s.out_plane(), self.row());
         // Lines of output channels are a whole group apart.
         let distance = self.images * self.s.out_plane() * LINE;
@@ -179,6 +185,7 @@ impl Pass<'_> {
                         distance,
                         sums.as_mut_ptr().add(channel * row + group * LINE),
                         row,
+                        onto,
                     );
                 }
             }

@@ -36,7 +36,7 @@ struct Layout {
 
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images.
 pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
-    if by_lines::suits(isa, s) {
+    if by_lines::suits(s) {
         return by_lines::weight_gradient(isa, s, x, gradient, out);
     }
     let kernels = Kernels::of(isa);

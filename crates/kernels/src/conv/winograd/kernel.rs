@@ -61,7 +61,7 @@ unsafe fn tiles_by_channels<V: Sums, const TILES: usize, const VECTORS: usize>(
     }
 }
 
-/// `m[c][o] += Σ_tile v[tile][c] * z[tile][o]` for `CHANNELS` input channels and `VECTORS` vectors of output channels.
+/// `m[c][o] = Σ_tile v[tile][c] * z[tile][o]`, or `+=` where `onto` says so, for `CHANNELS` input channels and `VECTORS` vectors of output channels.
 ///
 /// `v` and `z` are lines of one tile (or pair of tiles) after the other; lines of output channels are `z_stride` apart in `z`, rows
 /// `m_stride` apart in `m`. Sums run over the tiles in order.
@@ -76,6 +76,7 @@ unsafe fn channels_by_channels<V: Sums, const CHANNELS: usize, const VECTORS: us
     z_stride: usize,
     m: *mut f32,
     m_stride: usize,
+    onto: bool,
 ) {
     // SAFETY: the caller guarantees the pointers.
     unsafe {
@@ -96,7 +97,8 @@ unsafe fn channels_by_channels<V: Sums, const CHANNELS: usize, const VECTORS: us
         for (channel, sums) in sums.iter().enumerate() {
             for (n, &sum) in sums.iter().enumerate() {
                 let to = m.add(channel * m_stride + n * V::LANES);
-                V::load(to).plus(sum).store(to);
+                let sum = if onto { V::load(to).plus(sum) } else { sum };
+                sum.store(to);
             }
         }
     }
@@ -108,7 +110,7 @@ pub(in crate::conv) type TileProduct =
 
 /// [`channels_by_channels`] for a fixed number of input and output channels.
 pub(in crate::conv) type ChannelProduct =
-    unsafe fn(tiles: usize, v: *const f32, z: *const f32, z_stride: usize, m: *mut f32, m_stride: usize);
+    unsafe fn(tiles: usize, v: *const f32, z: *const f32, z_stride: usize, m: *mut f32, m_stride: usize, onto: bool);
 
 /// The products of one instruction set.
 pub(in crate::conv) struct Products {
@@ -181,9 +183,10 @@ macro_rules! products {
                 z_stride: usize,
                 m: *mut f32,
                 m_stride: usize,
+                onto: bool,
             ) {
                 // SAFETY: the same contract.
-                unsafe { channels_by_channels::<$vector, $channels, VECTORS>(tiles, v, z, z_stride, m, m_stride) }
+                unsafe { channels_by_channels::<$vector, $channels, VECTORS>(tiles, v, z, z_stride, m, m_stride, onto) }
             }
         }
 

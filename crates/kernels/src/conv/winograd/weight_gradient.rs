@@ -91,12 +91,11 @@ impl Pass<'_> {
             let (v, rest) = memory.split_at_mut(v_len);
             let (z, rest) = rest.split_at_mut(z_len);
             let (sums, strip) = rest.split_at_mut(sums_len);
-            sums.fill(0.0);
-            for unit in &units {
+            for (index, unit) in units.iter().enumerate() {
                 let tiles = unit.tiles(&self.tiling);
                 self.transform(unit, 0, tiles, (&Shared::new(overwritable(v)), &Shared::new(overwritable(z))), strip);
                 for (point, sums) in sums.chunks_exact_mut(self.sums_stride()).enumerate() {
-                    self.multiply(point, tiles, v, z, sums);
+                    self.multiply(point, tiles, (v, z), sums, index > 0);
                 }
             }
             for (line, out) in out.chunks_mut(LINE * self.x.channels * 9).enumerate() {
@@ -118,10 +117,7 @@ impl Pass<'_> {
             for (index, group) in groups.iter().enumerate() {
                 self.transform_group(group, v, z);
                 sums.par_chunks_exact_mut(self.sums_stride()).enumerate().for_each(|(point, sums)| {
-                    if index == 0 {
-                        sums.fill(0.0);
-                    }
-                    self.multiply(point, group.tiles, v, z, sums);
+                    self.multiply(point, group.tiles, (v, z), sums, index > 0);
                 });
             }
             let lines = out.par_chunks_mut(LINE * self.x.channels * 9).enumerate();
@@ -143,9 +139,8 @@ impl Pass<'_> {
             let stride = step * self.row() + LINE;
             (0..self.x.channels.div_ceil(step)).into_par_iter().for_each(|task| {
                 scratch::with(POINTS * stride, |sums: &mut [f32]| {
-                    sums.fill(0.0);
                     for (point, sums) in sums.chunks_exact_mut(stride).enumerate() {
-                        self.multiply_channels(point, task * step..(task + 1) * step, tiles, v, z, sums);
+                        self.multiply_channels(point, task * step..(task + 1) * step, tiles, (v, z), sums, false);
                     }
                     // SAFETY: tasks share no input channels.
                     unsafe { self.write_channels(sums, stride, task * step, &out) };
@@ -218,9 +213,9 @@ impl Pass<'_> {
         }
     }
 
-    /// Adds one point's products over `tiles` tiles to its sums.
-    fn multiply(&self, point: usize, tiles: usize, v: &[f32], z: &[f32], sums: &mut [f32]) {
-        self.multiply_channels(point, 0..self.lines.0 * LINE, tiles, v, z, sums);
+    /// Sums one point's products over `tiles` tiles, onto its sums before if `onto`.
+    fn multiply(&self, point: usize, tiles: usize, factors: (&[f32], &[f32]), sums: &mut [f32], onto: bool) {
+        self.multiply_channels(point, 0..self.lines.0 * LINE, tiles, factors, sums, onto);
     }
 
     /// The same for some input channels, a whole number of the products' steps, whose rows of sums are `sums`.
@@ -229,9 +224,9 @@ impl Pass<'_> {
         point: usize,
         channels: Range<usize>,
         tiles: usize,
-        v: &[f32],
-        z: &[f32],
+        (v, z): (&[f32], &[f32]),
         sums: &mut [f32],
+        onto: bool,
     ) {
         let (rows, [v_stride, z_stride]) = (self.rows(tiles), self.strides(tiles));
         let v = &v[point * v_stride..][..rows * self.lines.0 * LINE];
@@ -253,6 +248,7 @@ impl Pass<'_> {
                         rows * LINE,
                         sums.as_mut_ptr().add((channel - channels.start) * self.row() + group * LINE),
                         self.row(),
+                        onto,
                     );
                 }
             }
