@@ -5,6 +5,8 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
+use crate::element::Element;
+
 /// A vector of `len` numbers, all of which `write` writes.
 ///
 /// # Safety
@@ -21,6 +23,13 @@ pub(crate) unsafe fn written<T: Copy>(len: usize, write: impl FnOnce(&mut [Maybe
 pub(crate) fn overwritable<T: Copy>(numbers: &mut [T]) -> &mut [MaybeUninit<T>] {
     // SAFETY: the layouts are the same; only `MaybeUninit::uninit()` could spoil a number, and no kernel writes that.
     unsafe { &mut *(std::ptr::from_mut(numbers) as *mut [MaybeUninit<T>]) }
+}
+
+/// Zeros, to be added to.
+pub(crate) fn cleared<T: Element>(numbers: &mut [MaybeUninit<T>]) -> &mut [T] {
+    numbers.fill(MaybeUninit::new(T::ZERO));
+    // SAFETY: every number was just written.
+    unsafe { numbers.assume_init_mut() }
 }
 
 /// A slice whose planes are handed out to tasks in an order of the caller's.

@@ -39,7 +39,7 @@ pub(crate) fn cases(usual: u32) -> ProptestConfig {
 
 type Forward = fn(Isa, &ConvShape, &[f32], &[f32], Finish<'_, f32>, &mut [MaybeUninit<f32>]);
 type InputGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [MaybeUninit<f32>]);
-type WeightGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [f32]);
+type WeightGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [MaybeUninit<f32>]);
 
 /// The three passes of one fast implementation, and how far a number of theirs may be from the definition's, over the root mean
 /// square.
@@ -125,7 +125,7 @@ fn check(
         (implementation.input_gradient)(isa, s, &gradient, &weight, overwritable(&mut got));
         judge("input gradient", isa, &got, &expected_dx, s.out_channels * s.taps());
         let mut got = vec![f32::NAN; s.weight_len()];
-        (implementation.weight_gradient)(isa, s, &x, &gradient, &mut got);
+        (implementation.weight_gradient)(isa, s, &x, &gradient, overwritable(&mut got));
         judge("weight gradient", isa, &got, &expected_dw, s.images * s.out_plane());
     }
 }

@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-use super::{dense, shape::ConvShape, winograd};
+use super::{dense, few, shape::ConvShape, winograd};
+use crate::precision::Precision;
 use crate::scoped;
 
 /// The algorithms for f32.
@@ -14,6 +15,8 @@ pub(crate) enum Algorithm {
     Direct,
     /// The same products but for those with padding, as a fully connected layer.
     Dense,
+    /// A fully connected layer's products, of few images: the same as the direct ones, in another order of reading.
+    Few,
 }
 
 thread_local! {
@@ -21,8 +24,10 @@ thread_local! {
 }
 
 /// The faster algorithm for this convolution, of those that the calling thread allows.
-pub(crate) fn algorithm(s: &ConvShape) -> Algorithm {
+pub(crate) fn algorithm(precision: Precision, s: &ConvShape) -> Algorithm {
     match () {
+        // Its factors are never rounded, and a batch's size must not decide whether they are.
+        () if precision == Precision::F32 && few::suits(s) => Algorithm::Few,
         () if dense::suits(s) => Algorithm::Dense,
         () if !DIRECT_ALONE.get() && winograd::suits(s) => Algorithm::Winograd,
         () => Algorithm::Direct,
@@ -47,10 +52,10 @@ mod tests {
         let tensor = |dims: [usize; 4]| Tensor::zeros(&dims, DType::F32, &Device::Cpu).unwrap();
         let config = Conv2dConfig { stride: 1, padding: 1 };
         let shape = ConvShape::new(&tensor([1, 16, 8, 8]), &tensor([16, 16, 3, 3]), config).unwrap();
-        assert_eq!(algorithm(&shape), Algorithm::Winograd);
-        assert_eq!(with_direct_convolutions(|| algorithm(&shape)), Algorithm::Direct);
+        assert_eq!(algorithm(Precision::F32, &shape), Algorithm::Winograd);
+        assert_eq!(with_direct_convolutions(|| algorithm(Precision::F32, &shape)), Algorithm::Direct);
         let panicked = std::panic::catch_unwind(|| with_direct_convolutions(|| panic!("a failing test")));
         assert!(panicked.is_err());
-        assert_eq!(algorithm(&shape), Algorithm::Winograd);
+        assert_eq!(algorithm(Precision::F32, &shape), Algorithm::Winograd);
     }
 }

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::direct::{self, Kernels, Panels};
 use super::shape::ConvShape;
 use crate::epilogue::Finish;
+use crate::output::{cleared, written};
 use crate::simd::Isa;
 
 /// Whether the matrix takes fewer products than the kernels do.
@@ -124,13 +125,15 @@ pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: 
 }
 
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.
-pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [MaybeUninit<f32>]) {
     let (taps, inputs, row) = (taps(s), s.in_plane(), s.in_channels * s.in_plane());
-    let mut matrix = vec![0.0; s.out_channels * s.out_plane() * row];
-    direct::weight_gradient(isa, &layer(s), x, gradient, &mut matrix);
+    let layer = layer(s);
+    // SAFETY: `weight_gradient` writes the whole matrix.
+    let matrix =
+        unsafe { written(layer.weight_len(), |matrix| direct::weight_gradient(isa, &layer, x, gradient, matrix)) };
     let filters = out.par_chunks_exact_mut(s.in_channels * s.taps());
     filters.zip(matrix.par_chunks_exact(s.out_plane() * row)).for_each(|(filter, rows)| {
-        filter.fill(0.0);
+        let filter = cleared(filter);
         for (row, taps) in rows.chunks_exact(row).zip(taps.chunks_exact(inputs)) {
             for (kernel, numbers) in filter.chunks_exact_mut(s.taps()).zip(row.chunks_exact(inputs)) {
                 for (number, tap) in numbers.iter().zip(taps) {

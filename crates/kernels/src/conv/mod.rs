@@ -6,6 +6,7 @@ mod choice;
 mod columns;
 mod dense;
 mod direct;
+mod few;
 mod frozen;
 pub(crate) mod gradients;
 mod op;

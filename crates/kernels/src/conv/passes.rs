@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::choice::{Algorithm, algorithm};
 use super::shape::ConvShape;
-use super::{columns, dense, direct, winograd};
+use super::{columns, dense, direct, few, winograd};
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Finish;
 use crate::norm::plane_sum;
@@ -44,10 +44,11 @@ impl Passes for f32 {
     fn forward(precision: Precision, s: &ConvShape, x: &[f32], weight: &[f32], finish: Finish<'_, f32>) -> Vec<f32> {
         // SAFETY: `forward` writes the whole output.
         unsafe {
-            written(s.out_len(), |out| match algorithm(s) {
+            written(s.out_len(), |out| match algorithm(precision, s) {
                 Algorithm::Winograd => winograd::forward(Isa::of(precision), s, x, weight, finish, out),
                 Algorithm::Direct => direct::forward(Isa::of(precision), s, x, weight, finish, out),
                 Algorithm::Dense => dense::forward(Isa::of(precision), s, x, weight, finish, out),
+                Algorithm::Few => few::forward(Isa::of(precision), s, x, weight, finish, out),
             })
         }
     }
@@ -55,22 +56,25 @@ impl Passes for f32 {
     fn input_gradient(precision: Precision, s: &ConvShape, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
         // SAFETY: `input_gradient` writes the whole output.
         unsafe {
-            written(s.in_len(), |out| match algorithm(s) {
+            written(s.in_len(), |out| match algorithm(precision, s) {
                 Algorithm::Winograd => winograd::input_gradient(Isa::of(precision), s, gradient, weight, out),
                 Algorithm::Direct => direct::input_gradient(Isa::of(precision), s, gradient, weight, out),
                 Algorithm::Dense => dense::input_gradient(Isa::of(precision), s, gradient, weight, out),
+                Algorithm::Few => few::input_gradient(Isa::of(precision), s, gradient, weight, out),
             })
         }
     }
 
     fn weight_gradient(precision: Precision, s: &ConvShape, x: &[f32], gradient: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; s.weight_len()];
-        match algorithm(s) {
-            Algorithm::Winograd => winograd::weight_gradient(Isa::of(precision), s, x, gradient, &mut out),
-            Algorithm::Direct => direct::weight_gradient(Isa::of(precision), s, x, gradient, &mut out),
-            Algorithm::Dense => dense::weight_gradient(Isa::of(precision), s, x, gradient, &mut out),
+        // SAFETY: `weight_gradient` writes the whole output.
+        unsafe {
+            written(s.weight_len(), |out| match algorithm(precision, s) {
+                Algorithm::Winograd => winograd::weight_gradient(Isa::of(precision), s, x, gradient, out),
+                Algorithm::Direct => direct::weight_gradient(Isa::of(precision), s, x, gradient, out),
+                Algorithm::Dense => dense::weight_gradient(Isa::of(precision), s, x, gradient, out),
+                Algorithm::Few => few::weight_gradient(Isa::of(precision), s, x, gradient, out),
+            })
         }
-        out
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::mem::MaybeUninit;
 
+use super::max::wins;
 use super::{PoolConfig, PoolShape};
 use crate::element::Element;
 use crate::simd::vectorized;
@@ -11,12 +12,6 @@ use crate::simd::vectorized;
 /// Whether windows are 2×2 and cover every row of every plane.
 pub(super) fn suits(s: &PoolShape) -> bool {
     s.config == PoolConfig { kernel: 2, stride: 2, padding: 0 } && s.height.is_multiple_of(2)
-}
-
-/// Whether `challenger` beats `best`, which came first: where it is strictly larger, or the first NaN.
-#[inline(always)]
-fn wins<T: Element>(challenger: T, best: T) -> bool {
-    (challenger > best) | (challenger.is_nan() & !best.is_nan())
 }
 
 vectorized! {

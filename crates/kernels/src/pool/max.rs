@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::{PoolConfig, PoolShape, halving};
+use super::{PoolConfig, PoolShape, halving, overlapping};
 #[cfg(feature = "cuda")]
 use crate::activation::relu;
 #[cfg(feature = "cuda")]
@@ -16,7 +16,7 @@ use crate::epilogue::Activation;
 #[cfg(feature = "cuda")]
 use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
-use crate::output::written;
+use crate::output::{cleared, written};
 
 /// The maximum of each window; padding never wins. The whole gradient goes to a window's first maximum in row-major order,
 /// and NaN counts as the largest number, both as in PyTorch.
@@ -59,8 +59,14 @@ struct MaxPool {
     x: Tensor,
 }
 
+/// Whether `challenger` beats `best`, which came first: where it is strictly larger, or the first NaN.
+#[inline(always)]
+pub(super) fn wins<T: Element>(challenger: T, best: T) -> bool {
+    (challenger > best) | (challenger.is_nan() & !best.is_nan())
+}
+
 /// Index of the first maximum in a window of `plane`.
-fn first_maximum<T: Element>(
+pub(super) fn first_maximum<T: Element>(
     plane: &[T],
     width: usize,
     rows: std::ops::Range<usize>,
@@ -69,7 +75,7 @@ fn first_maximum<T: Element>(
     let mut best = rows.start * width + columns.start;
     for row in rows {
         for i in row * width + columns.start..row * width + columns.end {
-            if plane[i] > plane[best] || (plane[i].is_nan() && !plane[best].is_nan()) {
+            if wins(plane[i], plane[best]) {
                 best = i;
             }
         }
@@ -84,49 +90,62 @@ fn planes_per_task(s: &PoolShape) -> usize {
 }
 
 fn forward<T: Element>(s: &PoolShape, activation: Activation, x: &[T]) -> Vec<T> {
-    let relu = activation == Activation::Relu;
+    let (planes, relu) = (planes_per_task(s), activation == Activation::Relu);
+    let write = |out: &mut [MaybeUninit<T>]| {
+        let tasks = out.par_chunks_mut(planes * s.out_plane()).zip(x.par_chunks(planes * s.in_plane()));
+        tasks.for_each(|(out, x)| forward_planes(s, relu, x, out));
+    };
+    // SAFETY: the tasks cover the output, and each writes all of its part.
+    unsafe { written(s.out_len(), write) }
+}
+
+/// Writes the maxima of some planes; with `relu`, 0 where all of a window are below.
+fn forward_planes<T: Element>(s: &PoolShape, relu: bool, x: &[T], out: &mut [MaybeUninit<T>]) {
     if halving::suits(s) {
-        let planes = planes_per_task(s);
-        let write = |out: &mut [MaybeUninit<T>]| {
-            let tasks = out.par_chunks_mut(planes * s.out_plane()).zip(x.par_chunks(planes * s.in_plane()));
-            tasks.for_each(|(out, x)| halving::forward(s.width, relu, x, out));
-        };
-        // SAFETY: the tasks cover the output, and each writes all of its part.
-        return unsafe { written(s.out_len(), write) };
+        return halving::forward(s.width, relu, x, out);
     }
-    let mut out = vec![T::ZERO; s.out_len()];
-    out.par_chunks_mut(s.out_plane()).zip(x.par_chunks(s.in_plane())).for_each(|(out, x)| {
+    for (out, x) in out.chunks_exact_mut(s.out_plane()).zip(x.chunks_exact(s.in_plane())) {
+        if overlapping::suits(s) {
+            overlapping::forward(s, relu, x, out);
+            continue;
+        }
         s.for_each_window(|o, rows, columns| {
             let largest = x[first_maximum(x, s.width, rows, columns)];
-            out[o] = if relu { largest.larger(T::ZERO) } else { largest };
+            out[o].write(if relu { largest.larger(T::ZERO) } else { largest });
         });
-    });
-    out
+    }
 }
 
 fn backward<T: Element>(s: &PoolShape, activation: Activation, x: &[T], gradient: &[T]) -> Vec<T> {
-    let relu = activation == Activation::Relu;
+    let (planes, relu) = (planes_per_task(s), activation == Activation::Relu);
+    let write = |out: &mut [MaybeUninit<T>]| {
+        let inputs = x.par_chunks(planes * s.in_plane()).zip(gradient.par_chunks(planes * s.out_plane()));
+        let tasks = out.par_chunks_mut(planes * s.in_plane()).zip(inputs);
+        tasks.for_each(|(out, (x, gradient))| backward_planes(s, relu, x, gradient, out));
+    };
+    // SAFETY: the tasks cover the input, and each writes all of its part.
+    unsafe { written(x.len(), write) }
+}
+
+/// Writes the gradients of some planes; with `relu`, of windows alone that have a pixel above 0.
+fn backward_planes<T: Element>(s: &PoolShape, relu: bool, x: &[T], gradient: &[T], out: &mut [MaybeUninit<T>]) {
     if halving::suits(s) {
-        let planes = planes_per_task(s);
-        let write = |out: &mut [MaybeUninit<T>]| {
-            let inputs = x.par_chunks(planes * s.in_plane()).zip(gradient.par_chunks(planes * s.out_plane()));
-            let tasks = out.par_chunks_mut(planes * s.in_plane()).zip(inputs);
-            tasks.for_each(|(out, (x, gradient))| halving::backward(s.width, relu, x, gradient, out));
-        };
-        // SAFETY: the tasks cover the input, and each writes all of its part.
-        return unsafe { written(x.len(), write) };
+        return halving::backward(s.width, relu, x, gradient, out);
     }
-    let mut out = vec![T::ZERO; x.len()];
-    let inputs = x.par_chunks(s.in_plane()).zip(gradient.par_chunks(s.out_plane()));
-    out.par_chunks_mut(s.in_plane()).zip(inputs).for_each(|(out, (x, gradient))| {
+    let planes = x.chunks_exact(s.in_plane()).zip(gradient.chunks_exact(s.out_plane()));
+    for (out, (x, gradient)) in out.chunks_exact_mut(s.in_plane()).zip(planes) {
+        if overlapping::suits(s) {
+            overlapping::backward(s, relu, x, gradient, out);
+            continue;
+        }
+        let out = cleared(out);
         s.for_each_window(|o, rows, columns| {
             let first = first_maximum(x, s.width, rows, columns);
             if !(relu && x[first] <= T::ZERO) {
                 out[first] += gradient[o];
             }
         });
-    });
-    out
+    }
 }
 
 impl Backward for MaxPool {

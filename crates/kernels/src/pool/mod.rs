@@ -3,6 +3,9 @@
 mod avg;
 mod halving;
 mod max;
+mod overlapping;
+
+use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};
 
@@ -76,15 +79,25 @@ impl PoolShape {
     }
 
     /// Calls `visit(output number, rows, columns)` for each window of a plane, clipped to the image.
-    fn for_each_window(&self, mut visit: impl FnMut(usize, std::ops::Range<usize>, std::ops::Range<usize>)) {
+    fn for_each_window(&self, mut visit: impl FnMut(usize, Range<usize>, Range<usize>)) {
         for oy in 0..self.out_height() {
             for ox in 0..self.out_width() {
-                visit(oy * self.out_width() + ox, self.clipped(oy, self.height), self.clipped(ox, self.width));
+                visit(oy * self.out_width() + ox, self.rows_of(oy), self.columns_of(ox));
             }
         }
     }
 
-    fn clipped(&self, output: usize, size: usize) -> std::ops::Range<usize> {
+    /// Rows of the windows in row `oy` of the output, clipped to the image.
+    fn rows_of(&self, oy: usize) -> Range<usize> {
+        self.clipped(oy, self.height)
+    }
+
+    /// Columns of the windows in column `ox` of the output, clipped to the image.
+    fn columns_of(&self, ox: usize) -> Range<usize> {
+        self.clipped(ox, self.width)
+    }
+
+    fn clipped(&self, output: usize, size: usize) -> Range<usize> {
         let start = output * self.config.stride;
         start.saturating_sub(self.config.padding)..(start + self.config.kernel - self.config.padding).min(size)
     }

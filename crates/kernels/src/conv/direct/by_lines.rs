@@ -4,6 +4,8 @@
 //! their pixels: the image's lines where the tap reads them, and the output gradient's lines. A group of images is turned
 //! into lines by all threads, which then share out the taps and the lines of input channels.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::conv::shape::ConvShape;
@@ -20,13 +22,11 @@ pub(super) fn suits(s: &ConvShape) -> bool {
     const MIN_WEIGHTS: usize = 1 << 15;
     /// With fewer, reading and writing the sums takes longer than the products.
     const MIN_PIXELS: usize = 64;
-    s.in_channels.min(s.out_channels) >= LINE
-        && s.weight_len() >= MIN_WEIGHTS
-        && s.images * s.out_plane() >= MIN_PIXELS
+    s.in_channels.min(s.out_channels) >= LINE && s.weight_len() >= MIN_WEIGHTS && s.images * s.out_plane() >= MIN_PIXELS
 }
 
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.
-pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [MaybeUninit<f32>]) {
     let images = (PIXELS / s.out_plane()).clamp(1, s.images.max(1));
     let pass = Pass {
         functions: Lines::of(isa),
@@ -193,7 +193,7 @@ impl Pass<'_> {
     }
 
     /// Brings the sums into the order of the weights.
-    fn write(&self, sums: &[f32], out: &mut [f32]) {
+    fn write(&self, sums: &[f32], out: &mut [MaybeUninit<f32>]) {
         let (s, row) = (self.s, self.row());
         let (of_tap, filter) = (self.lines.0 * self.sums_len(), s.in_channels * s.taps());
         out.par_chunks_mut(LINE * filter).enumerate().for_each(|(line, out)| {
@@ -203,7 +203,9 @@ impl Pass<'_> {
                     let kernels = out.chunks_exact_mut(s.taps()).enumerate().skip(block).take(LINE);
                     for (c, kernel) in kernels {
                         let from = &sums[c * row + line * LINE + lane..];
-                        kernel.iter_mut().enumerate().for_each(|(tap, out)| *out = from[tap * of_tap]);
+                        kernel.iter_mut().enumerate().for_each(|(tap, out)| {
+                            out.write(from[tap * of_tap]);
+                        });
                     }
                 }
             }

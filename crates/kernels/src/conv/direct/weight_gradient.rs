@@ -1,5 +1,7 @@
 //! Weight gradient: sums over pixels of gradient planes times shifted input planes.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::by_lines;
@@ -9,6 +11,7 @@ use super::planes::{Planes, Source};
 use super::products::{aligned_gradient_planes, input_planes};
 use crate::conv::partials::sum_partials;
 use crate::conv::shape::ConvShape;
+use crate::output::cleared;
 use crate::scratch;
 use crate::simd::Isa;
 
@@ -35,7 +38,7 @@ struct Layout {
 }
 
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images.
-pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [MaybeUninit<f32>]) {
     if by_lines::suits(s) {
         return by_lines::weight_gradient(isa, s, x, gradient, out);
     }
@@ -49,12 +52,19 @@ pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
     if s.weight_len() <= MAX_PARTIAL {
         sum_chunks(kernels, s, &layout, x, gradient, out);
     } else {
-        share_channels(kernels, s, &layout, x, gradient, out);
+        share_channels(kernels, s, &layout, x, gradient, cleared(out));
     }
 }
 
 /// Each chunk of images sums for itself; then the chunks are summed in order.
-fn sum_chunks(kernels: &Kernels, s: &ConvShape, layout: &Layout, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+fn sum_chunks(
+    kernels: &Kernels,
+    s: &ConvShape,
+    layout: &Layout,
+    x: &[f32],
+    gradient: &[f32],
+    out: &mut [MaybeUninit<f32>],
+) {
     let (x_image, g_image) = (s.in_channels * s.in_plane(), s.out_channels * s.out_plane());
     let (x_planes, g_planes) = lengths(s, layout);
     sum_partials(CHUNKS, out, |chunk, partial| {
@@ -73,7 +83,7 @@ fn sum_chunks(kernels: &Kernels, s: &ConvShape, layout: &Layout, x: &[f32], grad
     });
 }
 
-/// One group of images after the other is laid out by all threads, which then share its output channels.
+/// One group of images after the other is laid out by all threads, which then share its output channels; adds to `out`.
 fn share_channels(kernels: &Kernels, s: &ConvShape, layout: &Layout, x: &[f32], gradient: &[f32], out: &mut [f32]) {
     /// Output channels of one task.
     const TASK_CHANNELS: usize = 16;
@@ -81,7 +91,6 @@ fn share_channels(kernels: &Kernels, s: &ConvShape, layout: &Layout, x: &[f32], 
     let (x_len, g_len) = lengths(s, layout);
     let (mut x_planes, mut g_planes) = (vec![0.0; x_len], vec![0.0; g_len]);
     let per_channel = layout.input.phases() * layout.input.len;
-    out.fill(0.0);
     for first in (0..s.images).step_by(layout.input.images) {
         let last = (first + layout.input.images).min(s.images);
         let source = x_source(s, &x[first * x_image..last * x_image]);

@@ -96,7 +96,7 @@ fn every_pass_rounds_no_coarser_than_winograd_must_on_every_instruction_set() {
             input_gradient(isa, &s, &gradient, &weight, overwritable(&mut found));
             Rounding::of(&found, &dx).within(of_images(s.out_channels), &format!("input gradient, {isa:?} {s:?}"));
             let mut found = vec![f32::NAN; s.weight_len()];
-            weight_gradient(isa, &s, &x, &gradient, &mut found);
+            weight_gradient(isa, &s, &x, &gradient, overwritable(&mut found));
             Rounding::of(&found, &dw).within(of_weights, &format!("weight gradient, {isa:?} {s:?}"));
         }
     }

@@ -1,5 +1,6 @@
 //! Weight gradient: at each point, the sum over tiles of transformed inputs times transformed gradients.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -31,7 +32,7 @@ const SHARED_TILES: usize = 512;
 const MAX_FEW_TILES: usize = 256;
 
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.
-pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [f32]) {
+pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [MaybeUninit<f32>]) {
     let pass = Pass {
         functions: Lines::of(isa),
         products: Products::of(isa),
@@ -70,17 +71,17 @@ impl Pass<'_> {
         self.lines.1 * LINE
     }
 
-    fn sum_chunks(&self, out: &mut [f32]) {
+    fn sum_chunks(&self, out: &mut [MaybeUninit<f32>]) {
         sum_partials(CHUNKS, out, |chunk, partial| {
             let images = self.tiling.images * chunk / CHUNKS..self.tiling.images * (chunk + 1) / CHUNKS;
-            self.sum_images(images, partial);
+            self.sum_images(images, overwritable(partial));
         });
     }
 
     /// The gradient over some images alone.
-    fn sum_images(&self, images: Range<usize>, out: &mut [f32]) {
+    fn sum_images(&self, images: Range<usize>, out: &mut [MaybeUninit<f32>]) {
         if images.is_empty() {
-            return out.fill(0.0);
+            return out.fill(MaybeUninit::new(0.0));
         }
         let units = self.tiling.units(images, tiles_per_unit(self.lines.0 + self.lines.1));
         let tiles = units.iter().map(|unit| unit.tiles(&self.tiling)).max().unwrap_or(0);
@@ -105,7 +106,7 @@ impl Pass<'_> {
     }
 
     /// Some hundred tiles are transformed by all threads, which then share the points; at last they share the channels.
-    fn share_points(&self, out: &mut [f32]) {
+    fn share_points(&self, out: &mut [MaybeUninit<f32>]) {
         let images = (SHARED_TILES / self.tiling.per_image()).max(1);
         let groups = (0..self.tiling.images).step_by(images);
         let groups: Vec<Group> =
@@ -127,7 +128,7 @@ impl Pass<'_> {
 
     /// All tiles are transformed by all threads, which then share the input channels: the sums of a few channels stay in the
     /// cache until they are kernels. Worth it where the sums are many and the tiles few.
-    fn share_channels(&self, out: &mut [f32]) {
+    fn share_channels(&self, out: &mut [MaybeUninit<f32>]) {
         let step = self.products.channel_step;
         let group = self.group(0..self.tiling.images);
         let tiles = group.tiles;
@@ -135,7 +136,7 @@ impl Pass<'_> {
         scratch::with(v_len + z_len, |memory| {
             let (v, z) = memory.split_at_mut(v_len);
             self.transform_group(&group, v, z);
-            let (v, z, out) = (&*v, &*z, Shared::new(overwritable(out)));
+            let (v, z, out) = (&*v, &*z, Shared::new(out));
             let stride = step * self.row() + LINE;
             (0..self.x.channels.div_ceil(step)).into_par_iter().for_each(|task| {
                 scratch::with(POINTS * stride, |sums: &mut [f32]| {
@@ -272,7 +273,7 @@ impl Pass<'_> {
     }
 
     /// Transforms the sums of one line of output channels back to 3×3 kernels.
-    fn write_line(&self, sums: &[f32], line: usize, out: &mut [f32]) {
+    fn write_line(&self, sums: &[f32], line: usize, out: &mut [MaybeUninit<f32>]) {
         let mut taps = [0.0; 9 * LINE];
         let channels = self.x.channels;
         for c in 0..channels {
@@ -281,7 +282,7 @@ impl Pass<'_> {
             unsafe { (self.functions.points_to_kernel)(from.as_ptr(), self.sums_stride(), taps.as_mut_ptr()) };
             for (lane, out) in out.chunks_exact_mut(channels * 9).enumerate() {
                 for (tap, out) in out[c * 9..][..9].iter_mut().enumerate() {
-                    *out = taps[tap * LINE + lane];
+                    out.write(taps[tap * LINE + lane]);
                 }
             }
         }
