@@ -3,6 +3,8 @@
 //! A channel is one task, which reads its planes twice, the second time from the cache. Its sums run over each plane in
 //! fixed lanes, then over the planes in f64, in the order of the images: the bits do not depend on threads.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::NormShape;
@@ -148,14 +150,20 @@ fn channel_gradients<T: Element>(
     let inverse = 1.0 / (variance + b.epsilon).sqrt();
     let kept = if b.y.is_some() && residual.is_none() { s.population() } else { 0 };
     scratch::with(kept, |memory: &mut [T]| {
-        let masked = before_activation(s, b, c, residual, memory);
         let centre = T::from_f64(mean);
         let off_centre = mean - centre.to_f64();
         let (mut gradients, mut products) = (0.0, 0.0);
-        for (here, masked) in s.planes(c).zip(&masked) {
-            let (gradient, product) = sums::gradient_sums(masked, &b.x[here..here + s.plane], centre);
+        let mut memory = overwritable(memory).chunks_exact_mut(s.plane);
+        let mut masked = Vec::with_capacity(s.images);
+        for here in s.planes(c) {
+            // SAFETY: the plane is this channel's.
+            let out = residual.map(|residual| unsafe { residual.plane(here, s.plane) }).or_else(|| memory.next());
+            // Summed up at once, while it is in the cache.
+            let plane = before_activation(s, b, here, out);
+            let (gradient, product) = sums::gradient_sums(plane, &b.x[here..here + s.plane], centre);
             gradients += gradient;
             products += product - off_centre * gradient;
+            masked.push(plane);
         }
         let products = products * inverse;
         if let Some(input) = input {
@@ -175,23 +183,16 @@ fn channel_gradients<T: Element>(
     })
 }
 
-/// The gradient before the activation on channel `c`'s planes: the gradient itself, or else what is written to `residual` if
-/// that is wanted, to `memory` if not.
+/// The gradient before the activation on the plane at `here`: the gradient itself, or else what is written to `out`.
 fn before_activation<'a, T: Element>(
     s: &NormShape,
     b: &Backward<'a, T>,
-    c: usize,
-    residual: Option<&'a Shared<'_, T>>,
-    memory: &'a mut [T],
-) -> Vec<&'a [T]> {
-    let gradient = |here: usize| &b.gradient[here..here + s.plane];
-    let Some(y) = b.y else {
-        return s.planes(c).map(gradient).collect();
-    };
-    let masked = |(here, out): (usize, &'a mut [_])| sums::mask(gradient(here), &y[here..here + s.plane], out);
-    match residual {
-        // SAFETY: the plane is this channel's.
-        Some(residual) => s.planes(c).map(|here| masked((here, unsafe { residual.plane(here, s.plane) }))).collect(),
-        None => s.planes(c).zip(overwritable(memory).chunks_exact_mut(s.plane)).map(masked).collect(),
+    here: usize,
+    out: Option<&'a mut [MaybeUninit<T>]>,
+) -> &'a [T] {
+    let gradient = &b.gradient[here..here + s.plane];
+    match (b.y, out) {
+        (Some(y), Some(out)) => sums::mask(gradient, &y[here..here + s.plane], out),
+        _ => gradient,
     }
 }

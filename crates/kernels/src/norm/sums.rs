@@ -11,8 +11,8 @@ const LANES: usize = 32;
 
 /// Sum of the lanes, by halves.
 #[inline(always)]
-fn total<T: Element>(mut lanes: [T; LANES]) -> f64 {
-    let mut half = LANES / 2;
+fn total<T: Element, const N: usize>(mut lanes: [T; N]) -> f64 {
+    let mut half = N / 2;
     while half > 0 {
         for lane in 0..half {
             lanes[lane] += lanes[lane + half];
@@ -22,9 +22,34 @@ fn total<T: Element>(mut lanes: [T; LANES]) -> f64 {
     lanes[0].to_f64()
 }
 
+/// Runs `$body` with the array `$x` of `$slice`'s numbers if it is one of the last layers' small planes, whose other lanes would all be
+/// zero: the sums of fewer lanes are the same.
+macro_rules! if_small {
+    ($slice:expr, $x:ident => $body:expr) => {
+        if let Ok($x) = <&[T; 16]>::try_from($slice) {
+            return $body;
+        }
+        if let Ok($x) = <&[T; 4]>::try_from($slice) {
+            return $body;
+        }
+    };
+}
+
+/// An array of `f(i)`, by a loop: a closure would not have the instruction set, and so not its vectors.
+macro_rules! lanes {
+    ($like:ident, $i:ident => $number:expr) => {{
+        let mut lanes = $like.map(|_| T::ZERO);
+        for ($i, lane) in lanes.iter_mut().enumerate() {
+            *lane = $number;
+        }
+        lanes
+    }};
+}
+
 vectorized! {
     /// Sum of a plane.
     pub(crate) fn sum<T: Element>(x: &[T]) -> f64 {
+        if_small!(x, x => total(*x));
         let mut lanes = [T::ZERO; LANES];
         let chunks = x.chunks_exact(LANES);
         lanes.iter_mut().zip(chunks.remainder()).for_each(|(lane, &x)| *lane = x);
@@ -40,6 +65,7 @@ vectorized! {
 vectorized! {
     /// Sum of the squared distances from `centre`.
     pub(super) fn squares<T: Element>(x: &[T], centre: T) -> f64 {
+        if_small!(x, x => total(lanes!(x, i => (x[i] - centre) * (x[i] - centre))));
         let mut lanes = [T::ZERO; LANES];
         let chunks = x.chunks_exact(LANES);
         lanes.iter_mut().zip(chunks.remainder()).for_each(|(lane, &x)| *lane = (x - centre) * (x - centre));
@@ -55,6 +81,10 @@ vectorized! {
 vectorized! {
     /// Sums of `gradient` and of `gradient * (x - centre)`.
     pub(super) fn gradient_sums<T: Element>(gradient: &[T], x: &[T], centre: T) -> (f64, f64) {
+        if_small!(x, x => {
+            let gradient = lanes!(x, i => gradient[i]);
+            (total(gradient), total(lanes!(x, i => gradient[i] * (x[i] - centre))))
+        });
         let (mut sums, mut products) = ([T::ZERO; LANES], [T::ZERO; LANES]);
         let whole = x.len() / LANES * LANES;
         let rest = gradient[whole..].iter().zip(&x[whole..]);
@@ -133,5 +163,26 @@ vectorized! {
         out.iter_mut().zip(gradient.iter().zip(x)).for_each(|(out, (&gradient, &x))| {
             out.write(scale * gradient + slope * (x - centre) + shift);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_plane_sums_as_if_the_other_lanes_were_zero() {
+        for len in [4, 16] {
+            let x: Vec<f32> = (0..len).map(|i| (i as f32 * 1.7).sin() * 3e3).collect();
+            let gradient: Vec<f32> = (0..len).map(|i| (i as f32 * 0.9).cos()).collect();
+            let all = |f: &dyn Fn(usize) -> f32| {
+                total::<f32, LANES>(std::array::from_fn(|i| if i < len { f(i) } else { 0.0 }))
+            };
+            assert_eq!(sum(&x).to_bits(), all(&|i| x[i]).to_bits());
+            assert_eq!(squares(&x, 0.3).to_bits(), all(&|i| (x[i] - 0.3) * (x[i] - 0.3)).to_bits());
+            let (sums, products) = gradient_sums(&gradient, &x, 0.3);
+            assert_eq!(sums.to_bits(), all(&|i| gradient[i]).to_bits());
+            assert_eq!(products.to_bits(), all(&|i| gradient[i] * (x[i] - 0.3)).to_bits());
+        }
     }
 }
