@@ -211,7 +211,7 @@ mod tests {
     use std::{num::NonZeroU32, sync::atomic::AtomicBool};
 
     use candle_core::{DType, Device};
-    use rrm_spec::{Augmentation, Normalization, OptimizerSpec, Schedule, Validation};
+    use rrm_spec::{Augmentation, Normalization, OptimizerSpec, Precision, Schedule, Validation};
 
     use super::*;
 
@@ -290,6 +290,7 @@ mod tests {
             },
             epochs: NonZeroU32::MIN,
             batch_size: NonZeroU32::new(32).unwrap(),
+            precision: Precision::F32,
             seed: 1,
             validation: Validation::default(),
         }
