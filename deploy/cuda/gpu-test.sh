@@ -36,7 +36,7 @@ done
 if [ -x "$folder/rrm-worker" ]; then
     for arch in resnet18 vgg11; do
         for mode in train attack eval; do
-            for rounding in '' --tf32; do
+            for rounding in '' --tf32 '--precision bf16'; do
                 # shellcheck disable=SC2086
                 told=$("$folder/rrm-worker" bench --arch $arch --mode $mode --batch 128 --steps 30 --device cuda:0 $rounding 2>&1)
                 echo "${rounding:---f32} $told"

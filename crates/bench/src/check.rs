@@ -1,6 +1,7 @@
 //! Measuring what is claimed.
 
 use anyhow::Context;
+use rrm_spec::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
     memory::Resident,
     peer::Peer,
     plan::Rival,
-    protocol::{Precision, Setup, Variant},
+    protocol::{Setup, Variant},
     roster::Roster,
     statistics::{Ratio, median},
     turns::take_turns,

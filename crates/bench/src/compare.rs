@@ -1,12 +1,13 @@
 //! One ratio: ours against a rival's fastest.
 
 use anyhow::Context;
+use rrm_spec::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     peer::Peer,
     plan::{Comparison, Rival},
-    protocol::{Hello, Layout, Precision, Setup, Variant},
+    protocol::{Hello, Layout, Setup, Variant},
     roster::Roster,
     statistics::{Ratio, median},
     turns::take_turns,

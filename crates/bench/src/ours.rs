@@ -2,13 +2,13 @@
 
 use std::num::NonZeroU32;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, ensure};
 use candle_core::Device;
-use rrm_spec::Arch;
+use rrm_spec::{Arch, Precision};
 use rrm_train::bench::Workload;
 
 use crate::{
-    protocol::{Hello, Precision, Setup},
+    protocol::{Hello, Setup},
     serve::Work,
 };
 
@@ -20,14 +20,14 @@ pub fn hello() -> Hello {
 /// The work of `setup`, on the CPU.
 ///
 /// # Errors
-/// Where there is no such network, workload or precision, or memory is short.
+/// Where there is no such network or workload, or memory is short; and in bf16 on a processor without products of bf16: what it
+/// would measure is f32.
 pub fn set_up(setup: &Setup) -> anyhow::Result<Work> {
     let arch: Arch = setup.arch.parse()?;
     let workload: Workload = setup.workload.parse().map_err(|why| anyhow!("{why}"))?;
     let batch_size = NonZeroU32::new(setup.batch).context("a batch has at least one image")?;
-    if setup.precision != Precision::F32 {
-        bail!("no kernels in {} yet", setup.precision);
-    }
-    let mut work = rrm_train::bench::Work::prepare(arch, workload, batch_size, &Device::Cpu)?;
+    let there = setup.precision == Precision::F32 || rrm_kernels::bf16_products();
+    ensure!(there, "this processor has no products of {}", setup.precision);
+    let mut work = rrm_train::bench::Work::prepare(arch, workload, batch_size, setup.precision, &Device::Cpu)?;
     Ok(Box::new(move || Ok(work.step()?.as_secs_f64() * 1e3)))
 }

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
+use rrm_spec::Precision;
+
 use crate::{
     claim::{Check, Claim},
     compare::Measured,
     plan::{Comparison, Rival},
-    protocol::Precision,
     results::{Results, Row},
     work::MultiplyAdds,
 };

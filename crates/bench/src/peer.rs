@@ -99,8 +99,10 @@ impl Drop for Peer {
 
 #[cfg(test)]
 mod tests {
+    use rrm_spec::Precision;
+
     use super::*;
-    use crate::protocol::{Precision, Variant};
+    use crate::protocol::Variant;
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");

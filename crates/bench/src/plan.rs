@@ -2,9 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use rrm_spec::Precision;
 use serde::{Deserialize, Serialize};
-
-use crate::protocol::Precision;
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rrm_spec::Precision;
 use serde::{Deserialize, Serialize};
 
 /// From the driver to a peer.
@@ -50,25 +51,6 @@ pub struct Setup {
     pub precision: Precision,
     /// How the library is asked to go about it.
     pub variant: Variant,
-}
-
-/// The numbers that are computed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// 32-bit floats throughout.
-    F32,
-    /// Products of 16-bit brain floats; weights, statistics and updates in 32 bits.
-    Bf16,
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        })
-    }
 }
 
 /// What PyTorch leaves to its user. A library that has no such choices ignores it.

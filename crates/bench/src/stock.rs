@@ -8,10 +8,11 @@ use std::{collections::HashMap, time::Instant};
 use anyhow::{Context, ensure};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Optimizer, SGD, VarBuilder, VarMap, loss::cross_entropy};
+use rrm_spec::Precision;
 
 use crate::{
     plan::Mode,
-    protocol::{Hello, Precision, Setup},
+    protocol::{Hello, Setup},
     serve::Work,
 };
 use resnet::ResNet18;

@@ -2,7 +2,7 @@
 
 use rrm_spec::{
     Accuracy, AttemptView, CheckpointRecord, CheckpointRole, EpochRecord, EvaluateSpec, EvaluationRecord, JobDetail,
-    JobSpec, Method, ModelSource, TrainSpec,
+    JobSpec, Method, ModelSource, Precision, TrainSpec,
 };
 use serde_json::json;
 
@@ -87,8 +87,12 @@ fn training(spec: &TrainSpec) -> String {
             format!("{} from {}, lambda {lambda}", spec.method.label(), source(teacher))
         }
     };
+    let precision = match spec.precision {
+        Precision::F32 => String::new(),
+        precision => format!(" in {precision}"),
+    };
     format!(
-        "{method}: {} on {}, {} epochs, batch {}, seed {}",
+        "{method}: {} on {}{precision}, {} epochs, batch {}, seed {}",
         spec.arch, spec.dataset.name, spec.epochs, spec.batch_size, spec.seed
     )
 }
@@ -208,4 +212,19 @@ fn checkpoints(checkpoints: &[CheckpointRecord], output: Output) -> Option<Strin
 
 fn percent(accuracy: Accuracy) -> String {
     accuracy.fraction().map_or_else(|| "–".to_owned(), |fraction| format!("{:.2}", 100.0 * fraction))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JOB: &str = r#"{"kind":"train","dataset":{"name":"cifar10"},"arch":"dnn","method":{"kind":"natural"},"optimizer":{"learning_rate":0.1,"schedule":{"kind":"cosine"}},"epochs":3,"batch_size":128,"seed":1}"#;
+
+    #[test]
+    fn a_precision_is_shown_where_it_is_not_the_usual_one() {
+        let JobSpec::Train(spec) = rrm_spec::read_job(JOB).unwrap() else { panic!("it trains") };
+        assert_eq!(training(&spec), "natural: dnn on cifar10, 3 epochs, batch 128, seed 1");
+        let spec = TrainSpec { precision: Precision::Bf16, ..spec };
+        assert_eq!(training(&spec), "natural: dnn on cifar10 in bf16, 3 epochs, batch 128, seed 1");
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Result as TensorResult, Tensor, Var, bail};
 use candle_nn::VarBuilder;
-use rrm_spec::{Family, Mode};
+use rrm_spec::{Family, Mode, Precision};
 
 use crate::alexnet::AlexNet;
 use crate::dnn::Dnn;
@@ -33,6 +33,7 @@ pub struct Network {
     weights: Weights,
     device: Device,
     dtype: DType,
+    precision: Precision,
 }
 
 struct Layers {
@@ -94,7 +95,8 @@ impl Network {
         let masks = Masks::default();
         let (weights, layers) = Weights::make(source, device, dtype, |vb| Layers::build(spec, &masks, vb))?;
         let (mean, std) = spec.normalization_per_channel();
-        Ok(Self { spec: spec.clone(), mean, std, layers, masks, weights, device: device.clone(), dtype })
+        let (spec, device, precision) = (spec.clone(), device.clone(), Precision::F32);
+        Ok(Self { spec, mean, std, layers, masks, weights, device, dtype, precision })
     }
 
     /// The same network, sharing weights and running statistics, but without gradients for the weights.
@@ -115,7 +117,22 @@ impl Network {
             weights: self.weights.clone(),
             device: self.device.clone(),
             dtype: self.dtype,
+            precision: self.precision,
         }
+    }
+
+    /// The same network, whose forward passes and their gradients compute in `precision`; a fresh or loaded one in f32.
+    ///
+    /// Parameters, statistics and what goes in and comes out keep their type. In bf16 the products' factors are rounded on the
+    /// CPU ([`rrm_kernels::autocast`]), and on a CUDA device all activations between normalised pixels and the outputs are bf16. A
+    /// network in f64 is for comparisons, and is never rounded.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// What the network computes in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Begins a training step: from here on, passes in train mode drop what the masks of (`seed`, `step`) say, one mask after the
@@ -153,6 +170,22 @@ impl Network {
         self.weights.state.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
     }
 
+    /// The type of what is between the layers. On a CUDA device it decides what the kernels compute in.
+    fn activation_type(&self) -> DType {
+        match (self.precision, &self.device, self.dtype) {
+            (Precision::Bf16, Device::Cuda(_), DType::F32) => DType::BF16,
+            (_, _, dtype) => dtype,
+        }
+    }
+
+    fn layers_forward(&self, normalized: &Tensor, mode: Mode) -> TensorResult<Output> {
+        let x = normalized.to_dtype(self.activation_type())?;
+        let Output { logits, representation } =
+            self.layers.head.forward(self.layers.backbone.forward(&x, mode)?, mode)?;
+        // Losses and their gradients are computed in the network's own type.
+        Ok(Output { logits: logits.to_dtype(self.dtype)?, representation: representation.to_dtype(self.dtype)? })
+    }
+
     fn check_pixels(&self, pixels: &Tensor) -> TensorResult<()> {
         let side = self.spec.arch.family().image_side();
         let expected = [self.spec.channels, side, side];
@@ -163,11 +196,19 @@ impl Network {
     }
 }
 
+/// The kernels know nothing of specs.
+fn in_kernels(precision: Precision) -> rrm_kernels::Precision {
+    match precision {
+        Precision::F32 => rrm_kernels::Precision::F32,
+        Precision::Bf16 => rrm_kernels::Precision::Bf16,
+    }
+}
+
 impl Model for Network {
     fn forward(&self, pixels: &Tensor, mode: Mode) -> TensorResult<Output> {
         self.check_pixels(pixels)?;
         let normalized = rrm_kernels::normalize(pixels, &self.mean, &self.std)?;
-        self.layers.head.forward(self.layers.backbone.forward(&normalized, mode)?, mode)
+        rrm_kernels::autocast(in_kernels(self.precision), || self.layers_forward(&normalized, mode))
     }
 
     fn device(&self) -> &Device {
@@ -185,6 +226,7 @@ impl std::fmt::Debug for Network {
             .field("spec", &self.spec)
             .field("device", &self.device.location())
             .field("dtype", &self.dtype)
+            .field("precision", &self.precision)
             .finish_non_exhaustive()
     }
 }

@@ -107,6 +107,7 @@ impl<'a> Known<'a> {
             training_attack: training_attack(&spec.method).cloned(),
             network: spec.arch,
             dataset: spec.dataset.clone(),
+            precision: spec.precision,
             seed: spec.seed,
             teacher: self.teacher(job),
             epochs_done: epoch_us.len() as u32,

@@ -4,7 +4,7 @@ use rrm_spec::Accuracy;
 
 use crate::{EpochTime, Measurement, Row, Table, Teacher, sheet::attack_labels};
 
-const NAMING: [&str; 12] = [
+const NAMING: [&str; 13] = [
     "job",
     "submission",
     "name",
@@ -13,6 +13,7 @@ const NAMING: [&str; 12] = [
     "network",
     "dataset",
     "train_images",
+    "precision",
     "seed",
     "teacher",
     "epochs_done",
@@ -66,6 +67,7 @@ fn fields(row: &Row) -> Vec<String> {
         row.network.to_string(),
         row.dataset.name.to_string(),
         optional(row.dataset.train_images),
+        row.precision.to_string(),
         row.seed.to_string(),
         teacher(row),
         row.epochs_done.to_string(),

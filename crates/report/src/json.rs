@@ -34,6 +34,7 @@ fn row(row: &Row) -> Value {
         "training_attack": row.training_attack,
         "network": row.network,
         "dataset": row.dataset,
+        "precision": row.precision,
         "seed": row.seed,
         "teacher": row.teacher,
         "epochs_done": row.epochs_done,

@@ -109,7 +109,7 @@ fn cells(row: &Row, units: Units, footnotes: &mut Footnotes) -> Vec<Cell> {
     let mut cells = vec![
         Cell::plain(&row.name),
         method_cell(row),
-        Cell::plain(row.network.to_string()),
+        Cell::plain(row.network_label()),
         teacher(row, footnotes),
         epochs(row),
         measurement(row.natural, footnotes),

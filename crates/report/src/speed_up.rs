@@ -2,7 +2,7 @@
 
 use crate::{Baseline, Comparable, Row, SpeedUp, Teacher};
 
-/// Compares `row` with adversarial training of the same network on the same images.
+/// Compares `row` with adversarial training of the same network, in the same precision, on the same images.
 ///
 /// `None` where no such run is complete, and for a run of adversarial training that is itself a mere timing reference.
 pub(crate) fn speed_up(row: &Row, rows: &[Row]) -> Option<SpeedUp> {
@@ -32,7 +32,9 @@ fn reference_epochs(row: &Row, rows: &[Row]) -> Option<u32> {
 
 fn baseline(row: &Row, rows: &[Row], reference_epochs: u32) -> Option<Baseline> {
     let candidates = rows.iter().filter(|other| {
-        other.training_attack.is_some() && other.network == row.network && other.dataset == row.dataset
+        let alike = other.network == row.network && other.dataset == row.dataset;
+        // Otherwise the ratio would be the method's and the arithmetic's together.
+        other.training_attack.is_some() && alike && other.precision == row.precision
     });
     let complete = candidates.filter_map(|other| Some((other, other.training_us?, other.epoch_time.as_ref()?)));
     // A run of full length before a scaled one, the row itself before others, then the same seed, then the oldest.

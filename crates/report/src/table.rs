@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rrm_spec::{Accuracy, Arch, AttackSpec, Dataset, JobId, JobState, SubmissionId};
+use rrm_spec::{Accuracy, Arch, AttackSpec, Dataset, JobId, JobState, Precision, SubmissionId};
 use serde::Serialize;
 
 use crate::EpochTime;
@@ -43,6 +43,8 @@ pub struct Row {
     pub network: Arch,
     /// The images.
     pub dataset: Dataset,
+    /// What the training computes in.
+    pub precision: Precision,
     /// Seed of the training.
     pub seed: u64,
     /// Whose representation is matched; absent where the method has no teacher.
@@ -69,6 +71,16 @@ pub struct Row {
     pub speed_up: Option<SpeedUp>,
     /// Where it was trained, such as `node1/cpu`.
     pub machines: Vec<String>,
+}
+
+impl Row {
+    /// The network, and what it was trained in where that is not f32.
+    pub(crate) fn network_label(&self) -> String {
+        match self.precision {
+            Precision::F32 => self.network.to_string(),
+            precision => format!("{} in {precision}", self.network),
+        }
+    }
 }
 
 /// The robust network that a student imitates.

@@ -4,7 +4,7 @@ mod common;
 
 use common::{complete, evaluate, job, train, waiting};
 use rrm_report::{Comparable, Measurement, Row, Source, Table, table};
-use rrm_spec::{Accuracy, JobDetail, JobId, JobSpec, JobState, ModelSource};
+use rrm_spec::{Accuracy, JobDetail, JobId, JobSpec, JobState, ModelSource, Precision};
 
 fn row<'a>(table: &'a Table, name: &str) -> &'a Row {
     table.rows.iter().find(|row| row.name == name).unwrap()
@@ -119,6 +119,23 @@ fn without_adversarial_training_of_the_same_network_there_is_no_speed_up() {
     let mut jobs = complete();
     jobs.retain(|job| job.summary.name != "reference");
     assert_eq!(row(&table(&jobs), "student").speed_up, None);
+}
+
+/// Has a job trained in bf16.
+fn round(jobs: &mut [JobDetail], name: &str) {
+    let JobSpec::Train(spec) = &mut job(jobs, name).spec else { panic!("{name} does not train") };
+    spec.precision = Precision::Bf16;
+}
+
+#[test]
+fn a_speed_up_is_of_the_method_and_not_of_the_precision() {
+    let mut jobs = complete();
+    round(&mut jobs, "student");
+    assert_eq!(row(&table(&jobs), "student").speed_up, None, "the reference is in f32");
+    round(&mut jobs, "reference");
+    let table = table(&jobs);
+    assert!(row(&table, "student").speed_up.is_some() && row(&table, "control").speed_up.is_none());
+    assert!(table.to_text().contains("resnet18/4 in bf16"), "{}", table.to_text());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arch, AttackSpec, Augmentation, Dataset, JobId, Method, Normalization, OptimizerSpec};
+use crate::{Arch, AttackSpec, Augmentation, Dataset, JobId, Method, Normalization, OptimizerSpec, Precision};
 
 /// What a job does. Whoever holds one that came through [`crate::read_job`], a [`crate::Plan`] or the wire holds a valid
 /// one: all three call [`JobSpec::validate`].
@@ -111,6 +111,10 @@ pub struct TrainSpec {
     pub epochs: NonZeroU32,
     /// Images per update; the last batch of an epoch may be smaller.
     pub batch_size: NonZeroU32,
+    /// What student, attack and teacher compute in; measurements always do in [`Precision::F32`]. Written only where it is another,
+    /// so that a spec from before there was a choice keeps its hash.
+    #[serde(default, skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
     /// Seed of weights, order, augmentation and attacks.
     pub seed: u64,
     /// What is measured after each epoch, outside of the epoch's time.

@@ -10,6 +10,7 @@ mod job;
 mod method;
 mod optimizer;
 mod plan;
+mod precision;
 mod read;
 mod state;
 mod threat;
@@ -30,6 +31,7 @@ pub use job::{EvaluateSpec, JobKind, JobRef, JobSpec, ModelSource, TrainSpec, Va
 pub use method::{Method, Mode, RepresentationLoss};
 pub use optimizer::{OptimizerSpec, Schedule};
 pub use plan::{DeviceRequest, MAX_JOBS_PER_PLAN, Plan, PlannedJob};
+pub use precision::Precision;
 pub use read::read_job;
 pub use state::{AttemptOutcome, Disposition, IllegalTransition, JobState, RetryBudget, Stop, Transition, disposition};
 pub use threat::{Epsilon, Norm, ParseEpsilonError, ThreatModel};

@@ -246,3 +246,29 @@ fn a_dataset_that_could_not_be_read_contradicts_no_network() {
     let faults = named(&Plan::from_toml(&plan_with("imagenet", "vgg16")).unwrap_err());
     assert_eq!(faults, ["job.a.dataset.name".to_owned()].into());
 }
+
+#[test]
+fn a_precision_that_there_is_not_is_named_with_the_allowed_ones_beside_the_other_faults() {
+    let plan = plan_with("cifar10", "dnn").replace("epochs = 1", "epochs = 0\nprecision = 'fp16'");
+    let faults = Plan::from_toml(&plan).unwrap_err();
+    assert_eq!(named(&faults), ["job.a.epochs", "job.a.precision"].map(str::to_owned).into());
+    let text = faults.to_string();
+    assert!(text.contains("job.a.precision = fp16: unknown variant `fp16`, expected `f32` or `bf16`"), "{text}");
+}
+
+#[test]
+fn only_trainings_have_a_precision() {
+    let plan = r#"
+        name = "one"
+        [[job]]
+        name = "a"
+        kind = "evaluate"
+        model = { checkpoint = "final.safetensors" }
+        dataset = { name = "cifar10" }
+        attack = { kind = "apgd", threat = { norm = "linf", epsilon = "8/255" }, iterations = 1 }
+        batch_size = 1
+        seed = 0
+        precision = "bf16"
+        "#;
+    assert_eq!(named(&Plan::from_toml(plan).unwrap_err()), ["job.a.precision".to_owned()].into());
+}

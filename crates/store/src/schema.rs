@@ -6,10 +6,11 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
+    ("precision", include_str!("../../../migrations/0004_precision.sql")),
 ];
 
 /// The schema that this version of the software makes.

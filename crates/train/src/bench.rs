@@ -6,12 +6,12 @@ use candle_core::{DType, Device, Tensor, Var};
 use rrm_data::{ImageRng, Stream};
 use rrm_losses::cross_entropy;
 use rrm_models::{Model, Network, NetworkSpec};
-use rrm_spec::{Arch, Mode, Normalization, OptimizerSpec, RepresentationLoss, Schedule};
+use rrm_spec::{Arch, Mode, Normalization, OptimizerSpec, Precision, RepresentationLoss, Schedule};
 use serde::Serialize;
 
 use crate::{
     TrainError,
-    device::{Stopwatch, device_name},
+    device::{Stopwatch, device_name, warn_where_missing},
     schedule::Timetable,
     step::{Natural, Rrm, Step, TrainBatch},
     student::{Student, UpdateError},
@@ -82,6 +82,8 @@ pub struct Request {
     pub workload: Workload,
     /// Images per step.
     pub batch_size: NonZeroU32,
+    /// What the networks compute in, the teacher's too.
+    pub precision: Precision,
     /// Steps before the first that counts.
     pub warm_up: u32,
     /// Steps that count.
@@ -89,9 +91,10 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request with a warm-up and a number of steps that make the median steady.
+    /// A request in f32, with a warm-up and a number of steps that make the median steady.
     pub fn new(arch: Arch, workload: Workload, batch_size: NonZeroU32) -> Self {
-        Self { arch, workload, batch_size, warm_up: 2, steps: const { NonZeroU32::new(9).expect("not zero") } }
+        let steps = const { NonZeroU32::new(9).expect("not zero") };
+        Self { arch, workload, batch_size, precision: Precision::F32, warm_up: 2, steps }
     }
 }
 
@@ -104,6 +107,8 @@ pub struct Throughput {
     pub workload: Workload,
     /// Images per step.
     pub batch_size: u32,
+    /// What was asked for; a processor without products of bf16 computes in f32 all the same.
+    pub precision: Precision,
     /// `cpu` or `cuda:N`.
     pub device: String,
     /// Threads of the CPU kernels.
@@ -122,10 +127,10 @@ pub struct Throughput {
 
 impl fmt::Display for Throughput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { arch, workload, batch_size, device, threads, .. } = self;
+        let Self { arch, workload, batch_size, precision, device, threads, .. } = self;
         write!(
             f,
-            "{arch} {workload} at batch {batch_size} on {device} with {threads} threads: {:.1} images/s (best {:.1})",
+            "{arch} {workload} at batch {batch_size} in {precision} on {device} with {threads} threads: {:.1} images/s (best {:.1})",
             self.images_per_second, self.best_images_per_second
         )
     }
@@ -136,12 +141,14 @@ impl fmt::Display for Throughput {
 /// # Errors
 /// [`TrainError::OutOfMemory`] where the device does not hold the batch; [`TrainError::Compute`] where it fails.
 pub fn measure(request: &Request, device: &Device) -> Result<Throughput, TrainError> {
+    warn_where_missing(request.precision, device);
     let measured = times(request, device).map_err(|error| error.at_batch_size(request.batch_size.get()));
     Ok(summary(request, device, measured?))
 }
 
 fn times(request: &Request, device: &Device) -> Result<Vec<Duration>, TrainError> {
-    let mut work = Work::prepare(request.arch, request.workload, request.batch_size, device)?;
+    let Request { arch, workload, batch_size, precision, .. } = *request;
+    let mut work = Work::prepare(arch, workload, batch_size, precision, device)?;
     for _ in 0..request.warm_up {
         work.step()?;
     }
@@ -155,7 +162,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// A network of `arch`, drawn anew, with `batch_size` images.
+    /// A network of `arch`, drawn anew, with `batch_size` images, that computes in `precision`.
     ///
     /// # Errors
     /// [`TrainError::OutOfMemory`] where the device does not hold them; [`TrainError::Compute`] where it fails.
@@ -163,9 +170,10 @@ impl Work {
         arch: Arch,
         workload: Workload,
         batch_size: NonZeroU32,
+        precision: Precision,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let network = network(arch, device)?;
+        let network = network(arch, precision, device)?;
         let batch = batch(network.spec(), batch_size.get() as usize, device)?;
         let repeat: Box<dyn FnMut() -> candle_core::Result<()>> = match workload {
             Workload::Train => training(Natural, network, batch)?,
@@ -175,7 +183,7 @@ impl Work {
                 Box::new(move || victim.forward(&batch.pixels, Mode::Eval).map(drop))
             }
             Workload::Rrm { teacher } => {
-                let teacher = self::network(teacher, device)?;
+                let teacher = self::network(teacher, precision, device)?;
                 training(Rrm::new(&teacher, RepresentationLoss::Cosine, LAMBDA, NonZeroU32::MIN), network, batch)?
             }
         };
@@ -218,14 +226,14 @@ fn attack(network: &Network, batch: TrainBatch) -> Box<dyn FnMut() -> candle_cor
 }
 
 /// As the paper trains it: on CIFAR-10, or for large images on Restricted-ImageNet.
-fn network(arch: Arch, device: &Device) -> Result<Network, TrainError> {
+fn network(arch: Arch, precision: Precision, device: &Device) -> Result<Network, TrainError> {
     let (classes, normalization) = match arch.family().image_side() {
         32 => (10, Normalization::Cifar10Fast),
         _ => (9, Normalization::RestrictedImageNet),
     };
     let representation_width = arch.representation_width();
     let spec = NetworkSpec { arch, channels: CHANNELS, classes, normalization, representation_width };
-    Ok(Network::initialize(&spec, 0, device, DType::F32)?)
+    Ok(Network::initialize(&spec, 0, device, DType::F32)?.with_precision(precision))
 }
 
 /// A rate at which random labels do not diverge.
@@ -259,6 +267,7 @@ fn summary(request: &Request, device: &Device, mut times: Vec<Duration>) -> Thro
         arch: request.arch,
         workload: request.workload,
         batch_size: request.batch_size.get(),
+        precision: request.precision,
         device: device_name(device),
         threads: rrm_kernels::threads(),
         steps: request.steps.get(),
@@ -279,8 +288,10 @@ mod tests {
     fn every_network_and_workload_has_a_speed() {
         for family in Family::ALL {
             let arch = Arch::new(family, 16).unwrap();
-            for workload in ["train".to_owned(), "attack".to_owned(), "eval".to_owned(), format!("rrm:{arch}")] {
+            let workloads = ["train".to_owned(), "attack".to_owned(), "eval".to_owned(), format!("rrm:{arch}")];
+            for (workload, precision) in workloads.into_iter().zip(Precision::ALL.into_iter().cycle()) {
                 let request = Request {
+                    precision,
                     steps: NonZeroU32::new(3).unwrap(),
                     warm_up: 1,
                     ..Request::new(arch, workload.parse().unwrap(), NonZeroU32::new(4).unwrap())
@@ -288,7 +299,7 @@ mod tests {
                 let speed = measure(&request, &Device::Cpu).unwrap();
                 assert!(speed.images_per_second > 0.0 && speed.best_images_per_second >= speed.images_per_second);
                 assert_eq!((speed.batch_size, speed.steps, speed.device.as_str()), (4, 3, "cpu"));
-                assert_eq!(speed.workload.to_string(), workload);
+                assert_eq!((speed.workload.to_string(), speed.precision), (workload, precision));
             }
         }
     }

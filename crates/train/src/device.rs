@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, DeviceLocation};
+use rrm_spec::Precision;
 
 use crate::TrainError;
 
@@ -29,6 +30,16 @@ fn open_cuda(ordinal: u32) -> Result<Device, String> {
         let why = error.to_string().lines().next().unwrap_or_default().to_owned();
         format!("the CUDA driver refuses it ({why}); check `nvidia-smi`, or use `--device cpu`")
     })
+}
+
+/// Says in the job's log that bf16 will make no difference, where that is so: the job goes on in f32, which is no less exact.
+pub(crate) fn warn_where_missing(precision: Precision, device: &Device) {
+    if precision == Precision::Bf16 && device.is_cpu() && !rrm_kernels::bf16_products() {
+        tracing::warn!(
+            instruction_set = rrm_kernels::instruction_set(),
+            "bf16 was asked for, but this processor has no bf16 products (avx512_bf16): computing in f32"
+        );
+    }
 }
 
 /// The device's name in records: `cpu` or `cuda:N`.

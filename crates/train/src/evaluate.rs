@@ -34,9 +34,8 @@ pub(crate) fn evaluate(spec: &EvaluateSpec, environment: &Environment, monitor: 
         stream: Stream::AttackEvaluation,
         epoch: 0,
     };
-    let victim = source.network.frozen();
-    let stopwatch = Stopwatch::start(victim.device())?;
-    let outcomes = measurement.outcomes(&victim, &images, monitor)?;
+    let stopwatch = Stopwatch::start(source.network.device())?;
+    let outcomes = measurement.outcomes(&source.network, &images, monitor)?;
     monitor.record(Record::Evaluation(EvaluationRecord {
         attack: attack.clone(),
         natural: natural_accuracy(&outcomes),

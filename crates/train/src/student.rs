@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor, Var, backprop::GradStore};
 use rrm_kernels::{SgdConfig, sgd_step};
 use rrm_models::{Model, Network};
+use rrm_spec::Precision;
 
 use crate::divergence::{self, NotFinite};
 use crate::schedule::{Rate, Timetable};
@@ -79,12 +80,18 @@ impl Student {
         Self { frozen: network.frozen(), network, momentum, state, timetable, step }
     }
 
+    /// The same student, trained and attacked in `precision`. Weights and momentum stay as wide as they are.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        let (network, frozen) = (self.network.with_precision(precision), self.frozen.with_precision(precision));
+        Self { network, frozen, ..self }
+    }
+
     /// The network, to be trained on: its forward pass in train mode moves the running statistics.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// The same network with weights that ask for no gradient, to be attacked or measured.
+    /// The same network with weights that ask for no gradient, to be attacked.
     pub fn frozen(&self) -> &Network {
         &self.frozen
     }

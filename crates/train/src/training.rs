@@ -12,7 +12,7 @@ use rrm_spec::{Accuracy, Dataset, EpochRecord, ImageOutcome, Method, Record, Tra
 use crate::{
     Environment,
     checkpoint::{self, Identity},
-    device::Stopwatch,
+    device::{Stopwatch, warn_where_missing},
     error::{Halt, TrainError},
     files::create_folder,
     measure::{Measurement, natural_accuracy, robust_accuracy},
@@ -28,6 +28,7 @@ use crate::{
 /// Trains, validates and checkpoints epoch by epoch.
 pub(crate) fn train(spec: &TrainSpec, environment: &Environment, monitor: &mut Monitor<'_>) -> Result<(), Halt> {
     create_folder(&environment.work_dir)?;
+    warn_where_missing(spec.precision, &environment.device);
     let (images, test) = open_images(&spec.dataset, environment)?;
     let teacher = load_teacher(spec, &images, environment)?;
     let mut step = step::build(&spec.method, teacher.as_ref().map(|teacher| &teacher.network), spec.seed);
@@ -36,10 +37,11 @@ pub(crate) fn train(spec: &TrainSpec, environment: &Environment, monitor: &mut M
     let timetable = Timetable::new(&spec.optimizer, epochs, batches * u64::from(step.updates_per_batch()));
     let network = network_spec(spec, &images, teacher.as_ref());
     let identity = Identity::new(spec, teacher.map(|teacher| teacher.sha256), &images);
-    let (mut student, trained) = match &environment.resume {
+    let (student, trained) = match &environment.resume {
         Some(path) => checkpoint::resume(path, &identity, &network, timetable, &environment.device)?,
         None => (begin(spec, &network, timetable, environment)?, 0),
     };
+    let mut student = student.with_precision(spec.precision);
 
     let measurement = validation(spec, &test);
     let epoch_work = work::epoch(spec, images.len(), measurement.images.unwrap_or(0));
@@ -51,7 +53,7 @@ pub(crate) fn train(spec: &TrainSpec, environment: &Environment, monitor: &mut M
 
         monitor.begin(format!("validation {epoch}/{epochs}"));
         let stopwatch = Stopwatch::start(&environment.device)?;
-        let outcomes = Measurement { epoch, ..measurement }.outcomes(student.frozen(), &test, monitor)?;
+        let outcomes = Measurement { epoch, ..measurement }.outcomes(student.network(), &test, monitor)?;
         let validation_us = stopwatch.elapsed_us()?;
 
         monitor.record(Record::Epoch(training.record(spec, &student, &outcomes, validation_us)));
@@ -155,7 +157,8 @@ fn load_teacher(spec: &TrainSpec, images: &Images, environment: &Environment) ->
     let Method::Rrm { teacher, .. } = &spec.method else { return Ok(None) };
     let teacher = Source::load(teacher, environment)?;
     teacher.must_take(images, "teacher")?;
-    Ok(Some(teacher))
+    // As in the paper, whose students and teachers ran in the same mixed precision.
+    Ok(Some(Source { network: teacher.network.with_precision(spec.precision), ..teacher }))
 }
 
 /// A student's representation is as wide as its teacher's, by an adapter where its features are not.
@@ -203,15 +206,16 @@ fn diverged(error: UpdateError, epoch: u32, step: u64) -> TrainError {
 
 #[cfg(test)]
 #[path = "../tests/jobs/dataset.rs"]
-#[expect(dead_code, reason = "the whole-job tests use the rest")]
-mod dataset;
+pub(crate) mod dataset;
 
 #[cfg(test)]
 mod tests {
-    use std::{num::NonZeroU32, sync::atomic::AtomicBool};
+    use std::{collections::HashMap, num::NonZeroU32, sync::atomic::AtomicBool};
 
     use candle_core::{DType, Device};
-    use rrm_spec::{Augmentation, Normalization, OptimizerSpec, Schedule, Validation};
+    use rrm_spec::{
+        Augmentation, ModelSource, Normalization, OptimizerSpec, Precision, RepresentationLoss, Schedule, Validation,
+    };
 
     use super::*;
 
@@ -290,8 +294,40 @@ mod tests {
             },
             epochs: NonZeroU32::MIN,
             batch_size: NonZeroU32::new(32).unwrap(),
+            precision: Precision::F32,
             seed: 1,
             validation: Validation::default(),
+        }
+    }
+
+    #[test]
+    fn a_teacher_computes_as_its_student_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset =
+            dataset::write(folder.path(), "shades", dataset::Recipe { images: (1, 1), ..dataset::Recipe::EASY });
+        let images = rrm_data::open(&dataset, Split::Train, folder.path()).unwrap();
+        let (plain, path) = (spec(dataset), folder.path().join("teacher.safetensors"));
+        let network = network_spec(&plain, &images, None);
+        Network::initialize(&network, 1, &Device::Cpu, DType::F32).unwrap().save(&path).unwrap();
+        let teacher = ModelSource::Checkpoint(path);
+        let method = Method::Rrm {
+            teacher,
+            representation_loss: RepresentationLoss::Cosine,
+            lambda: 0.1,
+            replays: NonZeroU32::MIN,
+        };
+        let environment = Environment {
+            device: Device::Cpu,
+            data_dir: folder.path().to_owned(),
+            work_dir: folder.path().to_owned(),
+            inputs: HashMap::new(),
+            resume: None,
+            stop: Arc::default(),
+        };
+        for precision in Precision::ALL {
+            let spec = TrainSpec { precision, method: method.clone(), ..plain.clone() };
+            let teacher = load_teacher(&spec, &images, &environment).unwrap().unwrap();
+            assert_eq!(teacher.network.precision(), precision);
         }
     }
 

@@ -4,7 +4,7 @@ use std::{io::Write, num::NonZeroU32, process::ExitCode};
 
 use anyhow::Context;
 use clap::Args;
-use rrm_spec::{Arch, Device};
+use rrm_spec::{Arch, Device, Precision};
 use rrm_train::{
     bench::{Request, Workload, measure},
     open_device,
@@ -15,6 +15,7 @@ use crate::cli::complain;
 const EXAMPLES: &str = "\
 Examples:
   rrm-worker bench --arch resnet18 --mode train --batch 128
+  rrm-worker bench --arch resnet18 --mode rrm:vgg11 --batch 128 --precision bf16
   rrm-worker bench --arch dnn/4 --mode attack --batch 64 --threads 1 --json";
 
 /// Flags of `bench`.
@@ -30,6 +31,9 @@ pub(crate) struct BenchArgs {
     /// Images per step
     #[arg(long, value_name = "N")]
     batch: NonZeroU32,
+    /// What the networks compute in: f32, or bf16 with weights and sums in f32
+    #[arg(long, default_value_t, value_name = "PRECISION")]
+    precision: Precision,
     /// Device to compute on: cpu or cuda:N
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: Device,
@@ -64,6 +68,7 @@ fn bench(args: &BenchArgs) -> anyhow::Result<()> {
     rrm_kernels::set_threads(args.threads.map_or_else(processors, |threads| threads as usize));
     rrm_kernels::allow_tf32(args.tf32);
     let mut request = Request::new(args.arch, args.mode, args.batch);
+    request.precision = args.precision;
     request.steps = args.steps.unwrap_or(request.steps);
     let speed = measure(&request, &open_device(args.device)?)?;
     let text = if args.json { serde_json::to_string(&speed)? } else { speed.to_string() };

@@ -2,8 +2,10 @@
 
 use rrm_spec::{EvaluateSpec, JobId, JobRef, JobSpec, ModelSource, TrainSpec, Validation};
 
-use super::{OnWire, Reader};
+use super::{OnWire, Reader, wire_enum};
 use crate::wire;
+
+wire_enum!(Precision { F32 => F32, Bf16 => Bf16 });
 
 /// Reads the structure; ranges are checked by [`JobSpec::validate`] where the job is about to be run.
 impl OnWire for JobSpec {
@@ -40,6 +42,7 @@ impl OnWire for TrainSpec {
             optimizer,
             epochs,
             batch_size,
+            precision,
             seed,
             validation,
         } = self;
@@ -54,6 +57,7 @@ impl OnWire for TrainSpec {
             batch_size: batch_size.to_wire(),
             seed,
             validation: Some(validation.to_wire()),
+            precision: Some(precision.to_wire()),
         }
     }
 
@@ -67,6 +71,7 @@ impl OnWire for TrainSpec {
             optimizer,
             epochs,
             batch_size,
+            precision,
             seed,
             validation,
         } = wire;
@@ -78,6 +83,7 @@ impl OnWire for TrainSpec {
         let optimizer = reader.required("optimizer", optimizer);
         let epochs = reader.field("epochs", epochs);
         let batch_size = reader.field("batch_size", batch_size);
+        let precision = reader.optional("precision", precision);
         let validation = reader.required("validation", validation);
         Some(Self {
             dataset: dataset?,
@@ -88,6 +94,7 @@ impl OnWire for TrainSpec {
             optimizer: optimizer?,
             epochs: epochs?,
             batch_size: batch_size?,
+            precision: precision?.unwrap_or_default(),
             seed,
             validation: validation?,
         })

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use prost::Message;
 use rrm_spec::{
     Assignment, AttemptId, AttemptView, Device, EventView, HeartbeatReply, HeldAttempt, ImageOutcome, JobDetail,
-    JobSpec, JobSummary, Plan, Record, Registration, RequestId, WorkerView,
+    JobSpec, JobSummary, Plan, Precision, Record, Registration, RequestId, TrainSpec, WorkerView,
 };
 
 use super::{OnWire, read, read_with};
@@ -62,6 +62,7 @@ fn faulty_plan(spec: wire::TrainSpec) -> wire::Plan {
         arch: Some(wire::Arch { family: wire::Family::Unspecified.into(), width_divisor: 3 }),
         dataset: None,
         augmentation: 99,
+        precision: Some(wire::Precision::Unspecified.into()),
         ..spec
     });
     let job = wire::PlannedJob {
@@ -92,6 +93,7 @@ fn every_fault_of_a_message_is_named_at_once_by_the_plans_own_paths() {
             "job.teacher.epochs",
             "job.teacher.method",
             "job.teacher.optimizer",
+            "job.teacher.precision",
             "job.teacher.validation",
             "request_id",
             "source",
@@ -106,6 +108,13 @@ fn a_value_out_of_range_is_refused_as_a_plan_file_is() {
     spec.optimizer.learning_rate = f64::NAN;
     let expected = plan.validate().unwrap_err();
     assert_eq!(read::<Plan>(plan.to_wire()), Err(expected));
+}
+
+#[test]
+fn a_training_of_a_client_that_knows_no_precision_is_in_f32() {
+    let JobSpec::Train(spec) = strategies::one_job_plan().jobs.remove(0).spec else { panic!("it trains") };
+    let message = wire::TrainSpec { precision: None, ..spec.clone().to_wire() };
+    assert_eq!(read::<TrainSpec>(message), Ok(TrainSpec { precision: Precision::F32, ..spec }));
 }
 
 #[test]

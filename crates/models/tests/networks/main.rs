@@ -3,6 +3,7 @@
 mod checkpoints;
 mod frozen;
 mod modes;
+mod precision;
 mod shapes;
 
 use candle_core::{DType, Device, Tensor, Var};

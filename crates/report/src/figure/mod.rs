@@ -113,7 +113,7 @@ fn naming(row: &Row) -> [(String, Weight, i32); 3] {
     [
         (row.name.clone(), Weight::Bold, NAME_SIZE),
         (method(row), Weight::Normal, SMALL_SIZE),
-        (format!("{}, {} {epochs}", row.network, row.epochs_total), Weight::Normal, SMALL_SIZE),
+        (format!("{}, {} {epochs}", row.network_label(), row.epochs_total), Weight::Normal, SMALL_SIZE),
     ]
 }
 

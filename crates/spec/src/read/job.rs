@@ -39,6 +39,7 @@ fn train(fields: &mut Fields<'_>) -> JobSpec {
         optimizer: fields.table("optimizer", optimizer),
         epochs: fields.required("epochs", EPOCHS),
         batch_size: fields.required("batch_size", ONE),
+        precision: fields.optional("precision").unwrap_or_default(),
         seed: fields.required("seed", 0),
         validation: fields.optional_table("validation", validation).unwrap_or_default(),
     })

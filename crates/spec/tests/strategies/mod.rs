@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 use rrm_spec::{
     ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, Dataset, DatasetName, EvaluateSpec, Family, JobId, JobRef,
-    JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, RepresentationLoss,
-    Schedule, ThreatModel, TrainSpec, Validation,
+    JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, Precision,
+    RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
 };
 
 fn count(most: u32) -> impl Strategy<Value = NonZeroU32> {
@@ -89,9 +89,10 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
     );
     let validation = (proptest::option::of(count(10_000)), proptest::option::of(attack()))
         .prop_map(|(images, attack)| Validation { images, attack });
+    let precision = proptest::sample::select(&Precision::ALL[..]);
     let seed = 0..=i64::MAX as u64;
-    (dataset(), arch(), method(), optimizer, 5..1000u32, count(4096), seed, validation).prop_map(
-        |(dataset, arch, method, optimizer, epochs, batch_size, seed, validation)| {
+    (dataset(), arch(), method(), optimizer, 5..1000u32, count(4096), precision, seed, validation).prop_map(
+        |(dataset, arch, method, optimizer, epochs, batch_size, precision, seed, validation)| {
             JobSpec::Train(TrainSpec {
                 dataset,
                 augmentation: Augmentation::Light,
@@ -101,6 +102,7 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
                 optimizer,
                 epochs: NonZeroU32::new(epochs).expect("the range begins at 5"),
                 batch_size,
+                precision,
                 seed,
                 validation,
             })

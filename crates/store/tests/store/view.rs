@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use rrm_spec::{AttemptOutcome, CheckpointRole, Device, JobId, JobState, Record};
+use rrm_spec::{AttemptOutcome, CheckpointRole, Device, JobId, JobSpec, JobState, Precision, Record};
 use rrm_store::JobFilter;
 
 use crate::bench::{Bench, CHAIN, checkpoint_record, epoch, plan, single, started};
@@ -70,6 +70,20 @@ async fn a_run_is_one_wide_row() {
             .await
             .unwrap();
     assert_eq!((method.as_str(), arch.as_str(), accuracy, attempts, parameters), ("natural", "dnn/16", 0.63, 2, 1234));
+}
+
+#[tokio::test]
+async fn a_run_says_what_was_trained_in_also_where_its_spec_does_not() {
+    let bench = Bench::new().await;
+    let mut plan = plan(CHAIN);
+    let JobSpec::Train(student) = &mut plan.jobs[1].spec else { panic!("the student is trained") };
+    student.precision = Precision::Bf16;
+    bench.submit(&plan).await.unwrap();
+    let precisions: Vec<Option<String>> = sqlx::query_scalar("select precision from runs order by job_id")
+        .fetch_all(&reader(&bench).await)
+        .await
+        .unwrap();
+    assert_eq!(precisions, [Some("f32".into()), Some("bf16".into()), None]);
 }
 
 #[tokio::test]

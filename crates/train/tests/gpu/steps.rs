@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use rrm_losses::cross_entropy;
 use rrm_models::{Model, Network, NetworkSpec};
-use rrm_spec::{Arch, Mode, Normalization, OptimizerSpec, Schedule};
+use rrm_spec::{Arch, Mode, Normalization, OptimizerSpec, Precision, Schedule};
 use rrm_train::step::Natural;
 use rrm_train::{Step, Student, Timetable, TrainBatch};
 
@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<OnDevice> {
     vec![
         ("training_steps_in_f64_agree_with_the_cpu_to_rounding", training_in_f64),
         ("a_training_step_in_f32_agrees_with_the_cpu", training_in_f32),
+        ("a_training_step_in_bf16_moves_the_weights_as_the_cpus_in_f32", training_in_bf16),
         ("an_attack_step_agrees_with_the_cpu", attack_step),
     ]
 }
@@ -71,9 +72,20 @@ fn error(got: &Tensor, expected: &Tensor) -> candle_core::Result<f64> {
 
 /// The losses of some updates on one batch, and the student after them.
 fn trained(arch: &str, updates: usize, device: &Device, dtype: DType) -> anyhow::Result<(Vec<f64>, Student)> {
+    trained_in(Precision::F32, arch, updates, device, dtype)
+}
+
+fn trained_in(
+    precision: Precision,
+    arch: &str,
+    updates: usize,
+    device: &Device,
+    dtype: DType,
+) -> anyhow::Result<(Vec<f64>, Student)> {
     let optimizer =
         OptimizerSpec { learning_rate: 0.01, momentum: 0.9, weight_decay: 5e-4, schedule: Schedule::Constant };
-    let mut student = Student::new(of_type(arch, device, dtype)?, Timetable::new(&optimizer, 1, 100))?;
+    let student = Student::new(of_type(arch, device, dtype)?, Timetable::new(&optimizer, 1, 100))?;
+    let mut student = student.with_precision(precision);
     let side = parsed(arch)?.family().image_side();
     let batch = of_size(if side > 32 { 4 } else { 32 }, side, device, dtype)?;
     let losses = (0..updates).map(|_| Ok(Natural.step(&mut student, &batch)?.loss_sum));
@@ -130,6 +142,39 @@ fn training_in_f64(device: &Device) -> Outcome {
 fn training_in_f32(device: &Device) -> Outcome {
     let tolerance = Tolerance { loss: 1e-5, parameter: 5e-2 };
     every(WIDE.into_iter().map(|arch| compare(arch, 1, device, DType::F32, tolerance)))
+}
+
+/// By how much a first step moved each parameter, in the network's order, on the host.
+fn moves(arch: &str, student: &Student) -> anyhow::Result<Vec<f64>> {
+    let before = network(arch, &Device::Cpu)?;
+    let mut moves = Vec::new();
+    for ((name, old), (_, new)) in before.parameters().iter().zip(student.network().parameters()) {
+        anyhow::ensure!(new.dtype() == DType::F32, "{arch}: {name} became {:?}", new.dtype());
+        let moved = (new.to_device(&Device::Cpu)? - old.as_tensor())?;
+        moves.extend(moved.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+    }
+    Ok(moves)
+}
+
+/// In bf16 a handful of ReLUs in a hundred flip, and the gradients behind them go elsewhere: what is compared is where all weights
+/// together went, and how far.
+fn in_bf16(arch: &str, device: &Device) -> anyhow::Result<()> {
+    let (loss, student) = trained_in(Precision::Bf16, arch, 1, device, DType::F32)?;
+    let (expected_loss, reference) = trained(arch, 1, &Device::Cpu, DType::F32)?;
+    let (got, expected) = (moves(arch, &student)?, moves(arch, &reference)?);
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let (length, expected_length) = (product(&got, &got).sqrt(), product(&expected, &expected).sqrt());
+    let (cosine, ratio) = (product(&got, &expected) / (length * expected_length), length / expected_length);
+    println!("    {arch} in bf16: loss {loss:?} for {expected_loss:?}, cosine {cosine:.4}, length {ratio:.4} of f32's");
+    let near =
+        (loss[0] - expected_loss[0]).abs() < 2e-2 * expected_loss[0] && (ratio - 1.0).abs() < 0.1 && cosine > 0.9;
+    anyhow::ensure!(near, "{arch} in bf16: loss {loss:?} for {expected_loss:?}, cosine {cosine}, length {ratio}");
+    anyhow::ensure!(got != expected, "{arch}: bf16 made no difference");
+    Ok(())
+}
+
+fn training_in_bf16(device: &Device) -> Outcome {
+    every(WIDE.into_iter().map(|arch| in_bf16(arch, device).map_err(|error| error.to_string().into())))
 }
 
 /// Logits, and the gradient of the pixels.

@@ -6,6 +6,7 @@ mod evaluation;
 mod failures;
 mod learning;
 mod methods;
+mod precision;
 mod resume;
 mod same_bits;
 mod support;

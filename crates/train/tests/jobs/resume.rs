@@ -7,8 +7,8 @@ use std::{
 };
 
 use rrm_spec::{
-    CheckpointRecord, CheckpointRole, EpochRecord, FailureClass, JobSpec, Method, Record, RepresentationLoss, Schedule,
-    TrainSpec, Validation,
+    CheckpointRecord, CheckpointRole, EpochRecord, FailureClass, JobSpec, Method, Precision, Record,
+    RepresentationLoss, Schedule, TrainSpec, Validation,
 };
 use rrm_train::{Completion, Environment};
 
@@ -90,6 +90,21 @@ fn rrm_with_replays_and_an_adapter_resumes_bit_by_bit() {
     bench.train(&bench.spec("dnn/8", Method::Natural), &bench.environment("teacher"));
     let spec = bench.spec("resnet18/16", rrm(5e-3, 2, RepresentationLoss::Cosine));
     every_interruption_ends_alike(&bench, &spec, |work| bench.environment_with(work, "teacher"));
+}
+
+#[test]
+fn every_method_resumes_bit_by_bit_in_bf16() {
+    let bench = Bench::new(Recipe::EASY);
+    bench.train(&bench.spec("dnn/8", Method::Natural), &bench.environment("teacher"));
+    let methods = [
+        ("dnn/4", Method::Natural),
+        ("vgg11/8", sat("8/255", "2/255", 2)),
+        ("resnet18/8", rrm(5e-3, 2, RepresentationLoss::Cosine)),
+    ];
+    for (arch, method) in methods {
+        let spec = TrainSpec { precision: Precision::Bf16, ..bench.spec(arch, method) };
+        every_interruption_ends_alike(&bench, &spec, |work| bench.environment_with(work, "teacher"));
+    }
 }
 
 #[test]
@@ -235,6 +250,17 @@ fn a_checkpoint_of_another_spec_is_refused() {
     let spec = bench.spec("dnn/16", Method::Natural);
     bench.train(&spec, &bench.environment("work"));
     let other = TrainSpec { seed: spec.seed + 1, ..spec };
+    let (text, class) = refusal(&bench, &other, &bytes(&bench.path("work/resume.safetensors")));
+    assert!(text.contains("another training") && text.contains("spec"), "{text}");
+    assert_eq!(class, FailureClass::User);
+}
+
+#[test]
+fn a_training_does_not_go_on_in_another_precision() {
+    let bench = Bench::new(Recipe::EASY);
+    let spec = bench.spec("dnn/16", Method::Natural);
+    bench.train(&spec, &bench.environment("work"));
+    let other = TrainSpec { precision: Precision::Bf16, ..spec };
     let (text, class) = refusal(&bench, &other, &bytes(&bench.path("work/resume.safetensors")));
     assert!(text.contains("another training") && text.contains("spec"), "{text}");
     assert_eq!(class, FailureClass::User);

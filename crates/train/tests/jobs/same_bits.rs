@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device};
 use rrm_models::{Network, NetworkSpec};
-use rrm_spec::{Method, Normalization, RepresentationLoss};
+use rrm_spec::{Method, Normalization, Precision, RepresentationLoss};
 use rrm_train::{Student, TrainBatch, step};
 
 use crate::support::{batch, fast_at, rrm, sat, student};
@@ -37,11 +37,16 @@ fn bits(student: &Student) -> Vec<(String, Vec<u64>)> {
 }
 
 /// Loss and student after two steps on kernels of so many threads.
-fn after_two_steps(arch: &str, method: &Method, threads: usize) -> (u64, Vec<(String, Vec<u64>)>) {
+fn after_two_steps(
+    arch: &str,
+    method: &Method,
+    precision: Precision,
+    threads: usize,
+) -> (u64, Vec<(String, Vec<u64>)>) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
-        let teacher = network("resnet18/8", 1);
-        let mut student = student(network(arch, 2), 1, 4);
+        let teacher = network("resnet18/8", 1).with_precision(precision);
+        let mut student = student(network(arch, 2), 1, 4).with_precision(precision);
         let mut step = step::build(method, Some(&teacher), 5);
         let batch = single_batch();
         let losses = [(); 2].map(|()| step.step(&mut student, &batch).unwrap().loss_sum);
@@ -58,12 +63,16 @@ fn a_step_of_every_method_has_the_same_bits_with_one_two_and_three_threads() {
         ("resnet18/4", rrm(5e-3, 2, RepresentationLoss::RelativeL2)),
     ];
     for (arch, method) in methods {
-        let one = after_two_steps(arch, &method, 1);
-        for threads in [2, 3] {
-            let (loss, state) = after_two_steps(arch, &method, threads);
-            assert_eq!(loss, one.0, "{arch} {}: the losses differ at {threads} threads", method.label());
-            for ((name, bits), (_, expected)) in state.iter().zip(&one.1) {
-                assert!(bits == expected, "{arch} {}: {name} differs at {threads} threads", method.label());
+        for precision in Precision::ALL {
+            let what = format!("{arch} {} in {precision}", method.label());
+            let one = after_two_steps(arch, &method, precision, 1);
+            // One thread twice: nothing but the seed decides.
+            for threads in [1, 2, 3] {
+                let (loss, state) = after_two_steps(arch, &method, precision, threads);
+                assert_eq!(loss, one.0, "{what}: the losses differ at {threads} threads");
+                for ((name, bits), (_, expected)) in state.iter().zip(&one.1) {
+                    assert!(bits == expected, "{what}: {name} differs at {threads} threads");
+                }
             }
         }
     }

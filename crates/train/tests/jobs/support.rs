@@ -12,7 +12,7 @@ use rrm_models::{Network, NetworkSpec};
 use rrm_spec::{
     Accuracy, AttackSpec, Augmentation, CheckpointRole, Dataset, EpochRecord, EvaluateSpec, EvaluationRecord, Event,
     JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, Normalization, OptimizerSpec, PgdSelection, PgdSpec,
-    PgdStart, Record, RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
+    PgdStart, Precision, Record, RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
 };
 use rrm_train::{Completion, Environment, Student, Timetable, TrainBatch, TrainError, run};
 
@@ -106,6 +106,7 @@ impl Bench {
             },
             epochs: count(3),
             batch_size: count(10),
+            precision: Precision::F32,
             seed: 11,
             validation: Validation::default(),
         }

@@ -137,12 +137,12 @@ fn validation() -> impl Strategy<Value = Validation> {
 fn train_spec() -> impl Strategy<Value = TrainSpec> {
     let pixels = (dataset(), select(vec![Augmentation::None, Augmentation::Light]), of(normalization()));
     let network = (arch(), method(), optimizer());
-    let size = (positive(), positive(), any::<u64>(), validation());
+    let size = (positive(), positive(), select(Precision::ALL.to_vec()), any::<u64>(), validation());
     (pixels, network, size).prop_map(
         |(
             (dataset, augmentation, normalization),
             (arch, method, optimizer),
-            (epochs, batch_size, seed, validation),
+            (epochs, batch_size, precision, seed, validation),
         )| {
             TrainSpec {
                 dataset,
@@ -153,6 +153,7 @@ fn train_spec() -> impl Strategy<Value = TrainSpec> {
                 optimizer,
                 epochs,
                 batch_size,
+                precision,
                 seed,
                 validation,
             }
