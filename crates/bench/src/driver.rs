@@ -16,6 +16,7 @@ use crate::{
     claim::{Check, Claim, checks},
     compare::{Effort, Measured, measure},
     limits::Limits,
+    load::{Load, TOLERATED},
     machine::Machine,
     ours, page,
     plan::{Comparison, Rival},
@@ -62,22 +63,23 @@ fn measure_all(arguments: &Arguments) -> anyhow::Result<Results> {
     };
     let mut results = Results::new(Machine::this()?);
     if arguments.limits || arguments.wants_all() {
+        let before = Load::now()?;
         let limits = Limits::measure(arguments.threads.get() as usize);
-        say(&format!("{limits:.1?}"))?;
+        say(&format!("{limits:.1?}{}", disturbance(Load::now()?.others_since(before))))?;
         results.limits = Some(limits);
     }
     if !roster.has(Rival::PyTorch) {
         say("PyTorch: skipped, for no Python that has it was named (--python)")?;
     }
     for comparison in comparisons(arguments, &roster) {
-        let outcome = Outcome::from(measure(&comparison, &roster, effort));
-        say(&comparison_line(&comparison, &outcome))?;
-        results.comparisons.push(row(comparison, outcome));
+        let row = answer(comparison, |comparison| measure(comparison, &roster, effort))?;
+        say(&format!("{}{}", comparison_line(&row.question, &row.outcome), disturbance(row.others)))?;
+        results.comparisons.push(row);
     }
     for check in chosen_checks(arguments, &roster) {
-        let outcome = Outcome::from(verify(&check, &roster, effort.rounds));
-        say(&check_line(&check, &outcome))?;
-        results.checks.push(row(check, outcome));
+        let row = answer(check, |check| verify(check, &roster, effort.rounds))?;
+        say(&format!("{}{}", check_line(&row.question, &row.outcome), disturbance(row.others)))?;
+        results.checks.push(row);
     }
     Ok(results)
 }
@@ -100,8 +102,20 @@ fn chosen_checks(arguments: &Arguments, roster: &Roster) -> Vec<Check> {
     claims.iter().flat_map(|claim| checks(*claim)).filter(wanted).collect()
 }
 
-fn row<Q, A>(question: Q, outcome: Outcome<A>) -> Row<Q, A> {
-    Row { question, date: Zoned::now().date().to_string(), revision: revision(), outcome }
+/// `work` has ended its processes when it returns, so that their time is known to be ours.
+fn answer<Q, A>(question: Q, work: impl FnOnce(&Q) -> anyhow::Result<A>) -> anyhow::Result<Row<Q, A>> {
+    let before = Load::now()?;
+    let outcome = Outcome::from(work(&question));
+    let others = Load::now()?.others_since(before);
+    Ok(Row { question, date: Zoned::now().date().to_string(), revision: revision(), others, outcome })
+}
+
+fn disturbance(others: f64) -> String {
+    if others > TOLERATED {
+        format!(" [DISTURBED: {:.0} % of the processors' time went to others]", 100.0 * others)
+    } else {
+        String::new()
+    }
 }
 
 /// The state of this project's sources, as git calls it.

@@ -6,6 +6,7 @@ pub mod claim;
 pub mod compare;
 pub mod driver;
 pub mod limits;
+pub mod load;
 pub mod machine;
 pub mod memory;
 pub mod ours;

@@ -7,6 +7,7 @@ use rrm_spec::Precision;
 use crate::{
     claim::{Check, Claim},
     compare::Measured,
+    load::TOLERATED,
     plan::{Comparison, Rival},
     results::{Results, Row},
     work::MultiplyAdds,
@@ -80,8 +81,8 @@ fn comparison(results: &Results, row: &Row<Comparison, Measured>, measured: &Mea
     let rate = rate(&row.question, *ours_ms);
     let peak = results.limits.map(|limits| format!(" ({:.0} %)", 100.0 * rate / limits.peak_all));
     let (goal, verdict) = match goal {
-        Some(goal) => (format!("≥ {goal}"), verdict(ratio.value >= *goal)),
-        None => ("–".to_owned(), ""),
+        Some(goal) => (format!("≥ {goal}"), verdict(ratio.value >= *goal, row.others)),
+        None => ("–".to_owned(), String::new()),
     };
     format!(
         "| {arch} | {mode} | {batch} | {ours} | {} | {rate:.0}{} | {} | {variant} | **{:.2}** ({:.2}–{:.2}) | {goal} | {verdict} |",
@@ -100,8 +101,12 @@ fn rate(comparison: &Comparison, ours_ms: f64) -> f64 {
     (network.operations(comparison.mode) * u64::from(comparison.batch)) as f64 / ours_ms * 1e-6
 }
 
-fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "not met" }
+fn verdict(met: bool, others: f64) -> String {
+    let verdict = if met { "met" } else { "not met" };
+    match others > TOLERATED {
+        true => format!("{verdict}, but disturbed: {:.0} % of the processors' time went to others", 100.0 * others),
+        false => verdict.to_owned(),
+    }
 }
 
 fn checks(results: &Results, claim: Claim) -> Option<String> {
@@ -116,7 +121,7 @@ fn check(row: &Row<Check, crate::check::Checked>) -> Option<String> {
     let checked = row.outcome.measured()?;
     let goal = row.question.claim.goal();
     let spread = checked.spread.map(|(low, high)| format!(" ({low:.3}–{high:.3})")).unwrap_or_default();
-    let (value, detail, verdict) = (checked.value, &checked.detail, verdict(goal.met(checked.value)));
+    let (value, detail, verdict) = (checked.value, &checked.detail, verdict(goal.met(checked.value), row.others));
     Some(format!("| {} | **{value:.3}**{spread} | {goal} | {verdict} | {detail} |", row.question))
 }
 
@@ -171,7 +176,7 @@ mod tests {
     };
 
     fn row<Q, A>(question: Q, outcome: Outcome<A>) -> Row<Q, A> {
-        Row { question, date: "2026-11-26".into(), revision: "abc1234".into(), outcome }
+        Row { question, date: "2026-11-26".into(), revision: "abc1234".into(), others: 0.01, outcome }
     }
 
     /// ResNet18's training at 100 images/s beside 40, one check, one row that was skipped.
@@ -222,6 +227,15 @@ mod tests {
         let mut results = results();
         results.comparisons[0].question.goal = Some(2.51);
         assert!(render(&results, None).contains("| ≥ 2.51 | not met |"));
+    }
+
+    #[test]
+    fn a_row_that_was_taken_beside_other_work_says_so() {
+        let mut results = results();
+        results.comparisons[0].others = 0.43;
+        let page = render(&results, None);
+        assert!(page.contains("| ≥ 2.4 | met, but disturbed: 43 % of the processors' time went to others |"), "{page}");
+        assert_eq!(page.matches("disturbed").count(), 1);
     }
 
     #[test]

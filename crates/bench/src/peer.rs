@@ -3,6 +3,8 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
@@ -12,7 +14,8 @@ use crate::protocol::{Hello, Order, Reply, Setup};
 /// A library in a process of its own: its threads and its memory are its own, and between orders it sleeps.
 pub struct Peer {
     child: Child,
-    orders: ChildStdin,
+    /// Open until the peer shall end.
+    orders: Option<ChildStdin>,
     replies: BufReader<ChildStdout>,
     hello: Hello,
 }
@@ -28,7 +31,7 @@ impl Peer {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("failed to start {command:?}"))?;
-        let orders = child.stdin.take().expect("stdin is piped");
+        let orders = child.stdin.take();
         let replies = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let hello = Hello { name: String::new(), version: String::new() };
         let mut peer = Self { child, orders, replies, hello };
@@ -73,7 +76,8 @@ impl Peer {
 
     fn order(&mut self, order: &Order) -> anyhow::Result<Reply> {
         let gone = || format!("{} is gone", self.hello.name);
-        writeln!(self.orders, "{}", serde_json::to_string(order)?).with_context(gone)?;
+        let orders = self.orders.as_mut().expect("it is open as long as the peer is held");
+        writeln!(orders, "{}", serde_json::to_string(order)?).with_context(gone)?;
         match self.reply().with_context(|| format!("{} is gone", self.hello.name))? {
             Reply::Failed(why) => bail!("{}: {why}", self.hello.name),
             reply => Ok(reply),
@@ -89,9 +93,18 @@ impl Peer {
     }
 }
 
+/// How long a peer may take to end by itself: PyTorch has the processes to stop that compiled for it.
+const FAREWELL: Duration = Duration::from_secs(10);
+
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Either fails only where the process has ended by itself.
+        // The end of its orders is a peer's order to end.
+        self.orders = None;
+        let asked = Instant::now();
+        while asked.elapsed() < FAREWELL && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        // Both fail only where the process has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -140,6 +153,15 @@ mod tests {
     fn a_peer_that_steps_too_rarely_is_not_believed() {
         let mut peer = Peer::start(shell(&format!("{HELLO} read order; echo '{{\"milliseconds\": [1.0]}}'"))).unwrap();
         assert!(peer.steps(2).is_err());
+    }
+
+    #[test]
+    fn a_peer_that_is_no_longer_needed_is_asked_to_end() {
+        let file = std::env::temp_dir().join(format!("rrm-bench-peer-{}", std::process::id()));
+        let script = format!("{HELLO} read order; echo ended > {}", file.display());
+        drop(Peer::start(shell(&script)).unwrap());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "ended\n");
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]

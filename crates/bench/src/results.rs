@@ -35,6 +35,8 @@ pub struct Row<Q, A> {
     pub date: String,
     /// With which state of this project, as git calls it.
     pub revision: String,
+    /// The share of the processors' time that went to others meanwhile, from 0 to 1.
+    pub others: f64,
     /// What came out.
     pub outcome: Outcome<A>,
 }
@@ -141,6 +143,7 @@ mod tests {
             question: plan[index].clone(),
             date: "2026-11-26".into(),
             revision: "abc".into(),
+            others: 0.0,
             outcome: Outcome::Skipped(why.into()),
         };
         Results { comparisons: rows.iter().map(row).collect(), ..Results::new(machine("a")) }
