@@ -8,20 +8,23 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 toolkit=${1:-target/cuda-toolkit}
-if [ ! -e "$toolkit/env" ] && ! deploy/cuda/toolkit.sh "$toolkit"; then
-    echo "skipped: the CUDA toolkit cannot be had here"
-    exit 0
+if [ ! -e "$toolkit/env" ]; then
+    made=0
+    deploy/cuda/toolkit.sh "$toolkit" || made=$?
+    case $made in
+    0) ;;
+    69)
+        echo "skipped: the CUDA toolkit cannot be had here"
+        exit 0
+        ;;
+    *) exit "$made" ;;
+    esac
 fi
-toolkit=$(cd "$toolkit" && pwd)
-# shellcheck disable=SC1091
-. "$toolkit/env"
-export REAL_NVCC=$NVCC NVCC=$PWD/deploy/cuda/ci-nvcc
-# A folder of its own: in the common one every crate above Candle would be compiled again, there and back.
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/cuda
+# shellcheck source=deploy/cuda/selection.sh
+. deploy/cuda/selection.sh
 
-cargo build --locked -p rrm-worker --features cuda
-cargo test --locked -p rrm-kernels --features cuda --test gpu
-cargo test --locked -p rrm-train --features cuda --test gpu
+cargo build "${selection[@]}" --bin rrm-worker --test gpu
+cargo test "${selection[@]}" --test gpu
 
 worker=$CARGO_TARGET_DIR/debug/rrm-worker
 "$worker" bench --arch dnn/16 --mode train --batch 8 --steps 1

@@ -10,22 +10,19 @@ folder=$(realpath -m "${1:?usage: deploy/cuda/pack.sh FOLDER [TOOLKIT]}")
 cd "$(dirname "$0")/../.."
 toolkit=${2:-target/cuda-toolkit}
 [ -e "$toolkit/env" ] || deploy/cuda/toolkit.sh "$toolkit"
-# shellcheck disable=SC1091
-. "$toolkit/env"
-export REAL_NVCC=$NVCC NVCC=$PWD/deploy/cuda/ci-nvcc
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/cuda
+# shellcheck source=deploy/cuda/selection.sh
+. deploy/cuda/selection.sh
 
-# The path of a package's test program `gpu`.
-test_program() {
-    cargo test --locked -p "$1" --features cuda --test gpu --no-run --message-format json |
-        grep -o '"executable":"[^"]*"' | tail -n 1 | cut -d '"' -f 4
+built=$(cargo build "${selection[@]}" --bin rrm-worker --test gpu --message-format json)
+# The path of what was built of a package.
+program() {
+    grep "\"package_id\":\"[^\"]*#$1@" <<<"$built" | grep -o '"executable":"[^"]*"' | cut -d '"' -f 4
 }
 
 mkdir -p "$folder"
-strip -o "$folder/kernels_gpu" "$(test_program rrm-kernels)"
-strip -o "$folder/train_gpu" "$(test_program rrm-train)"
-cargo build --locked -p rrm-worker --features cuda
-strip -o "$folder/rrm-worker" "$CARGO_TARGET_DIR/debug/rrm-worker"
+strip -o "$folder/kernels_gpu" "$(program rrm-kernels)"
+strip -o "$folder/train_gpu" "$(program rrm-train)"
+strip -o "$folder/rrm-worker" "$(program rrm-worker)"
 cp deploy/cuda/gpu-test.sh "$folder"
 # Candle's kernels are text, and shrink to a sixth.
 xz --force --threads=0 "$folder/kernels_gpu" "$folder/train_gpu" "$folder/rrm-worker"

@@ -6,6 +6,8 @@
 #
 # Compiler and libraries come as Python wheels through pip, pinned to one CUDA release; the driver's library, which only a
 # driver brings, is replaced by a stub that has every function and says in each that there is no driver.
+#
+# Ends with 69, "unavailable", where the wheels cannot be had, or not in a quarter of an hour; they are a gigabyte.
 set -euo pipefail
 destination=${1:?usage: deploy/cuda/toolkit.sh DEST}
 wheels=(
@@ -13,8 +15,8 @@ wheels=(
     'nvidia-cudnn-cu13==9.28.1.4'
 )
 
-if [ ! -x "$destination/venv/bin/pip" ]; then python3 -m venv "$destination/venv"; fi
-"$destination/venv/bin/pip" install --quiet --disable-pip-version-check "${wheels[@]}"
+if [ ! -x "$destination/venv/bin/pip" ]; then python3 -m venv "$destination/venv" || exit 69; fi
+timeout 900 "$destination/venv/bin/pip" install --quiet --disable-pip-version-check "${wheels[@]}" || exit 69
 packages=$("$destination/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 home=$packages/nvidia/cu13
 cudnn=$packages/nvidia/cudnn

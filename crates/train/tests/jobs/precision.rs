@@ -116,10 +116,11 @@ mod lambda {
         length(&pairs.map(|(a, b)| a - b).collect::<Vec<_>>()) / total(exact)
     }
 
-    /// Numbers that are not tiny among those of their tensor, and yet became 0.
-    fn vanished(rounded: &[f64], exact: &[f64]) -> usize {
-        let typical = length(exact) / (exact.len() as f64).sqrt();
-        rounded.iter().zip(exact).filter(|(rounded, exact)| **rounded == 0.0 && exact.abs() > 0.1 * typical).count()
+    /// Numbers that are not tiny among those of their tensor, and yet became 0. What is below `noise` is rounding alone: the exact
+    /// gradient of a bias before a batch-norm is 0.
+    fn vanished(rounded: &[f64], exact: &[f64], noise: f64) -> usize {
+        let least = (0.1 * length(exact) / (exact.len() as f64).sqrt()).max(noise);
+        rounded.iter().zip(exact).filter(|(rounded, exact)| **rounded == 0.0 && exact.abs() > least).count()
     }
 
     #[test]
@@ -132,8 +133,9 @@ mod lambda {
             for lambda in LAMBDAS {
                 let exact = gradients(arch, lambda, Precision::F32);
                 let rounded = gradients(arch, lambda, Precision::Bf16);
+                let noise = 1e-6 * total(&exact);
                 for ((name, rounded), (_, exact)) in rounded.iter().zip(&exact) {
-                    assert_eq!(vanished(rounded, exact), 0, "{arch} at λ = {lambda}: {name}");
+                    assert_eq!(vanished(rounded, exact, noise), 0, "{arch} at λ = {lambda}: {name}");
                 }
                 let (ratio, error) = (total(&rounded) / total(&exact), error(&rounded, &exact));
                 println!(
