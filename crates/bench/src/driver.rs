@@ -41,8 +41,12 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<()> {
         let results = read(&arguments.docs)?.context("no results to make a page of")?;
         return write_page(&arguments.docs, &results);
     }
-    let results = measure_all(arguments)?;
-    if arguments.write { write(&arguments.docs, results) } else { Ok(()) }
+    if !arguments.write {
+        return measure_all(arguments, &|_| Ok(()));
+    }
+    // Before anything is measured: what cannot be read must not be replaced, nor hours be lost for it.
+    let older = read(&arguments.docs)?;
+    measure_all(arguments, &|results| write(&arguments.docs, results.clone(), older.clone()))
 }
 
 fn be_a_peer(library: Library, threads: u32) -> anyhow::Result<()> {
@@ -55,7 +59,8 @@ fn be_a_peer(library: Library, threads: u32) -> anyhow::Result<()> {
     }
 }
 
-fn measure_all(arguments: &Arguments) -> anyhow::Result<Results> {
+/// Measures what is asked for, and has `keep` keep what there is after every row.
+fn measure_all(arguments: &Arguments, keep: &dyn Fn(&Results) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let roster = Roster::new(arguments.python.as_deref(), arguments.threads.get())?;
     let effort = Effort {
         rounds: if arguments.quick { 3 } else { arguments.rounds.get() },
@@ -67,21 +72,26 @@ fn measure_all(arguments: &Arguments) -> anyhow::Result<Results> {
         let limits = Limits::measure(arguments.threads.get() as usize);
         say(&format!("{limits:.1?}{}", disturbance(Load::now()?.others_since(before))))?;
         results.limits = Some(limits);
+        keep(&results)?;
     }
     if !roster.has(Rival::PyTorch) {
         say("PyTorch: skipped, for no Python that has it was named (--python)")?;
     }
+    // Of now: results that are kept change the sources.
+    let revision = revision();
     for comparison in comparisons(arguments, &roster) {
-        let row = answer(comparison, |comparison| measure(comparison, &roster, effort))?;
+        let row = answer(comparison, &revision, |comparison| measure(comparison, &roster, effort))?;
         say(&format!("{}{}", comparison_line(&row.question, &row.outcome), disturbance(row.others)))?;
         results.comparisons.push(row);
+        keep(&results)?;
     }
     for check in chosen_checks(arguments, &roster) {
-        let row = answer(check, |check| verify(check, &roster, effort.rounds))?;
+        let row = answer(check, &revision, |check| verify(check, &roster, effort.rounds))?;
         say(&format!("{}{}", check_line(&row.question, &row.outcome), disturbance(row.others)))?;
         results.checks.push(row);
+        keep(&results)?;
     }
-    Ok(results)
+    Ok(())
 }
 
 fn comparisons(arguments: &Arguments, roster: &Roster) -> Vec<Comparison> {
@@ -103,11 +113,11 @@ fn chosen_checks(arguments: &Arguments, roster: &Roster) -> Vec<Check> {
 }
 
 /// `work` has ended its processes when it returns, so that their time is known to be ours.
-fn answer<Q, A>(question: Q, work: impl FnOnce(&Q) -> anyhow::Result<A>) -> anyhow::Result<Row<Q, A>> {
+fn answer<Q, A>(question: Q, revision: &str, work: impl FnOnce(&Q) -> anyhow::Result<A>) -> anyhow::Result<Row<Q, A>> {
     let before = Load::now()?;
     let outcome = Outcome::from(work(&question));
     let others = Load::now()?.others_since(before);
-    Ok(Row { question, date: Zoned::now().date().to_string(), revision: revision(), others, outcome })
+    Ok(Row { question, date: Zoned::now().date().to_string(), revision: revision.to_owned(), others, outcome })
 }
 
 fn disturbance(others: f64) -> String {
@@ -156,8 +166,9 @@ fn say(line: &str) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").context("standard output")
 }
 
-fn write(folder: &Path, results: Results) -> anyhow::Result<()> {
-    let results = match read(folder)? {
+/// Writes both files: `results`, and those of `older` that they do not renew.
+fn write(folder: &Path, results: Results, older: Option<Results>) -> anyhow::Result<()> {
+    let results = match older {
         Some(older) => results.over(older),
         None => results,
     };

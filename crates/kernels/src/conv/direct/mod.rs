@@ -7,17 +7,20 @@
 mod axis;
 mod by_lines;
 mod kernel;
+mod layout;
 mod packing;
 mod panels;
+mod pass;
 mod planes;
 mod pointwise;
-mod products;
+mod product;
+mod target;
 #[cfg(test)]
 mod tests;
 mod weight_gradient;
 
 pub(super) use kernel::Kernels;
 pub(super) use panels::Panels;
-pub(super) use products::forward_packed;
-pub(crate) use products::{forward, input_gradient};
+pub(super) use pass::forward_packed;
+pub(crate) use pass::{forward, input_gradient};
 pub(crate) use weight_gradient::weight_gradient;

@@ -8,6 +8,9 @@ use super::axis::Pixels;
 use super::kernel::{Kernels, Run};
 use super::planes::Planes;
 
+/// Packed numbers that should stay in a core's second-level cache.
+pub(crate) const PACKED_NUMBERS: usize = 96 * 1024;
+
 /// The pixels of a group of images that a product yields, in row-major order, cut into blocks.
 pub(crate) struct Wanted {
     runs: Vec<Run>,
@@ -97,6 +100,7 @@ fn block_len(kernels: &Kernels, terms: usize) -> usize {
 
 /// Some packed blocks.
 pub(crate) struct Packed<'a> {
+    first_pixel: usize,
     numbers: &'a [f32],
     terms: usize,
     block: usize,
@@ -104,9 +108,15 @@ pub(crate) struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    /// `numbers` is as long as [`packed_len`] says.
-    pub(crate) fn new(kernels: &Kernels, terms: usize, numbers: &'a [f32]) -> Self {
-        Self { numbers, terms, block: kernels.block(), block_len: block_len(kernels, terms) }
+    /// Blocks from `start` on; `numbers` is as long as [`packed_len`] says.
+    pub(crate) fn new(kernels: &Kernels, terms: usize, numbers: &'a [f32], start: usize) -> Self {
+        Self {
+            first_pixel: start * kernels.block(),
+            numbers,
+            terms,
+            block: kernels.block(),
+            block_len: block_len(kernels, terms),
+        }
     }
 
     /// Terms of each pixel.
@@ -117,6 +127,11 @@ impl<'a> Packed<'a> {
     /// Each block's numbers: a row of pixels for every term, or pair of terms.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &'a [f32]> + use<'a> {
         self.numbers.chunks_exact(self.block_len)
+    }
+
+    /// Number of the first pixel among those that are wanted.
+    pub(crate) fn first_pixel(&self) -> usize {
+        self.first_pixel
     }
 
     /// Pixels, those that fill the last block included.

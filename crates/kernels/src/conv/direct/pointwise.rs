@@ -8,14 +8,12 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::kernel::Kernels;
+use super::packing::PACKED_NUMBERS;
 use super::panels::Panels;
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Finish;
 use crate::output::Shared;
 use crate::scratch;
-
-/// Packed numbers that should stay in a core's second-level cache.
-const PACKED_NUMBERS: usize = 96 * 1024;
 
 /// Tasks of a batch at least, so that there is parallel work.
 const MIN_TASKS: usize = 16;

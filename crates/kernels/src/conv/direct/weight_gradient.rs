@@ -6,9 +6,10 @@ use rayon::prelude::*;
 
 use super::by_lines;
 use super::kernel::Kernels;
+use super::layout::{aligned_gradient_planes, input_planes};
 use super::panels::part;
 use super::planes::{Planes, Source};
-use super::products::{aligned_gradient_planes, input_planes};
+
 use crate::conv::partials::sum_partials;
 use crate::conv::shape::ConvShape;
 use crate::output::cleared;

@@ -5,73 +5,15 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
 
+#[cfg(target_arch = "x86_64")]
+use super::factor::{Along, First, Second};
+use super::factor::{Factor, Whole};
 use super::kernel::LINE;
 use super::tiling::{TILE, WINDOW};
 use super::transform::{POINTS, both_ways};
-#[cfg(target_arch = "x86_64")]
-use crate::simd::pairs;
 use crate::simd::{Four, Isa, Vector};
 
 static ZEROS: [f32; LINE] = [0.0; LINE];
-
-/// How the line of a point is written that will be a factor of a product.
-trait Factor<V> {
-    /// Writes the vector that starts with channel `channel` of the line at `to`.
-    ///
-    /// # Safety
-    /// The processor has the vector's instruction set; `to` can be written for a line.
-    unsafe fn write(vector: V, to: *mut f32, channel: usize);
-}
-
-/// As it is.
-struct Whole;
-
-impl<V: Vector> Factor<V> for Whole {
-    #[inline(always)]
-    unsafe fn write(vector: V, to: *mut f32, channel: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { vector.store(to.add(channel)) }
-    }
-}
-
-/// In bf16, channels next to each other: the product sums over pairs of channels.
-#[cfg(target_arch = "x86_64")]
-struct Along;
-
-#[cfg(target_arch = "x86_64")]
-impl Factor<__m512> for Along {
-    #[inline(always)]
-    unsafe fn write(vector: __m512, to: *mut f32, _: usize) {
-        // SAFETY: the caller's promise; a line is one vector.
-        unsafe { pairs::store_rounded(vector, to) }
-    }
-}
-
-/// In bf16, as the earlier term of pairs, beside zeros.
-#[cfg(target_arch = "x86_64")]
-struct First;
-
-#[cfg(target_arch = "x86_64")]
-impl Factor<__m512> for First {
-    #[inline(always)]
-    unsafe fn write(vector: __m512, to: *mut f32, _: usize) {
-        // SAFETY: the caller's promise; a line is one vector.
-        unsafe { pairs::store_first(vector, to) }
-    }
-}
-
-/// In bf16, as the later term of pairs whose earlier ones are there.
-#[cfg(target_arch = "x86_64")]
-struct Second;
-
-#[cfg(target_arch = "x86_64")]
-impl Factor<__m512> for Second {
-    #[inline(always)]
-    unsafe fn write(vector: __m512, to: *mut f32, _: usize) {
-        // SAFETY: the caller's promise; a line is one vector.
-        unsafe { pairs::store_second(vector, to) }
-    }
-}
 
 /// Pixels of some rows of an image, one line of channels each.
 #[derive(Clone, Copy)]

@@ -4,6 +4,7 @@
 //! tiles are laid out as the products read them. Images come and go as planes. Errors are about 8e-7 of the numbers' size
 //! (relative, L2), four times those of the direct convolution.
 
+mod factor;
 mod kernel;
 mod lines;
 mod points;
