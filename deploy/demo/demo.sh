@@ -27,7 +27,11 @@ stop() {
     end "${daemon:-}"
 }
 trap stop EXIT
-trap 'say "Interrupted. Run it again to go on from the last epoch."; exit 130' INT TERM
+interrupted() {
+    say "Interrupted. Run it again to go on from the last epoch."
+    exit 130
+}
+trap interrupted INT TERM
 
 say "1. Images"
 # Folders of images are the user's own. What is there already is only verified.
@@ -72,6 +76,8 @@ say "4. Training and attacking"
 # A job that fails takes nothing away from the others' results.
 code=0
 "$bin/rrm" watch --plan last || code=$?
+# It has seen the signal, and now and then this shell has not: it goes by how its child ended.
+[ "$code" -ne 130 ] || interrupted
 
 say "5. What it gave"
 "$bin/rrm" report last --figure "$run/report.svg"
