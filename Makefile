@@ -21,7 +21,7 @@ kill-test: ## N=20 runs in a row of sudden death at random moments, each with an
 	cargo test --locked -p rrm-cli --test system --no-run
 	tests/system/kill-test.sh $(N)
 
-memcheck: ## The kernels' tests under valgrind, for their unsafe code; skipped where it is not installed
+memcheck: ## The kernels' tests under the address sanitizer and valgrind, for their unsafe code; what is not installed is skipped
 	tests/memcheck.sh
 
 build: ## The three binaries, in target/release

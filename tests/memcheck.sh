@@ -1,8 +1,17 @@
 #!/usr/bin/env bash
 # Runs the kernels' tests, which go through every unsafe block, under valgrind: it sees reads of memory that nobody wrote, and
-# accesses out of bounds, of the portable and the AVX2 code; it knows no AVX-512. Where valgrind is not installed, that is said.
+# accesses out of bounds, of the portable and the AVX2 code; it knows no AVX-512. The address sanitizer does, and sees accesses out of
+# bounds; it needs a nightly toolchain. What is not installed is said.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if rustup toolchain list 2>/dev/null | grep -q '^nightly'; then
+    echo "== address sanitizer"
+    RUSTFLAGS=-Zsanitizer=address PROPTEST_CASES=8 RAYON_NUM_THREADS=2 cargo +nightly test --locked -p rrm-kernels --lib --release \
+        --target "$(rustc -vV | sed -n 's/^host: //p')" --target-dir "${CARGO_TARGET_DIR:-target}/asan"
+else
+    echo "skipped: the address sanitizer needs a nightly toolchain"
+fi
 
 if ! command -v valgrind >/dev/null; then
     echo "skipped: valgrind is not installed (Debian has it)"
