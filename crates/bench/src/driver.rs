@@ -128,11 +128,18 @@ fn disturbance(others: f64) -> String {
     }
 }
 
-/// The state of this project's sources, as git calls it.
+/// The state of this project's sources, as git calls it; results of earlier runs that are not committed yet change nothing.
 fn revision() -> String {
-    let git = Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
-    let described = git.ok().filter(|output| output.status.success());
-    described.map_or("unknown sources".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let git = |arguments: &[&str]| Command::new("git").args(arguments).output().ok();
+    let Some(described) = git(&["describe", "--always", "--exclude=*"]).filter(|output| output.status.success()) else {
+        return "unknown sources".to_owned();
+    };
+    let commit = String::from_utf8_lossy(&described.stdout).trim().to_owned();
+    let sources = ["diff", "--quiet", "HEAD", "--", ":/", ":!:/docs/performance.*"];
+    match git(&sources).is_some_and(|output| output.status.success()) {
+        true => commit,
+        false => commit + "-dirty",
+    }
 }
 
 fn comparison_line(comparison: &Comparison, outcome: &Outcome<Measured>) -> String {
