@@ -42,55 +42,34 @@ fn taps(s: &ConvShape) -> Vec<Option<usize>> {
     taps
 }
 
-/// The layer's matrix, packed: a row for each output, a term for each input.
-fn by_outputs(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> Panels {
-    let (inputs, filter) = (s.in_plane(), s.in_channels * s.taps());
-    let taps = taps(s);
-    packed(
-        kernels,
-        [s.out_channels, s.in_channels],
-        [filter, s.taps()],
-        s.out_plane(),
-        inputs,
-        weight,
-        |output, input| taps[output * inputs + input],
-    )
+/// Which of an image's sides the rows of the layer's matrix are; the terms are the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    Inputs,
+    Outputs,
 }
 
-/// Its transpose, packed: a row for each input, a term for each output.
-fn by_inputs(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> Panels {
-    let (inputs, filter) = (s.in_plane(), s.in_channels * s.taps());
+/// The layer's matrix, packed.
+fn packed(kernels: &Kernels, s: &ConvShape, weight: &[f32], by: Rows) -> Panels {
+    // Each side's channels and pixels, and how far the kernels of two neighbouring channels are apart.
+    let inputs = (s.in_channels, s.in_plane(), s.taps());
+    let outputs = (s.out_channels, s.out_plane(), s.in_channels * s.taps());
+    let (rows_side, terms_side) = if by == Rows::Inputs { (inputs, outputs) } else { (outputs, inputs) };
+    let (row_channels, row_pixels, row_stride) = rows_side;
+    let (term_channels, term_pixels, term_stride) = terms_side;
     let taps = taps(s);
-    packed(
-        kernels,
-        [s.in_channels, s.out_channels],
-        [s.taps(), filter],
-        inputs,
-        s.out_plane(),
-        weight,
-        |input, output| taps[output * inputs + input],
-    )
-}
-
-/// Packs the matrix with `row_pixels` rows for each of `channels[0]` and `term_pixels` terms for each of `channels[1]`. The
-/// kernels of two neighbours of either are `strides` apart in `weight`; `tap` says which number of a kernel joins two pixels.
-fn packed(
-    kernels: &Kernels,
-    channels: [usize; 2],
-    strides: [usize; 2],
-    row_pixels: usize,
-    term_pixels: usize,
-    weight: &[f32],
-    tap: impl Fn(usize, usize) -> Option<usize> + Sync,
-) -> Panels {
-    Panels::pack_by(kernels, channels[0] * row_pixels, channels[1] * term_pixels, |rows, numbers| {
+    let tap = |row: usize, term: usize| {
+        let (output, input) = if by == Rows::Inputs { (term, row) } else { (row, term) };
+        taps[output * s.in_plane() + input]
+    };
+    Panels::pack_by(kernels, row_channels * row_pixels, term_channels * term_pixels, |rows, numbers| {
         // For each pixel of a term where the panel's rows find their numbers, of the first channel; absent = 0.
         let places: Vec<Option<usize>> = (0..term_pixels)
             .flat_map(|pixel| rows.clone().map(move |row| (row, pixel)))
-            .map(|(row, pixel)| tap(row % row_pixels, pixel).map(|tap| row / row_pixels * strides[0] + tap))
+            .map(|(row, pixel)| tap(row % row_pixels, pixel).map(|tap| row / row_pixels * row_stride + tap))
             .collect();
         for (channel, numbers) in numbers.chunks_exact_mut(places.len()).enumerate() {
-            let weight = &weight[channel * strides[1]..];
+            let weight = &weight[channel * term_stride..];
             for (number, &place) in numbers.iter_mut().zip(&places) {
                 number.write(place.map_or(0.0, |place| weight[place]));
             }
@@ -112,7 +91,7 @@ pub(crate) fn forward(
     let finish = Finish { bias: bias.as_deref(), ..finish };
     let layer = layer(s);
     let kernels = Kernels::for_rows(isa, layer.out_channels);
-    direct::forward_packed(kernels, &layer, x, by_outputs(kernels, s, weight), finish, out);
+    direct::forward_packed(kernels, &layer, x, packed(kernels, s, weight, Rows::Outputs), finish, out);
 }
 
 /// Gradient of the input, from the gradient of the output; writes all of `out`.
@@ -121,7 +100,7 @@ pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: 
     let ConvShape { in_channels, out_channels, .. } = layer(s);
     let kernels = Kernels::for_rows(isa, in_channels);
     let transposed = ConvShape::of_pixels(s.images, out_channels, in_channels);
-    direct::forward_packed(kernels, &transposed, gradient, by_inputs(kernels, s, weight), Finish::NONE, out);
+    direct::forward_packed(kernels, &transposed, gradient, packed(kernels, s, weight, Rows::Inputs), Finish::NONE, out);
 }
 
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.

@@ -87,7 +87,7 @@ impl Wanted {
 }
 
 /// Numbers of the widest block, and a vector more.
-const MAX_BLOCK: usize = 48;
+pub(crate) const MAX_BLOCK: usize = 48;
 
 /// Numbers of `blocks` packed blocks of `terms` terms, each with room for what packing writes too much.
 pub(crate) fn packed_len(kernels: &Kernels, terms: usize, blocks: usize) -> usize {

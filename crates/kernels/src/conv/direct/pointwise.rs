@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::kernel::Kernels;
-use super::packing::PACKED_NUMBERS;
+use super::packing::{MAX_BLOCK, PACKED_NUMBERS};
 use super::panels::Panels;
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Finish;
@@ -83,17 +83,18 @@ impl Part<'_> {
     /// Brings the pixels into blocks, all channels of a block together.
     fn pack(&self, x: &[f32], packed: &mut [f32]) {
         let (block, plane) = (self.kernels.block(), self.s.in_plane());
-        let planes = x.chunks(self.kernels.terms() * plane);
-        let zeros = vec![0.0; if self.kernels.join.is_some() { plane } else { 0 }];
-        for (row, x) in planes.enumerate() {
-            let blocks = packed.chunks_exact_mut(self.rows() * block).map(|packed| &mut packed[row * block..][..block]);
-            let first = x[self.first..self.last].chunks_exact(block);
-            let Some(join) = self.kernels.join else {
-                blocks.zip(first).for_each(|(to, from)| to.copy_from_slice(from));
-                continue;
-            };
-            let second = x.get(plane..2 * plane).unwrap_or(&zeros)[self.first..self.last].chunks_exact(block);
-            for ((to, first), second) in blocks.zip(first).zip(second) {
+        let (row_len, zeros) = (self.rows() * block, [0.0; MAX_BLOCK]);
+        for (row, x) in x.chunks(self.kernels.terms() * plane).enumerate() {
+            let blocks = packed.chunks_exact_mut(row_len).map(|packed| &mut packed[row * block..][..block]);
+            let pixels = (self.first..self.last).step_by(block);
+            for (to, pixel) in blocks.zip(pixels) {
+                let first = &x[pixel..][..block];
+                let Some(join) = self.kernels.join else {
+                    to.copy_from_slice(first);
+                    continue;
+                };
+                // The last of an odd number of channels has no partner.
+                let second = if x.len() > plane { &x[plane + pixel..][..block] } else { &zeros[..block] };
                 // SAFETY: the kernels belong to this processor; a block is a whole number of its vectors.
                 unsafe { join(first.as_ptr(), second.as_ptr(), block, to.as_mut_ptr()) };
             }
