@@ -22,7 +22,7 @@ const CHUNK: usize = 1 << 14;
 /// `max(x, 0)`, of any shape; as in PyTorch, the derivative at 0 is 0, and a NaN stays one.
 ///
 /// # Errors
-/// When `x` is neither f32 nor f64.
+/// When `x` is neither f32 nor f64, nor bf16 on a CUDA device.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     let x = x.contiguous()?;
     by_device!(x, "relu",

@@ -26,7 +26,7 @@ const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 /// al. 2014) from the state `key` is below `share`, as a fraction of 2^64.
 ///
 /// # Errors
-/// When `share` is not in [0, 1), or the type is neither f32 nor f64.
+/// When `share` is not in [0, 1), or the type is neither f32 nor f64, nor bf16 on a CUDA device.
 pub fn dropout(x: &Tensor, share: f64, key: u64) -> Result<Tensor> {
     if !(0.0..1.0).contains(&share) {
         bail!("dropout: a share of {share} is not in [0, 1)");

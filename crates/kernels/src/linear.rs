@@ -18,7 +18,7 @@ use crate::precision::Precision;
 /// `x (N, I) · weightᵀ (I, O) + bias (O)`, where `weight` is (O, I).
 ///
 /// # Errors
-/// When the shapes do not fit, or the type is neither f32 nor f64.
+/// When the shapes do not fit, or the type is neither f32 nor f64, nor bf16 on a CUDA device.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let ((rows, inputs), (outputs, weight_inputs)) = (x.dims2()?, weight.dims2()?);
     if inputs != weight_inputs || bias.is_some_and(|bias| bias.dims() != [outputs]) {

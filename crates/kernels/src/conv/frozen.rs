@@ -39,7 +39,7 @@ pub struct FrozenNorm<'a> {
 /// computed; else this is [`conv2d`] followed by [`batch_norm_eval`], with the same meaning.
 ///
 /// # Errors
-/// When the shapes do not fit, or the type is neither f32 nor f64.
+/// When the shapes do not fit, or the type is neither f32 nor f64, nor bf16 on a CUDA device.
 pub fn conv2d_frozen_norm(
     x: &Tensor,
     weight: &Tensor,

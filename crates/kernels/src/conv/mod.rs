@@ -42,7 +42,7 @@ pub struct Conv2dConfig {
 /// The backward pass computes the gradients of tracked arguments alone.
 ///
 /// # Errors
-/// When the shapes do not fit, or the type is neither f32 nor f64.
+/// When the shapes do not fit, or the type is neither f32 nor f64, nor bf16 on a CUDA device.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfig) -> Result<Tensor> {
     conv2d_activated(x, weight, bias, config, Activation::Identity)
 }

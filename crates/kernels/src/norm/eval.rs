@@ -22,7 +22,7 @@ use crate::output::written;
 /// Differentiable in everything but the running statistics.
 ///
 /// # Errors
-/// When the shapes do not fit, or the type is neither f32 nor f64.
+/// When the shapes do not fit, or the type is neither f32 nor f64, nor bf16 on a CUDA device.
 pub fn batch_norm_eval(
     x: &Tensor,
     gamma: &Tensor,

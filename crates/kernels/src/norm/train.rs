@@ -26,7 +26,7 @@ pub struct BatchStatistics {
 /// of each channel of `x` (N, C, …); also the batch's statistics.
 ///
 /// # Errors
-/// When the shapes do not fit, a channel has a single number, or the type is neither f32 nor f64.
+/// When the shapes do not fit, a channel has a single number, or the type is neither f32 nor f64, nor bf16 on a CUDA device.
 pub fn batch_norm_train(
     x: &Tensor,
     gamma: &Tensor,

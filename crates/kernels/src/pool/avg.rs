@@ -15,7 +15,7 @@ use crate::graph::{Arrived, Backward, record};
 /// The sum of each window over the whole window's area, padding zeros included (PyTorch's `count_include_pad = true`).
 ///
 /// # Errors
-/// When the shapes do not fit, or the type is neither f32 nor f64.
+/// When the shapes do not fit, or the type is neither f32 nor f64, nor bf16 on a CUDA device.
 pub fn avg_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     let shape = PoolShape::new(x, config)?;
     let x = x.contiguous()?;

@@ -22,7 +22,7 @@ use crate::output::{cleared, written};
 /// and NaN counts as the largest number, both as in PyTorch.
 ///
 /// # Errors
-/// When the shapes do not fit, or the type is neither f32 nor f64.
+/// When the shapes do not fit, or the type is neither f32 nor f64, nor bf16 on a CUDA device.
 pub fn max_pool2d(x: &Tensor, config: PoolConfig) -> Result<Tensor> {
     pool(x, config, Activation::Identity)
 }
