@@ -9,7 +9,7 @@ use super::lines::{Lines, point_stride, points_len};
 use super::points::{
     Destination, Images, Kind, Output, Panels, Products, Summed, strip_len, transform_unit, write_unit,
 };
-use super::tiling::{Tiling, Unit};
+use super::tiling::{Tiling, UNIT_TILES, Unit};
 use super::transform::POINTS;
 use super::weights::{Transformed, Weights};
 use crate::conv::shape::ConvShape;
@@ -93,7 +93,7 @@ impl<'a> Pass<'a> {
     /// Each task takes a unit of tiles from the images to the output.
     fn by_tiles(&self, transformed: &Transformed, output: Output<'_>) {
         let (rows, lines) = (self.weights.rows(self.functions), self.lines());
-        let units = self.tiling.units(0..self.tiling.images, tiles_per_unit(lines.0 + lines.1));
+        let units = self.tiling.units(0..self.tiling.images, UNIT_TILES);
         units.into_par_iter().for_each(|unit| {
             let tiles = unit.tiles(&self.tiling);
             let (v_numbers, m_numbers) = (self.v_numbers(tiles), tiles * lines.1 * LINE);
@@ -238,10 +238,4 @@ impl<'a> Pass<'a> {
     fn v_numbers(&self, tiles: usize) -> usize {
         tiles * self.weights.reduced_lines() * (LINE / self.products.terms)
     }
-}
-
-/// Tiles per unit: as many as fit a core's second-level cache with all their channels, but enough to use the weights well.
-fn tiles_per_unit(lines: usize) -> usize {
-    const CACHE: usize = 1024 * 1024;
-    (CACHE / (POINTS * lines * LINE * 4)).clamp(28, 64)
 }
