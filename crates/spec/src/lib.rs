@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod arch;
+mod artifact;
 mod attack;
 mod dataset;
 mod event;
@@ -21,6 +22,7 @@ mod worker;
 
 pub use accuracy::Accuracy;
 pub use arch::{Arch, Family, ParseArchError};
+pub use artifact::{ArtifactRef, ImportedNetwork, NetworkName};
 pub use attack::{ApgdLoss, ApgdSpec, AttackSpec, PgdSelection, PgdSpec, PgdStart};
 pub use dataset::{Augmentation, Dataset, DatasetName, Normalization};
 pub use event::{
@@ -40,6 +42,6 @@ pub use threat::{Epsilon, Norm, ParseEpsilonError, ThreatModel};
 pub use validate::{Violation, Violations};
 pub use view::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, WorkerView};
 pub use worker::{
-    Assignment, Device, DeviceInfo, HeartbeatReply, HeldAttempt, InputArtifact, Instruction, Registration,
+    Assignment, Device, DeviceInfo, HeartbeatReply, HeldAttempt, InputArtifact, InputName, Instruction, Registration,
     ResumePoint,
 };
