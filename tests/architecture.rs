@@ -8,11 +8,14 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Which crates of ours each crate may use: the arrows of ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("spec", &[]),
     ("kernels", &[]),
     ("losses", &[]),
-    ("data", &["spec"]),
+    ("pickle", &[]),
+    ("anatomy", &["spec"]),
+    ("checkpoint", &["spec", "anatomy", "checkpoint", "pickle"]),
+    ("data", &["spec", "pickle"]),
     ("models", &["spec", "kernels"]),
     ("attacks", &["spec", "data", "models", "losses"]),
     ("train", &["spec", "data", "kernels", "models", "losses", "attacks"]),
@@ -22,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("report", &["spec"]),
     ("scheduler", &["spec", "api", "store"]),
     ("worker", &["spec", "api", "kernels", "train"]),
-    ("cli", &["spec", "api", "data", "report"]),
+    ("cli", &["spec", "anatomy", "checkpoint", "api", "data", "report"]),
 ];
 
 const SERVING: [&str; 3] = ["tokio", "tonic", "sqlx"];
@@ -114,7 +117,7 @@ fn the_vocabulary_links_no_runtime_at_all() {
 #[test]
 fn what_schedules_links_no_tensors() {
     let graph = Graph::read();
-    for krate in ["api", "store", "report", "scheduler", "cli", "data"] {
+    for krate in ["api", "store", "report", "scheduler", "cli", "data", "anatomy", "pickle"] {
         links_none_of(&graph, krate, &TENSORS);
     }
 }

@@ -21,5 +21,7 @@ mod follow;
 mod kill;
 #[path = "system/main_job.rs"]
 mod main_job;
+#[path = "system/model.rs"]
+mod model;
 #[path = "system/refusals.rs"]
 mod refusals;

@@ -4,8 +4,8 @@ use std::future::Future;
 
 use bytes::Bytes;
 use rrm_spec::{
-    ArtifactHash, Assignment, AttemptId, Device, HeartbeatReply, HeldAttempt, ImageOutcome, JobDetail, JobId,
-    JobSummary, Plan, Record, Registration, RequestId, SubmissionId, WorkerId, WorkerView,
+    ArtifactHash, Assignment, AttemptId, Device, HeartbeatReply, HeldAttempt, ImageOutcome, ImportedNetwork, JobDetail,
+    JobId, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, WorkerId, WorkerView,
 };
 
 use crate::{
@@ -57,6 +57,13 @@ pub trait Service: Send + Sync + 'static {
 
     /// The outcomes of single images of a job's newest evaluation.
     fn images(&self, caller: Caller, job: JobId) -> answer!(Vec<ImageOutcome>);
+
+    /// Takes a network in that no job made. `body` ends as that of [`Self::upload`]. The same network under the same name may come
+    /// again; [`ApiError::Conflict`] where another one has the name.
+    fn import(&self, caller: Caller, import: ImportedNetwork, body: Replies<Bytes>) -> answer!(());
+
+    /// The networks that were imported, by name.
+    fn imports(&self, caller: Caller) -> answer!(Vec<ImportedNetwork>);
 
     // Users and workers.
 

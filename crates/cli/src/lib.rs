@@ -11,6 +11,7 @@ mod exit;
 mod folders;
 mod list;
 mod logs;
+mod model;
 mod output;
 mod report;
 mod selector;
@@ -129,6 +130,7 @@ async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, 
         Command::Cancel(arguments) => cancel::run(&arguments, &daemon()?, output).await,
         Command::Report(arguments) => report::run(&arguments, &daemon()?, output).await,
         Command::Worker(command) => worker::run(&command, &daemon()?, output).await,
+        Command::Model(command) => model::run(command, global, output).await,
         Command::Data(command) => blocking(move || data::run(command, output)).await,
         Command::Completion(arguments) => completion::run(&arguments, output),
         Command::Version => version::run(output),

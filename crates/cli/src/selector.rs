@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use rrm_spec::{JobId, SubmissionId};
+use rrm_spec::{ArtifactRef, JobId, SubmissionId};
 
 /// At most so many jobs in a range: a slip of the finger must not cancel the whole history.
 const LONGEST_RANGE: i64 = 10_000;
@@ -35,6 +35,29 @@ impl FromStr for JobSelector {
             Some(0..LONGEST_RANGE) => Ok(Self::Range(from, to)),
             _ => Err(format!("`{text}` is no range: write the smaller id first, and at most {LONGEST_RANGE} jobs")),
         }
+    }
+}
+
+/// A network: a job's final weights (`12`, `@student`), or one of the artifact store (`NAME`, `sha256:HASH`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NetworkSelector {
+    /// What a job has trained.
+    Job(JobSelector),
+    /// An imported network, or any by its hash.
+    Artifact(ArtifactRef),
+}
+
+impl FromStr for NetworkSelector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with(|first: char| first == '@' || first.is_ascii_digit()) {
+            return text.parse().map(Self::Job);
+        }
+        let unknown = || {
+            format!("`{text}` names no network: write a job (12, @student), an imported network's name, or sha256:HASH")
+        };
+        text.parse().map(Self::Artifact).map_err(|_| unknown())
     }
 }
 
@@ -74,6 +97,19 @@ mod tests {
     fn what_names_no_job_is_refused() {
         for text in ["", "0", "-3", "20-12", "1-10001", "12-", "@", "student", "1-2-3", "9223372036854775808"] {
             assert!(text.parse::<JobSelector>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_are_named_by_job_name_or_hash() {
+        let hash = "ab".repeat(32);
+        assert_eq!("12".parse(), Ok(NetworkSelector::Job(JobSelector::Id(JobId(12)))));
+        assert_eq!("@student".parse(), Ok(NetworkSelector::Job(JobSelector::Name("student".into()))));
+        for text in ["madry-linf", &format!("sha256:{hash}")] {
+            assert_eq!(text.parse(), Ok(NetworkSelector::Artifact(text.parse().unwrap())));
+        }
+        for text in ["", "sha256:12", "a b", "-a"] {
+            assert!(text.parse::<NetworkSelector>().is_err(), "{text}");
         }
     }
 

@@ -118,6 +118,7 @@ fn source(source: &ModelSource) -> String {
     match source {
         ModelSource::Job(job) => job.to_string(),
         ModelSource::Checkpoint(path) => path.display().to_string(),
+        ModelSource::Artifact(artifact) => artifact.to_string(),
     }
 }
 

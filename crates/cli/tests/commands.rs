@@ -184,6 +184,88 @@ fn shells_get_scripts_that_know_every_command() {
     }
 }
 
+#[test]
+fn architectures_are_listed_with_what_they_cost() {
+    let home = home();
+    let listed = document(&rrm(&home, &["--json", "model", "list"]));
+    let resnet18 = listed["architectures"].as_array().unwrap().iter().find(|it| it["arch"] == "resnet18").unwrap();
+    assert_eq!((&resnet18["parameters"], &resnet18["multiply_adds"]), (&11_173_962.into(), &555_422_720.into()));
+    let table = stdout(&rrm(&home, &["model", "list"]));
+    assert!(table.contains("24 554 570") && table.contains("3×224×224"), "{table}");
+    assert_eq!(stdout(&rrm(&home, &["-q", "model", "list"])).lines().count(), 8);
+}
+
+#[test]
+fn an_architecture_is_shown_layer_by_layer() {
+    let home = home();
+    let text = stdout(&rrm(&home, &["model", "show", "resnet50/16"]));
+    let first = text.lines().next().unwrap();
+    assert_eq!(
+        first,
+        "resnet50/16: images of 3×32×32, 10 classes, representation of 32, by an adapter from 128 features"
+    );
+    for part in ["layer2.0.shortcut.0", "conv 1×1 stride 2", "sum, ReLU", "added_linear"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    let plain = stdout(&rrm(&home, &["-q", "model", "show", "resnet50/16", "--adapter", "none", "--classes", "7"]));
+    assert!(plain.contains("linear.weight") && !plain.contains("added_linear"), "{plain}");
+    let keys = stdout(&rrm(&home, &["model", "show", "vgg11", "--keys", "--channels", "1"]));
+    assert!(keys.contains("features.1.num_batches_tracked  scalar") && keys.contains("64×1×3×3"), "{keys}");
+    let refused = rrm(&home, &["--json", "model", "show", "dnn", "--classes", "0"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(stderr(&refused).contains("must be 1 to 65536"), "{refused:?}");
+    assert_eq!(rrm(&home, &["model", "show", "resnet34"]).status.code(), Some(2));
+}
+
+/// A file that PyTorch wrote.
+fn checkpoint(name: &str) -> String {
+    format!("{}/../../tests/checkpoints/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_checkpoint_is_imported_into_a_file_with_everything_that_is_remarkable() {
+    let home = home();
+    let target = home.path().join("teacher.safetensors");
+    let arguments = ["model", "import", &checkpoint("madry_legacy.pt"), "--arch", "dnn/16"];
+    let output =
+        rrm(&home, &[&arguments[..], &["--normalization", "cifar10-fast", "-o", target.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = stdout(&output);
+    for part in [
+        "dnn/16 for images of 3×32×32, 10 classes",
+        "- warning: pixels are normalised by cifar10-fast",
+        "(cifar10-madry)",
+        "16 tensors are there twice",
+        "optimizer, schedule",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    // What was written tells its architecture itself, and is the same again.
+    let again = home.path().join("again.safetensors");
+    let output = rrm(&home, &["model", "import", target.to_str().unwrap(), "-o", again.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(fs::read(&target).unwrap(), fs::read(&again).unwrap());
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_used_says_why_and_what_to_do() {
+    let home = home();
+    let target = home.path().join("x.safetensors");
+    let refused = |file: &str, arguments: &[&str]| {
+        let command = [&["model", "import", file, "-o", target.to_str().unwrap()][..], arguments].concat();
+        let output = rrm(&home, &command);
+        assert!(!target.exists());
+        (output.status.code().unwrap(), stderr(&output))
+    };
+    let (code, text) = refused(&checkpoint("one_number.pt"), &["--arch", "dnn/16", "--normalization", "identity"]);
+    assert!(code == 2 && text.contains("next:  import it with --arch resnet50/16"), "{code}: {text}");
+    let (code, text) = refused(&checkpoint("bare.pt"), &["--arch", "dnn/16"]);
+    assert!(code == 2 && text.contains("--normalization with one of"), "{code}: {text}");
+    let (code, text) = refused(&checkpoint("whole_module.pt"), &["--arch", "dnn/16"]);
+    assert!(code == 1 && text.contains("save its state_dict()"), "{code}: {text}");
+    assert_eq!(refused("/no/such/file", &["--arch", "dnn"]).0, 3);
+}
+
 /// A folder with two classes of one picture each, in both splits.
 fn pictures(home: &TempDir) -> String {
     let root = home.path().join("shapes");

@@ -2,11 +2,9 @@
 
 use std::{fs, path::Path};
 
-use crate::{
-    DataError, Images, Shape, Split,
-    cifar_binary::RECORDS_PER_FILE,
-    pickle::{self, Fault, Kind, Value},
-};
+use rrm_pickle::{Fault, Kind, Object, Value};
+
+use crate::{DataError, Images, Shape, Split, cifar_binary::RECORDS_PER_FILE};
 
 /// The folder that the official archive unpacks to.
 pub(crate) const FOLDER: &str = "cifar-10-batches-py";
@@ -41,17 +39,17 @@ fn read_sized(folder: &Path, split: Split, records: usize) -> Result<Images, Dat
     Ok(Images::new(shape, pixels, labels, names))
 }
 
-fn with_pickle<T>(path: &Path, read: impl FnOnce(&Value<'_>) -> Result<T, Fault>) -> Result<T, DataError> {
+fn with_pickle<T>(path: &Path, read: impl FnOnce(Value<'_, '_>) -> Result<T, Fault>) -> Result<T, DataError> {
     let bytes = fs::read(path).map_err(DataError::io(path))?;
-    pickle::parse(&bytes)
-        .and_then(|value| read(&value))
+    rrm_pickle::parse(&bytes)
+        .and_then(|pickle| read(pickle.root()))
         .map_err(|fault| DataError::malformed(path, fault.offset as u64, fault.expected, fault.found))
 }
 
-fn append(batch: &Value<'_>, records: usize, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Result<(), Fault> {
+fn append(batch: Value<'_, '_>, records: usize, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Result<(), Fault> {
     let list = items(entry(batch, "labels")?, records, "labels")?;
     for item in list {
-        match item.kind {
+        match *item.kind() {
             Kind::Int(label @ 0..=9) => labels.push(label as u32),
             Kind::Int(label) => return wrong(item, "a label of 0 to 9", label),
             _ => return wrong(item, "a label of 0 to 9", item.describe()),
@@ -61,74 +59,72 @@ fn append(batch: &Value<'_>, records: usize, pixels: &mut Vec<u8>, labels: &mut 
     Ok(())
 }
 
-fn class_names(meta: &Value<'_>) -> Result<Vec<String>, Fault> {
-    let name = |item: &Value<'_>| match item.kind {
-        Kind::Bytes(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
-        _ => wrong(item, "the name of a class", item.describe()),
+fn class_names(meta: Value<'_, '_>) -> Result<Vec<String>, Fault> {
+    let name = |item: Value<'_, '_>| match item.bytes() {
+        Some(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        None => wrong(item, "the name of a class", item.describe()),
     };
-    items(entry(meta, "label_names")?, CLASSES, "names of classes")?.iter().map(name).collect()
+    items(entry(meta, "label_names")?, CLASSES, "names of classes")?.into_iter().map(name).collect()
 }
 
-fn entry<'v, 'a>(dict: &'v Value<'a>, key: &str) -> Result<&'v Value<'a>, Fault> {
+fn entry<'p, 'a>(dict: Value<'p, 'a>, key: &str) -> Result<Value<'p, 'a>, Fault> {
     match dict.entry(key) {
         Some(value) => Ok(value),
         None => wrong(dict, format!("a dict with the key `{key}`"), dict.describe()),
     }
 }
 
-fn items<'v, 'a>(list: &'v Value<'a>, count: usize, what: &str) -> Result<&'v [Value<'a>], Fault> {
-    match &list.kind {
-        Kind::List(items) if items.len() == count => Ok(items),
-        Kind::List(items) => wrong(list, format!("{count} {what}"), items.len()),
-        _ => wrong(list, format!("a list of {count} {what}"), list.describe()),
+fn items<'p, 'a>(list: Value<'p, 'a>, count: usize, what: &str) -> Result<Vec<Value<'p, 'a>>, Fault> {
+    match list.list() {
+        Some(items) if items.len() == count => Ok(items),
+        Some(items) => wrong(list, format!("{count} {what}"), items.len()),
+        None => wrong(list, format!("a list of {count} {what}"), list.describe()),
     }
 }
 
 /// The bytes of a C-ordered NumPy array of `records` × 3072 unsigned bytes.
 ///
 /// It is pickled as `_reconstruct(ndarray, (0,), 'b')` with the state (version, shape, type, is Fortran, bytes).
-fn array<'a>(value: &Value<'a>, records: usize) -> Result<&'a [u8], Fault> {
-    let Kind::Call { function, state: Some(state), .. } = &value.kind else {
+fn array<'a>(value: Value<'_, 'a>, records: usize) -> Result<&'a [u8], Fault> {
+    let Kind::Object(Object { function, state: Some(state), .. }) = value.kind() else {
         return wrong(value, "a NumPy array", value.describe());
     };
-    let reconstruct = matches!(&function.kind, Kind::Global { module, name: "_reconstruct" }
-        if matches!(*module, "numpy.core.multiarray" | "numpy._core.multiarray"));
-    let Kind::Tuple(parts) = &state.kind else { return wrong(state, "the state of an array", state.describe()) };
-    let [_version, shape, element, order, bytes] = parts.as_slice() else {
+    let (function, state) = (value.at(*function), value.at(*state));
+    let reconstruct =
+        matches!(function.global(), Some(("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct")));
+    let Some(parts) = state.tuple() else { return wrong(state, "the state of an array", state.describe()) };
+    let [_version, shape, element, order, bytes] = parts[..] else {
         return wrong(state, "the five parts of an array", parts.len());
     };
-    if !reconstruct || !is_unsigned_byte(element) || !matches!(order.kind, Kind::Bool(false)) {
+    if !reconstruct || !is_unsigned_byte(element) || !matches!(order.kind(), Kind::Bool(false)) {
         return wrong(value, "a NumPy array of unsigned bytes in C order", "another object");
     }
     let width = Shape::square(3).image_len();
     if !is_shape(shape, [records, width]) {
         return wrong(shape, format!("an array of {records} x {width}"), "another shape");
     }
-    match bytes.kind {
-        Kind::Bytes(bytes) if bytes.len() == records * width => Ok(bytes),
-        Kind::Bytes(short) => wrong(bytes, format!("{} bytes of pixels", records * width), short.len()),
-        _ => wrong(bytes, "the bytes of the pixels", bytes.describe()),
+    match bytes.bytes() {
+        Some(pixels) if pixels.len() == records * width => Ok(pixels),
+        Some(short) => wrong(bytes, format!("{} bytes of pixels", records * width), short.len()),
+        None => wrong(bytes, "the bytes of the pixels", bytes.describe()),
     }
 }
 
-fn is_unsigned_byte(value: &Value<'_>) -> bool {
-    let Kind::Call { function, arguments, .. } = &value.kind else { return false };
-    let Kind::Tuple(arguments) = &arguments.kind else { return false };
-    matches!(function.kind, Kind::Global { module: "numpy", name: "dtype" })
-        && matches!(arguments.first().map(|first| &first.kind), Some(Kind::Bytes(b"u1")))
+fn is_unsigned_byte(value: Value<'_, '_>) -> bool {
+    let Kind::Object(Object { function, arguments, .. }) = value.kind() else { return false };
+    let Some(arguments) = value.at(*arguments).tuple() else { return false };
+    value.at(*function).global() == Some(("numpy", "dtype"))
+        && arguments.first().and_then(|first| first.bytes()) == Some(b"u1")
 }
 
-fn is_shape(value: &Value<'_>, expected: [usize; 2]) -> bool {
-    let Kind::Tuple(sizes) = &value.kind else { return false };
-    let sizes = sizes.iter().map(|size| match size.kind {
-        Kind::Int(size) => usize::try_from(size).ok(),
-        _ => None,
-    });
+fn is_shape(value: Value<'_, '_>, expected: [usize; 2]) -> bool {
+    let Some(sizes) = value.tuple() else { return false };
+    let sizes = sizes.into_iter().map(|size| size.integer().and_then(|size| usize::try_from(size).ok()));
     sizes.eq(expected.map(Some))
 }
 
-fn wrong<T>(value: &Value<'_>, expected: impl ToString, found: impl ToString) -> Result<T, Fault> {
-    Err(Fault { offset: value.offset, expected: expected.to_string(), found: found.to_string() })
+fn wrong<T>(value: Value<'_, '_>, expected: impl ToString, found: impl ToString) -> Result<T, Fault> {
+    Err(value.wrong(expected, found))
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod error;
 mod fashion_mnist;
 mod folder;
 mod images;
-mod pickle;
 mod rng;
 
 pub use batches::{Batch, TrainBatches, order, test_batches, train_batches};

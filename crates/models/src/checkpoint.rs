@@ -11,9 +11,6 @@ use safetensors::SafeTensors;
 
 use crate::{LoadFault, ModelError, Network, NetworkSpec};
 
-/// Where in a file's metadata the network is described.
-const DESCRIPTION: &str = "rrm.network";
-
 /// Four times the largest network in f64, a VGG16; a larger file is read by mistake.
 const LARGEST_FILE: u64 = 4 << 30;
 
@@ -51,7 +48,7 @@ impl Network {
     pub fn save(&self, path: &Path) -> Result<(), ModelError> {
         // One entry alone: the order of several in a hash map would change from run to run.
         let description = serde_json::to_string(self.spec()).expect("a spec is plain data");
-        let metadata = HashMap::from([(DESCRIPTION.to_owned(), description)]);
+        let metadata = HashMap::from([(NetworkSpec::METADATA_KEY.to_owned(), description)]);
         let bytes = safetensors::serialize(self.state(), Some(metadata))?;
         fs::write(path, bytes).map_err(|source| ModelError::Save { path: path.to_owned(), source })
     }
@@ -74,7 +71,7 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadFault> {
 
 fn parse(bytes: &[u8]) -> Result<(NetworkSpec, HashMap<String, Tensor>), LoadFault> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
-    let description = header.metadata().as_ref().and_then(|metadata| metadata.get(DESCRIPTION));
+    let description = header.metadata().as_ref().and_then(|metadata| metadata.get(NetworkSpec::METADATA_KEY));
     let spec = serde_json::from_str(description.ok_or(LoadFault::NoDescription)?)?;
     let views = SafeTensors::deserialize(bytes)?.tensors();
     let load = |(name, view): (String, safetensors::tensor::TensorView<'_>)| Ok((name, view.load(&Device::Cpu)?));

@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use candle_core::DType;
-use rrm_spec::Arch;
+use rrm_spec::{Arch, Violations};
 use safetensors::SafeTensorError;
 
 /// Why a network could not be built, loaded or saved; completes "failed to ...".
@@ -30,7 +30,7 @@ pub enum ModelError {
     Serialize(#[from] SafeTensorError),
     /// No network has this shape.
     #[error("describe a network: {0}")]
-    Spec(String),
+    Spec(#[from] Violations),
     /// The tensors are not those of the network.
     #[error("fit the tensors to {arch}: {mismatches}")]
     Mismatch {

@@ -69,7 +69,7 @@ impl Network {
     /// # Errors
     /// When no network has this shape, or the device refuses.
     pub fn initialize(spec: &NetworkSpec, seed: u64, device: &Device, dtype: DType) -> Result<Self, ModelError> {
-        spec.check()?;
+        spec.validate()?;
         Ok(Self::from_source(spec, &Seed(seed), device, dtype)?)
     }
 
@@ -84,7 +84,7 @@ impl Network {
         device: &Device,
         dtype: DType,
     ) -> Result<Self, ModelError> {
-        spec.check()?;
+        spec.validate()?;
         let given = Given::new(tensors);
         let network = Self::from_source(spec, &given, device, dtype)?;
         let mismatches = given.mismatches();

@@ -50,7 +50,7 @@ struct Known<'a> {
 pub(crate) fn evaluated(spec: &EvaluateSpec) -> Option<JobId> {
     match &spec.model {
         ModelSource::Job(JobRef::Id(id)) => Some(*id),
-        ModelSource::Job(JobRef::Name(_)) | ModelSource::Checkpoint(_) => None,
+        ModelSource::Job(JobRef::Name(_)) | ModelSource::Checkpoint(_) | ModelSource::Artifact(_) => None,
     }
 }
 
@@ -127,6 +127,7 @@ impl<'a> Known<'a> {
     fn teacher(&self, job: &JobDetail) -> Option<Teacher> {
         match job.spec.source()? {
             ModelSource::Checkpoint(path) => Some(Teacher::Checkpoint(path.clone())),
+            ModelSource::Artifact(artifact) => Some(Teacher::Artifact(artifact.clone())),
             ModelSource::Job(JobRef::Id(id)) => {
                 let name = self.jobs.get(id).map(|teacher| teacher.summary.name.clone());
                 Some(Teacher::Job { id: *id, name })
@@ -172,7 +173,9 @@ impl<'a> Known<'a> {
             total += training_us(job)?;
             match job.spec.source() {
                 Some(ModelSource::Job(JobRef::Id(parent))) => open.push(self.jobs.get(parent)?),
-                Some(ModelSource::Job(JobRef::Name(_)) | ModelSource::Checkpoint(_)) => return None,
+                Some(ModelSource::Job(JobRef::Name(_)) | ModelSource::Checkpoint(_) | ModelSource::Artifact(_)) => {
+                    return None;
+                }
                 None => {}
             }
         }

@@ -88,6 +88,7 @@ fn teacher(row: &Row) -> String {
         None => String::new(),
         Some(Teacher::Job { id, name }) => name.clone().unwrap_or_else(|| format!("#{id}")),
         Some(Teacher::Checkpoint(path)) => path.display().to_string(),
+        Some(Teacher::Artifact(artifact)) => artifact.to_string(),
     }
 }
 

@@ -131,6 +131,11 @@ fn teacher(row: &Row, footnotes: &mut Footnotes) -> Cell {
     match &row.teacher {
         None => Cell::none(),
         Some(Teacher::Job { id, name }) => Cell::plain(name.clone().unwrap_or_else(|| format!("#{id}"))),
+        Some(Teacher::Artifact(artifact)) => Cell {
+            value: artifact.label(),
+            marks: footnotes.mark("An imported network: how long its training took is not known."),
+            ..Cell::default()
+        },
         Some(Teacher::Checkpoint(path)) => Cell {
             value: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
             marks: footnotes.mark("A checkpoint file: how long its training took is not known."),

@@ -25,7 +25,7 @@ fn reference_epochs(row: &Row, rows: &[Row]) -> Option<u32> {
     let adversarial = || rows.iter().filter(|other| other.training_attack.is_some() && other.dataset == row.dataset);
     let teacher = match &row.teacher {
         Some(Teacher::Job { id, .. }) => adversarial().find(|other| other.job == *id),
-        Some(Teacher::Checkpoint(_)) | None => None,
+        Some(Teacher::Checkpoint(_) | Teacher::Artifact(_)) | None => None,
     };
     teacher.map(|teacher| teacher.epochs_total).or_else(|| adversarial().map(|other| other.epochs_total).max())
 }

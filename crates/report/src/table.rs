@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rrm_spec::{Accuracy, Arch, AttackSpec, Dataset, JobId, JobState, Precision, SubmissionId};
+use rrm_spec::{Accuracy, Arch, ArtifactRef, AttackSpec, Dataset, JobId, JobState, Precision, SubmissionId};
 use serde::Serialize;
 
 use crate::EpochTime;
@@ -96,6 +96,8 @@ pub enum Teacher {
     },
     /// A file whose making is not known.
     Checkpoint(PathBuf),
+    /// A network of the artifact store, by name or hash.
+    Artifact(ArtifactRef),
 }
 
 /// An accuracy, or why there is none.

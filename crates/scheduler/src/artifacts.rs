@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use rrm_api::{ApiError, Replies, Upload};
+use rrm_api::{ApiError, Replies};
 use rrm_spec::ArtifactHash;
 use rrm_store::{CollectArtifacts, KeepArtifact, LoseArtifacts, Store};
 use tokio::fs::{self, File};
@@ -110,14 +110,14 @@ impl Artifacts {
         &self,
         store: &Store,
         now: i64,
-        upload: Upload,
+        file: KeepArtifact,
         body: Replies<Bytes>,
     ) -> Result<(), ApiError> {
-        if self.offer(store, now, &upload.sha256).await? {
+        if self.offer(store, now, &file.sha256).await? {
             return Ok(());
         }
         let draft = self.write(body).await?;
-        self.place(store, now, draft, upload).await
+        self.place(store, now, draft, file).await
     }
 
     /// Whether the file is there; if so it stays for some time more, since someone is about to refer to it.
@@ -154,9 +154,9 @@ impl Artifacts {
         Ok(draft)
     }
 
-    async fn place(&self, store: &Store, now: i64, mut draft: Draft, upload: Upload) -> Result<(), ApiError> {
+    async fn place(&self, store: &Store, now: i64, mut draft: Draft, file: KeepArtifact) -> Result<(), ApiError> {
         let failed = |error| disk("an artifact cannot be put in its place", &error);
-        let path = self.path(&upload.sha256);
+        let path = self.path(&file.sha256);
         let folder = path.parent().expect("an artifact lies in a folder");
         let _order = self.order.lock().await;
         fs::create_dir_all(folder).await.map_err(failed)?;
@@ -165,7 +165,7 @@ impl Artifacts {
         for folder in [folder, &self.root] {
             sync_folder(folder).await.map_err(failed)?;
         }
-        store.write(now, KeepArtifact { sha256: upload.sha256, bytes: upload.bytes }).await.map_err(answer)
+        store.write(now, file).await.map_err(answer)
     }
 
     /// The file and its size.

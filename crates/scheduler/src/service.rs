@@ -8,10 +8,11 @@ use rrm_api::{
     Submitted, Upload, VERSION, WatchItem,
 };
 use rrm_spec::{
-    ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, HeartbeatReply, HeldAttempt, ImageOutcome, JobDetail,
-    JobId, JobState, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, Violations, WorkerId, WorkerView,
+    ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, HeartbeatReply, HeldAttempt, ImageOutcome,
+    ImportedNetwork, JobDetail, JobId, JobState, JobSummary, Plan, Record, Registration, RequestId, SubmissionId,
+    Violations, WorkerId, WorkerView,
 };
-use rrm_store::{Cancel, Departure, End, Register, Report, Settle, Standing, Submit};
+use rrm_store::{Cancel, Departure, End, KeepArtifact, KeepImport, Register, Report, Settle, Standing, Submit};
 
 use crate::Daemon;
 use crate::daemon::wall_us;
@@ -88,6 +89,17 @@ impl Service for Daemon {
             true => Err(ApiError::NotFound { what: format!("an evaluation of job {job}") }),
             false => Ok(images),
         }
+    }
+
+    async fn import(&self, _: Caller, import: ImportedNetwork, body: Replies<Bytes>) -> Result<(), ApiError> {
+        let file = KeepArtifact { sha256: import.sha256.clone(), bytes: import.bytes };
+        self.artifacts.receive(&self.store, wall_us(), file, body).await?;
+        tracing::info!(name = %import.name, sha256 = %import.sha256, arch = %import.network.arch, "imported");
+        self.store.write(wall_us(), KeepImport { import }).await.map_err(answer)
+    }
+
+    async fn imports(&self, _: Caller) -> Result<Vec<ImportedNetwork>, ApiError> {
+        self.store.imports().await.map_err(answer)
     }
 
     async fn download(&self, _: Caller, sha256: ArtifactHash) -> Result<Artifact, ApiError> {
@@ -170,7 +182,10 @@ impl Service for Daemon {
 
     async fn upload(&self, _: Caller, upload: Upload, body: Replies<Bytes>) -> Result<(), ApiError> {
         match self.standing(upload.attempt).await? {
-            Standing::Current => self.artifacts.receive(&self.store, wall_us(), upload, body).await,
+            Standing::Current => {
+                let file = KeepArtifact { sha256: upload.sha256, bytes: upload.bytes };
+                self.artifacts.receive(&self.store, wall_us(), file, body).await
+            }
             Standing::Ended | Standing::Unknown => Err(ApiError::LeaseLost),
         }
     }

@@ -117,6 +117,22 @@ pub enum Augmentation {
     Light,
 }
 
+impl fmt::Display for Normalization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Normalization {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let names = Self::ALL.map(Self::name).join(", ");
+        let found = Self::ALL.into_iter().find(|normalization| normalization.name() == text);
+        found.ok_or_else(|| format!("unknown normalisation `{text}`: use one of {names}"))
+    }
+}
+
 /// Mean and standard deviation by which the network's first layer normalises pixels (digest §1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -135,6 +151,21 @@ pub enum Normalization {
 }
 
 impl Normalization {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Cifar10Madry, Self::Cifar10Fast, Self::FashionMnist, Self::Identity, Self::RestrictedImageNet];
+
+    /// As users write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cifar10Madry => "cifar10-madry",
+            Self::Cifar10Fast => "cifar10-fast",
+            Self::FashionMnist => "fashion-mnist",
+            Self::Identity => "identity",
+            Self::RestrictedImageNet => "restricted-imagenet",
+        }
+    }
+
     /// (mean, standard deviation) per channel, in pixel units; a single entry holds for every channel.
     pub fn constants(self) -> (&'static [f64], &'static [f64]) {
         match self {

@@ -4,7 +4,9 @@ use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arch, AttackSpec, Augmentation, Dataset, JobId, Method, Normalization, OptimizerSpec, Precision};
+use crate::{
+    Arch, ArtifactRef, AttackSpec, Augmentation, Dataset, JobId, Method, Normalization, OptimizerSpec, Precision,
+};
 
 /// What a job does. Whoever holds one that came through [`crate::read_job`], a [`crate::Plan`] or the wire holds a valid
 /// one: all three call [`JobSpec::validate`].
@@ -67,7 +69,7 @@ impl JobSpec {
     pub fn needs(&self) -> Vec<&JobRef> {
         match self.source() {
             Some(ModelSource::Job(job)) => vec![job],
-            Some(ModelSource::Checkpoint(_)) | None => Vec::new(),
+            Some(ModelSource::Checkpoint(_) | ModelSource::Artifact(_)) | None => Vec::new(),
         }
     }
 
@@ -168,6 +170,8 @@ pub enum ModelSource {
     Job(JobRef),
     /// A checkpoint file on the machine where the job runs.
     Checkpoint(PathBuf),
+    /// A network in the daemon's artifact store: an imported one, or the final weights of a job by their hash.
+    Artifact(ArtifactRef),
 }
 
 /// Names another job: by its name in the same plan, or `#12` for the one with that id.

@@ -2,12 +2,14 @@
 
 mod accuracy;
 mod arch;
+mod artifact;
 mod attack;
 mod dataset;
 mod event;
 mod ids;
 mod job;
 mod method;
+mod network;
 mod optimizer;
 mod plan;
 mod precision;
@@ -20,6 +22,7 @@ mod worker;
 
 pub use accuracy::Accuracy;
 pub use arch::{Arch, Family, ParseArchError};
+pub use artifact::{ArtifactRef, ImportedNetwork, NetworkName};
 pub use attack::{ApgdLoss, ApgdSpec, AttackSpec, PgdSelection, PgdSpec, PgdStart};
 pub use dataset::{Augmentation, Dataset, DatasetName, Normalization};
 pub use event::{
@@ -29,6 +32,7 @@ pub use event::{
 pub use ids::{ArtifactHash, AttemptId, JobId, ParseIdError, RequestId, SubmissionId, WorkerId};
 pub use job::{EvaluateSpec, JobKind, JobRef, JobSpec, ModelSource, TrainSpec, Validation};
 pub use method::{Method, Mode, RepresentationLoss};
+pub use network::NetworkSpec;
 pub use optimizer::{OptimizerSpec, Schedule};
 pub use plan::{DeviceRequest, MAX_JOBS_PER_PLAN, Plan, PlannedJob};
 pub use precision::Precision;
@@ -38,5 +42,6 @@ pub use threat::{Epsilon, Norm, ParseEpsilonError, ThreatModel};
 pub use validate::{Violation, Violations};
 pub use view::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, WorkerView};
 pub use worker::{
-    Assignment, Device, DeviceInfo, HeartbeatReply, HeldAttempt, InputArtifact, Instruction, Registration, ResumePoint,
+    Assignment, Device, DeviceInfo, HeartbeatReply, HeldAttempt, InputArtifact, InputName, Instruction, Registration,
+    ResumePoint,
 };

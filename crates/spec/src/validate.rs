@@ -74,7 +74,7 @@ impl<'a> Checker<'a> {
         Checker { path: join(&self.path, field), found: self.found }
     }
 
-    fn require(&mut self, holds: bool, field: &str, value: impl fmt::Display, allowed: impl Into<String>) {
+    pub(crate) fn require(&mut self, holds: bool, field: &str, value: impl fmt::Display, allowed: impl Into<String>) {
         if !holds {
             let (value, allowed) = (value.to_string(), allowed.into());
             self.found.push(Violation { field: join(&self.path, field), value, allowed });

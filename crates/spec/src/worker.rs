@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactHash, AttemptId, DeviceRequest, JobId, JobSpec, Progress, WorkerId};
+use crate::{ArtifactHash, AttemptId, DeviceRequest, JobId, JobSpec, ParseIdError, Progress, WorkerId};
 
 /// A compute device of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,21 +98,60 @@ pub struct Assignment {
     pub device: Device,
     /// What to do; references are ids.
     pub spec: JobSpec,
-    /// Final weights of the jobs that the spec refers to.
+    /// Weights of the networks that the spec refers to.
     pub inputs: Vec<InputArtifact>,
     /// Where an earlier attempt left off.
     pub resume: Option<ResumePoint>,
 }
 
-/// The final weights of a job that another refers to.
+/// The weights of a network that a job refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputArtifact {
-    /// The job referred to.
-    pub job: JobId,
-    /// Its final checkpoint.
+    /// The job referred to, whose final checkpoint it is; absent where the spec names the artifact by its hash.
+    pub job: Option<JobId>,
+    /// Its hash.
     pub sha256: ArtifactHash,
     /// Its size.
     pub bytes: u64,
+}
+
+impl InputArtifact {
+    /// What the spec calls it.
+    pub fn name(&self) -> InputName {
+        match self.job {
+            Some(job) => InputName::Job(job),
+            None => InputName::Artifact(self.sha256.clone()),
+        }
+    }
+}
+
+/// What a spec calls a network that is fetched for it: `12` for the final weights of that job, or `sha256:…`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum InputName {
+    /// The final weights of a job.
+    Job(JobId),
+    /// An artifact.
+    Artifact(ArtifactHash),
+}
+
+impl fmt::Display for InputName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Job(job) => write!(f, "{job}"),
+            Self::Artifact(sha256) => write!(f, "sha256:{sha256}"),
+        }
+    }
+}
+
+impl FromStr for InputName {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("sha256:") {
+            Some(sha256) => sha256.parse().map(Self::Artifact),
+            None => text.trim_start_matches('#').parse().map(Self::Job),
+        }
+    }
 }
 
 /// A checkpoint from which to go on.

@@ -79,6 +79,7 @@ impl Write for CollectArtifacts {
              where touched_at < iif(exists (select 1 from checkpoint where checkpoint.sha256 = artifact.sha256), ?, ?) \
                  and not exists ( \
                      select 1 from checkpoint where checkpoint.sha256 = artifact.sha256 and released_at is null) \
+                 and not exists (select 1 from import where import.sha256 = artifact.sha256) \
              returning sha256",
         )
         .bind(self.superseded_before)

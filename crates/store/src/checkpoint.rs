@@ -78,7 +78,7 @@ pub(crate) async fn final_of(tx: &mut Tx<'_>, job: JobId) -> Result<Option<Input
     .bind(job.0)
     .fetch_optional(&mut *tx.connection)
     .await?;
-    Ok(found.map(|CheckpointRow(it)| InputArtifact { job, sha256: it.sha256, bytes: it.bytes }))
+    Ok(found.map(|CheckpointRow(it)| InputArtifact { job: Some(job), sha256: it.sha256, bytes: it.bytes }))
 }
 
 /// The final weights that an attempt has recorded, and whether their file is stored.

@@ -1,14 +1,15 @@
 //! Handing out jobs.
 
 use rrm_spec::{
-    Assignment, AttemptId, Device, InputArtifact, JobId, JobRef, JobSpec, RequestId, Transition, Violations, WorkerId,
+    Assignment, AttemptId, Device, InputArtifact, JobId, JobRef, JobSpec, ModelSource, RequestId, Transition,
+    Violations, WorkerId,
 };
 use serde_json::json;
 
 use crate::attempt::AttemptRow;
 use crate::event::Of;
 use crate::job::{JobRow, Step};
-use crate::{StoreError, Tx, Write, attempt, checkpoint, event, job, worker};
+use crate::{StoreError, Tx, Write, attempt, checkpoint, event, import, job, worker};
 
 /// Gives each free device of a worker the next job that fits it, if there is one.
 ///
@@ -92,6 +93,12 @@ async fn inputs(tx: &mut Tx<'_>, spec: &JobSpec) -> Result<Vec<InputArtifact>, S
         if let JobRef::Id(parent) = *parent {
             inputs.extend(checkpoint::final_of(tx, parent).await?);
         }
+    }
+    if let Some(ModelSource::Artifact(artifact)) = spec.source()
+        && let Some(sha256) = artifact.sha256()
+        && let Some(bytes) = import::bytes_of(tx, sha256).await?
+    {
+        inputs.push(InputArtifact { job: None, sha256: sha256.clone(), bytes });
     }
     Ok(inputs)
 }

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use rrm_spec::{
-    JobId, JobKind, JobRef, JobState, ModelSource, Plan, PlannedJob, RequestId, SubmissionId, Violation, Violations,
+    ArtifactRef, JobId, JobKind, JobRef, JobState, ModelSource, Plan, PlannedJob, RequestId, SubmissionId, Violation,
+    Violations,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::event::Of;
 use crate::job::JobRow;
-use crate::{StoreError, Tx, Write, event, job, names};
+use crate::{StoreError, Tx, Write, event, import, job, names};
 
 /// Unexplained losses after which a job fails, so that a job that kills its worker cannot kill them all.
 const CRASH_LIMIT: u32 = 5;
@@ -53,8 +54,10 @@ impl Write for Submit {
             };
         }
         let parents = outer_parents(tx, &self.plan).await?;
+        let artifacts = import::resolve(tx, &self.plan).await?;
         let submission = insert(tx, &self, &sha256).await?;
-        let drafts = drafts(&self.plan, next_job_id(tx).await?, &parents)?;
+        let known = Known { parents: &parents, artifacts: &artifacts };
+        let drafts = drafts(&self.plan, next_job_id(tx).await?, &known)?;
         insert_jobs(tx, submission, &drafts).await?;
         insert_dependencies(tx, &drafts).await?;
         let data = json!({ "plan": self.plan.name, "jobs": drafts.len() });
@@ -130,27 +133,41 @@ fn edge_fault(planned: &PlannedJob, parent: &JobRow) -> Option<Violation> {
     Some(Violation { field, value: format!("#{}", parent.id), allowed: allowed.to_owned() })
 }
 
-/// Gives each job its id and replaces names by ids.
-fn drafts<'p>(plan: &'p Plan, first: i64, outer: &HashMap<JobId, JobRow>) -> Result<Vec<Draft<'p>>, StoreError> {
+/// What a plan refers to outside of itself.
+struct Known<'k> {
+    parents: &'k HashMap<JobId, JobRow>,
+    artifacts: &'k HashMap<ArtifactRef, ArtifactRef>,
+}
+
+/// Gives each job its id and replaces names by ids and hashes.
+fn drafts<'p>(plan: &'p Plan, first: i64, known: &Known<'_>) -> Result<Vec<Draft<'p>>, StoreError> {
     let ids: HashMap<&str, JobId> = (first..).zip(&plan.jobs).map(|(id, job)| (job.name.as_str(), JobId(id))).collect();
-    (first..).zip(&plan.jobs).map(|(id, job)| draft(JobId(id), job, &ids, outer)).collect()
+    (first..).zip(&plan.jobs).map(|(id, job)| draft(JobId(id), job, &ids, known)).collect()
 }
 
 fn draft<'p>(
     id: JobId,
     job: &'p PlannedJob,
     ids: &HashMap<&str, JobId>,
-    outer: &HashMap<JobId, JobRow>,
+    known: &Known<'_>,
 ) -> Result<Draft<'p>, StoreError> {
     let mut spec = job.spec.clone();
-    if let Some(ModelSource::Job(parent)) = spec.source_mut()
-        && let JobRef::Name(name) = parent
-    {
-        let unknown = || Violations::one(format!("job.{}", job.name), name.as_str(), "must name a job of the plan");
-        *parent = JobRef::Id(*ids.get(name.as_str()).ok_or_else(unknown)?);
+    match spec.source_mut() {
+        Some(ModelSource::Job(parent)) => {
+            if let JobRef::Name(name) = parent {
+                let field = format!("job.{}", job.name);
+                let unknown = || Violations::one(field, name.as_str(), "must name a job of the plan");
+                *parent = JobRef::Id(*ids.get(name.as_str()).ok_or_else(unknown)?);
+            }
+        }
+        Some(ModelSource::Artifact(artifact)) => {
+            let resolved = known.artifacts.get(artifact);
+            *artifact = resolved.expect("every artifact of the plan was resolved").clone();
+        }
+        Some(ModelSource::Checkpoint(_)) | None => {}
     }
     let parents: Vec<JobId> = spec.needs().into_iter().filter_map(outer_id).collect();
-    let is_open = |id: &&JobId| outer.get(*id).is_none_or(|parent| parent.state != JobState::Succeeded);
+    let is_open = |id: &&JobId| known.parents.get(*id).is_none_or(|parent| parent.state != JobState::Succeeded);
     let open = parents.iter().find(is_open);
     let (state, reason) = match open {
         Some(parent) => (JobState::Waiting, Some(format!("waits for job {parent}"))),

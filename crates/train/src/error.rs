@@ -4,7 +4,7 @@ use std::{error::Error, fmt, io, path::PathBuf};
 
 use rrm_data::DataError;
 use rrm_models::{LoadFault, ModelError};
-use rrm_spec::{FailureClass, JobRef};
+use rrm_spec::{ArtifactRef, FailureClass, JobRef};
 
 use crate::{checkpoint::ResumeFault, divergence::NotFinite};
 
@@ -28,6 +28,15 @@ pub enum TrainError {
     MissingInput {
         /// The job whose final weights are needed.
         job: JobRef,
+    },
+    /// The network of the artifact store was not handed over.
+    #[error(
+        "the network `{artifact}` is needed, but no file was given for it; pass `--input sha256:HASH=PATH` with the hash that the \
+         spec names, or name a checkpoint file in the spec"
+    )]
+    MissingArtifact {
+        /// What the spec names.
+        artifact: ArtifactRef,
     },
     /// A network's file could not be used.
     #[error("cannot {}; use the final checkpoint of a training", Chain(.0))]
@@ -104,7 +113,11 @@ impl TrainError {
             {
                 FailureClass::Machine
             }
-            Self::Data(_) | Self::Mismatch { .. } | Self::MissingInput { .. } | Self::Network(_) => FailureClass::User,
+            Self::Data(_)
+            | Self::Mismatch { .. }
+            | Self::MissingInput { .. }
+            | Self::MissingArtifact { .. }
+            | Self::Network(_) => FailureClass::User,
             Self::Resume { fault, .. } if fault.is_foreign() => FailureClass::User,
             Self::Diverged { .. } => FailureClass::Diverged,
             Self::OutOfMemory { .. } => FailureClass::OutOfMemory,

@@ -8,7 +8,7 @@ use std::{
 
 use candle_core::Device;
 use rrm_models::{Model, Network};
-use rrm_spec::{Event, JobId, JobSpec, RunStarted};
+use rrm_spec::{ArtifactHash, Event, JobId, JobSpec, RunStarted};
 
 use crate::{
     device::device_name,
@@ -29,6 +29,8 @@ pub struct Environment {
     pub work_dir: PathBuf,
     /// Files of the networks that the spec refers to by job.
     pub inputs: HashMap<JobId, PathBuf>,
+    /// Files of the networks that the spec names by their hash.
+    pub artifacts: HashMap<ArtifactHash, PathBuf>,
     /// The checkpoint to go on from; absent = begin.
     pub resume: Option<PathBuf>,
     /// Set to have the job end at the next boundary of a step.

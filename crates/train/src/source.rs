@@ -51,10 +51,12 @@ fn resolve<'a>(model: &'a ModelSource, environment: &'a Environment) -> Result<&
         ModelSource::Checkpoint(path) => Some(path),
         ModelSource::Job(JobRef::Id(id)) => environment.inputs.get(id),
         ModelSource::Job(JobRef::Name(_)) => None,
+        ModelSource::Artifact(artifact) => artifact.sha256().and_then(|sha256| environment.artifacts.get(sha256)),
     };
     match (file, model) {
         (Some(path), _) => Ok(PathBuf::as_path(path)),
         (None, ModelSource::Job(job)) => Err(TrainError::MissingInput { job: job.clone() }),
+        (None, ModelSource::Artifact(artifact)) => Err(TrainError::MissingArtifact { artifact: artifact.clone() }),
         (None, ModelSource::Checkpoint(_)) => unreachable!("a checkpoint names its file"),
     }
 }

@@ -321,6 +321,7 @@ mod tests {
             data_dir: folder.path().to_owned(),
             work_dir: folder.path().to_owned(),
             inputs: HashMap::new(),
+            artifacts: HashMap::new(),
             resume: None,
             stop: Arc::default(),
         };

@@ -15,7 +15,7 @@ use nix::{
     },
     unistd::{Pid, getpid, getppid},
 };
-use rrm_spec::{Device, JobId, JobSpec};
+use rrm_spec::{Device, InputName, JobSpec};
 use tokio::{
     io::AsyncWriteExt,
     process::{ChildStderr, ChildStdin, ChildStdout, Command},
@@ -33,7 +33,7 @@ pub(crate) struct Start<'a> {
     pub(crate) threads: usize,
     pub(crate) data_dir: &'a PathBuf,
     pub(crate) work_dir: PathBuf,
-    pub(crate) inputs: Vec<(JobId, PathBuf)>,
+    pub(crate) inputs: Vec<(InputName, PathBuf)>,
     pub(crate) resume: Option<PathBuf>,
 }
 
@@ -45,8 +45,8 @@ impl Start<'_> {
         flag("--threads", self.threads.to_string().into());
         flag("--data-dir", self.data_dir.into());
         flag("--work-dir", self.work_dir.clone().into());
-        for (job, path) in &self.inputs {
-            let mut value = OsString::from(format!("{job}="));
+        for (name, path) in &self.inputs {
+            let mut value = OsString::from(format!("{name}="));
             value.push(path);
             flag("--input", value);
         }

@@ -14,7 +14,7 @@ use std::{
 
 use clap::Args;
 use nix::sys::prctl;
-use rrm_spec::{Device, Event, JobId, JobSpec};
+use rrm_spec::{Device, Event, InputName, JobSpec};
 use rrm_train::{Completion, Environment, TrainError, open_device};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -57,8 +57,8 @@ pub(crate) struct ExecArgs {
     /// Folder that checkpoints are written to
     #[arg(long, default_value = ".", value_name = "DIR")]
     work_dir: PathBuf,
-    /// File with the final weights of a job that the spec refers to; may be repeated
-    #[arg(long = "input", value_name = "JOB=PATH")]
+    /// File with the weights of a network that the spec refers to, by its job's number or as sha256:HASH; may be repeated
+    #[arg(long = "input", value_name = "NAME=PATH")]
     inputs: Vec<Input>,
     /// Checkpoint to go on from
     #[arg(long, value_name = "FILE")]
@@ -73,7 +73,7 @@ pub(crate) struct ExecArgs {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Input {
-    job: JobId,
+    name: InputName,
     path: PathBuf,
 }
 
@@ -81,9 +81,9 @@ impl FromStr for Input {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (job, path) = text.split_once('=').ok_or("expected JOB=PATH, such as 12=teacher.safetensors")?;
-        let job = job.trim_start_matches('#').parse().map_err(|e: rrm_spec::ParseIdError| e.to_string())?;
-        Ok(Self { job, path: path.into() })
+        let (name, path) = text.split_once('=').ok_or("expected NAME=PATH, such as 12=teacher.safetensors")?;
+        let name = name.parse().map_err(|e: rrm_spec::ParseIdError| e.to_string())?;
+        Ok(Self { name, path: path.into() })
     }
 }
 
@@ -161,11 +161,19 @@ fn heed_signals(stop: &Arc<AtomicBool>) -> io::Result<()> {
 }
 
 fn run(spec: &JobSpec, args: ExecArgs, events: &mut Events<impl Write>) -> Result<Completion, Box<TrainError>> {
+    let (mut inputs, mut artifacts) = (HashMap::new(), HashMap::new());
+    for Input { name, path } in args.inputs {
+        match name {
+            InputName::Job(job) => drop(inputs.insert(job, path)),
+            InputName::Artifact(sha256) => drop(artifacts.insert(sha256, path)),
+        }
+    }
     let environment = Environment {
         device: open_device(args.device)?,
         data_dir: args.data_dir.unwrap_or_else(|| Places::of_user().data_dir()),
         work_dir: args.work_dir,
-        inputs: args.inputs.into_iter().map(|input| (input.job, input.path)).collect::<HashMap<_, _>>(),
+        inputs,
+        artifacts,
         resume: args.resume,
         stop: Arc::clone(&events.stop),
     };
@@ -206,6 +214,8 @@ impl<W: Write> Events<W> {
 
 #[cfg(test)]
 mod tests {
+    use rrm_spec::JobId;
+
     use super::*;
 
     fn events<W: Write>(output: W) -> Events<W> {
@@ -213,8 +223,11 @@ mod tests {
     }
 
     #[test]
-    fn an_input_names_job_and_path() {
-        let input = Input { job: JobId(12), path: "a=b.safetensors".into() };
+    fn an_input_names_job_or_hash_and_path() {
+        let hash = "0f".repeat(32);
+        let artifact = Input { name: InputName::Artifact(hash.parse().unwrap()), path: "a=b".into() };
+        assert_eq!(format!("sha256:{hash}=a=b").parse(), Ok(artifact));
+        let input = Input { name: InputName::Job(JobId(12)), path: "a=b.safetensors".into() };
         assert_eq!("12=a=b.safetensors".parse(), Ok(input.clone()));
         assert_eq!("#12=a=b.safetensors".parse(), Ok(input));
         assert!("teacher.safetensors".parse::<Input>().is_err());

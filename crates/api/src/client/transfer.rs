@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rrm_spec::{ArtifactHash, AttemptId};
+use rrm_spec::{ArtifactHash, AttemptId, ImportedNetwork};
 use tokio::{
     fs::{self, File},
     io::AsyncWriteExt,
@@ -14,10 +14,10 @@ use tokio::{
 use tokio_stream::StreamExt;
 use tonic::{Request, Streaming};
 
-use super::{Client, ORDINARY};
+use super::{Client, ORDINARY, unreadable};
 use crate::{
     ApiError, Replies, Upload,
-    convert::OnWire,
+    convert::{OnWire, read_with},
     transfer::{Expected, Verified, pieces},
     wire,
 };
@@ -72,6 +72,35 @@ impl Client {
         .await
     }
 
+    /// Sends a network that no job made, in the project's own form.
+    ///
+    /// # Errors
+    /// [`ApiError::Conflict`] where another network has the name, [`ApiError::Invalid`] where the file's bytes are not the
+    /// announced ones, [`ApiError::Internal`] where it cannot be read.
+    pub async fn import(&self, import: &ImportedNetwork, path: &Path) -> Result<(), ApiError> {
+        use wire::import_request::Step;
+        self.persist(|| async move {
+            let content = announced(path, &import.sha256, import.bytes).await?.map(Step::Content);
+            let steps = tokio_stream::once(Step::Header(import.clone().to_wire())).chain(content);
+            let steps = steps.map(|step| wire::ImportRequest { step: Some(step) });
+            let answer = self.artifacts_stub().import(Request::new(steps)).await;
+            answer.map(drop).map_err(|status| self.failure(&status))
+        })
+        .await
+    }
+
+    /// The networks that were imported, by name.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn imports(&self) -> Result<Vec<ImportedNetwork>, ApiError> {
+        let message = wire::ImportsRequest {};
+        let wire::ImportsReply { networks } = self
+            .call(ORDINARY, message, |client, request| async move { client.artifacts_stub().imports(request).await })
+            .await?;
+        read_with(|reader| reader.list("networks", networks)).map_err(unreadable)
+    }
+
     async fn stored(&self, sha256: &ArtifactHash) -> Result<bool, ApiError> {
         let message = wire::StoredRequest { sha256: sha256.clone().to_wire() };
         let wire::StoredReply { stored } = self
@@ -81,23 +110,25 @@ impl Client {
     }
 }
 
-/// A header, then the file in pieces. What cannot be read, or is not what was announced, ends it early: the daemon
-/// then finds bytes missing and says so.
+/// The file in pieces. What cannot be read, or is not what was announced, ends it early: the daemon then finds bytes missing
+/// and says so.
+async fn announced(
+    path: &Path,
+    sha256: &ArtifactHash,
+    bytes: u64,
+) -> Result<impl tokio_stream::Stream<Item = Bytes> + use<>, ApiError> {
+    let file = File::open(path).await.map_err(|e| file_fault(path, &e))?;
+    let content = Verified::new(pieces(file), Expected { sha256: sha256.clone(), bytes: Some(bytes) });
+    Ok(content.map_while(|piece| piece.inspect_err(|error| tracing::warn!(%error, "an upload is broken off")).ok()))
+}
+
+/// A header, then the file in pieces.
 async fn steps(
     upload: &Upload,
     path: &Path,
 ) -> Result<impl tokio_stream::Stream<Item = wire::UploadRequest> + use<>, ApiError> {
     use wire::upload_request::Step;
-    let file = File::open(path).await.map_err(|e| file_fault(path, &e))?;
-    let expected = Expected { sha256: upload.sha256.clone(), bytes: Some(upload.bytes) };
-    let content = Verified::new(pieces(file), expected);
-    let content = content.map_while(|piece| match piece {
-        Ok(piece) => Some(Step::Content(piece)),
-        Err(error) => {
-            tracing::warn!(%error, "an upload is broken off");
-            None
-        }
-    });
+    let content = announced(path, &upload.sha256, upload.bytes).await?.map(Step::Content);
     let steps = tokio_stream::once(Step::Header(upload.clone().to_wire())).chain(content);
     Ok(steps.map(|step| wire::UploadRequest { step: Some(step) }))
 }

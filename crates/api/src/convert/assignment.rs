@@ -49,12 +49,12 @@ impl OnWire for InputArtifact {
 
     fn to_wire(self) -> Self::Wire {
         let Self { job, sha256, bytes } = self;
-        wire::InputArtifact { job: job.to_wire(), sha256: sha256.to_wire(), bytes }
+        wire::InputArtifact { job: job.map(OnWire::to_wire), sha256: sha256.to_wire(), bytes }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
         let wire::InputArtifact { job, sha256, bytes } = wire;
-        let job = reader.field("job", job);
+        let job = reader.optional("job", job);
         let sha256 = reader.field("sha256", sha256);
         Some(Self { job: job?, sha256: sha256?, bytes })
     }

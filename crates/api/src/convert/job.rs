@@ -152,6 +152,7 @@ impl OnWire for ModelSource {
             Self::Job(job) => Source::Job(job.to_wire()),
             // Plans are UTF-8 texts, so their paths are.
             Self::Checkpoint(path) => Source::Checkpoint(path.to_string_lossy().into_owned()),
+            Self::Artifact(artifact) => Source::Artifact(artifact.to_wire()),
         };
         wire::ModelSource { source: Some(source) }
     }
@@ -163,6 +164,7 @@ impl OnWire for ModelSource {
             Some(Source::Job(job)) => reader.field("job", job).map(Self::Job),
             Some(Source::Checkpoint(path)) if path.is_empty() => reader.at("checkpoint").missing(),
             Some(Source::Checkpoint(path)) => Some(Self::Checkpoint(path.into())),
+            Some(Source::Artifact(artifact)) => reader.field("artifact", artifact).map(Self::Artifact),
             None => reader.missing(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use rrm_spec::{ArtifactHash, AttemptId, Epsilon, JobId, RequestId, SubmissionId, WorkerId};
+use rrm_spec::{ArtifactHash, ArtifactRef, AttemptId, Epsilon, JobId, NetworkName, RequestId, SubmissionId, WorkerId};
 
 use super::{OnWire, Reader};
 
@@ -40,7 +40,7 @@ macro_rules! text {
     )+};
 }
 
-text!(ArtifactHash, RequestId, Epsilon);
+text!(ArtifactHash, ArtifactRef, NetworkName, RequestId, Epsilon);
 
 impl OnWire for NonZeroU32 {
     type Wire = u32;

@@ -5,8 +5,8 @@ mod strategies;
 use proptest::prelude::*;
 use prost::Message;
 use rrm_spec::{
-    Assignment, AttemptId, AttemptView, Device, EventView, HeartbeatReply, HeldAttempt, ImageOutcome, JobDetail,
-    JobSpec, JobSummary, Plan, Precision, Record, Registration, RequestId, TrainSpec, WorkerView,
+    Assignment, AttemptId, AttemptView, Device, EventView, HeartbeatReply, HeldAttempt, ImageOutcome, ImportedNetwork,
+    JobDetail, JobSpec, JobSummary, Plan, Precision, Record, Registration, RequestId, TrainSpec, WorkerView,
 };
 
 use super::{OnWire, read, read_with};
@@ -53,6 +53,7 @@ round_trips! {
     a_watched_item_survives_the_wire: WatchItem = strategies::watch_item();
     a_log_chunk_survives_the_wire: LogChunk = strategies::log_chunk();
     an_upload_survives_the_wire: Upload = strategies::upload();
+    an_imported_network_survives_the_wire: ImportedNetwork = strategies::imported_network();
 }
 
 /// A plan whose job is faulty in each of these places.

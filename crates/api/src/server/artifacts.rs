@@ -1,20 +1,21 @@
 //! Artifacts in and out.
 
 use bytes::Bytes;
-use rrm_spec::{ArtifactHash, Violations};
+use rrm_spec::{ArtifactHash, ImportedNetwork, Violations};
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Adapter, Outgoing, gate::open, jobs::valid};
 use crate::{
     ApiError, Replies, Role, Service, Upload,
-    convert::read_with,
+    convert::{list, read_with},
     status::read_status,
     transfer::{Expected, Verified, pieces},
     wire,
 };
 
 const WORKERS: &[Role] = &[Role::Worker];
+const USERS: &[Role] = &[Role::User];
 const ALL: &[Role] = &[Role::User, Role::Worker];
 
 #[tonic::async_trait]
@@ -68,6 +69,33 @@ impl<S: Service> wire::artifacts_server::Artifacts for Adapter<S> {
         self.service.upload(caller, upload, body).await?;
         Ok(Response::new(wire::UploadReply {}))
     }
+
+    async fn import(
+        &self,
+        request: Request<Streaming<wire::ImportRequest>>,
+    ) -> Result<Response<wire::ImportReply>, Status> {
+        use wire::import_request::Step;
+        let (caller, mut steps) = open(request, USERS)?;
+        let first = steps.message().await.map_err(|e| read_status(&e))?;
+        let Some(Step::Header(header)) = first.and_then(|request| request.step) else {
+            return Err(header_missing().into());
+        };
+        let import: ImportedNetwork = valid(read_with(|reader| reader.field("header", header)))?;
+        let expected = Expected { sha256: import.sha256.clone(), bytes: Some(import.bytes) };
+        let content = |step: Result<wire::ImportRequest, Status>| match step.map_err(|e| read_status(&e))?.step {
+            Some(Step::Content(content)) => Ok(content),
+            Some(Step::Header(_)) | None => Err(content_missing()),
+        };
+        let body = Box::pin(Verified::new(Box::pin(steps.map(content)), expected));
+        self.service.import(caller, import, body).await?;
+        Ok(Response::new(wire::ImportReply {}))
+    }
+
+    async fn imports(&self, request: Request<wire::ImportsRequest>) -> Result<Response<wire::ImportsReply>, Status> {
+        let (caller, wire::ImportsRequest {}) = open(request, USERS)?;
+        let networks = list(self.service.imports(caller).await?);
+        Ok(Response::new(wire::ImportsReply { networks }))
+    }
 }
 
 async fn header(steps: &mut Streaming<wire::UploadRequest>) -> Result<Upload, ApiError> {
@@ -75,7 +103,7 @@ async fn header(steps: &mut Streaming<wire::UploadRequest>) -> Result<Upload, Ap
     let first = steps.message().await.map_err(|e| read_status(&e))?;
     match first.and_then(|request| request.step) {
         Some(Step::Header(header)) => valid(read_with(|reader| reader.field("header", header))),
-        Some(Step::Content(_)) | None => Err(Violations::one("header", "", "must come first").into()),
+        Some(Step::Content(_)) | None => Err(header_missing()),
     }
 }
 
@@ -83,7 +111,14 @@ fn content(step: Result<wire::UploadRequest, Status>) -> Result<Bytes, ApiError>
     use wire::upload_request::Step;
     match step.map_err(|e| read_status(&e))?.step {
         Some(Step::Content(content)) => Ok(content),
-        Some(Step::Header(_)) => Err(Violations::one("header", "", "must come once").into()),
-        None => Err(Violations::one("content", "", "must be present").into()),
+        Some(Step::Header(_)) | None => Err(content_missing()),
     }
+}
+
+fn header_missing() -> ApiError {
+    Violations::one("header", "", "must come first").into()
+}
+
+fn content_missing() -> ApiError {
+    Violations::one("content", "", "must be present in every step after the header").into()
 }

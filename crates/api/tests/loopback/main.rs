@@ -186,6 +186,35 @@ async fn an_artifact_goes_up_and_down_and_keeps_its_bytes() {
     daemon.worker().upload(ATTEMPT, &gone, &sha256, bytes).await.unwrap();
 }
 
+/// A network whose file is the artifact's.
+fn imported(sha256: &ArtifactHash, bytes: u64) -> ImportedNetwork {
+    let network = NetworkSpec {
+        arch: "dnn/16".parse().unwrap(),
+        channels: 3,
+        classes: 10,
+        normalization: Normalization::Cifar10Madry,
+        representation_width: 32,
+    };
+    let (name, sha256, origin) = ("madry-linf".parse().unwrap(), sha256.clone(), "cifar_linf_8.pt".to_owned());
+    ImportedNetwork { name, sha256, bytes, network, origin }
+}
+
+#[tokio::test]
+async fn a_network_is_imported_by_users_alone_and_listed() {
+    let (daemon, folder) = (Daemon::start(), tempfile::tempdir().unwrap());
+    let (path, sha256, bytes) = artifact(&folder);
+    let import = imported(&sha256, bytes);
+    assert_eq!(daemon.worker().import(&import, &path).await, Err(ApiError::PermissionDenied));
+    daemon.user().import(&import, &path).await.unwrap();
+    assert_eq!(daemon.user().imports().await.unwrap(), [import.clone()]);
+    assert_eq!(daemon.memory.artifacts.lock().unwrap()[&sha256], std::fs::read(&path).unwrap());
+    let longer = ImportedNetwork { bytes: bytes + 1, ..import.clone() };
+    assert!(matches!(daemon.user().import(&longer, &path).await, Err(ApiError::Invalid(_))));
+    let classless = ImportedNetwork { network: NetworkSpec { classes: 0, ..import.network.clone() }, ..import };
+    let Err(ApiError::Invalid(faults)) = daemon.user().import(&classless, &path).await else { panic!("no classes") };
+    assert_eq!(faults.iter().next().unwrap().field, "header.network.classes");
+}
+
 #[tokio::test]
 async fn a_file_that_is_not_what_was_announced_is_not_kept() {
     let (daemon, folder) = (Daemon::start(), tempfile::tempdir().unwrap());

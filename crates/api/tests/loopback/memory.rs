@@ -16,6 +16,7 @@ use tokio_stream::StreamExt;
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) artifacts: Mutex<HashMap<ArtifactHash, Bytes>>,
+    pub(crate) imports: Mutex<Vec<ImportedNetwork>>,
     pub(crate) log: Mutex<Vec<u8>>,
     pub(crate) submissions: Mutex<Vec<(RequestId, Plan)>>,
     /// So many calls of `submit` are answered by unavailability before one goes through.
@@ -165,6 +166,20 @@ impl Service for Memory {
         }
         self.artifacts.lock().unwrap().insert(upload.sha256, content.into());
         Ok(())
+    }
+
+    async fn import(&self, _: Caller, import: ImportedNetwork, mut body: Replies<Bytes>) -> Result<(), ApiError> {
+        let mut content = Vec::new();
+        while let Some(piece) = body.next().await {
+            content.extend_from_slice(&piece?);
+        }
+        self.artifacts.lock().unwrap().insert(import.sha256.clone(), content.into());
+        self.imports.lock().unwrap().push(import);
+        Ok(())
+    }
+
+    async fn imports(&self, _: Caller) -> Result<Vec<ImportedNetwork>, ApiError> {
+        Ok(self.imports.lock().unwrap().clone())
     }
 
     async fn deregister(&self, _: Caller, _: WorkerId) -> Result<(), ApiError> {

@@ -15,11 +15,12 @@ use rrm_api::{
 };
 use rrm_spec::{
     ArtifactHash, Assignment, AttemptId, AttemptView, Device, DeviceView, EventView, HeartbeatReply, HeldAttempt,
-    ImageOutcome, JobDetail, JobId, JobRef, JobState, JobSummary, ModelSource, Plan, Progress, Record, Registration,
-    RequestId, SubmissionId, WorkerId, WorkerView,
+    ImageOutcome, ImportedNetwork, JobDetail, JobId, JobRef, JobState, JobSummary, ModelSource, Plan, Progress, Record,
+    Registration, RequestId, SubmissionId, WorkerId, WorkerView,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
+use tokio_stream::StreamExt;
 
 pub(crate) const USER_TOKEN: &str = "user-0123456789abcdef";
 const WORKER_TOKEN: &str = "worker-0123456789abcdef";
@@ -38,6 +39,8 @@ pub(crate) struct Memory {
     state: Mutex<State>,
     /// Calls of `submit` that are to find the daemon unavailable.
     pub(crate) submissions_to_lose: AtomicU32,
+    /// Networks that were imported, with their files.
+    pub(crate) imports: Mutex<Vec<(ImportedNetwork, Vec<u8>)>>,
 }
 
 #[derive(Default)]
@@ -329,6 +332,23 @@ impl Service for Serving {
 
     async fn stored(&self, _: Caller, _: ArtifactHash) -> Result<bool, ApiError> {
         absent()
+    }
+
+    async fn import(&self, _: Caller, import: ImportedNetwork, mut body: Replies<Bytes>) -> Result<(), ApiError> {
+        let mut content = Vec::new();
+        while let Some(piece) = body.next().await {
+            content.extend_from_slice(&piece?);
+        }
+        let mut imports = self.0.imports.lock().unwrap();
+        if imports.iter().any(|(known, _)| known.name == import.name && known.sha256 != import.sha256) {
+            return Err(ApiError::Conflict { what: format!("the name {} is another network's", import.name) });
+        }
+        imports.push((import, content));
+        Ok(())
+    }
+
+    async fn imports(&self, _: Caller) -> Result<Vec<ImportedNetwork>, ApiError> {
+        Ok(self.0.imports.lock().unwrap().iter().map(|(import, _)| import.clone()).collect())
     }
 
     async fn upload(&self, _: Caller, _: Upload, _: Replies<Bytes>) -> Result<(), ApiError> {

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod frozen;
+mod imported;
 mod modes;
 mod precision;
 mod shapes;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
+use rrm_anatomy::{Anatomy, Role};
 use rrm_models::{Model, ModelError, Network, NetworkSpec};
 use rrm_spec::{Arch, Family, Mode, Normalization};
 
@@ -57,6 +58,43 @@ fn keys_shapes_order_and_counts_are_those_of_pytorch() {
         assert_eq!(network.state().len(), tensors, "{arch}");
         assert_eq!(network.parameter_count(), parameters, "{arch}");
         assert!(network.state().iter().all(|(key, t)| (t.dtype() == DType::I64) == key.ends_with("tracked")));
+    }
+}
+
+/// The same, of the description without tensors.
+fn described(anatomy: &Anatomy) -> Vec<String> {
+    let line = |tensor: &rrm_anatomy::Tensor| {
+        let shape: Vec<String> = tensor.shape.iter().map(usize::to_string).collect();
+        format!("{} {}", tensor.key, if shape.is_empty() { "scalar".to_owned() } else { shape.join("x") })
+    };
+    anatomy.tensors().map(line).collect()
+}
+
+#[test]
+fn the_description_has_the_keys_shapes_and_counts_of_pytorch() {
+    for (arch, state_dict, _, parameters) in PYTORCH {
+        let anatomy = Anatomy::of(&authors(arch)).unwrap();
+        assert_eq!(described(&anatomy), state_dict.lines().collect::<Vec<_>>(), "{arch}");
+        assert_eq!(anatomy.parameters(), parameters, "{arch}");
+    }
+}
+
+#[test]
+fn the_description_is_that_of_the_network_in_every_width_and_with_every_head() {
+    for family in Family::ALL {
+        for divisor in Arch::DIVISORS.into_iter().filter(|&divisor| divisor >= 4) {
+            let spec = cifar10(&Arch::new(family, divisor).unwrap().to_string());
+            let grey = NetworkSpec { channels: 1, classes: 7, normalization: Normalization::Identity, ..spec.clone() };
+            for spec in [NetworkSpec { representation_width: 24, ..spec.clone() }, spec, grey] {
+                let (anatomy, network) = (Anatomy::of(&spec).unwrap(), network(&spec, DType::F32));
+                assert_eq!(described(&anatomy), keys_and_shapes(&network), "{spec:?}");
+                assert_eq!(anatomy.parameters(), network.parameter_count());
+                let of = |role: Role| anatomy.tensors().filter(move |tensor| tensor.role == role);
+                let named = |(key, _): &(String, _)| key.clone();
+                assert!(of(Role::Statistic).map(|t| t.key.clone()).eq(network.buffers().iter().map(named)));
+                assert!(of(Role::Parameter).map(|t| t.key.clone()).eq(network.parameters().iter().map(named)));
+            }
+        }
     }
 }
 

@@ -122,6 +122,7 @@ fn method(row: &Row) -> String {
     match (&row.training_attack, &row.teacher) {
         (Some(attack), _) => format!("{}, {}", row.method, attack.label()),
         (None, Some(Teacher::Job { name: Some(name), .. })) => format!("{} from {name}", row.method),
+        (None, Some(Teacher::Artifact(artifact))) => format!("{} from {}", row.method, artifact.label()),
         (None, Some(Teacher::Job { .. } | Teacher::Checkpoint(_)) | None) => row.method.to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, path::PathBuf};
 
 use super::fields::{Fields, Reading};
 use crate::{
-    ApgdSpec, Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobRef, JobSpec, Method, Mode,
+    ApgdSpec, Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobSpec, Method, Mode,
     ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, RepresentationLoss, Schedule, ThreatModel,
     TrainSpec, Validation,
 };
@@ -65,13 +65,14 @@ fn validation(fields: &mut Fields<'_>) -> Validation {
 }
 
 fn source(fields: &mut Fields<'_>) -> ModelSource {
-    let (has_job, has_file) = (fields.has("job"), fields.has("checkpoint"));
-    if has_job == has_file {
-        fields.fault("job", String::new(), "either a job or a checkpoint must be named");
+    let named = ["job", "checkpoint", "artifact"].into_iter().filter(|field| fields.has(field)).count();
+    if named != 1 {
+        fields.fault("job", String::new(), "either a job, a checkpoint or an artifact must be named");
     }
-    let job: Option<JobRef> = fields.optional("job");
-    let file: Option<PathBuf> = fields.optional("checkpoint");
-    job.map(ModelSource::Job).or(file.map(ModelSource::Checkpoint)).unwrap_or(ModelSource::Checkpoint(PathBuf::new()))
+    let job = fields.optional("job").map(ModelSource::Job);
+    let file = fields.optional("checkpoint").map(ModelSource::Checkpoint);
+    let artifact = fields.optional("artifact").map(ModelSource::Artifact);
+    job.or(file).or(artifact).unwrap_or(ModelSource::Checkpoint(PathBuf::new()))
 }
 
 fn method(fields: &mut Fields<'_>) -> Method {

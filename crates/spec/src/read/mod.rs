@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_comes_from_a_job_or_a_file_and_never_from_both() {
+    fn a_network_comes_from_a_job_a_file_or_the_store_and_never_from_two() {
         let job = |model: &str| {
             format!(
                 r#"{{"kind": "evaluate", "model": {model}, "dataset": {{"name": "cifar10"}}, "batch_size": 1, "seed": 0,
@@ -118,7 +118,10 @@ mod tests {
         assert_eq!(faults(&job("{}")), ["model.job"]);
         assert_eq!(faults(&job(r##"{"job": "#1", "checkpoint": "x"}"##)), ["model.job"]);
         assert_eq!(faults(&job(r#""student""#)), ["model"]);
+        assert_eq!(faults(&job(r##"{"job": "#1", "artifact": "x"}"##)), ["model.job"]);
+        assert_eq!(faults(&job(r#"{"artifact": "sha256:12"}"#)), ["model.artifact"]);
         assert!(read_job(&job(r##"{"job": "#1"}"##)).is_ok());
+        assert!(read_job(&job(r#"{"artifact": "madry-linf"}"#)).is_ok());
     }
 
     #[test]

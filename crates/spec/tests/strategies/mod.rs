@@ -38,6 +38,8 @@ fn source() -> impl Strategy<Value = ModelSource> {
         (1..1_000_000i64).prop_map(|id| ModelSource::Job(JobRef::Id(JobId(id)))),
         "[a-z][a-z0-9]{0,12}".prop_map(|name| ModelSource::Job(JobRef::Name(name))),
         "[a-z/]{1,20}".prop_map(|path| ModelSource::Checkpoint(path.into())),
+        "([a-z][a-z0-9.]{0,9}@)?sha256:[0-9a-f]{64}|[a-z]{1,9}"
+            .prop_map(|text| ModelSource::Artifact(text.parse().expect("a reference"))),
     ]
 }
 

@@ -49,6 +49,7 @@ impl Bench {
             data_dir: self.folder.path().to_owned(),
             work_dir: self.path(work),
             inputs: HashMap::new(),
+            artifacts: HashMap::new(),
             resume: None,
             stop: Arc::default(),
         }

@@ -80,7 +80,7 @@ async fn a_trainer_gets_its_job_its_flags_and_its_inputs() {
     let script =
         r#"echo "$*" >&2; echo "$job" >&2; cat "$work/input-3.safetensors" "$work/resume-from.safetensors" >&2"#;
     let (_folder, shop) = workshop(client, script);
-    let inputs = vec![InputArtifact { job: JobId(3), sha256: hash(b"teacher"), bytes: 7 }];
+    let inputs = vec![InputArtifact { job: Some(JobId(3)), sha256: hash(b"teacher"), bytes: 7 }];
     let resume = Some(ResumePoint { epoch: 1, sha256: hash(b"resume"), bytes: 6 });
     run(&shop, rrm_spec::Assignment { inputs, resume, ..assignment() }, place(&Roster::default())).await;
     let log = String::from_utf8(daemon.told.lock().unwrap().log.clone()).unwrap();
@@ -94,7 +94,7 @@ async fn a_trainer_gets_its_job_its_flags_and_its_inputs() {
 async fn a_teacher_that_does_not_exist_ends_the_attempt_with_a_reason() {
     let (daemon, client) = Daemon::start().await;
     let (_folder, shop) = workshop(client, "");
-    let inputs = vec![InputArtifact { job: JobId(3), sha256: hash(b"teacher"), bytes: 7 }];
+    let inputs = vec![InputArtifact { job: Some(JobId(3)), sha256: hash(b"teacher"), bytes: 7 }];
     run(&shop, rrm_spec::Assignment { inputs, ..assignment() }, place(&Roster::default())).await;
     assert_eq!(daemon.end().outcome, AttemptOutcome::WorkerError);
     assert!(daemon.end().message.unwrap().contains(hash(b"teacher").as_str()));

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rrm_api::AttemptEnd;
-use rrm_spec::{ArtifactHash, Assignment, AttemptOutcome, Event, JobId};
+use rrm_spec::{ArtifactHash, Assignment, AttemptOutcome, Event, InputName};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::ChildStdout,
@@ -83,12 +83,16 @@ impl Trainer<'_> {
     }
 
     /// Places the networks that the job refers to, and the checkpoint to go on from.
-    async fn fetch(&self) -> Result<(Vec<(JobId, PathBuf)>, Option<PathBuf>), CacheError> {
+    async fn fetch(&self) -> Result<(Vec<(InputName, PathBuf)>, Option<PathBuf>), CacheError> {
         let mut inputs = Vec::new();
         for input in &self.assignment.inputs {
-            let path = self.folders.training().join(format!("input-{}.safetensors", input.job));
+            let file = match input.name() {
+                InputName::Job(job) => format!("input-{job}.safetensors"),
+                InputName::Artifact(sha256) => format!("input-{sha256}.safetensors"),
+            };
+            let path = self.folders.training().join(file);
             self.place_artifact(&input.sha256, &path).await?;
-            inputs.push((input.job, path));
+            inputs.push((input.name(), path));
         }
         let Some(resume) = &self.assignment.resume else { return Ok((inputs, None)) };
         let path = self.folders.training().join("resume-from.safetensors");
@@ -114,7 +118,7 @@ impl Trainer<'_> {
         }
     }
 
-    async fn start(&self, inputs: Vec<(JobId, PathBuf)>, resume: Option<PathBuf>) -> io::Result<(Child, Pipes)> {
+    async fn start(&self, inputs: Vec<(InputName, PathBuf)>, resume: Option<PathBuf>) -> io::Result<(Child, Pipes)> {
         let config = &self.shop.config;
         Child::start(&Start {
             program: &self.shop.program,

@@ -243,6 +243,14 @@ impl Service for Daemon {
         self.take(|told| told.artifacts.insert(upload.sha256, content.into())).map(drop)
     }
 
+    async fn import(&self, _: Caller, _: ImportedNetwork, _: Replies<Bytes>) -> Result<(), ApiError> {
+        Err(ApiError::PermissionDenied)
+    }
+
+    async fn imports(&self, _: Caller) -> Result<Vec<ImportedNetwork>, ApiError> {
+        Err(ApiError::PermissionDenied)
+    }
+
     async fn deregister(&self, _: Caller, worker: WorkerId) -> Result<(), ApiError> {
         self.take(|told| told.left.push(worker))
     }

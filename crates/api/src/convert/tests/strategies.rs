@@ -88,7 +88,34 @@ fn model_source() -> impl Strategy<Value = ModelSource> {
     let name = "[a-z][a-z\\[\\]=,0-9.]{0,12}".prop_map(JobRef::Name);
     let job = prop_oneof![name, job_id().prop_map(JobRef::Id)];
     let path = "/[a-zä/ ]{1,12}".prop_map(|path| ModelSource::Checkpoint(path.into()));
-    prop_oneof![job.prop_map(ModelSource::Job), path]
+    let artifact = artifact_ref().prop_map(ModelSource::Artifact);
+    prop_oneof![job.prop_map(ModelSource::Job), path, artifact]
+}
+
+fn artifact_ref() -> impl Strategy<Value = ArtifactRef> {
+    prop_oneof![
+        network_name().prop_map(ArtifactRef::Name),
+        hash().prop_map(ArtifactRef::Hash),
+        (network_name(), hash()).prop_map(|(name, sha256)| ArtifactRef::Pinned(name, sha256)),
+    ]
+}
+
+fn network_name() -> impl Strategy<Value = NetworkName> {
+    "[a-zA-Z][a-zA-Z0-9._-]{0,9}".prop_map(|name| name.parse().expect("a name"))
+}
+
+pub(super) fn imported_network() -> impl Strategy<Value = ImportedNetwork> {
+    let sizes = (1..5000usize, 1..5000usize);
+    let network = (arch(), sizes, select(vec![Normalization::Identity, Normalization::FashionMnist]));
+    let network = network.prop_map(|(arch, (classes, representation_width), normalization)| NetworkSpec {
+        arch,
+        channels: 1,
+        classes,
+        normalization,
+        representation_width,
+    });
+    (network_name(), hash(), any::<u64>(), network, ".{0,20}")
+        .prop_map(|(name, sha256, bytes, network, origin)| ImportedNetwork { name, sha256, bytes, network, origin })
 }
 
 fn method() -> impl Strategy<Value = Method> {
@@ -374,7 +401,8 @@ pub(super) fn registered() -> impl Strategy<Value = Registered> {
 
 /// Worker's specs are checked for ranges, so these are of one valid job.
 pub(super) fn assignment() -> impl Strategy<Value = Assignment> {
-    let input = (job_id(), hash(), any::<u64>()).prop_map(|(job, sha256, bytes)| InputArtifact { job, sha256, bytes });
+    let input =
+        (of(job_id()), hash(), any::<u64>()).prop_map(|(job, sha256, bytes)| InputArtifact { job, sha256, bytes });
     let resume =
         (any::<u32>(), hash(), any::<u64>()).prop_map(|(epoch, sha256, bytes)| ResumePoint { epoch, sha256, bytes });
     (job_id(), attempt_id(), text(), device(), vec(input, 0..3), of(resume)).prop_map(

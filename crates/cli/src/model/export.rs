@@ -1,0 +1,71 @@
+//! `rrm model export`: a state dict that PyTorch loads.
+
+use rrm_checkpoint::{Wanted, import, read_file};
+use rrm_spec::{ArtifactHash, ArtifactRef, CheckpointRole, JobId};
+use serde_json::json;
+
+use super::{described, failure, sha256_of, write_whole};
+use crate::{
+    arguments::ModelExportArguments,
+    daemon::Daemon,
+    exit::{Exit, Failure},
+    output::{Format, Output},
+    selector::NetworkSelector,
+};
+
+pub(super) async fn run(arguments: &ModelExportArguments, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
+    let sha256 = find(arguments, daemon).await?;
+    let folder = tempfile::tempdir().map_err(|error| Failure::new(Exit::Failed, format!("make a folder: {error}")))?;
+    let copy = folder.path().join(sha256.as_str());
+    let fetched = daemon.client.download(&sha256, &copy).await;
+    fetched.map_err(|error| Failure::from(error).context(format!("fetch sha256:{sha256}")))?;
+    let fault = |error| failure("export", &copy, &error);
+    let bytes = read_file(&copy).map_err(fault)?;
+    let network = import(&bytes, &Wanted::default()).map_err(fault)?;
+    let exported = network.to_artifact();
+    write_whole(&arguments.output, &exported)?;
+    match output.format() {
+        Format::Ids => output.line(&format!("sha256:{}", sha256_of(&exported)))?,
+        Format::Json => output.document(json!({
+            "file": arguments.output,
+            "sha256": sha256_of(&exported),
+            "bytes": exported.len(),
+            "network": network.network,
+        }))?,
+        Format::Human => {
+            output.line(&described(&network.network))?;
+            let (mean, std) = network.network.normalization.constants();
+            output.note(&format!(
+                "wrote {}: load_state_dict(safetensors.torch.load_file(..)) takes it; pixels in [0, 1] are to be normalised by \
+                 mean {mean:?}, deviation {std:?} before",
+                arguments.output.display()
+            ));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn find(arguments: &ModelExportArguments, daemon: &Daemon) -> Result<ArtifactHash, Failure> {
+    match &arguments.network {
+        NetworkSelector::Job(job) => final_of(daemon.select_one(job, arguments.plan).await?, daemon).await,
+        NetworkSelector::Artifact(ArtifactRef::Hash(sha256) | ArtifactRef::Pinned(_, sha256)) => Ok(sha256.clone()),
+        NetworkSelector::Artifact(ArtifactRef::Name(name)) => {
+            let imports = daemon.client.imports().await?;
+            imports.into_iter().find(|import| import.name == *name).map(|import| import.sha256).ok_or_else(|| {
+                Failure::new(Exit::NotFound, format!("there is no imported network {name}"))
+                    .next("`rrm model list --imported` shows what there is; jobs are named by id or @NAME")
+            })
+        }
+    }
+}
+
+/// The job's final weights.
+async fn final_of(id: JobId, daemon: &Daemon) -> Result<ArtifactHash, Failure> {
+    let job = daemon.client.job(id).await.map_err(|error| Failure::from(error).context(format!("export job {id}")))?;
+    let checkpoint = job.checkpoints.into_iter().rev().find(|checkpoint| checkpoint.role == CheckpointRole::Final);
+    checkpoint.map(|checkpoint| checkpoint.sha256).ok_or_else(|| {
+        let state = job.summary.state;
+        Failure::new(Exit::NotFound, format!("job {id} is {state} and has no final weights"))
+            .next("name a train job that has succeeded")
+    })
+}

@@ -1,0 +1,184 @@
+//! Networks that no job made.
+
+use std::collections::HashMap;
+
+use rrm_spec::{
+    ArtifactHash, ArtifactRef, ImportedNetwork, JobSpec, ModelSource, NetworkName, NetworkSpec, ParseIdError, Plan,
+    PlannedJob, Violation, Violations,
+};
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row};
+
+use crate::event::Of;
+use crate::{Store, StoreError, Tx, Write, event, names};
+
+/// Gives a network in the artifact store a name. Telling the same again changes nothing.
+pub struct KeepImport {
+    /// The network; its file must have been kept before.
+    pub import: ImportedNetwork,
+}
+
+struct ImportRow(ImportedNetwork);
+
+impl FromRow<'_, SqliteRow> for ImportRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let decode = |error: StoreError| sqlx::Error::Decode(error.into());
+        let id = |error: ParseIdError| sqlx::Error::Decode(error.into());
+        Ok(Self(ImportedNetwork {
+            name: row.try_get::<&str, _>("name")?.parse().map_err(id)?,
+            sha256: row.try_get::<&str, _>("sha256")?.parse().map_err(id)?,
+            bytes: names::unsigned(row.try_get("bytes")?).map_err(decode)?,
+            network: serde_json::from_str(row.try_get("network")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
+            origin: row.try_get("origin")?,
+        }))
+    }
+}
+
+impl Write for KeepImport {
+    type Output = ();
+
+    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let ImportedNetwork { name, sha256, bytes, network, origin } = &self.import;
+        if let Some(earlier) = by_name(tx, name).await? {
+            return match earlier.sha256 == *sha256 {
+                true => Ok(()),
+                false => Err(StoreError::conflict(format!(
+                    "the name {name} is that of another imported network, sha256:{}",
+                    earlier.sha256
+                ))),
+            };
+        }
+        sqlx::query("insert into import (name, sha256, bytes, network, origin, imported_at) values (?, ?, ?, ?, ?, ?)")
+            .bind(name.as_str())
+            .bind(sha256.as_str())
+            .bind(names::signed(*bytes, "bytes")?)
+            .bind(serde_json::to_string(network)?)
+            .bind(origin)
+            .bind(tx.now)
+            .execute(&mut *tx.connection)
+            .await?;
+        event::add(tx, "import", Of::default(), json!({ "name": name, "sha256": sha256 })).await
+    }
+}
+
+impl Store {
+    /// The networks that were imported, by name.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn imports(&self) -> Result<Vec<ImportedNetwork>, StoreError> {
+        let found: Vec<ImportRow> =
+            sqlx::query_as("select * from import order by name").fetch_all(&self.readers).await?;
+        Ok(found.into_iter().map(|ImportRow(import)| import).collect())
+    }
+}
+
+async fn by_name(tx: &mut Tx<'_>, name: &NetworkName) -> Result<Option<ImportedNetwork>, StoreError> {
+    let found: Option<ImportRow> = sqlx::query_as("select * from import where name = ?")
+        .bind(name.as_str())
+        .fetch_optional(&mut *tx.connection)
+        .await?;
+    Ok(found.map(|ImportRow(import)| import))
+}
+
+async fn by_hash(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<Option<ImportedNetwork>, StoreError> {
+    let found: Option<ImportRow> = sqlx::query_as("select * from import where sha256 = ? order by name limit 1")
+        .bind(sha256.as_str())
+        .fetch_optional(&mut *tx.connection)
+        .await?;
+    Ok(found.map(|ImportRow(import)| import))
+}
+
+/// Whether a hash is that of a job's final weights, whose file is kept.
+async fn is_final(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar(
+        "select exists (select 1 from checkpoint join artifact using (sha256) \
+         where sha256 = ? and role = 'final' and released_at is null)",
+    )
+    .bind(sha256.as_str())
+    .fetch_one(&mut *tx.connection)
+    .await?;
+    Ok(found)
+}
+
+/// The size of a file in the artifact store.
+pub(crate) async fn bytes_of(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<Option<u64>, StoreError> {
+    let found: Option<i64> = sqlx::query_scalar("select bytes from artifact where sha256 = ?")
+        .bind(sha256.as_str())
+        .fetch_optional(&mut *tx.connection)
+        .await?;
+    found.map(names::unsigned).transpose()
+}
+
+/// What the artifacts that a plan names are, with their hashes.
+///
+/// # Errors
+/// Faults of the plan all at once; else all that the store does not hold.
+pub(crate) async fn resolve(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<ArtifactRef, ArtifactRef>, StoreError> {
+    let (mut resolved, mut faults, mut missing) = (HashMap::new(), Vec::new(), Vec::new());
+    for planned in &plan.jobs {
+        let Some(ModelSource::Artifact(artifact)) = planned.spec.source() else { continue };
+        match find(tx, artifact).await? {
+            Found::Import(import) => {
+                faults.extend(misuse(planned, artifact, &import.network));
+                resolved.insert(artifact.clone(), ArtifactRef::Pinned(import.name, import.sha256));
+            }
+            Found::Final(sha256) => drop(resolved.insert(artifact.clone(), ArtifactRef::Hash(sha256))),
+            Found::Nothing => missing.push(format!("the network {artifact}, to which `{}` refers,", planned.name)),
+        }
+    }
+    Violations::check(faults)?;
+    match missing.is_empty() {
+        true => Ok(resolved),
+        false => Err(StoreError::not_found(names::first_few(missing))),
+    }
+}
+
+enum Found {
+    Import(ImportedNetwork),
+    Final(ArtifactHash),
+    Nothing,
+}
+
+async fn find(tx: &mut Tx<'_>, artifact: &ArtifactRef) -> Result<Found, StoreError> {
+    let import = match artifact {
+        ArtifactRef::Name(name) => by_name(tx, name).await?,
+        ArtifactRef::Hash(sha256) => by_hash(tx, sha256).await?,
+        ArtifactRef::Pinned(name, sha256) => by_name(tx, name).await?.filter(|import| import.sha256 == *sha256),
+    };
+    if let Some(import) = import {
+        // A file that was lost must be imported anew.
+        return Ok(if bytes_of(tx, &import.sha256).await?.is_some() { Found::Import(import) } else { Found::Nothing });
+    }
+    match artifact {
+        ArtifactRef::Hash(sha256) if is_final(tx, sha256).await? => Ok(Found::Final(sha256.clone())),
+        ArtifactRef::Name(_) | ArtifactRef::Hash(_) | ArtifactRef::Pinned(..) => Ok(Found::Nothing),
+    }
+}
+
+/// What is wrong with using a network for a job's images.
+fn misuse(planned: &PlannedJob, artifact: &ArtifactRef, network: &NetworkSpec) -> Vec<Violation> {
+    let dataset = &planned.spec.dataset().name;
+    let field = match &planned.spec {
+        JobSpec::Train(_) => format!("job.{}.method.teacher.artifact", planned.name),
+        JobSpec::Evaluate(_) => format!("job.{}.model.artifact", planned.name),
+    };
+    let (channels, side) = (dataset.channels(), dataset.image_side());
+    let mut faults = Vec::new();
+    let mut refuse = |allowed: String| {
+        faults.push(Violation { field: field.clone(), value: artifact.to_string(), allowed });
+    };
+    let (own_channels, own_side) = (network.channels, network.arch.family().image_side());
+    if (own_channels, own_side) != (channels, side) {
+        refuse(format!(
+            "must take {channels}×{side}×{side} images, as those of {dataset} are: it takes {own_channels}×{own_side}×{own_side}"
+        ));
+    }
+    // A teacher's classes are not used.
+    let is_evaluated = matches!(planned.spec, JobSpec::Evaluate(_));
+    if let Some(classes) = dataset.classes().filter(|classes| is_evaluated && *classes != network.classes) {
+        refuse(format!("must know the {classes} classes of {dataset}: it knows {}", network.classes));
+    }
+    faults
+}
