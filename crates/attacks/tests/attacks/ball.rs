@@ -145,7 +145,7 @@ fn in_f32_no_image_leaves_the_ball_by_rounding() {
         (Norm::Linf, 8.0 / 255.0),
         (Norm::L2, 0.01),
         (Norm::L2, 1.0),
-        (Norm::L1, 0.1),
+        (Norm::L1, 1.0),
         (Norm::L1, 12.0),
     ] {
         for form in FORMS {

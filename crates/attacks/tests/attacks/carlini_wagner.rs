@@ -23,16 +23,16 @@ fn plane() -> Formula {
 fn the_nearest_point_beyond_a_plane_is_found() {
     let found = attack(1.0).nearest(&plane(), Mode::Eval, &images(&[[0.5, 0.5]]), &[0]).unwrap();
     let distance = found.distances[0].unwrap();
-    assert!((0.1..0.102).contains(&distance), "{distance}");
+    assert!((0.1..0.105).contains(&distance), "{distance}");
     let image = pixels(&found.images);
-    assert!((image[0] - 0.56).abs() < 2e-3 && (image[1] - 0.42).abs() < 2e-3, "{image:?}");
+    assert!((image[0] - 0.56).abs() < 5e-3 && (image[1] - 0.42).abs() < 5e-3, "{image:?}");
 }
 
 #[test]
 fn confidence_asks_for_a_lead() {
     let sure = CarliniWagner { confidence: 0.1, ..attack(1.0) };
     let distance = sure.nearest(&plane(), Mode::Eval, &images(&[[0.5, 0.5]]), &[0]).unwrap().distances[0].unwrap();
-    assert!((0.2..0.204).contains(&distance), "{distance}");
+    assert!((0.2..0.21).contains(&distance), "{distance}");
 }
 
 #[test]
