@@ -9,16 +9,22 @@
 mod apgd;
 #[path = "golden/apgd_decisions.rs"]
 mod apgd_decisions;
+#[path = "golden/apgd_l1.rs"]
+mod apgd_l1;
 #[path = "golden/apgd_whole.rs"]
 mod apgd_whole;
 #[path = "golden/arithmetic.rs"]
 mod arithmetic;
 #[path = "golden/balls.rs"]
 mod balls;
+#[path = "golden/carlini_wagner.rs"]
+mod carlini_wagner;
 #[path = "golden/compare.rs"]
 mod compare;
 #[path = "golden/data.rs"]
 mod data;
+#[path = "golden/fab.rs"]
+mod fab;
 #[path = "golden/folder.rs"]
 mod folder;
 #[path = "golden/generator.rs"]
@@ -39,6 +45,8 @@ mod optimizer;
 mod perturbed;
 #[path = "golden/pgd.rs"]
 mod pgd;
+#[path = "golden/square.rs"]
+mod square;
 #[path = "golden/traced.rs"]
 mod traced;
 #[path = "golden/training.rs"]
@@ -90,6 +98,10 @@ pub(crate) fn plan(file: &str) -> Plan {
         _ if models::is_known(file) => Plan::Compare(models::compare),
         _ if victims::is_known(file) => Plan::Compare(victims::compare),
         _ if apgd::traced_net(file).is_some() => Plan::Compare(apgd::compare_traces),
+        _ if fab::is_known(file) => Plan::Compare(fab::compare),
+        _ if carlini_wagner::is_known(file) => Plan::Compare(carlini_wagner::compare),
+        _ if apgd_l1::is_known(file) => Plan::Compare(apgd_l1::compare),
+        _ if square::is_known(file) => Plan::Compare(square::compare),
         _ if apgd_whole::net(file).is_some() => Plan::Compare(apgd_whole::compare),
         _ => described_with_another(file).map_or_else(|| Plan::Skip(reason(file)), Plan::Within),
     }
@@ -106,14 +118,12 @@ fn described_with_another(file: &str) -> Option<String> {
 
 /// Why a file is not compared.
 fn reason(file: &str) -> &'static str {
-    const REASONS: [(&str, &str); 12] = [
+    const REASONS: [(&str, &str); 10] = [
         ("models_meta.json", "its networks are compared with the files that are theirs"),
         ("model_vgg11_T", "a temperature in the network is not implemented"),
         ("model_resnet50_T", "a temperature in the network is not implemented"),
         ("model_", "architecture not implemented"),
         ("art172_", "attack not implemented"),
-        ("fab_", "attack not implemented"),
-        ("square_", "attack not implemented"),
         ("train_free", "method not implemented"),
         ("train_kd", "method not implemented"),
         ("train_rdt", "method not implemented"),

@@ -57,9 +57,7 @@ fn is_input(file: &str, name: &str) -> bool {
                 || ["kd.", "cos_torch17", "l2dist"].iter().any(|p| name.starts_with(p))
         }
         "data_cifar.safetensors" => !name.starts_with("crop") && name != "to_tensor",
-        "projections.safetensors" => {
-            !name.starts_with("madry") && !name.starts_with("art_l2") && !name.starts_with("art_linf")
-        }
+        "projections.safetensors" => name.starts_with('x') || name.starts_with('z') || name.starts_with("fab."),
         _ => false,
     }
 }

@@ -43,6 +43,7 @@ pub(crate) fn norm_named(name: &str) -> Result<Norm> {
     match name {
         "Linf" => Ok(Norm::Linf),
         "L2" => Ok(Norm::L2),
+        "L1" => Ok(Norm::L1),
         _ => anyhow::bail!("no norm `{name}`"),
     }
 }
@@ -175,9 +176,13 @@ impl Victim {
 
     /// How far each image was moved.
     pub(crate) fn distances(&self, norm_name: &str, images: &Tensor) -> Result<Vec<f64>> {
-        let largest = |change: &Vec<f64>| change.iter().fold(0f64, |largest, c| largest.max(c.abs()));
-        let changes = self.changes(images)?;
-        Ok(changes.iter().map(|change| if norm_name == "Linf" { largest(change) } else { norm(change) }).collect())
+        let norm_of = norm_named(norm_name)?;
+        let size = |change: &Vec<f64>| match norm_of {
+            Norm::Linf => change.iter().fold(0f64, |largest, c| largest.max(c.abs())),
+            Norm::L2 => norm(change),
+            Norm::L1 => change.iter().map(|c| c.abs()).sum(),
+        };
+        Ok(self.changes(images)?.iter().map(size).collect())
     }
 
     /// The signed checksum of each image's change.

@@ -8,6 +8,7 @@
 mod checkpoints;
 mod ledger;
 mod run;
+mod sparse;
 
 use candle_core::{Result, Tensor};
 use rrm_models::Model;
@@ -148,12 +149,13 @@ impl Apgd {
         let mut images = region.natural().clone();
         let natural = victim.judge(&images, labels)?;
         let mut broken_by: Vec<Option<u32>> = natural.correct.iter().map(|&correct| (!correct).then_some(0)).collect();
+        let wide = sparse::region_of_starts(region);
         for restart in 0..self.restarts {
             let rows: Vec<usize> = (0..labels.len()).filter(|&row| broken_by[row].is_none()).collect();
             if rows.is_empty() {
                 break;
             }
-            let start = starts.of(region, restart, &rows)?;
+            let start = starts.of(wide.as_ref().unwrap_or(region), restart, &rows)?;
             let finished = self.run_on(victim, &region.gather(&rows), &gather(labels, &rows), start)?;
             for (position, &row) in rows.iter().enumerate() {
                 if finished.ledgers[position].first_broken.is_some() {

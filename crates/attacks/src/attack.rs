@@ -5,7 +5,7 @@ use rrm_data::{ImageRng, Stream};
 use rrm_models::Model;
 use rrm_spec::{AttackSpec, Mode};
 
-use crate::{Apgd, Pgd};
+use crate::{Apgd, CarliniWagner, Fab, Pgd, Square};
 
 /// Keys of the randomness of each image of a batch. What happens to an image depends on its key alone, not on the
 /// other images of its batch.
@@ -59,6 +59,9 @@ pub fn build(spec: &AttackSpec) -> Box<dyn Attack> {
     match spec {
         AttackSpec::Pgd(spec) => Box::new(Pgd::from(spec)),
         AttackSpec::Apgd(spec) => Box::new(Apgd::from(spec)),
+        AttackSpec::Square(spec) => Box::new(Square::from(spec)),
+        AttackSpec::Fab(spec) => Box::new(Fab::from(spec)),
+        AttackSpec::CarliniWagner(spec) => Box::new(CarliniWagner::from(spec)),
     }
 }
 

@@ -5,6 +5,7 @@ use rrm_spec::{Norm, PgdStart, ThreatModel};
 
 use crate::{
     Randomness,
+    l1::{self, sparse_direction},
     pixels::{Pixel, Pixels, by_pixel},
     region::{Region, length},
 };
@@ -28,7 +29,8 @@ impl From<&ThreatModel> for Ball {
 
 /// Whose form of the operations: they differ for l2 in the order of the two clips and in what guards a division.
 ///
-/// For l∞ ball and box are both boxes, whose clips commute, and all forms are one.
+/// For l∞ ball and box are both boxes, whose clips commute, and all forms are one. For l1 MadryLab has none, and the projection to
+/// ball and box at once of Croce & Hein (2021) stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `attack_steps.py` of MadryLab/robustness: shrink to the ball where outside, then clip to the box.
@@ -75,7 +77,8 @@ impl Ball {
         })
     }
 
-    /// A step of length `step_size` up the gradient, not projected: along its sign for l∞, along its direction for l2.
+    /// A step of length `step_size` up the gradient, not projected: along its sign for l∞, along its direction for l2, along the
+    /// signs of its largest components for l1 (for ART along its direction too).
     ///
     /// # Errors
     /// When the shapes differ or the type is neither f32 nor f64.
@@ -115,16 +118,23 @@ impl Ball {
         by_pixel!(natural, T => {
             let natural = Pixels::<T>::read(natural)?;
             let pixels = natural.read_alike(pixels)?;
-            Ok((0..natural.len()).map(|row| self.distance(pixels.image(row), natural.image(row))).collect())
+            Ok((0..natural.len()).map(|row| distance(self.norm, pixels.image(row), natural.image(row))).collect())
         })
     }
+}
 
-    fn distance<T: Pixel>(&self, image: &[T], natural: &[T]) -> f64 {
-        let change: Vec<f64> = image.iter().zip(natural).map(|(z, x)| z.to_f64() - x.to_f64()).collect();
-        match self.norm {
-            Norm::Linf => change.iter().fold(0.0, |largest, change| change.abs().max(largest)),
-            Norm::L2 => length(&change),
-        }
+/// How far an image is from its natural image.
+pub(crate) fn distance<T: Pixel>(norm: Norm, image: &[T], natural: &[T]) -> f64 {
+    let change: Vec<f64> = image.iter().zip(natural).map(|(z, x)| z.to_f64() - x.to_f64()).collect();
+    extent(norm, &change)
+}
+
+/// How large a change is.
+pub(crate) fn extent(norm: Norm, change: &[f64]) -> f64 {
+    match norm {
+        Norm::Linf => change.iter().fold(0.0, |largest, change| change.abs().max(largest)),
+        Norm::L2 => length(change),
+        Norm::L1 => l1::size(change),
     }
 }
 
@@ -135,20 +145,34 @@ pub(crate) fn ascend<T: Pixel>(norm: Norm, form: Form, image: &mut [T], gradient
             let step_size = T::from_f64(step_size);
             image.iter_mut().zip(gradient).for_each(|(z, &g)| *z += step_size * sign(g));
         }
-        Norm::L2 => {
-            let gradient: Vec<f64> = gradient.iter().map(|g| g.to_f64()).collect();
-            if let Some(scale) = step_scale(form, &gradient, step_size) {
-                image.iter_mut().zip(gradient).for_each(|(z, g)| *z = T::from_f64(z.to_f64() + g * scale));
+        Norm::L2 | Norm::L1 => {
+            if let Some(change) = stride(norm, form, image, gradient, step_size) {
+                image.iter_mut().zip(change).for_each(|(z, change)| *z = T::from_f64(z.to_f64() + change));
             }
         }
     }
 }
 
-/// The factor that makes a gradient as long as a step. There is none for a gradient that is not finite: it says nothing, and
-/// following it would leave the box, where a network's answer counts for nothing.
-pub(crate) fn step_scale(form: Form, gradient: &[f64], step_size: f64) -> Option<f64> {
-    let length = length(gradient);
-    length.is_finite().then(|| step_size / (length + form.gradient_guard()))
+/// A step of length `step_size` in l2 or l1. There is none for a gradient that is not finite: it says nothing, and following
+/// it would leave the box, where a network's answer counts for nothing.
+pub(crate) fn stride<T: Pixel>(
+    norm: Norm,
+    form: Form,
+    image: &[T],
+    gradient: &[T],
+    step_size: f64,
+) -> Option<Vec<f64>> {
+    let mut gradient: Vec<f64> = gradient.iter().map(|g| g.to_f64()).collect();
+    let length = match (norm, form) {
+        (Norm::L2 | Norm::Linf, _) => length(&gradient),
+        (Norm::L1, Form::Art) => gradient.iter().map(|g| g.abs()).sum(),
+        (Norm::L1, Form::MadryLab | Form::CroceHein) => {
+            return sparse_direction(image, gradient, step_size);
+        }
+    };
+    let scale = step_size / (length + form.gradient_guard());
+    gradient.iter_mut().for_each(|g| *g *= scale);
+    length.is_finite().then_some(gradient)
 }
 
 /// -1, 0 or 1, as `torch.sign`; 0 for what is no number.

@@ -89,6 +89,16 @@ impl<T: Pixel> Pixels<T> {
         [&[self.images], self.image_dims.as_slice()].concat()
     }
 
+    /// Extent of one image in every direction.
+    pub(crate) fn image_dims(&self) -> &[usize] {
+        &self.image_dims
+    }
+
+    /// A batch of other images of the same extent.
+    pub(crate) fn with_images(&self, images: &[Vec<T>]) -> Self {
+        Self { numbers: images.concat(), image_dims: self.image_dims.clone(), images: images.len() }
+    }
+
     /// Images in the batch.
     pub(crate) fn len(&self) -> usize {
         self.images

@@ -7,7 +7,8 @@ use rrm_spec::{Norm, PgdStart};
 
 use crate::{
     Ball, Form, Randomness,
-    ball::{ascend, sign, step_scale},
+    ball::{ascend, sign, stride},
+    l1,
     pixels::{Pixel, Pixels},
     start::displacement,
 };
@@ -26,6 +27,8 @@ enum Limits<T> {
     Linf { lower: Pixels<T>, upper: Pixels<T> },
     /// l2: nothing.
     L2,
+    /// l1: nothing.
+    L1,
 }
 
 /// An image's part of the region.
@@ -42,8 +45,13 @@ impl<T: Pixel> Region<T> {
                 upper: shifted(&natural, |x| (x + ball.epsilon).min(1.0)),
             },
             Norm::L2 => Limits::L2,
+            Norm::L1 => Limits::L1,
         };
         Self { ball, form, natural, limits }
+    }
+
+    pub(crate) fn ball(&self) -> Ball {
+        self.ball
     }
 
     pub(crate) fn natural(&self) -> &Pixels<T> {
@@ -55,6 +63,7 @@ impl<T: Pixel> Region<T> {
         let limits = match &self.limits {
             Limits::Linf { lower, upper } => Limits::Linf { lower: lower.gather(rows), upper: upper.gather(rows) },
             Limits::L2 => Limits::L2,
+            Limits::L1 => Limits::L1,
         };
         Self { ball: self.ball, form: self.form, natural: self.natural.gather(rows), limits }
     }
@@ -105,11 +114,34 @@ impl<T: Pixel> Region<T> {
     ) -> Pixels<T> {
         let mut started = self.natural.gather(rows);
         started.par_images_mut(|position, image| {
-            if let Some(change) = displacement(self.ball, self.form, start, image.len(), || random(position)) {
+            let Some(change) = displacement(self.ball, self.form, start, image.len(), || random(position)) else {
+                return;
+            };
+            if self.ball.norm == Norm::L1 {
+                let mut target: Vec<f64> = image.iter().zip(&change).map(|(x, change)| x.to_f64() + change).collect();
+                self.settle(rows[position], &mut target, image);
+            } else {
                 displace(image, &change);
             }
         });
         started
+    }
+
+    /// Writes to `image` the point of the region that takes the place of `target`, for the image `row`.
+    pub(crate) fn settle(&self, row: usize, target: &mut [f64], image: &mut [T]) {
+        let cell = self.cell(row);
+        match &self.limits {
+            Limits::Linf { lower, upper } => {
+                target.iter_mut().for_each(|z| *z = z.clamp(0.0, 1.0));
+                cell.round(target, image);
+                let limits = lower.image(row).iter().zip(upper.image(row));
+                image.iter_mut().zip(limits).for_each(|(z, (&lower, &upper))| *z = clamp(*z, lower, upper));
+            }
+            Limits::L2 | Limits::L1 => {
+                cell.project_target(target);
+                cell.round(target, image);
+            }
+        }
     }
 
     fn cell(&self, row: usize) -> Cell<'_, T> {
@@ -155,9 +187,9 @@ impl<T: Pixel> Cell<'_, T> {
                 let limits = lower.image(self.row).iter().zip(upper.image(self.row));
                 image.iter_mut().zip(limits).for_each(|(z, (&lower, &upper))| *z = clamp(*z, lower, upper));
             }
-            Limits::L2 => {
+            Limits::L2 | Limits::L1 => {
                 let mut target: Vec<f64> = image.iter().map(|z| z.to_f64()).collect();
-                self.project_l2(&mut target);
+                self.project_target(&mut target);
                 self.round(&target, image);
             }
         }
@@ -168,33 +200,40 @@ impl<T: Pixel> Cell<'_, T> {
             Limits::Linf { lower, upper } => {
                 climb_linf(image, previous, step, lower.image(self.row), upper.image(self.row));
             }
-            Limits::L2 => self.climb_l2(image, previous, step),
+            Limits::L2 | Limits::L1 => self.climb_by_length(image, previous, step),
         }
     }
 
-    fn climb_l2(&self, image: &mut [T], previous: &mut [T], step: MomentumStep<'_, T>) {
-        let mut target: Vec<f64> = step.gradient.iter().map(|g| g.to_f64()).collect();
-        let scale = step_scale(self.region.form, &target, step.step_size);
-        let change = |gradient: f64| scale.map_or(0.0, |scale| gradient * scale);
-        target.iter_mut().zip(&*image).for_each(|(t, z)| *t = z.to_f64() + change(*t));
-        self.project_l2(&mut target);
+    fn climb_by_length(&self, image: &mut [T], previous: &mut [T], step: MomentumStep<'_, T>) {
+        let Region { ball, form, .. } = *self.region;
+        let change = stride(ball.norm, form, image, step.gradient, step.step_size).unwrap_or(vec![0.0; image.len()]);
+        let mut target: Vec<f64> = image.iter().zip(change).map(|(z, change)| z.to_f64() + change).collect();
+        self.project_target(&mut target);
         for (t, (z, last)) in target.iter_mut().zip(image.iter().zip(&mut *previous)) {
             let here = z.to_f64();
             *t = here + (*t - here) * step.momentum + (here - last.to_f64()) * (1.0 - step.momentum);
             *last = *z;
         }
-        self.project_l2(&mut target);
+        self.project_target(&mut target);
         self.round(&target, image);
     }
 
-    fn project_l2(&self, target: &mut [f64]) {
+    /// Moves a point to its place in an l2 or l1 region.
+    fn project_target(&self, target: &mut [f64]) {
+        let Region { ball, form, .. } = *self.region;
         let natural = || self.natural().iter().map(|x| x.to_f64());
-        if self.region.form == Form::Art {
+        if form == Form::Art {
             target.iter_mut().for_each(|z| *z = z.clamp(0.0, 1.0));
         }
         target.iter_mut().zip(natural()).for_each(|(z, x)| *z -= x);
-        let shrinkage = self.region.form.shrinkage(length(target), self.region.ball.epsilon);
-        target.iter_mut().zip(natural()).for_each(|(z, x)| *z = (x + *z * shrinkage).clamp(0.0, 1.0));
+        if ball.norm == Norm::L1 && form != Form::Art {
+            l1::project(target, natural(), ball.epsilon);
+        } else {
+            let size = if ball.norm == Norm::L1 { l1::size(target) } else { length(target) };
+            let shrinkage = form.shrinkage(size, ball.epsilon);
+            target.iter_mut().for_each(|z| *z *= shrinkage);
+        }
+        target.iter_mut().zip(natural()).for_each(|(z, x)| *z = (x + *z).clamp(0.0, 1.0));
     }
 
     fn round(&self, target: &[f64], image: &mut [T]) {

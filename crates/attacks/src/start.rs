@@ -7,6 +7,7 @@ use rrm_spec::{Norm, PgdStart};
 use crate::{
     AttackRng, Ball, Form,
     attack::one_each,
+    l1,
     pixels::{Pixel, Pixels},
     region::{Region, length},
 };
@@ -32,7 +33,8 @@ impl Randomness for ImageRng {
 /// The change of one image of `count` pixels that makes its starting point; none for the natural start.
 ///
 /// l∞ draws one uniform number per pixel; l2 draws one normal number per pixel, and for the uniform start one uniform
-/// number after them.
+/// number after them; l1 does as l2, but draws a uniform number per pixel where it does not project normal ones. The change may
+/// leave the ball for l1.
 pub(crate) fn displacement<R: Randomness>(
     ball: Ball,
     form: Form,
@@ -57,6 +59,17 @@ pub(crate) fn displacement<R: Randomness>(
             Some(scaled(direction, ball.epsilon * radius))
         }
         (PgdStart::Sphere, Norm::L2) => Some(scaled(direction(&mut random(), count, form), ball.epsilon)),
+        (PgdStart::Uniform, Norm::L1) => {
+            let mut random = random();
+            let direction = l1_direction(&mut random, count);
+            Some(scaled(direction, ball.epsilon * random.uniform().powf(1.0 / count as f64)))
+        }
+        // Croce & Hein project normal numbers, which leaves most pixels as they are.
+        (PgdStart::Sphere, Norm::L1) if form == Form::CroceHein => {
+            let mut random = random();
+            Some((0..count).map(|_| random.normal()).collect())
+        }
+        (PgdStart::Sphere, Norm::L1) => Some(scaled(l1_direction(&mut random(), count), ball.epsilon)),
     }
 }
 
@@ -70,6 +83,14 @@ fn direction(random: &mut impl Randomness, count: usize, form: Form) -> Vec<f64>
     let normal: Vec<f64> = (0..count).map(|_| random.normal()).collect();
     let scale = 1.0 / (length(&normal) + form.gradient_guard());
     scaled(normal, scale)
+}
+
+/// A change without preference, of l1 length 1: Laplacian numbers, scaled.
+fn l1_direction(random: &mut impl Randomness, count: usize) -> Vec<f64> {
+    let laplacian = |number: f64| -(1.0 - number.abs()).max(f64::MIN_POSITIVE).ln() * number.signum();
+    let numbers: Vec<f64> = symmetric(random, count).into_iter().map(laplacian).collect();
+    let scale = 1.0 / (l1::size(&numbers) + 1e-12);
+    scaled(numbers, scale)
 }
 
 fn scaled(mut numbers: Vec<f64>, scale: f64) -> Vec<f64> {

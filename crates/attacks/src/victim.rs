@@ -75,7 +75,7 @@ fn correct(logits: &Tensor, labels: &[u32]) -> Result<Vec<bool>> {
     Ok(rows.iter().zip(labels).map(|(row, &label)| wins(row, label as usize)).collect())
 }
 
-fn wins(logits: &[f64], label: usize) -> bool {
+pub(crate) fn wins(logits: &[f64], label: usize) -> bool {
     let (before, rest) = logits.split_at(label.min(logits.len()));
     rest.split_first().is_some_and(|(own, after)| {
         before.iter().all(|other| own > other) && after.iter().all(|other| own >= other) && !own.is_nan()

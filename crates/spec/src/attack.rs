@@ -1,10 +1,17 @@
 //! Attacks that users name, with their parameters.
 
+mod carlini_wagner;
+mod fab;
+mod square;
+
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Epsilon, ThreatModel};
+pub use carlini_wagner::CarliniWagnerSpec;
+pub use fab::FabSpec;
+pub use square::{SquareLoss, SquareSchedule, SquareSpec};
 
 /// An attack on a classifier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +21,12 @@ pub enum AttackSpec {
     Pgd(PgdSpec),
     /// AutoPGD in the reference form (Croce & Hein 2020, Algorithm 1; digest §3.3, column fra31).
     Apgd(ApgdSpec),
+    /// Square Attack, a search without gradients (Andriushchenko et al. 2020; digest §3.4).
+    Square(SquareSpec),
+    /// Fast adaptive boundary attack, a search for the nearest misclassified image (Croce & Hein 2020; digest §3.4).
+    Fab(FabSpec),
+    /// Carlini & Wagner's l2 attack, a search for the nearest misclassified image (2017; digest §3.5).
+    CarliniWagner(CarliniWagnerSpec),
 }
 
 impl AttackSpec {
@@ -22,6 +35,9 @@ impl AttackSpec {
         match self {
             Self::Pgd(spec) => &spec.threat,
             Self::Apgd(spec) => &spec.threat,
+            Self::Square(spec) => &spec.threat,
+            Self::Fab(spec) => &spec.threat,
+            Self::CarliniWagner(spec) => &spec.threat,
         }
     }
 
@@ -32,6 +48,9 @@ impl AttackSpec {
             Self::Apgd(ApgdSpec { iterations, restarts, loss: ApgdLoss::Ce, .. }) => {
                 format!("APGD-CE {iterations}x{restarts}")
             }
+            Self::Square(spec) => spec.label(),
+            Self::Fab(spec) => spec.label(),
+            Self::CarliniWagner(spec) => spec.label(),
         }
     }
 }

@@ -23,7 +23,10 @@ mod worker;
 pub use accuracy::Accuracy;
 pub use arch::{Arch, Family, ParseArchError};
 pub use artifact::{ArtifactRef, ImportedNetwork, NetworkName};
-pub use attack::{ApgdLoss, ApgdSpec, AttackSpec, PgdSelection, PgdSpec, PgdStart};
+pub use attack::{
+    ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, PgdSelection, PgdSpec, PgdStart, SquareLoss,
+    SquareSchedule, SquareSpec,
+};
 pub use dataset::{Augmentation, Dataset, DatasetName, Normalization};
 pub use event::{
     CheckpointRecord, CheckpointRole, EpochRecord, EvaluationRecord, Event, FailureClass, ImageOutcome, Outcome,

@@ -12,6 +12,8 @@ pub enum Norm {
     Linf,
     /// The Euclidean length of the change over all pixels and channels.
     L2,
+    /// The sum of the changes' sizes over all pixels and channels.
+    L1,
 }
 
 impl fmt::Display for Norm {
@@ -19,6 +21,7 @@ impl fmt::Display for Norm {
         f.write_str(match self {
             Self::Linf => "linf",
             Self::L2 => "l2",
+            Self::L1 => "l1",
         })
     }
 }

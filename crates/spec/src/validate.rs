@@ -1,5 +1,7 @@
 //! Ranges of every field, checked at once.
 
+mod search_attack;
+
 use std::fmt;
 
 use crate::{
@@ -199,6 +201,9 @@ fn attack(attack: &AttackSpec, check: &mut Checker<'_>) {
             check.at_most("iterations", spec.iterations.get(), 10_000);
             check.at_most("restarts", spec.restarts.get(), 1000);
         }
+        AttackSpec::Square(spec) => search_attack::square(spec, check),
+        AttackSpec::Fab(spec) => search_attack::fab(spec, check),
+        AttackSpec::CarliniWagner(spec) => search_attack::carlini_wagner(spec, check),
     }
 }
 
@@ -206,6 +211,7 @@ fn threat(threat: &ThreatModel, check: &mut Checker<'_>) {
     let (most, why) = match threat.norm {
         Norm::Linf => (1.0, "must be 0 to 1: pixels lie in [0, 1]"),
         Norm::L2 => (1000.0, "must be 0 to 1000"),
+        Norm::L1 => (200_000.0, "must be 0 to 200000"),
     };
     check.require((0.0..=most).contains(&threat.epsilon.value()), "epsilon", &threat.epsilon, why);
 }

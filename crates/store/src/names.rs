@@ -47,6 +47,7 @@ pub(crate) fn norm_name(norm: Norm) -> &'static str {
     match norm {
         Norm::Linf => "linf",
         Norm::L2 => "l2",
+        Norm::L1 => "l1",
     }
 }
 

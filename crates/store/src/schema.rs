@@ -6,12 +6,13 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
     ("precision", include_str!("../../../migrations/0004_precision.sql")),
     ("import", include_str!("../../../migrations/0005_import.sql")),
+    ("norm", include_str!("../../../migrations/0006_norm.sql")),
 ];
 
 /// The schema that this version of the software makes.
@@ -38,6 +39,6 @@ mod tests {
     fn every_table_is_strict() {
         let tables = MIGRATIONS.iter().map(|(_, sql)| sql.matches("create table").count()).sum::<usize>();
         let strict = MIGRATIONS.iter().map(|(_, sql)| sql.matches(") strict").count()).sum::<usize>();
-        assert_eq!((tables, strict), (13, 13));
+        assert_eq!((tables, strict), (15, 15));
     }
 }

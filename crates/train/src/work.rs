@@ -3,7 +3,9 @@
 //! A backward pass to the input, or one to the weights, costs about as much as the forward pass. The estimate serves the
 //! progress display alone; it ignores that restarts run on the surviving images only.
 
-use rrm_spec::{ApgdSpec, AttackSpec, Method, PgdSpec, TrainSpec};
+use std::num::NonZeroU32;
+
+use rrm_spec::{ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Method, PgdSpec, SquareSpec, TrainSpec};
 
 /// Forward, backward to the layers' inputs and backward to their weights.
 const UPDATE: u64 = 3;
@@ -13,11 +15,20 @@ const GRADIENT_STEP: u64 = 2;
 
 /// An attack on one image.
 pub(crate) fn attack(spec: &AttackSpec) -> u64 {
-    let (steps, restarts) = match spec {
-        AttackSpec::Pgd(PgdSpec { steps, restarts, .. }) => (*steps, *restarts),
-        AttackSpec::Apgd(ApgdSpec { iterations, restarts, .. }) => (*iterations, *restarts),
+    let times = |restarts: NonZeroU32, steps: NonZeroU32, step: u64| {
+        u64::from(restarts.get()) * (u64::from(steps.get()) * step + 1)
     };
-    u64::from(restarts.get()) * (u64::from(steps.get()) * GRADIENT_STEP + 1)
+    match spec {
+        AttackSpec::Pgd(PgdSpec { steps, restarts, .. }) => times(*restarts, *steps, GRADIENT_STEP),
+        AttackSpec::Apgd(ApgdSpec { iterations, restarts, .. }) => times(*restarts, *iterations, GRADIENT_STEP),
+        AttackSpec::Square(SquareSpec { queries, restarts, .. }) => times(*restarts, *queries, 1),
+        AttackSpec::Fab(FabSpec { iterations, restarts, targets, .. }) => {
+            targets.map_or(1, |targets| u64::from(targets.get())) * times(*restarts, *iterations, GRADIENT_STEP + 1)
+        }
+        AttackSpec::CarliniWagner(CarliniWagnerSpec { search_steps, iterations, .. }) => {
+            times(*search_steps, *iterations, GRADIENT_STEP)
+        }
+    }
 }
 
 /// The natural forward pass of one image and its attack, if there is one.

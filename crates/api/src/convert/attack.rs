@@ -1,11 +1,15 @@
 //! Attacks.
 
-use rrm_spec::{ApgdSpec, AttackSpec, PgdSpec, ThreatModel};
+mod carlini_wagner;
+mod fab;
+mod square;
+
+use rrm_spec::{ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, PgdSpec, SquareSpec, ThreatModel};
 
 use super::{OnWire, Reader, wire_enum};
 use crate::wire;
 
-wire_enum!(Norm { Linf => Linf, L2 => L2 });
+wire_enum!(Norm { Linf => Linf, L2 => L2, L1 => L1 });
 wire_enum!(PgdStart { Natural => Natural, Uniform => Uniform, Sphere => Sphere });
 wire_enum!(PgdSelection { Last => Last, BestLoss => BestLoss, StopWhenBroken => StopWhenBroken });
 wire_enum!(ApgdLoss { Ce => Ce });
@@ -17,6 +21,9 @@ impl OnWire for AttackSpec {
         let kind = match self {
             Self::Pgd(spec) => wire::attack_spec::Kind::Pgd(spec.to_wire()),
             Self::Apgd(spec) => wire::attack_spec::Kind::Apgd(spec.to_wire()),
+            Self::Square(spec) => wire::attack_spec::Kind::Square(spec.to_wire()),
+            Self::Fab(spec) => wire::attack_spec::Kind::Fab(spec.to_wire()),
+            Self::CarliniWagner(spec) => wire::attack_spec::Kind::CarliniWagner(spec.to_wire()),
         };
         wire::AttackSpec { kind: Some(kind) }
     }
@@ -26,6 +33,11 @@ impl OnWire for AttackSpec {
         match kind {
             Some(wire::attack_spec::Kind::Pgd(spec)) => PgdSpec::from_wire(spec, reader).map(Self::Pgd),
             Some(wire::attack_spec::Kind::Apgd(spec)) => ApgdSpec::from_wire(spec, reader).map(Self::Apgd),
+            Some(wire::attack_spec::Kind::Square(spec)) => SquareSpec::from_wire(spec, reader).map(Self::Square),
+            Some(wire::attack_spec::Kind::Fab(spec)) => FabSpec::from_wire(spec, reader).map(Self::Fab),
+            Some(wire::attack_spec::Kind::CarliniWagner(spec)) => {
+                CarliniWagnerSpec::from_wire(spec, reader).map(Self::CarliniWagner)
+            }
             None => reader.at("kind").missing(),
         }
     }

@@ -1,6 +1,7 @@
 //! One run of AutoPGD from one set of starting points.
 
 use candle_core::Result;
+use rrm_spec::Norm;
 
 use super::{checkpoints, ledger::Ledger};
 use crate::{
@@ -37,8 +38,8 @@ pub struct Iteration<'a> {
     pub losses: &'a [f64],
     /// Whether each image's iterate is classified correctly.
     pub correct: &'a [bool],
-    ledgers: &'a [Ledger],
-    iterate: &'a dyn Fn(usize) -> Vec<f64>,
+    pub(super) ledgers: &'a [Ledger],
+    pub(super) iterate: &'a dyn Fn(usize) -> Vec<f64>,
 }
 
 impl Iteration<'_> {
@@ -77,6 +78,9 @@ impl<T: Pixel> Run<'_, T> {
     /// Runs all iterations: one gradient for each, and at the end a forward pass for the last iterate's loss. (The
     /// reference also computes that iterate's gradient, and drops it.)
     pub(super) fn from(&self, start: Pixels<T>, observer: &mut Observer<'_>) -> Result<Finished<T>> {
+        if self.region.ball().norm == Norm::L1 {
+            return self.sparse(start, observer);
+        }
         let mut state = self.begin(start)?;
         state.show(0, observer);
         let mut checkpoints = checkpoints(self.iterations).into_iter().peekable();

@@ -1,6 +1,8 @@
 //! One restart, by each selection rule.
 
 use candle_core::Result;
+#[cfg(feature = "cuda")]
+use rrm_spec::Norm;
 use rrm_spec::{Mode, PgdSelection};
 
 use super::Pgd;
@@ -42,7 +44,7 @@ impl<T: Pixel> Search<'_, T> {
     /// All steps, whatever happens on the way.
     pub(super) fn last_iterate(&self, mut iterate: Pixels<T>, observe: &mut dyn FnMut(&Verdict)) -> Result<Pixels<T>> {
         #[cfg(feature = "cuda")]
-        if self.victim.model.device().is_cuda() {
+        if self.victim.model.device().is_cuda() && self.pgd.ball.norm != Norm::L1 {
             return self.last_iterate_on_device(&iterate, observe);
         }
         for _ in 0..self.pgd.steps {
@@ -56,7 +58,7 @@ impl<T: Pixel> Search<'_, T> {
     /// The iterate of highest loss, the start and the last one included.
     fn best_iterate(&self, mut iterate: Pixels<T>, observe: &mut dyn FnMut(&Verdict)) -> Result<Candidate<T>> {
         #[cfg(feature = "cuda")]
-        if self.victim.model.device().is_cuda() {
+        if self.victim.model.device().is_cuda() && self.pgd.ball.norm != Norm::L1 {
             return self.best_iterate_on_device(&iterate, observe);
         }
         let mut best = Candidate::unjudged(iterate.clone());

@@ -26,6 +26,7 @@ impl<T: Pixel> Region<T> {
         let bounds = match &self.limits {
             Limits::Linf { lower, upper } => Bounds::Linf([lower.to_tensor(device)?, upper.to_tensor(device)?]),
             Limits::L2 => Bounds::L2(self.natural.to_tensor(device)?),
+            Limits::L1 => candle_core::bail!("steps in l1 are made on the host"),
         };
         Ok(DeviceRegion { ball: self.ball, form: self.form, bounds })
     }

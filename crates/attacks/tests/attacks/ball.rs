@@ -47,7 +47,7 @@ fn l2_forms_differ_in_which_clip_comes_first() {
 fn points_inside_stay_where_they_are() {
     let (natural, inside) = (images(&[[0.5, 0.5]]), images(&[[0.55, 0.47]]));
     for form in FORMS {
-        for norm in [Norm::Linf, Norm::L2] {
+        for norm in [Norm::Linf, Norm::L2, Norm::L1] {
             let projected = Ball { norm, epsilon: 0.1 }.project(form, &inside, &natural).unwrap();
             assert_close(&pixels(&projected), &pixels(&inside));
         }
@@ -65,7 +65,7 @@ fn steps_go_along_the_sign_or_the_direction_of_the_gradient() {
 #[test]
 fn the_natural_start_is_the_image() {
     let natural = grey(2, 5);
-    for norm in [Norm::Linf, Norm::L2] {
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
         assert_eq!(start(norm, 0.1, PgdStart::Natural, &natural), pixels(&natural));
     }
 }
@@ -83,7 +83,7 @@ fn uniform_linf_starts_fill_the_box_of_changes_evenly() {
 #[test]
 fn sphere_starts_change_by_exactly_epsilon() {
     let natural = grey(20, 16);
-    for norm in [Norm::Linf, Norm::L2] {
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
         let ball = Ball { norm, epsilon: 0.1 };
         let started = ball.random_start(Form::CroceHein, PgdStart::Sphere, &natural, random).unwrap();
         assert_close(&ball.distances(&started, &natural).unwrap(), &[0.1; 20]);
@@ -105,9 +105,27 @@ fn uniform_l2_starts_fill_the_ball_evenly() {
 }
 
 #[test]
+fn uniform_l1_starts_fill_the_ball_evenly() {
+    let (ball, natural) = (Ball { norm: Norm::L1, epsilon: 0.1 }, grey(10_000, 3));
+    let started = ball.random_start(Form::MadryLab, PgdStart::Uniform, &natural, random).unwrap();
+    let distances = ball.distances(&started, &natural).unwrap();
+    // A share of radius^3 lies within a radius; four standard deviations of a share are below 0.02.
+    for radius in [0.3f64, 0.5, 0.8] {
+        let within = distances.iter().filter(|&&distance| distance <= 0.1 * radius).count();
+        assert!((within as f64 / 1e4 - radius.powi(3)).abs() < 0.02, "{within} within {radius}");
+    }
+    // Of three uniform shares of a length each exceeds a half with chance 1/4.
+    let changes = pixels(&started);
+    let long = |change: &[f64], distance: f64| change.iter().any(|z| (z - 0.5).abs() > distance / 2.0);
+    let share =
+        changes.chunks(3).zip(distances).filter(|(change, distance)| long(change, *distance)).count() as f64 / 1e4;
+    assert!((share - 0.75).abs() < 0.02, "{share}");
+}
+
+#[test]
 fn starts_stay_in_the_box() {
     let natural = images(&[[0.0, 1.0, 0.01, 0.99, 0.5, 0.5]]);
-    for norm in [Norm::Linf, Norm::L2] {
+    for norm in [Norm::Linf, Norm::L2, Norm::L1] {
         for rule in [PgdStart::Uniform, PgdStart::Sphere] {
             let started = start(norm, 0.3, rule, &natural);
             assert!(started.iter().all(|z| (0.0..=1.0).contains(z)), "{norm} {rule:?}: {started:?}");
@@ -122,7 +140,14 @@ fn in_f32_no_image_leaves_the_ball_by_rounding() {
     let shape = (1, 3, 32, 32);
     let natural = Tensor::from_vec(numbers(&mut rng), shape, &Device::Cpu).unwrap();
     let outside = Tensor::from_vec(numbers(&mut rng), shape, &Device::Cpu).unwrap();
-    for (norm, epsilon) in [(Norm::Linf, 1.0 / 255.0), (Norm::Linf, 8.0 / 255.0), (Norm::L2, 0.01), (Norm::L2, 1.0)] {
+    for (norm, epsilon) in [
+        (Norm::Linf, 1.0 / 255.0),
+        (Norm::Linf, 8.0 / 255.0),
+        (Norm::L2, 0.01),
+        (Norm::L2, 1.0),
+        (Norm::L1, 1.0),
+        (Norm::L1, 12.0),
+    ] {
         for form in FORMS {
             let ball = Ball { norm, epsilon };
             let projected = ball.project(form, &outside, &natural).unwrap();

@@ -2,7 +2,10 @@
 
 mod apgd;
 mod ball;
+mod carlini_wagner;
+mod fab;
 mod network;
 mod pgd;
 mod properties;
+mod square;
 mod victims;

@@ -8,7 +8,8 @@ use rrm_attacks::{Attacked, build};
 use rrm_data::{ImageRng, Stream};
 use rrm_models::{Model, Network, NetworkSpec};
 use rrm_spec::{
-    ApgdLoss, ApgdSpec, AttackSpec, Mode, Norm, Normalization, PgdSelection, PgdSpec, PgdStart, ThreatModel,
+    ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Mode, Norm, Normalization, PgdSelection, PgdSpec,
+    PgdStart, SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
 };
 
 use crate::{
@@ -41,6 +42,15 @@ fn count(count: u32) -> NonZeroU32 {
 fn specs() -> Vec<AttackSpec> {
     let linf = ThreatModel { norm: Norm::Linf, epsilon: (8.0 / 255.0).into() };
     let l2 = ThreatModel { norm: Norm::L2, epsilon: 0.5.into() };
+    let l1 = ThreatModel { norm: Norm::L1, epsilon: 12.0.into() };
+    let carlini_wagner = AttackSpec::CarliniWagner(CarliniWagnerSpec {
+        threat: ThreatModel { epsilon: 2.0.into(), ..l2.clone() },
+        iterations: count(5),
+        search_steps: count(4),
+        learning_rate: 0.01,
+        initial_constant: 1.0,
+        confidence: 0.0,
+    });
     let pgd = |threat: &ThreatModel, start, selection| {
         let step_size = (threat.epsilon.value() / 4.0).into();
         let threat = threat.clone();
@@ -56,7 +66,30 @@ fn specs() -> Vec<AttackSpec> {
         pgd(&linf, PgdStart::Uniform, PgdSelection::StopWhenBroken),
         apgd(&linf),
         apgd(&l2),
+        apgd(&l1),
+        pgd(&l1, PgdStart::Sphere, PgdSelection::BestLoss),
+        square(&ThreatModel { epsilon: 0.2.into(), ..linf.clone() }),
+        square(&ThreatModel { epsilon: 5.0.into(), ..l2.clone() }),
+        fab(&linf, None),
+        fab(&l2, Some(count(2))),
+        fab(&l1, None),
+        carlini_wagner,
     ]
+}
+
+fn square(threat: &ThreatModel) -> AttackSpec {
+    AttackSpec::Square(SquareSpec {
+        threat: threat.clone(),
+        queries: count(6),
+        restarts: count(2),
+        loss: SquareLoss::Margin,
+        initial_share: 0.8,
+        schedule: SquareSchedule::Fixed,
+    })
+}
+
+fn fab(threat: &ThreatModel, targets: Option<NonZeroU32>) -> AttackSpec {
+    AttackSpec::Fab(FabSpec { threat: threat.clone(), iterations: count(4), restarts: count(2), targets })
 }
 
 /// Labels that the network itself gives, so that there is something to break.

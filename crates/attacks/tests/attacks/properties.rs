@@ -6,7 +6,11 @@ use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use rrm_attacks::{AttackRng, Attacked, Ball, build};
 use rrm_data::{ImageRng, Stream};
-use rrm_spec::{ApgdLoss, ApgdSpec, AttackSpec, Epsilon, Mode, Norm, PgdSelection, PgdSpec, PgdStart, ThreatModel};
+use rrm_models::Model;
+use rrm_spec::{
+    ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, Epsilon, FabSpec, Mode, Norm, PgdSelection, PgdSpec, PgdStart,
+    SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
+};
 
 use crate::victims::{Formula, keys, pixels};
 
@@ -14,7 +18,7 @@ const PIXELS: usize = 12;
 
 /// Every attack, of one restart.
 pub(crate) fn attacks() -> impl Strategy<Value = AttackSpec> {
-    let norm = prop_oneof![Just(Norm::Linf), Just(Norm::L2)];
+    let norm = prop_oneof![Just(Norm::Linf), Just(Norm::L2), Just(Norm::L1)];
     let epsilon = prop_oneof![1e-3..0.05f64, 0.05..0.7f64];
     let threat = (norm, epsilon).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon: epsilon.into() });
     let start = prop_oneof![Just(PgdStart::Natural), Just(PgdStart::Uniform), Just(PgdStart::Sphere)];
@@ -26,10 +30,38 @@ pub(crate) fn attacks() -> impl Strategy<Value = AttackSpec> {
             AttackSpec::Pgd(PgdSpec { threat, steps: count(steps), step_size, start, selection, restarts: count(1) })
         },
     );
-    let apgd = (threat, 1..12u32).prop_map(|(threat, iterations)| {
+    let apgd = (threat.clone(), 1..12u32).prop_map(|(threat, iterations)| {
         AttackSpec::Apgd(ApgdSpec { threat, iterations: count(iterations), restarts: count(1), loss: ApgdLoss::Ce })
     });
-    prop_oneof![3 => pgd, 2 => apgd]
+    let fab = (threat.clone(), 1..8u32, proptest::option::of(1..4u32)).prop_map(|(threat, iterations, targets)| {
+        let targets = targets.map(count);
+        AttackSpec::Fab(FabSpec { threat, iterations: count(iterations), restarts: count(1), targets })
+    });
+    prop_oneof![3 => pgd, 2 => apgd, 2 => square(threat.clone()), 2 => fab, 1 => carlini_wagner(threat)]
+}
+
+fn square(threat: impl Strategy<Value = ThreatModel>) -> impl Strategy<Value = AttackSpec> {
+    let loss = prop_oneof![Just(SquareLoss::Margin), Just(SquareLoss::Ce)];
+    let schedule = prop_oneof![Just(SquareSchedule::Fixed), Just(SquareSchedule::Rescaled)];
+    (threat, 1..30u32, loss, 0.1..=1.0f64, schedule).prop_map(|(threat, queries, loss, initial_share, schedule)| {
+        let norm = if threat.norm == Norm::L1 { Norm::Linf } else { threat.norm };
+        let threat = ThreatModel { norm, ..threat };
+        let (queries, restarts) = (count(queries), count(1));
+        AttackSpec::Square(SquareSpec { threat, queries, restarts, loss, initial_share, schedule })
+    })
+}
+
+fn carlini_wagner(threat: impl Strategy<Value = ThreatModel>) -> impl Strategy<Value = AttackSpec> {
+    (threat, 1..15u32, 1..12u32, 0.0..0.2f64).prop_map(|(threat, iterations, search_steps, confidence)| {
+        AttackSpec::CarliniWagner(CarliniWagnerSpec {
+            threat: ThreatModel { norm: Norm::L2, ..threat },
+            iterations: count(iterations),
+            search_steps: count(search_steps),
+            learning_rate: 0.05,
+            initial_constant: 0.1,
+            confidence,
+        })
+    })
 }
 
 fn count(count: u32) -> NonZeroU32 {
@@ -41,6 +73,10 @@ fn with_restarts(spec: &AttackSpec, restarts: u32) -> AttackSpec {
     match spec.clone() {
         AttackSpec::Pgd(spec) => AttackSpec::Pgd(PgdSpec { restarts, ..spec }),
         AttackSpec::Apgd(spec) => AttackSpec::Apgd(ApgdSpec { restarts, ..spec }),
+        AttackSpec::Square(spec) => AttackSpec::Square(SquareSpec { restarts, ..spec }),
+        AttackSpec::Fab(spec) => AttackSpec::Fab(FabSpec { restarts, ..spec }),
+        // Nothing of it is random.
+        AttackSpec::CarliniWagner(spec) => AttackSpec::CarliniWagner(spec),
     }
 }
 
@@ -49,6 +85,11 @@ fn with_epsilon(spec: &AttackSpec, epsilon: f64) -> AttackSpec {
     match spec.clone() {
         AttackSpec::Pgd(spec) => AttackSpec::Pgd(PgdSpec { threat: epsilon(spec.threat.clone()), ..spec }),
         AttackSpec::Apgd(spec) => AttackSpec::Apgd(ApgdSpec { threat: epsilon(spec.threat.clone()), ..spec }),
+        AttackSpec::Square(spec) => AttackSpec::Square(SquareSpec { threat: epsilon(spec.threat.clone()), ..spec }),
+        AttackSpec::Fab(spec) => AttackSpec::Fab(FabSpec { threat: epsilon(spec.threat.clone()), ..spec }),
+        AttackSpec::CarliniWagner(spec) => {
+            AttackSpec::CarliniWagner(CarliniWagnerSpec { threat: epsilon(spec.threat.clone()), ..spec })
+        }
     }
 }
 
@@ -82,6 +123,11 @@ impl Scene {
         self.attack_on(spec, &[0, 1, 2], &self.labels)
     }
 
+    fn predictions(&self, images: &Tensor) -> Vec<u32> {
+        let victim = Formula::waves(images.dtype(), PIXELS, &[0, 1, 2]);
+        victim.forward(images, Mode::Eval).unwrap().logits.argmax(1).unwrap().to_vec1().unwrap()
+    }
+
     fn attack_on(&self, spec: &AttackSpec, classes: &'static [usize], labels: &[u32]) -> Attacked {
         let victim = Formula::waves(self.images.dtype(), PIXELS, classes);
         let rng: AttackRng<'_> = keys(self.seed, &self.keys);
@@ -110,6 +156,19 @@ proptest! {
             prop_assert!(distance <= ball.epsilon * (1.0 + 1e-6), "{distance} in {ball:?}");
         }
         prop_assert!(pixels(&attacked.images).iter().all(|z| (0.0..=1.0).contains(z)));
+    }
+
+    #[test]
+    fn an_image_that_an_attack_broke_and_hands_back_is_misclassified(spec in attacks(), seed: u64) {
+        // PGD hands images back by other rules, and has tests of its own.
+        if !matches!(spec, AttackSpec::Pgd(_)) {
+            let scene = Scene::new(6, seed, DType::F64);
+            let attacked = scene.attack(&with_restarts(&spec, 2));
+            let again = scene.predictions(&attacked.images);
+            for (image, broken_by) in attacked.broken_by.iter().enumerate() {
+                prop_assert_eq!(broken_by.is_some(), again[image] != scene.labels[image], "image {}", image);
+            }
+        }
     }
 
     #[test]

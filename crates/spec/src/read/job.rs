@@ -2,7 +2,10 @@
 
 use std::{num::NonZeroU32, path::PathBuf};
 
-use super::fields::{Fields, Reading};
+use super::{
+    fields::{Fields, Reading},
+    search_attack::{carlini_wagner, fab, square},
+};
 use crate::{
     ApgdSpec, Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobSpec, Method, Mode,
     ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, RepresentationLoss, Schedule, ThreatModel,
@@ -10,7 +13,7 @@ use crate::{
 };
 
 /// Valid wherever a whole number is wanted.
-const ONE: NonZeroU32 = NonZeroU32::MIN;
+pub(super) const ONE: NonZeroU32 = NonZeroU32::MIN;
 
 /// As many as allowed, so that no milestone of the schedule lies behind them.
 const EPOCHS: NonZeroU32 = NonZeroU32::new(10_000).expect("not zero");
@@ -97,7 +100,13 @@ fn rrm(fields: &mut Fields<'_>) -> Method {
 }
 
 fn attack(fields: &mut Fields<'_>) -> AttackSpec {
-    fields.tagged(&[("pgd", pgd as Reading<AttackSpec>), ("apgd", apgd)])
+    fields.tagged(&[
+        ("pgd", pgd as Reading<AttackSpec>),
+        ("apgd", apgd),
+        ("square", square),
+        ("fab", fab),
+        ("carlini-wagner", carlini_wagner),
+    ])
 }
 
 fn pgd(fields: &mut Fields<'_>) -> AttackSpec {
@@ -120,7 +129,7 @@ fn apgd(fields: &mut Fields<'_>) -> AttackSpec {
     })
 }
 
-fn threat(fields: &mut Fields<'_>) -> ThreatModel {
+pub(super) fn threat(fields: &mut Fields<'_>) -> ThreatModel {
     // With l2 as the stand-in an epsilon above 1 is not blamed for a norm that could not be read.
     ThreatModel { norm: fields.required("norm", Norm::L2), epsilon: fields.required("epsilon", Epsilon::from(0.0)) }
 }

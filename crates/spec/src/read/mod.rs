@@ -2,6 +2,7 @@
 
 mod fields;
 mod job;
+mod search_attack;
 
 pub(crate) use fields::{Fields, text_of};
 use toml::{Table, Value};
@@ -72,7 +73,7 @@ mod tests {
     fn every_fault_of_a_job_is_named_at_once() {
         let fields = faults(
             r#"{"kind": "evaluate", "model": {"checkpoint": "x"}, "dataset": {"nam": "cifar10"}, "batch_size": 0, "sead": 1,
-                "attack": {"kind": "apgd", "threat": {"norm": "l1", "epsilon": "eight"}, "iterations": 0, "restarts": -1}}"#,
+                "attack": {"kind": "apgd", "threat": {"norm": "l0", "epsilon": "eight"}, "iterations": 0, "restarts": -1}}"#,
         );
         let expected = [
             "dataset.name",

@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use rrm_spec::{
-    ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, Dataset, DatasetName, EvaluateSpec, Family, JobId, JobRef,
-    JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, Precision,
-    RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
+    ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, CarliniWagnerSpec, Dataset, DatasetName, EvaluateSpec, FabSpec,
+    Family, JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart,
+    Precision, RepresentationLoss, Schedule, SquareLoss, SquareSchedule, SquareSpec, ThreatModel, TrainSpec,
+    Validation,
 };
 
 fn count(most: u32) -> impl Strategy<Value = NonZeroU32> {
@@ -14,7 +15,7 @@ fn count(most: u32) -> impl Strategy<Value = NonZeroU32> {
 }
 
 fn threat() -> impl Strategy<Value = ThreatModel> {
-    let norm = prop_oneof![Just(Norm::Linf), Just(Norm::L2)];
+    let norm = prop_oneof![Just(Norm::Linf), Just(Norm::L2), Just(Norm::L1)];
     let epsilon = prop_oneof![Just("8/255".to_owned()), (0.0..1.0f64).prop_map(|value| value.to_string())];
     (norm, epsilon).prop_map(|(norm, text)| ThreatModel { norm, epsilon: text.parse().expect("a number") })
 }
@@ -30,7 +31,41 @@ fn attack() -> impl Strategy<Value = AttackSpec> {
     let apgd = (threat(), count(100), count(10)).prop_map(|(threat, iterations, restarts)| {
         AttackSpec::Apgd(ApgdSpec { threat, iterations, restarts, loss: ApgdLoss::Ce })
     });
-    prop_oneof![pgd, apgd]
+    prop_oneof![pgd, apgd, square(), fab(), carlini_wagner()]
+}
+
+fn square() -> impl Strategy<Value = AttackSpec> {
+    let loss = prop_oneof![Just(SquareLoss::Margin), Just(SquareLoss::Ce)];
+    let schedule = prop_oneof![Just(SquareSchedule::Fixed), Just(SquareSchedule::Rescaled)];
+    let threat = threat().prop_filter("Square has no l1", |threat| threat.norm != Norm::L1);
+    (threat, count(5000), count(10), loss, 0.01..=1.0f64, schedule).prop_map(
+        |(threat, queries, restarts, loss, initial_share, schedule)| {
+            AttackSpec::Square(SquareSpec { threat, queries, restarts, loss, initial_share, schedule })
+        },
+    )
+}
+
+fn fab() -> impl Strategy<Value = AttackSpec> {
+    (threat(), count(100), count(10), proptest::option::of(count(9))).prop_map(
+        |(threat, iterations, restarts, targets)| AttackSpec::Fab(FabSpec { threat, iterations, restarts, targets }),
+    )
+}
+
+fn carlini_wagner() -> impl Strategy<Value = AttackSpec> {
+    let rates = (0.001..1.0f64, 0.001..10.0f64, 0.0..50.0f64);
+    (threat(), count(10_000), count(20), rates).prop_map(
+        |(threat, iterations, search_steps, (learning_rate, initial_constant, confidence))| {
+            let threat = ThreatModel { norm: Norm::L2, ..threat };
+            AttackSpec::CarliniWagner(CarliniWagnerSpec {
+                threat,
+                iterations,
+                search_steps,
+                learning_rate,
+                initial_constant,
+                confidence,
+            })
+        },
+    )
 }
 
 fn source() -> impl Strategy<Value = ModelSource> {

@@ -166,3 +166,17 @@ async fn an_evaluation_keeps_the_outcome_of_every_image() {
     assert_eq!(stored, [rrm_spec::EvaluationRecord { images: Vec::new(), ..told }]);
     assert_eq!(bench.store.images(ids[0]).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn every_norm_is_one_that_the_database_takes() {
+    for norm in ["linf", "l2", "l1"] {
+        let bench = Bench::new().await;
+        let worker = bench.worker("node", &[CPU]).await;
+        let ids = bench.submitted(&plan(&CHAIN.replace("linf", norm))).await;
+        for _ in 0..3 {
+            let lease = bench.start(worker).await;
+            assert_eq!(bench.finish(&lease).await, JobState::Succeeded, "{norm}");
+        }
+        assert_eq!(bench.job(ids[2]).await.evaluations[0].attack.threat().norm.to_string(), norm);
+    }
+}

@@ -50,7 +50,7 @@ fn epsilon() -> impl Strategy<Value = Epsilon> {
 }
 
 fn threat() -> impl Strategy<Value = ThreatModel> {
-    (select(vec![Norm::Linf, Norm::L2]), epsilon()).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon })
+    (select(vec![Norm::Linf, Norm::L2, Norm::L1]), epsilon()).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon })
 }
 
 fn pgd() -> impl Strategy<Value = PgdSpec> {
@@ -75,7 +75,50 @@ fn attack() -> impl Strategy<Value = AttackSpec> {
         restarts,
         loss: ApgdLoss::Ce,
     });
-    prop_oneof![pgd().prop_map(AttackSpec::Pgd), apgd.prop_map(AttackSpec::Apgd)]
+    prop_oneof![
+        pgd().prop_map(AttackSpec::Pgd),
+        apgd.prop_map(AttackSpec::Apgd),
+        square().prop_map(AttackSpec::Square),
+        fab().prop_map(AttackSpec::Fab),
+        carlini_wagner().prop_map(AttackSpec::CarliniWagner),
+    ]
+}
+
+fn square() -> impl Strategy<Value = SquareSpec> {
+    let losses = select(vec![SquareLoss::Margin, SquareLoss::Ce]);
+    let schedules = select(vec![SquareSchedule::Fixed, SquareSchedule::Rescaled]);
+    (threat(), positive(), positive(), losses, number(), schedules).prop_map(
+        |(threat, queries, restarts, loss, initial_share, schedule)| SquareSpec {
+            threat,
+            queries,
+            restarts,
+            loss,
+            initial_share,
+            schedule,
+        },
+    )
+}
+
+fn fab() -> impl Strategy<Value = FabSpec> {
+    (threat(), positive(), positive(), of(positive())).prop_map(|(threat, iterations, restarts, targets)| FabSpec {
+        threat,
+        iterations,
+        restarts,
+        targets,
+    })
+}
+
+fn carlini_wagner() -> impl Strategy<Value = CarliniWagnerSpec> {
+    (threat(), positive(), positive(), number(), number(), number()).prop_map(
+        |(threat, iterations, search_steps, learning_rate, initial_constant, confidence)| CarliniWagnerSpec {
+            threat,
+            iterations,
+            search_steps,
+            learning_rate,
+            initial_constant,
+            confidence,
+        },
+    )
 }
 
 fn dataset() -> impl Strategy<Value = Dataset> {

@@ -1,0 +1,149 @@
+//! What is tried next.
+
+use candle_core::{Result, bail};
+use rrm_spec::Norm;
+
+use super::{Extent, Square, bump::bump, extent::Window};
+use crate::{Randomness, region::length};
+
+/// Keeps divisions finite; the value of the reference code.
+const GUARD: f64 = 1e-12;
+
+/// Proposals for one image. They are points that may lie outside ball and box.
+pub(super) struct Proposer<'a> {
+    pub(super) square: &'a Square,
+    pub(super) extent: Extent,
+}
+
+impl Proposer<'_> {
+    /// The start: vertical stripes for l∞, bumps on a grid of five by five for l2.
+    pub(super) fn start(&self, natural: &[f64], random: &mut impl Randomness) -> Result<Vec<f64>> {
+        match self.square.ball.norm {
+            Norm::Linf => Ok(self.stripes(natural, random)),
+            Norm::L2 => Ok(self.at_epsilon(natural, self.grid(random))),
+            Norm::L1 => bail!("Square Attack searches in balls of linf and l2, not of l1"),
+        }
+    }
+
+    /// What is tried in query `query` beside the best point so far.
+    pub(super) fn next(
+        &self,
+        natural: &[f64],
+        best: &[f64],
+        query: u32,
+        random: &mut impl Randomness,
+    ) -> Result<Vec<f64>> {
+        match self.square.ball.norm {
+            Norm::Linf => Ok(self.with_square(best, query, random)),
+            Norm::L2 => {
+                let change = best.iter().zip(natural).map(|(z, x)| z - x).collect();
+                Ok(self.at_epsilon(natural, self.with_mass_moved(change, query, random)))
+            }
+            Norm::L1 => bail!("Square Attack searches in balls of linf and l2, not of l1"),
+        }
+    }
+
+    fn stripes(&self, natural: &[f64], random: &mut impl Randomness) -> Vec<f64> {
+        let Extent { height, width, channels } = self.extent;
+        let signs: Vec<f64> = (0..channels * width).map(|_| sign(random)).collect();
+        let stripe = |place: usize| signs[place / (height * width) * width + place % width];
+        natural.iter().enumerate().map(|(place, x)| x + self.square.ball.epsilon * stripe(place)).collect()
+    }
+
+    /// Adds ±2ε in a square, a sign for each channel.
+    fn with_square(&self, best: &[f64], query: u32, random: &mut impl Randomness) -> Vec<f64> {
+        let window = self.window(self.square.side(query, self.extent), random);
+        let mut proposed = best.to_vec();
+        for channel in 0..self.extent.channels {
+            let change = 2.0 * self.square.ball.epsilon * sign(random);
+            self.extent.places(window, channel).for_each(|(_, place)| proposed[place] += change);
+        }
+        proposed
+    }
+
+    fn grid(&self, random: &mut impl Randomness) -> Vec<f64> {
+        let Extent { height, width, channels } = self.extent;
+        // On images narrower than five pixels, where the reference has none, tiles are single pixels.
+        let side = (height / 5).max(1);
+        let margin = height.saturating_sub(5 * side) / 2;
+        let mut change = vec![0.0; self.extent.count()];
+        for tile in 0..height / side * (width / side) {
+            let (row, column) = (tile / (width / side), tile % (width / side));
+            let window = Window { top: margin + row * side, left: margin + column * side, side };
+            let bump = bump(side, random);
+            for channel in 0..channels {
+                let sign = sign(random);
+                let places = self.extent.places(window, channel);
+                places.for_each(|(in_window, place)| change[place] += sign * bump[in_window]);
+            }
+        }
+        change
+    }
+
+    /// Takes the change out of one window and gives its length, and what is missing to ε, to another.
+    fn with_mass_moved(&self, mut change: Vec<f64>, query: u32, random: &mut impl Randomness) -> Vec<f64> {
+        let side = self.square.odd_side(query, self.extent);
+        let (to, from) = (self.window(side, random), self.window(side, random));
+        let budget = self.budget(&change, to, from);
+        let bump = bump(side, random);
+        let moved: Vec<Vec<f64>> = (0..self.extent.channels)
+            .map(|channel| self.rewritten(&change, to, channel, &bump, sign(random), budget))
+            .collect();
+        for (channel, moved) in moved.iter().enumerate() {
+            self.extent.places(from, channel).for_each(|(_, place)| change[place] = 0.0);
+            self.extent.places(to, channel).for_each(|(in_window, place)| change[place] = moved[in_window]);
+        }
+        change
+    }
+
+    /// The length that each channel of the receiving window gets.
+    fn budget(&self, change: &[f64], to: Window, from: Window) -> f64 {
+        let square = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|number| number * number).sum::<f64>();
+        let mut in_windows = vec![false; change.len()];
+        for channel in 0..self.extent.channels {
+            let places = self.extent.places(to, channel).chain(self.extent.places(from, channel));
+            places.for_each(|(_, place)| in_windows[place] = true);
+        }
+        let whole = square(&mut change.iter().copied());
+        let windows = square(&mut change.iter().zip(&in_windows).filter(|&(_, &inside)| inside).map(|(&c, _)| c));
+        let missing = (self.square.ball.epsilon.powi(2) - whole).max(0.0);
+        (missing / self.extent.channels as f64 + windows).sqrt()
+    }
+
+    /// One channel of the receiving window: a bump and the direction of what was there, brought to length `budget`.
+    fn rewritten(
+        &self,
+        change: &[f64],
+        window: Window,
+        channel: usize,
+        bump: &[f64],
+        sign: f64,
+        budget: f64,
+    ) -> Vec<f64> {
+        let mut old = vec![0.0; bump.len()];
+        self.extent.places(window, channel).for_each(|(in_window, place)| old[in_window] = change[place]);
+        let old_length = length(&old);
+        let mut new: Vec<f64> = bump.iter().zip(&old).map(|(b, o)| b * sign + o / (GUARD + old_length)).collect();
+        let scale = budget / (GUARD + length(&new));
+        new.iter_mut().for_each(|number| *number *= scale);
+        new
+    }
+
+    /// The natural image with the change brought to length ε.
+    fn at_epsilon(&self, natural: &[f64], change: Vec<f64>) -> Vec<f64> {
+        let scale = self.square.ball.epsilon / (length(&change) + GUARD);
+        change.iter().zip(natural).map(|(change, x)| x + change * scale).collect()
+    }
+
+    /// A square at a random place. As in the reference its last row and column are never those of the image, unless it
+    /// fills it.
+    fn window(&self, side: usize, random: &mut impl Randomness) -> Window {
+        let mut first = |extent: usize| ((extent - side) as f64 * random.uniform()) as usize;
+        Window { top: first(self.extent.height), left: first(self.extent.width), side }
+    }
+}
+
+fn sign(random: &mut impl Randomness) -> f64 {
+    let number = 2.0 * random.uniform() - 1.0;
+    f64::from(i8::from(number > 0.0) - i8::from(number < 0.0))
+}
