@@ -20,11 +20,14 @@ mod worker;
 
 pub use accuracy::Accuracy;
 pub use arch::{Arch, Family, ParseArchError};
-pub use attack::{ApgdLoss, ApgdSpec, AttackSpec, PgdSelection, PgdSpec, PgdStart};
+pub use attack::{
+    ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CustomAutoAttack,
+    FgsmDialect, FgsmSpec, PgdSelection, PgdSpec, PgdStart, PgdTarget,
+};
 pub use dataset::{Augmentation, Dataset, DatasetName, Normalization};
 pub use event::{
-    CheckpointRecord, CheckpointRole, EpochRecord, EvaluationRecord, Event, FailureClass, ImageOutcome, Outcome,
-    Progress, Record, RunStarted,
+    CheckpointRecord, CheckpointRole, ClosestPoint, EpochRecord, EvaluationRecord, Event, FailureClass, ImageOutcome,
+    Outcome, Progress, Record, RunStarted,
 };
 pub use ids::{ArtifactHash, AttemptId, JobId, ParseIdError, RequestId, SubmissionId, WorkerId};
 pub use job::{EvaluateSpec, JobKind, JobRef, JobSpec, ModelSource, TrainSpec, Validation};

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, io, path::PathBuf};
 
 use rrm_data::DataError;
 use rrm_models::{LoadFault, ModelError};
-use rrm_spec::{FailureClass, JobRef};
+use rrm_spec::{FailureClass, JobRef, Violations};
 
 use crate::{checkpoint::ResumeFault, divergence::NotFinite};
 
@@ -19,6 +19,12 @@ pub enum TrainError {
     Mismatch {
         /// What contradicts what.
         what: String,
+    },
+    /// The attack cannot be made on a network of so many classes.
+    #[error("the attack does not suit the network: {faults}")]
+    Attack {
+        /// Why.
+        faults: Violations,
     },
     /// The job names a network whose file it was not given.
     #[error(
@@ -104,7 +110,11 @@ impl TrainError {
             {
                 FailureClass::Machine
             }
-            Self::Data(_) | Self::Mismatch { .. } | Self::MissingInput { .. } | Self::Network(_) => FailureClass::User,
+            Self::Data(_)
+            | Self::Mismatch { .. }
+            | Self::Attack { .. }
+            | Self::MissingInput { .. }
+            | Self::Network(_) => FailureClass::User,
             Self::Resume { fault, .. } if fault.is_foreign() => FailureClass::User,
             Self::Diverged { .. } => FailureClass::Diverged,
             Self::OutOfMemory { .. } => FailureClass::OutOfMemory,

@@ -2,7 +2,10 @@
 
 mod apgd;
 mod ball;
+mod ensemble;
+mod fgsm;
 mod network;
 mod pgd;
 mod properties;
+mod targets;
 mod victims;

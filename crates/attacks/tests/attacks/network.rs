@@ -8,7 +8,8 @@ use rrm_attacks::{Attacked, build};
 use rrm_data::{ImageRng, Stream};
 use rrm_models::{Model, Network, NetworkSpec};
 use rrm_spec::{
-    ApgdLoss, ApgdSpec, AttackSpec, Mode, Norm, Normalization, PgdSelection, PgdSpec, PgdStart, ThreatModel,
+    ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CustomAutoAttack,
+    FgsmDialect, FgsmSpec, Mode, Norm, Normalization, PgdSelection, PgdSpec, PgdStart, PgdTarget, ThreatModel,
 };
 
 use crate::{
@@ -44,18 +45,42 @@ fn specs() -> Vec<AttackSpec> {
     let pgd = |threat: &ThreatModel, start, selection| {
         let step_size = (threat.epsilon.value() / 4.0).into();
         let threat = threat.clone();
-        AttackSpec::Pgd(PgdSpec { threat, steps: count(3), step_size, start, selection, restarts: count(2) })
+        let (target, eot) = (PgdTarget::Untargeted, count(1));
+        AttackSpec::Pgd(PgdSpec {
+            threat,
+            steps: count(3),
+            step_size,
+            start,
+            selection,
+            restarts: count(2),
+            target,
+            eot,
+        })
     };
-    let apgd = |threat: &ThreatModel| {
-        let threat = threat.clone();
-        AttackSpec::Apgd(ApgdSpec { threat, iterations: count(5), restarts: count(2), loss: ApgdLoss::Ce })
+    let apgd = |threat: &ThreatModel, loss| {
+        AttackSpec::Apgd(ApgdSpec {
+            threat: threat.clone(),
+            iterations: count(5),
+            restarts: count(2),
+            loss,
+            targets: None,
+            eot: count(1),
+            dialect: ApgdDialect::Reference,
+        })
     };
+    let parts = vec![AutoAttackPart::ApgdDlr, AutoAttackPart::ApgdCe];
+    let custom = CustomAutoAttack { iterations: count(3), ..CustomAutoAttack::of(parts) };
+    let autoattack = AutoAttackSpec { threat: linf.clone(), version: AutoAttackVersion::Custom(custom) };
+    let fgsm = FgsmSpec { threat: linf.clone(), dialect: FgsmDialect::Tramer, step_size: None };
     vec![
         pgd(&linf, PgdStart::Uniform, PgdSelection::Last),
         pgd(&l2, PgdStart::Sphere, PgdSelection::BestLoss),
         pgd(&linf, PgdStart::Uniform, PgdSelection::StopWhenBroken),
-        apgd(&linf),
-        apgd(&l2),
+        apgd(&linf, ApgdLoss::Ce),
+        apgd(&l2, ApgdLoss::Dlr),
+        apgd(&linf, ApgdLoss::TargetedDlr),
+        AttackSpec::Fgsm(fgsm),
+        AttackSpec::AutoAttack(autoattack),
     ]
 }
 
@@ -127,5 +152,6 @@ fn on_a_network_too_results_of_an_image_do_not_depend_on_its_batch() {
         let expected = [&all[3 * 3072..4 * 3072], &all[3072..2 * 3072]].concat();
         assert!(pixels(&part.images) == expected, "{}", spec.label());
         assert_eq!(part.broken_by, [whole.broken_by[3], whole.broken_by[1]]);
+        assert_eq!(part.seen, [whole.seen[3], whole.seen[1]]);
     }
 }

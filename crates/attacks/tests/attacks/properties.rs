@@ -6,30 +6,77 @@ use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use rrm_attacks::{AttackRng, Attacked, Ball, build};
 use rrm_data::{ImageRng, Stream};
-use rrm_spec::{ApgdLoss, ApgdSpec, AttackSpec, Epsilon, Mode, Norm, PgdSelection, PgdSpec, PgdStart, ThreatModel};
+use rrm_spec::{
+    ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CustomAutoAttack,
+    Epsilon, FgsmDialect, FgsmSpec, Mode, Norm, PgdSelection, PgdSpec, PgdStart, PgdTarget, ThreatModel,
+};
 
 use crate::victims::{Formula, keys, pixels};
 
 const PIXELS: usize = 12;
 
-/// Every attack, of one restart.
-pub(crate) fn attacks() -> impl Strategy<Value = AttackSpec> {
+fn threat() -> impl Strategy<Value = ThreatModel> {
     let norm = prop_oneof![Just(Norm::Linf), Just(Norm::L2)];
     let epsilon = prop_oneof![1e-3..0.05f64, 0.05..0.7f64];
-    let threat = (norm, epsilon).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon: epsilon.into() });
+    (norm, epsilon).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon: epsilon.into() })
+}
+
+fn fgsm() -> impl Strategy<Value = AttackSpec> {
+    let dialect = prop_oneof![Just(FgsmDialect::Goodfellow), Just(FgsmDialect::Wong), Just(FgsmDialect::Tramer)];
+    (threat(), dialect, proptest::option::of(0.05..1.5f64)).prop_map(|(threat, dialect, share)| {
+        let step_size = share.map(|share| Epsilon::from(threat.epsilon.value() * share));
+        AttackSpec::Fgsm(FgsmSpec { threat, dialect, step_size })
+    })
+}
+
+fn pgd() -> impl Strategy<Value = AttackSpec> {
     let start = prop_oneof![Just(PgdStart::Natural), Just(PgdStart::Uniform), Just(PgdStart::Sphere)];
     let selection =
         prop_oneof![Just(PgdSelection::Last), Just(PgdSelection::BestLoss), Just(PgdSelection::StopWhenBroken)];
-    let pgd = (threat.clone(), start, selection, 1..6u32, 0.05..1.5f64).prop_map(
-        |(threat, start, selection, steps, share)| {
+    let target = prop_oneof![
+        4 => Just(PgdTarget::Untargeted),
+        1 => Just(PgdTarget::Random),
+        1 => Just(PgdTarget::LeastLikely),
+        1 => Just(PgdTarget::SecondBest),
+        1 => Just(PgdTarget::Each),
+    ];
+    (threat(), start, selection, target, 1..6u32, 0.05..1.5f64).prop_map(
+        |(threat, start, selection, target, steps, share)| {
             let step_size = Epsilon::from(threat.epsilon.value() * share);
-            AttackSpec::Pgd(PgdSpec { threat, steps: count(steps), step_size, start, selection, restarts: count(1) })
+            let (steps, restarts, eot) = (count(steps), count(1), count(1));
+            AttackSpec::Pgd(PgdSpec { threat, steps, step_size, start, selection, restarts, target, eot })
         },
-    );
-    let apgd = (threat, 1..12u32).prop_map(|(threat, iterations)| {
-        AttackSpec::Apgd(ApgdSpec { threat, iterations: count(iterations), restarts: count(1), loss: ApgdLoss::Ce })
-    });
-    prop_oneof![3 => pgd, 2 => apgd]
+    )
+}
+
+fn apgd(dialect: ApgdDialect, losses: impl Strategy<Value = ApgdLoss>) -> impl Strategy<Value = AttackSpec> {
+    (threat(), 1..12u32, losses).prop_map(move |(threat, iterations, loss)| {
+        let (iterations, restarts, eot) = (count(iterations), count(1), count(1));
+        AttackSpec::Apgd(ApgdSpec { threat, iterations, restarts, loss, targets: None, eot, dialect })
+    })
+}
+
+fn reference() -> impl Strategy<Value = AttackSpec> {
+    apgd(ApgdDialect::Reference, prop_oneof![Just(ApgdLoss::Ce), Just(ApgdLoss::Dlr), Just(ApgdLoss::TargetedDlr)])
+}
+
+/// The one attack whose results depend on batches.
+fn art() -> impl Strategy<Value = AttackSpec> {
+    apgd(ApgdDialect::Art { batch: count(2) }, Just(ApgdLoss::Ce))
+}
+
+fn autoattack() -> impl Strategy<Value = AttackSpec> {
+    let parts = vec![AutoAttackPart::ApgdCe, AutoAttackPart::ApgdDlr, AutoAttackPart::ApgdT];
+    let attacks = proptest::sample::subsequence(parts, 1..=3).prop_shuffle();
+    (threat(), attacks, 1..8u32).prop_map(|(threat, attacks, iterations)| {
+        let custom = CustomAutoAttack { iterations: count(iterations), ..CustomAutoAttack::of(attacks) };
+        AttackSpec::AutoAttack(AutoAttackSpec { threat, version: AutoAttackVersion::Custom(custom) })
+    })
+}
+
+/// Every attack whose results do not depend on batches, of one restart.
+pub(crate) fn attacks() -> impl Strategy<Value = AttackSpec> {
+    prop_oneof![2 => pgd(), 2 => reference(), 1 => fgsm(), 1 => autoattack()]
 }
 
 fn count(count: u32) -> NonZeroU32 {
@@ -39,20 +86,20 @@ fn count(count: u32) -> NonZeroU32 {
 fn with_restarts(spec: &AttackSpec, restarts: u32) -> AttackSpec {
     let restarts = count(restarts);
     match spec.clone() {
+        AttackSpec::Fgsm(spec) => AttackSpec::Fgsm(spec),
         AttackSpec::Pgd(spec) => AttackSpec::Pgd(PgdSpec { restarts, ..spec }),
         AttackSpec::Apgd(spec) => AttackSpec::Apgd(ApgdSpec { restarts, ..spec }),
+        AttackSpec::AutoAttack(spec) => {
+            let version = match spec.version {
+                AutoAttackVersion::Rand => AutoAttackVersion::Rand,
+                AutoAttackVersion::Custom(custom) => AutoAttackVersion::Custom(CustomAutoAttack { restarts, ..custom }),
+            };
+            AttackSpec::AutoAttack(AutoAttackSpec { version, ..spec })
+        }
     }
 }
 
-fn with_epsilon(spec: &AttackSpec, epsilon: f64) -> AttackSpec {
-    let epsilon = |threat: ThreatModel| ThreatModel { epsilon: epsilon.into(), ..threat };
-    match spec.clone() {
-        AttackSpec::Pgd(spec) => AttackSpec::Pgd(PgdSpec { threat: epsilon(spec.threat.clone()), ..spec }),
-        AttackSpec::Apgd(spec) => AttackSpec::Apgd(ApgdSpec { threat: epsilon(spec.threat.clone()), ..spec }),
-    }
-}
-
-/// A batch with some pixels at the ends of the box, and labels of three classes.
+/// A batch with some pixels at the ends of the box, and labels of four classes.
 #[derive(Debug)]
 struct Scene {
     images: Tensor,
@@ -67,7 +114,7 @@ impl Scene {
         let mut pixel = || (rng.uniform() * 1.2 - 0.1).clamp(0.0, 1.0);
         let numbers: Vec<f64> = (0..count as usize * PIXELS).map(|_| pixel()).collect();
         let images = Tensor::from_vec(numbers, (count as usize, 3, 2, 2), &Device::Cpu).unwrap();
-        let labels = (0..count).map(|_| rng.below(3) as u32).collect();
+        let labels = (0..count).map(|_| rng.below(4) as u32).collect();
         Self { images: images.to_dtype(dtype).unwrap(), labels, keys: (0..count).map(|i| 7 * i + 3).collect(), seed }
     }
 
@@ -79,7 +126,7 @@ impl Scene {
     }
 
     fn attack(&self, spec: &AttackSpec) -> Attacked {
-        self.attack_on(spec, &[0, 1, 2], &self.labels)
+        self.attack_on(spec, &[0, 1, 2, 3], &self.labels)
     }
 
     fn attack_on(&self, spec: &AttackSpec, classes: &'static [usize], labels: &[u32]) -> Attacked {
@@ -98,7 +145,7 @@ proptest! {
 
     #[test]
     fn every_attack_stays_in_ball_and_box(
-        spec in attacks(),
+        spec in prop_oneof![4 => attacks(), 1 => art()],
         seed: u64,
         restarts in 1..3u32,
         dtype in prop_oneof![Just(DType::F32), Just(DType::F64)],
@@ -113,16 +160,16 @@ proptest! {
     }
 
     #[test]
-    fn every_attack_with_epsilon_zero_is_the_identity(spec in attacks(), seed: u64) {
+    fn every_attack_with_epsilon_zero_is_the_identity(spec in prop_oneof![4 => attacks(), 1 => art()], seed: u64) {
         for dtype in [DType::F32, DType::F64] {
             let scene = Scene::new(3, seed, dtype);
-            let attacked = scene.attack(&with_epsilon(&spec, 0.0));
+            let attacked = scene.attack(&spec.with_epsilon(&0.0.into()));
             prop_assert_eq!(pixels(&attacked.images), pixels(&scene.images));
         }
     }
 
     #[test]
-    fn more_restarts_never_raise_accuracy(spec in attacks(), seed: u64) {
+    fn more_restarts_never_raise_accuracy(spec in prop_oneof![pgd(), reference()], seed: u64) {
         let scene = Scene::new(6, seed, DType::F64);
         let mut fewer = scene.attack(&spec);
         for restarts in 2..5 {
@@ -148,15 +195,42 @@ proptest! {
                 }
                 let broken_by: Vec<_> = rows.iter().map(|&row| whole.broken_by[row as usize]).collect();
                 prop_assert_eq!(&part.broken_by, &broken_by);
+                let seen: Vec<_> = rows.iter().map(|&row| whole.seen[row as usize]).collect();
+                prop_assert_eq!(&part.seen, &seen);
             }
         }
     }
 
     #[test]
+    fn the_first_part_of_an_ensemble_finds_what_it_finds_alone(spec in autoattack(), seed: u64) {
+        let scene = Scene::new(5, seed, DType::F64);
+        let (all, first) = (scene.attack(&spec), scene.attack(&spec.parts()[0]));
+        for row in 0..5 {
+            if first.broken_by[row].is_some() {
+                prop_assert_eq!((all.broken_by[row], all.seen[row]), (first.broken_by[row], first.seen[row]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_broken_image_was_seen_misclassified_and_a_robust_one_was_not(
+        spec in prop_oneof![reference(), autoattack()],
+        seed: u64,
+    ) {
+        let attacked = Scene::new(5, seed, DType::F64).attack(&spec);
+        for (broken_by, seen) in attacked.broken_by.iter().zip(&attacked.seen) {
+            prop_assert_eq!(broken_by.is_some(), seen.iteration.is_some());
+            prop_assert_eq!(broken_by.is_some(), seen.margin < 0.0, "{:?} {:?}", broken_by, seen);
+        }
+    }
+
+    #[test]
     fn renaming_the_classes_changes_nothing(spec in attacks(), seed: u64) {
+        // A random target is drawn among numbers.
+        prop_assume!(!matches!(&spec, AttackSpec::Pgd(PgdSpec { target: PgdTarget::Random, .. })));
         let scene = Scene::new(4, seed, DType::F64);
-        let renamed: Vec<u32> = scene.labels.iter().map(|&label| [2, 0, 1][label as usize]).collect();
-        let (found, expected) = (scene.attack_on(&spec, &[1, 2, 0], &renamed), scene.attack(&spec));
+        let renamed: Vec<u32> = scene.labels.iter().map(|&label| [2, 0, 3, 1][label as usize]).collect();
+        let (found, expected) = (scene.attack_on(&spec, &[1, 3, 0, 2], &renamed), scene.attack(&spec));
         prop_assert_eq!(&found.broken_by, &expected.broken_by);
         // Sums over classes run in another order.
         let close = pixels(&found.images).iter().zip(pixels(&expected.images)).all(|(a, b)| (a - b).abs() < 1e-6);
@@ -173,7 +247,7 @@ proptest! {
         // √(x − x) is 0, and its derivative ∞ − ∞.
         let victim = Formula::new(DType::F32, |x| {
             let broken = (x - x)?.sqrt()?.narrow(1, 0, 1)?;
-            Tensor::cat(&[&(&broken + 1.0)?, &broken, &broken], 1)
+            Tensor::cat(&[&(&broken + 1.0)?, &broken, &broken, &broken], 1)
         });
         let labels = [0; 3];
         let attacked = build(&spec).perturb(&victim, Mode::Eval, &scene.images, &labels, &keys(seed, &scene.keys)).unwrap();
@@ -191,9 +265,10 @@ fn attacks_break_images_and_a_larger_ball_breaks_more() {
     // Guards the properties above against attacks that do nothing.
     let scene = Scene::new(40, 1, DType::F64);
     let threat = ThreatModel { norm: Norm::Linf, epsilon: 0.0.into() };
-    let apgd = ApgdSpec { threat, iterations: count(10), restarts: count(1), loss: ApgdLoss::Ce };
+    let (iterations, loss, dialect) = (count(10), ApgdLoss::Ce, ApgdDialect::Reference);
+    let apgd = ApgdSpec { threat, iterations, restarts: count(1), loss, targets: None, eot: count(1), dialect };
     let counts: Vec<usize> = [0.0, 0.01, 0.2]
-        .map(|epsilon| broken(&scene.attack(&with_epsilon(&AttackSpec::Apgd(apgd.clone()), epsilon))))
+        .map(|epsilon| broken(&scene.attack(&AttackSpec::Apgd(apgd.clone()).with_epsilon(&epsilon.into()))))
         .into();
     assert!(counts[0] < 40 && counts[0] < counts[1] && counts[1] < counts[2], "{counts:?}");
 }

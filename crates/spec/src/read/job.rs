@@ -2,15 +2,18 @@
 
 use std::{num::NonZeroU32, path::PathBuf};
 
-use super::fields::{Fields, Reading};
+use super::{
+    attack::{apgd_dialect, autoattack, fgsm},
+    fields::{Fields, Reading},
+};
 use crate::{
-    ApgdSpec, Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobRef, JobSpec, Method, Mode,
-    ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, RepresentationLoss, Schedule, ThreatModel,
+    ApgdLoss, ApgdSpec, Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobRef, JobSpec, Method,
+    Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, RepresentationLoss, Schedule, ThreatModel,
     TrainSpec, Validation,
 };
 
 /// Valid wherever a whole number is wanted.
-const ONE: NonZeroU32 = NonZeroU32::MIN;
+pub(super) const ONE: NonZeroU32 = NonZeroU32::MIN;
 
 /// As many as allowed, so that no milestone of the schedule lies behind them.
 const EPOCHS: NonZeroU32 = NonZeroU32::new(10_000).expect("not zero");
@@ -51,6 +54,7 @@ fn evaluate(fields: &mut Fields<'_>) -> JobSpec {
         dataset: fields.table("dataset", dataset),
         images: fields.optional("images"),
         attack: fields.table("attack", attack),
+        epsilons: fields.optional("epsilons").unwrap_or_default(),
         batch_size: fields.required("batch_size", ONE),
         seed: fields.required("seed", 0),
     })
@@ -96,7 +100,7 @@ fn rrm(fields: &mut Fields<'_>) -> Method {
 }
 
 fn attack(fields: &mut Fields<'_>) -> AttackSpec {
-    fields.tagged(&[("pgd", pgd as Reading<AttackSpec>), ("apgd", apgd)])
+    fields.tagged(&[("fgsm", fgsm as Reading<AttackSpec>), ("pgd", pgd), ("apgd", apgd), ("autoattack", autoattack)])
 }
 
 fn pgd(fields: &mut Fields<'_>) -> AttackSpec {
@@ -107,19 +111,27 @@ fn pgd(fields: &mut Fields<'_>) -> AttackSpec {
         start: fields.required("start", PgdStart::Natural),
         selection: fields.required("selection", PgdSelection::Last),
         restarts: fields.optional("restarts").unwrap_or(ONE),
+        target: fields.optional("target").unwrap_or_default(),
+        eot: fields.optional("eot").unwrap_or(ONE),
     })
 }
 
 fn apgd(fields: &mut Fields<'_>) -> AttackSpec {
+    // A loss that could not be read is one that goes with the targets.
+    let has_both = fields.has("loss") && fields.has("targets");
+    let stand_in = if has_both { ApgdLoss::TargetedDlr } else { ApgdLoss::default() };
     AttackSpec::Apgd(ApgdSpec {
         threat: fields.table("threat", threat),
         iterations: fields.required("iterations", ONE),
         restarts: fields.optional("restarts").unwrap_or(ONE),
-        loss: fields.optional("loss").unwrap_or_default(),
+        loss: fields.optional("loss").unwrap_or(stand_in),
+        targets: fields.optional("targets"),
+        eot: fields.optional("eot").unwrap_or(ONE),
+        dialect: fields.optional_table("dialect", apgd_dialect).unwrap_or_default(),
     })
 }
 
-fn threat(fields: &mut Fields<'_>) -> ThreatModel {
+pub(super) fn threat(fields: &mut Fields<'_>) -> ThreatModel {
     // With l2 as the stand-in an epsilon above 1 is not blamed for a norm that could not be read.
     ThreatModel { norm: fields.required("norm", Norm::L2), epsilon: fields.required("epsilon", Epsilon::from(0.0)) }
 }

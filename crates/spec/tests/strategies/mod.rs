@@ -2,10 +2,15 @@
 
 use std::num::NonZeroU32;
 
-use proptest::prelude::*;
+use proptest::{
+    option,
+    prelude::*,
+    sample::{select, subsequence},
+};
 use rrm_spec::{
-    ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, Dataset, DatasetName, EvaluateSpec, Family, JobId, JobRef,
-    JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, Precision,
+    ApgdDialect, ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, AutoAttackPart, AutoAttackSpec, AutoAttackVersion,
+    CustomAutoAttack, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, FgsmDialect, FgsmSpec, JobId, JobRef,
+    JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, PgdTarget, Precision,
     RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
 };
 
@@ -19,18 +24,68 @@ fn threat() -> impl Strategy<Value = ThreatModel> {
     (norm, epsilon).prop_map(|(norm, text)| ThreatModel { norm, epsilon: text.parse().expect("a number") })
 }
 
+fn fgsm() -> impl Strategy<Value = AttackSpec> {
+    let dialect = select(&[FgsmDialect::Goodfellow, FgsmDialect::Wong, FgsmDialect::Tramer][..]);
+    (threat(), dialect, option::of(0.001..1.0f64)).prop_map(|(threat, dialect, step)| {
+        AttackSpec::Fgsm(FgsmSpec { threat, dialect, step_size: step.map(Into::into) })
+    })
+}
+
+fn pgd() -> impl Strategy<Value = AttackSpec> {
+    let start = select(&[PgdStart::Natural, PgdStart::Uniform, PgdStart::Sphere][..]);
+    let selection = select(&[PgdSelection::Last, PgdSelection::BestLoss, PgdSelection::StopWhenBroken][..]);
+    let targets =
+        [PgdTarget::Untargeted, PgdTarget::Random, PgdTarget::LeastLikely, PgdTarget::SecondBest, PgdTarget::Each];
+    let rules = (start, selection, proptest::sample::select(targets.to_vec()));
+    (threat(), count(100), 0.001..1.0f64, rules, count(10), count(3)).prop_map(
+        |(threat, steps, step, (start, selection, target), restarts, eot)| {
+            let step_size = step.into();
+            AttackSpec::Pgd(PgdSpec { threat, steps, step_size, start, selection, restarts, target, eot })
+        },
+    )
+}
+
+fn apgd() -> impl Strategy<Value = AttackSpec> {
+    let spec = (threat(), count(100), count(10)).prop_map(|(threat, iterations, restarts)| ApgdSpec {
+        threat,
+        iterations,
+        restarts,
+        loss: ApgdLoss::Ce,
+        targets: None,
+        eot: NonZeroU32::MIN,
+        dialect: ApgdDialect::Reference,
+    });
+    let forms = prop_oneof![
+        count(3).prop_map(|eot| (ApgdLoss::Ce, None, eot, ApgdDialect::Reference)),
+        count(3).prop_map(|eot| (ApgdLoss::Dlr, None, eot, ApgdDialect::Reference)),
+        (option::of(count(9)), count(3)).prop_map(|(targets, eot)| (
+            ApgdLoss::TargetedDlr,
+            targets,
+            eot,
+            ApgdDialect::Reference
+        )),
+        count(500).prop_map(|batch| (ApgdLoss::Ce, None, NonZeroU32::MIN, ApgdDialect::Art { batch })),
+    ];
+    (spec, forms).prop_map(|(spec, (loss, targets, eot, dialect))| {
+        AttackSpec::Apgd(ApgdSpec { loss, targets, eot, dialect, ..spec })
+    })
+}
+
+fn autoattack() -> impl Strategy<Value = AttackSpec> {
+    let parts = vec![AutoAttackPart::ApgdCe, AutoAttackPart::ApgdDlr];
+    let untargeted = subsequence(parts, 1..=2).prop_map(|attacks| (attacks, None));
+    let targeted = option::of(count(9)).prop_map(|targets| (vec![AutoAttackPart::ApgdT], targets));
+    let custom = (prop_oneof![untargeted, targeted], count(100), count(5), count(3)).prop_map(
+        |((attacks, targets), iterations, restarts, eot)| {
+            AutoAttackVersion::Custom(CustomAutoAttack { attacks, iterations, restarts, targets, eot })
+        },
+    );
+    (threat(), prop_oneof![Just(AutoAttackVersion::Rand), custom])
+        .prop_map(|(threat, version)| AttackSpec::AutoAttack(AutoAttackSpec { threat, version }))
+}
+
 fn attack() -> impl Strategy<Value = AttackSpec> {
-    let start = prop_oneof![Just(PgdStart::Natural), Just(PgdStart::Uniform), Just(PgdStart::Sphere)];
-    let selection =
-        prop_oneof![Just(PgdSelection::Last), Just(PgdSelection::BestLoss), Just(PgdSelection::StopWhenBroken)];
-    let pgd = (threat(), count(100), 0.001..1.0f64, start, selection, count(10));
-    let pgd = pgd.prop_map(|(threat, steps, step, start, selection, restarts)| {
-        AttackSpec::Pgd(PgdSpec { threat, steps, step_size: step.into(), start, selection, restarts })
-    });
-    let apgd = (threat(), count(100), count(10)).prop_map(|(threat, iterations, restarts)| {
-        AttackSpec::Apgd(ApgdSpec { threat, iterations, restarts, loss: ApgdLoss::Ce })
-    });
-    prop_oneof![pgd, apgd]
+    prop_oneof![fgsm(), pgd(), apgd(), autoattack()]
 }
 
 fn source() -> impl Strategy<Value = ModelSource> {
@@ -111,9 +166,11 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
 }
 
 pub(crate) fn evaluate() -> impl Strategy<Value = JobSpec> {
-    (source(), dataset(), proptest::option::of(count(10_000)), attack(), count(4096)).prop_map(
-        |(model, dataset, images, attack, batch_size)| {
-            JobSpec::Evaluate(EvaluateSpec { model, dataset, images, attack, batch_size, seed: 7 })
+    let epsilons = select(vec![vec![], vec!["1/255"], vec!["0", "4/255", "0.1"]])
+        .prop_map(|texts| texts.iter().map(|text| text.parse().expect("a distance")).collect::<Vec<Epsilon>>());
+    (source(), dataset(), proptest::option::of(count(10_000)), attack(), epsilons, count(4096)).prop_map(
+        |(model, dataset, images, attack, epsilons, batch_size)| {
+            JobSpec::Evaluate(EvaluateSpec { model, dataset, images, attack, epsilons, batch_size, seed: 7 })
         },
     )
 }
