@@ -13,7 +13,7 @@ use rrm_spec::Precision;
 use crate::{
     plan::Mode,
     protocol::{Hello, Setup},
-    serve::Work,
+    serve::{Done, Work},
 };
 use resnet::ResNet18;
 
@@ -43,7 +43,7 @@ pub fn set_up(setup: &Setup) -> anyhow::Result<Work> {
     Ok(Box::new(move || {
         let start = Instant::now();
         step()?;
-        Ok(start.elapsed().as_secs_f64() * 1e3)
+        Ok(Done { milliseconds: start.elapsed().as_secs_f64() * 1e3, left: None })
     }))
 }
 
