@@ -36,7 +36,7 @@ fn pgd() -> impl Strategy<Value = AttackSpec> {
     let selection = select(&[PgdSelection::Last, PgdSelection::BestLoss, PgdSelection::StopWhenBroken][..]);
     let targets =
         [PgdTarget::Untargeted, PgdTarget::Random, PgdTarget::LeastLikely, PgdTarget::SecondBest, PgdTarget::Each];
-    let rules = (start, selection, proptest::sample::select(targets.to_vec()));
+    let rules = (start, selection, select(targets.to_vec()));
     (threat(), count(100), 0.001..1.0f64, rules, count(10), count(3)).prop_map(
         |(threat, steps, step, (start, selection, target), restarts, eot)| {
             let step_size = step.into();
@@ -113,7 +113,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         Just(Schedule::Constant),
         Just(Schedule::Cosine),
         (0.01..1.0f64).prop_map(|factor| Schedule::Step { milestones: vec![1, 3], factor }),
-        proptest::option::of(0.0..0.99f64).prop_map(|peak_momentum| Schedule::Triangular { peak_momentum }),
+        option::of(0.0..0.99f64).prop_map(|peak_momentum| Schedule::Triangular { peak_momentum }),
     ]
 }
 
@@ -123,13 +123,13 @@ fn dataset() -> impl Strategy<Value = Dataset> {
         Just(DatasetName::FashionMnist),
         "[a-z]{1,9}".prop_map(DatasetName::Folder)
     ];
-    (name, proptest::option::of(count(50_000))).prop_map(|(name, train_images)| Dataset { name, train_images })
+    (name, option::of(count(50_000))).prop_map(|(name, train_images)| Dataset { name, train_images })
 }
 
 /// Networks for the images of every dataset.
 fn arch() -> impl Strategy<Value = Arch> {
     let families: Vec<Family> = Family::ALL.into_iter().filter(|family| family.image_side() == 32).collect();
-    (proptest::sample::select(families), proptest::sample::select(&Arch::DIVISORS[..]))
+    (select(families), select(&Arch::DIVISORS[..]))
         .prop_map(|(family, divisor)| Arch::new(family, divisor).expect("a listed divisor"))
 }
 
@@ -142,9 +142,9 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
             schedule,
         },
     );
-    let validation = (proptest::option::of(count(10_000)), proptest::option::of(attack()))
-        .prop_map(|(images, attack)| Validation { images, attack });
-    let precision = proptest::sample::select(&Precision::ALL[..]);
+    let validation =
+        (option::of(count(10_000)), option::of(attack())).prop_map(|(images, attack)| Validation { images, attack });
+    let precision = select(&Precision::ALL[..]);
     let seed = 0..=i64::MAX as u64;
     (dataset(), arch(), method(), optimizer, 5..1000u32, count(4096), precision, seed, validation).prop_map(
         |(dataset, arch, method, optimizer, epochs, batch_size, precision, seed, validation)| {
@@ -168,7 +168,7 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
 pub(crate) fn evaluate() -> impl Strategy<Value = JobSpec> {
     let epsilons = select(vec![vec![], vec!["1/255"], vec!["0", "4/255", "0.1"]])
         .prop_map(|texts| texts.iter().map(|text| text.parse().expect("a distance")).collect::<Vec<Epsilon>>());
-    (source(), dataset(), proptest::option::of(count(10_000)), attack(), epsilons, count(4096)).prop_map(
+    (source(), dataset(), option::of(count(10_000)), attack(), epsilons, count(4096)).prop_map(
         |(model, dataset, images, attack, epsilons, batch_size)| {
             JobSpec::Evaluate(EvaluateSpec { model, dataset, images, attack, epsilons, batch_size, seed: 7 })
         },
