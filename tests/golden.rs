@@ -7,6 +7,8 @@
 
 #[path = "golden/apgd.rs"]
 mod apgd;
+#[path = "golden/apgd_art.rs"]
+mod apgd_art;
 #[path = "golden/apgd_decisions.rs"]
 mod apgd_decisions;
 #[path = "golden/apgd_l1.rs"]
@@ -102,6 +104,7 @@ pub(crate) fn plan(file: &str) -> Plan {
         _ if carlini_wagner::is_known(file) => Plan::Compare(carlini_wagner::compare),
         _ if apgd_l1::is_known(file) => Plan::Compare(apgd_l1::compare),
         _ if square::is_known(file) => Plan::Compare(square::compare),
+        _ if apgd_art::net(file).is_some() => Plan::Compare(apgd_art::compare),
         _ if apgd_whole::net(file).is_some() => Plan::Compare(apgd_whole::compare),
         _ => described_with_another(file).map_or_else(|| Plan::Skip(reason(file)), Plan::Within),
     }
@@ -112,18 +115,18 @@ fn described_with_another(file: &str) -> Option<String> {
     if let Some(net) = file.strip_prefix("apgd_summary.").and_then(|rest| rest.strip_suffix(".json")) {
         return Some(format!("apgd_{net}.safetensors"));
     }
-    let attack = file.strip_suffix(".json").filter(|name| name.starts_with("apgd_perturb_"))?;
+    let is_told = |name: &&str| name.starts_with("apgd_perturb_") || name.starts_with("art172_");
+    let attack = file.strip_suffix(".json").filter(is_told)?;
     Some(format!("{attack}.safetensors"))
 }
 
 /// Why a file is not compared.
 fn reason(file: &str) -> &'static str {
-    const REASONS: [(&str, &str); 10] = [
+    const REASONS: [(&str, &str); 9] = [
         ("models_meta.json", "its networks are compared with the files that are theirs"),
         ("model_vgg11_T", "a temperature in the network is not implemented"),
         ("model_resnet50_T", "a temperature in the network is not implemented"),
         ("model_", "architecture not implemented"),
-        ("art172_", "attack not implemented"),
         ("train_free", "method not implemented"),
         ("train_kd", "method not implemented"),
         ("train_rdt", "method not implemented"),

@@ -1,6 +1,6 @@
 //! `apgd_<net>.safetensors`: AutoPGD, traced iteration by iteration.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
@@ -56,20 +56,13 @@ impl Loss {
             }
         }
     }
-
-    pub(crate) fn rows(&self, rows: &[usize]) -> Self {
-        match self {
-            Self::CrossEntropy => Self::CrossEntropy,
-            Self::Dlr => Self::Dlr,
-            Self::TargetedDlr(targets) => Self::TargetedDlr(rows.iter().map(|&row| targets[row]).collect()),
-        }
-    }
 }
 
 /// An attack of that norm and radius.
 pub(crate) fn attack(victim: &Victim, norm: &str, tag: &str, iterations: usize, restarts: u32) -> Result<Apgd> {
     let ball = Ball { norm: norm_named(norm)?, epsilon: victim.epsilon(norm, tag)? };
-    Ok(Apgd { ball, iterations: iterations as u32, restarts, loss: ApgdLoss::Ce })
+    let (iterations, loss, passes) = (iterations as u32, ApgdLoss::Ce, NonZeroU32::MIN);
+    Ok(Apgd { ball, iterations, restarts, loss, targets: None, passes })
 }
 
 /// The net of a file named like `apgd_dnn.safetensors`.
@@ -193,7 +186,7 @@ impl Trace<'_> {
 
     fn follow(&self, attack: &Apgd, loss: &Loss, start: &Tensor) -> Result<Followed> {
         let objective = |logits: &Tensor, labels: &Tensor| loss.of(logits, labels);
-        let victim = Attacked { model: &self.victim.network, mode: Mode::Eval, objective: &objective };
+        let victim = Attacked::new(&self.victim.network, Mode::Eval, &objective);
         let (mut losses, mut best, mut steps, mut iterates) = (vec![], vec![], vec![], vec![]);
         let mut observer = |iteration: &Iteration<'_>| {
             losses.extend_from_slice(iteration.losses);

@@ -6,11 +6,13 @@ use anyhow::Result;
 use rrm_attacks::apgd::{checkpoints, oscillates};
 use serde::Deserialize;
 
-use crate::{compare::Report, folder::Folder};
+use crate::{apgd_art, compare::Report, folder::Folder};
 
 #[derive(Deserialize)]
 struct Decisions {
     fra31: BTreeMap<String, Schedule>,
+    #[serde(default)]
+    art_1_7_2: BTreeMap<String, apgd_art::Decisions>,
     check_oscillation: Oscillations,
 }
 
@@ -56,6 +58,6 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
         let found: Vec<u8> = (0..columns).map(|column| oscillates(&of_column(column), *j, *k).into()).collect();
         report.same(&format!("oscillation, case {case}, j {j}, k {k}"), &found, reduce);
     }
-    report.skip("art_1_7_2: ART's checkpoints (its AutoPGD is not implemented)");
+    apgd_art::compare_decisions(&told.art_1_7_2, &mut report)?;
     Ok(report)
 }

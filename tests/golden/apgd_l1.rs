@@ -1,5 +1,7 @@
 //! `l1_<net>.safetensors`: AutoPGD in l1, through its three radii.
 
+use std::num::NonZeroU32;
+
 use anyhow::{Context, Result};
 use candle_core::Tensor;
 use rrm_attacks::{
@@ -60,7 +62,8 @@ impl Run<'_> {
     fn compare(&self, report: &mut Report) -> Result<()> {
         let (loss, iterations) = self.name.split_once(".N").context("a loss and a number of iterations")?;
         let ball = Ball { norm: Norm::L1, epsilon: self.epsilon };
-        let attack = Apgd { ball, iterations: iterations.parse()?, restarts: 1, loss: ApgdLoss::Ce };
+        let (iterations, passes) = (iterations.parse()?, NonZeroU32::MIN);
+        let attack = Apgd { ball, iterations, restarts: 1, loss: ApgdLoss::Ce, targets: None, passes };
         let loss = Loss::named(loss, self.victim)?;
         let (losses, result) = self.follow(&attack, &loss)?;
         let robust: Vec<f64> = result.first_broken.iter().map(|at| f64::from(u8::from(at.is_none()))).collect();
@@ -74,7 +77,7 @@ impl Run<'_> {
     /// Losses of every image at all points, and the run's result.
     fn follow(&self, attack: &Apgd, loss: &Loss) -> Result<(Vec<f64>, SingleRun)> {
         let objective = |logits: &Tensor, labels: &Tensor| loss.of(logits, labels);
-        let victim = Attacked { model: &self.victim.network, mode: Mode::Eval, objective: &objective };
+        let victim = Attacked::new(&self.victim.network, Mode::Eval, &objective);
         let start = self.victim.stored_start("L2", "big", 0)?;
         let mut losses = Vec::new();
         let mut observer = |iteration: &Iteration<'_>| losses.extend_from_slice(iteration.losses);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use candle_core::{Device, Tensor};
-use rrm_attacks::{Apgd, Victim as Attacked, apgd::SingleRun};
-use rrm_spec::Mode;
+use candle_core::Tensor;
+use rrm_attacks::{Apgd, Victim as Attacked};
+use rrm_spec::{ApgdLoss, Mode};
 use serde::Deserialize;
 
 use crate::{
@@ -95,70 +95,37 @@ impl Whole<'_> {
     fn attack(&self, norm: &str, loss: &str, runs: usize) -> Result<(Vec<RunOutcome>, Tensor)> {
         let starts = (0..runs).map(|run| self.victim.generated_start(norm, self.tag, run));
         let starts: Vec<Tensor> = starts.collect::<Result<_>>()?;
-        match loss {
-            "targeted" => self.one_target_after_another(norm, &starts),
-            _ => self.restarted(norm, &Loss::named(loss, self.victim)?, &starts),
-        }
-    }
-
-    fn naturally_correct(&self) -> Vec<usize> {
-        let ranked = self.victim.ranked(1);
-        (0..self.victim.len()).filter(|&row| ranked[row] == self.victim.labels[row]).collect()
-    }
-
-    /// The attack's own restarts.
-    fn restarted(&self, norm: &str, loss: &Loss, starts: &[Tensor]) -> Result<(Vec<RunOutcome>, Tensor)> {
-        let attack = attack(self.victim, norm, self.tag, self.iterations, starts.len() as u32)?;
+        let restarted = attack(self.victim, norm, self.tag, self.iterations, runs as u32)?;
+        let targeted = Apgd { restarts: 1, loss: ApgdLoss::TargetedDlr, targets: Some(runs as u32), ..restarted };
+        let (attack, loss) = match loss {
+            // The attack has objectives of its own, one for each run.
+            "targeted" => (targeted, Loss::CrossEntropy),
+            _ => (restarted, Loss::named(loss, self.victim)?),
+        };
         let objective = |logits: &Tensor, labels: &Tensor| loss.of(logits, labels);
-        // Restarts shrink the batch, which only a loss without targets does not notice.
-        let victim = Attacked { model: &self.victim.network, mode: Mode::Eval, objective: &objective };
-        let attacked = attack.perturb_from(&victim, &self.victim.pixels, &self.victim.labels, starts)?;
+        let victim = Attacked::new(&self.victim.network, Mode::Eval, &objective);
+        let attacked = attack.perturb_from(&victim, &self.victim.pixels, &self.victim.labels, &starts)?;
         let correct = self.naturally_correct();
         let outcome = |run: usize| {
             let left = |row: &usize| attacked.broken_by[*row].is_none_or(|by| by as usize >= run);
             let images: Vec<usize> = correct.iter().copied().filter(left).collect();
             let survives = |&row: &usize| u8::from(attacked.broken_by[row] != Some(run as u32));
-            RunOutcome { run, targets: None, still_robust: images.iter().map(survives).collect(), images }
+            let still_robust = images.iter().map(survives).collect();
+            let targets = (attack == targeted).then(|| self.targets(run, &images));
+            RunOutcome { run, targets, still_robust, images }
         };
-        Ok(((0..starts.len()).map(outcome).collect(), attacked.images))
+        Ok(((0..runs).map(outcome).collect(), attacked.images))
     }
 
-    /// A run for each target, the second highest natural class first, on the images that no run before broke.
-    fn one_target_after_another(&self, norm: &str, starts: &[Tensor]) -> Result<(Vec<RunOutcome>, Tensor)> {
-        let attack = attack(self.victim, norm, self.tag, self.iterations, 1)?;
-        let mut images = self.naturally_correct();
-        let mut points: Vec<Tensor> =
-            (0..self.victim.len()).map(|row| self.victim.pixels.get(row)).collect::<Result<_, _>>()?;
-        let mut outcomes = Vec::new();
-        for (run, start) in starts.iter().enumerate() {
-            let all_targets = self.victim.ranked(run + 2);
-            let targets: Vec<u32> = images.iter().map(|&row| all_targets[row]).collect();
-            let loss = Loss::TargetedDlr(all_targets).rows(&images);
-            let found = self.run_on(&attack, &loss, &images, start)?;
-            let broken: Vec<bool> = found.first_broken.iter().map(Option::is_some).collect();
-            for (position, &row) in images.iter().enumerate().filter(|&(position, _)| broken[position]) {
-                points[row] = found.adversarial.get(position)?;
-            }
-            let still_robust = broken.iter().map(|&broken| u8::from(!broken)).collect();
-            let left = images.iter().zip(&broken).filter(|(_, broken)| !**broken).map(|(&row, _)| row).collect();
-            outcomes.push(RunOutcome {
-                run,
-                images: std::mem::replace(&mut images, left),
-                targets: Some(targets),
-                still_robust,
-            });
-        }
-        Ok((outcomes, Tensor::stack(&points, 0)?))
+    /// The classes that a run leads to: those of the second highest natural logit first.
+    fn targets(&self, run: usize, images: &[usize]) -> Vec<u32> {
+        let ranked = self.victim.ranked(run + 2);
+        images.iter().map(|&row| ranked[row]).collect()
     }
 
-    fn run_on(&self, attack: &Apgd, loss: &Loss, rows: &[usize], start: &Tensor) -> Result<SingleRun> {
-        let indices: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
-        let indices = Tensor::new(indices.as_slice(), &Device::Cpu)?;
-        let labels: Vec<u32> = rows.iter().map(|&row| self.victim.labels[row]).collect();
-        let objective = |logits: &Tensor, labels: &Tensor| loss.of(logits, labels);
-        let victim = Attacked { model: &self.victim.network, mode: Mode::Eval, objective: &objective };
-        let (pixels, start) = (self.victim.pixels.index_select(&indices, 0)?, start.index_select(&indices, 0)?);
-        Ok(attack.single_run(&victim, &pixels, &labels, &start, &mut |_| {})?)
+    fn naturally_correct(&self) -> Vec<usize> {
+        let ranked = self.victim.ranked(1);
+        (0..self.victim.len()).filter(|&row| ranked[row] == self.victim.labels[row]).collect()
     }
 
     /// Who is left at the end.

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import generate_art
+
 IMAGES = 12
 BIAS = {"dnn": "classifier.bias", "vgg11": "classifier.bias"}
 ITERATIONS = 20
@@ -408,7 +410,9 @@ def checkpoints(folder):
         {"case": case, "j": j, "k": k, "reduce": oscillates(losses(folder.generator, case), j, k).int().tolist()}
         for case in range(4) for j, k in ((3, 4), (7, 3), (11, 6), (2, 3))
     ]
-    folder.save_json("apgd_checkpoints.json", {"fra31": told, "check_oscillation": {"cases": cases}})
+    art = generate_art.checkpoints((5, 10, 20, 40, 50, 100))
+    content = {"fra31": told, "art_1_7_2": art, "check_oscillation": {"cases": cases}}
+    folder.save_json("apgd_checkpoints.json", content)
 
 
 def losses(g, case):
@@ -434,3 +438,4 @@ def make(folder, networks, dtypes):
     made = victims(folder, networks, dtypes)
     for kind in (perturbed, pgd, apgd):
         kind(folder, made)
+    generate_art.make(folder, {suffix: made["dnn", suffix] for suffix in dtypes})

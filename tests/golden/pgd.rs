@@ -1,10 +1,11 @@
 //! `pgd.safetensors`: projected gradient descent in two dialects.
 
+use std::num::NonZeroU32;
+
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use rrm_attacks::{Ball, Form, Pgd, Randomness, Victim as Attacked};
-use rrm_losses::cross_entropy;
-use rrm_spec::{Mode, Norm, PgdSelection, PgdStart};
+use rrm_spec::{Mode, Norm, PgdSelection, PgdStart, PgdTarget};
 
 use crate::{
     arithmetic::Arithmetic,
@@ -221,6 +222,8 @@ impl<'a> Run<'a> {
             start: PgdStart::Natural, // Starts are given.
             selection,
             restarts: starts.len() as u32,
+            target: PgdTarget::Untargeted, // Targets are given.
+            passes: NonZeroU32::MIN,
         };
         self.follow(&pgd, &starts)
     }
@@ -233,20 +236,16 @@ impl<'a> Run<'a> {
     }
 
     fn follow(&self, pgd: &Pgd, starts: &[Tensor]) -> Result<Outcome> {
-        let away = |logits: &Tensor, labels: &Tensor| cross_entropy(logits, labels);
-        let towards = |logits: &Tensor, labels: &Tensor| cross_entropy(logits, labels)?.neg();
         let targeted = self.kind == Kind::Targeted;
-        let victim = Attacked {
-            model: &self.victim.network,
-            mode: Mode::Eval,
-            objective: if targeted { &towards } else { &away },
+        let targets: Vec<u32> = self.victim.labels.iter().map(|label| (label + 3) % 10).collect();
+        let victim = if targeted {
+            Attacked::towards(&self.victim.network, Mode::Eval, Some(targets.as_slice()))
+        } else {
+            Attacked::by_cross_entropy(&self.victim.network, Mode::Eval)
         };
-        let labels: Vec<u32> = match self.kind {
-            Kind::Targeted => self.victim.labels.iter().map(|label| (label + 3) % 10).collect(),
-            _ => self.victim.labels.clone(),
-        };
+        let labels = &self.victim.labels;
         let (mut losses, mut correct) = (Vec::new(), Vec::new());
-        let attacked = pgd.perturb_from(&victim, &self.victim.pixels, &labels, starts, &mut |pass| {
+        let attacked = pgd.perturb_from(&victim, &self.victim.pixels, labels, starts, &mut |pass| {
             losses.extend(pass.losses.iter().map(|loss| if targeted { -loss } else { *loss }));
             correct.extend_from_slice(pass.correct);
         })?;

@@ -5,7 +5,9 @@ use std::{num::NonZeroU32, sync::Arc};
 use anyhow::{Context, Result, ensure};
 use rrm_attacks::{Ball, Pgd};
 use rrm_models::Network;
-use rrm_spec::{Mode, Norm, Normalization, OptimizerSpec, PgdSelection, PgdStart, RepresentationLoss, Schedule};
+use rrm_spec::{
+    Mode, Norm, Normalization, OptimizerSpec, PgdSelection, PgdStart, PgdTarget, RepresentationLoss, Schedule,
+};
 use rrm_train::{
     Student, Timetable,
     step::{AdversarialTraining, Natural, Rrm},
@@ -88,6 +90,8 @@ pub(crate) fn compare_sat(folder: &Folder, file: &str) -> Result<Report> {
             start: if by_sign { PgdStart::Uniform } else { PgdStart::Sphere },
             selection: PgdSelection::BestLoss,
             restarts: 1,
+            target: PgdTarget::Untargeted,
+            passes: NonZeroU32::MIN,
         };
         let net = run.net_after("sat_")?;
         let (net, _) = net.rsplit_once('_').context("no constraint in the name")?;
@@ -125,6 +129,8 @@ pub(crate) fn compare_fast(folder: &Folder, file: &str) -> Result<Report> {
             start: PgdStart::Uniform,
             selection: PgdSelection::Last,
             restarts: 1,
+            target: PgdTarget::Untargeted,
+            passes: NonZeroU32::MIN,
         };
         let mut student = recipe.student(run, run.net_after("fast_at_")?, None)?;
         let attacks = Log::default();

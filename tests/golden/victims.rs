@@ -144,6 +144,13 @@ impl Victim {
     /// f32(eps*v).
     pub(crate) fn generated_change(&self, norm_name: &str, tag: &str, restart: usize) -> Result<Tensor> {
         let epsilon = self.epsilon(norm_name, tag)?;
+        let v = self.generated_direction(norm_name, restart);
+        let change: Vec<f32> = v.into_iter().map(|v| (epsilon * v) as f32).collect();
+        Ok(Tensor::from_vec(change, self.pixels.shape(), &Device::Cpu)?)
+    }
+
+    /// v, for l2 of length 1.
+    pub(crate) fn generated_direction(&self, norm_name: &str, restart: usize) -> Vec<f64> {
         let mut v = self.generator.sym(&format!("attack.start.r{restart}"), self.pixels.elem_count());
         if norm_name == "L2" {
             for image in v.chunks_mut(self.pixels.elem_count() / self.labels.len()) {
@@ -151,8 +158,7 @@ impl Victim {
                 image.iter_mut().for_each(|v| *v /= length);
             }
         }
-        let change: Vec<f32> = v.into_iter().map(|v| (epsilon * v) as f32).collect();
-        Ok(Tensor::from_vec(change, self.pixels.shape(), &Device::Cpu)?)
+        v
     }
 
     /// Generated starts must be the stored ones: other files name starts that are not stored.

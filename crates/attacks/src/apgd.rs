@@ -5,38 +5,49 @@
 //! on purpose: the oscillation test's first comparison (see [`oscillates`]), and that of several misclassified
 //! iterates the last is handed back.
 
+mod art;
 mod checkpoints;
 mod ledger;
 mod run;
 mod sparse;
+mod targets;
+
+use std::num::NonZeroU32;
 
 use candle_core::{Result, Tensor};
+use rrm_losses::targeted_dlr;
 use rrm_models::Model;
 use rrm_spec::{ApgdLoss, ApgdSpec, Mode, PgdStart};
 
 use crate::{
-    Attack, AttackRng, Attacked, Ball, Form, Victim,
+    Attack, AttackRng, Attacked, Ball, Form, Seen, Victim,
     attack::one_each,
     pixels::{Pixel, Pixels, by_pixel},
     region::Region,
     start::Starts,
 };
+pub use art::{ArtApgd, ArtIteration, ArtObserver, art_checkpoints};
 pub use checkpoints::{Checkpoint, checkpoints};
 pub use ledger::oscillates;
 use run::{Finished, Run};
 pub use run::{Iteration, Observer};
+use targets::Targets;
 
-/// AutoPGD.
+/// AutoPGD in the reference form.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Apgd {
     /// Where it searches.
     pub ball: Ball,
     /// Iterations per restart.
     pub iterations: u32,
-    /// Restarts, each on the images that no earlier one broke.
+    /// Restarts, each on the images that no earlier one broke; of the targeted loss, so many for each target.
     pub restarts: u32,
-    /// What is maximised by [`Attack::perturb`]; where a [`Victim`] is given, its objective is.
+    /// What is maximised by [`Attack::perturb`]; where a [`Victim`] is given, its objective is, unless the loss is targeted.
     pub loss: ApgdLoss,
+    /// Classes that the targeted loss tries; none = 9, or one less than the network's classes where that is fewer.
+    pub targets: Option<u32>,
+    /// Passes that each gradient is averaged over by [`Attack::perturb`]; where a [`Victim`] is given, its own are.
+    pub passes: NonZeroU32,
 }
 
 impl From<&ApgdSpec> for Apgd {
@@ -46,6 +57,8 @@ impl From<&ApgdSpec> for Apgd {
             iterations: spec.iterations.get(),
             restarts: spec.restarts.get(),
             loss: spec.loss,
+            targets: spec.targets.map(NonZeroU32::get),
+            passes: spec.eot,
         }
     }
 }
@@ -78,14 +91,17 @@ impl Attack for Apgd {
     ) -> Result<Attacked> {
         let victim = match self.loss {
             ApgdLoss::Ce => Victim::by_cross_entropy(victim, mode),
+            // Whose targets follow.
+            ApgdLoss::Dlr | ApgdLoss::TargetedDlr => Victim::new(victim, mode, &rrm_losses::dlr),
         };
+        let victim = Victim { passes: self.passes, ..victim };
         self.attack(&victim, pixels, labels, Starts::Drawn(PgdStart::Sphere, *rng))
     }
 }
 
 impl Apgd {
-    /// Attacks a batch from given starting points (N, C, H, W), one tensor for each restart, of which the rows of the
-    /// images that are left are used.
+    /// Attacks a batch from given starting points (N, C, H, W), one tensor for each restart and, where the loss is targeted, each
+    /// target, of which the rows of the images that are left are used.
     ///
     /// # Errors
     /// As [`Attack::perturb`], and when there is not one tensor of starting points for each restart.
@@ -128,54 +144,104 @@ impl Apgd {
 
     fn attack(&self, victim: &Victim<'_>, pixels: &Tensor, labels: &[u32], starts: Starts<'_>) -> Result<Attacked> {
         one_each("labels", labels.len(), pixels)?;
-        starts.check(self.restarts, pixels)?;
         if labels.is_empty() {
-            return Ok(Attacked { images: pixels.clone(), broken_by: Vec::new() });
+            return Ok(Attacked::new(pixels.clone(), Vec::new()));
         }
+        let targets = match self.loss {
+            ApgdLoss::Ce | ApgdLoss::Dlr => Targets::none(self.restarts),
+            ApgdLoss::TargetedDlr => Targets::ranked(self, victim, pixels, labels)?,
+        };
+        starts.check(targets.runs(), pixels)?;
         by_pixel!(pixels, T => {
-            let (images, broken_by) = self.over_restarts(victim, &self.region::<T>(pixels)?, labels, starts)?;
-            Ok(Attacked { images: images.to_tensor(pixels.device())?, broken_by })
+            let batch = Batch { victim, region: &self.region::<T>(pixels)?, labels };
+            let found = self.over_restarts(&batch, &targets, starts)?;
+            let images = found.images.to_tensor(pixels.device())?;
+            Ok(Attacked { images, broken_by: found.broken_by, seen: found.seen })
         })
     }
 
-    /// All restarts: the images handed back, and the restart that broke each.
-    fn over_restarts<T: Pixel>(
-        &self,
-        victim: &Victim<'_>,
-        region: &Region<T>,
-        labels: &[u32],
-        starts: Starts<'_>,
-    ) -> Result<(Pixels<T>, Vec<Option<u32>>)> {
-        let mut images = region.natural().clone();
-        let natural = victim.judge(&images, labels)?;
-        let mut broken_by: Vec<Option<u32>> = natural.correct.iter().map(|&correct| (!correct).then_some(0)).collect();
-        let wide = sparse::region_of_starts(region);
-        for restart in 0..self.restarts {
-            let rows: Vec<usize> = (0..labels.len()).filter(|&row| broken_by[row].is_none()).collect();
+    /// All restarts, of all targets.
+    fn over_restarts<T: Pixel>(&self, batch: &Batch<'_, T>, targets: &Targets, starts: Starts<'_>) -> Result<Found<T>> {
+        let mut found = Found::of_natural(batch)?;
+        let wide = sparse::region_of_starts(batch.region);
+        for run in 0..targets.runs() {
+            let rows = found.left();
             if rows.is_empty() {
                 break;
             }
-            let start = starts.of(wide.as_ref().unwrap_or(region), restart, &rows)?;
-            let finished = self.run_on(victim, &region.gather(&rows), &gather(labels, &rows), start)?;
-            for (position, &row) in rows.iter().enumerate() {
-                if finished.ledgers[position].first_broken.is_some() {
-                    images.replace(row, finished.adversarial.image(position));
-                    broken_by[row] = Some(restart);
-                }
-            }
+            let start = starts.of(wide.as_ref().unwrap_or(batch.region), run, &rows)?;
+            let finished = self.run_on(batch, &rows, start, targets.of(run, &rows))?;
+            found.take(run, &rows, &finished);
         }
-        Ok((images, broken_by))
+        Ok(found)
     }
 
+    /// One run on the images `rows`, away from their labels or towards `targets`.
     fn run_on<T: Pixel>(
         &self,
-        victim: &Victim<'_>,
-        region: &Region<T>,
-        labels: &[u32],
+        batch: &Batch<'_, T>,
+        rows: &[usize],
         start: Pixels<T>,
+        targets: Option<Vec<u32>>,
     ) -> Result<Finished<T>> {
-        let run = Run { victim, labels, region, iterations: self.iterations, epsilon: self.ball.epsilon };
-        run.from(start, &mut |_| {})
+        let (region, labels) = (batch.region.gather(rows), gather(batch.labels, rows));
+        let run = Run {
+            victim: batch.victim,
+            labels: &labels,
+            region: &region,
+            iterations: self.iterations,
+            epsilon: self.ball.epsilon,
+        };
+        let Some(targets) = targets else { return run.from(start, &mut |_| {}) };
+        let targets = Tensor::new(targets, batch.victim.model.device())?;
+        let objective = |logits: &Tensor, labels: &Tensor| targeted_dlr(logits, labels, &targets);
+        let victim = Victim { objective: &objective, ..*batch.victim };
+        Run { victim: &victim, ..run }.from(start, &mut |_| {})
+    }
+}
+
+/// What is attacked.
+struct Batch<'a, T> {
+    victim: &'a Victim<'a>,
+    region: &'a Region<T>,
+    labels: &'a [u32],
+}
+
+/// What all runs so far found.
+struct Found<T> {
+    images: Pixels<T>,
+    broken_by: Vec<Option<u32>>,
+    seen: Vec<Seen>,
+}
+
+impl<T: Pixel> Found<T> {
+    /// The natural images, of which those that are misclassified count as broken.
+    fn of_natural(batch: &Batch<'_, T>) -> Result<Self> {
+        let images = batch.region.natural().clone();
+        let verdict = batch.victim.judge(&images, batch.labels)?;
+        let broken_by: Vec<Option<u32>> = verdict.correct.iter().map(|&correct| (!correct).then_some(0)).collect();
+        let mut seen = vec![Seen::NOTHING; images.len()];
+        for (row, seen) in seen.iter_mut().enumerate() {
+            seen.look(verdict.margin[row], verdict.cross_entropy[row]);
+            seen.iteration = broken_by[row];
+        }
+        Ok(Self { images, broken_by, seen })
+    }
+
+    fn left(&self) -> Vec<usize> {
+        (0..self.broken_by.len()).filter(|&row| self.broken_by[row].is_none()).collect()
+    }
+
+    fn take(&mut self, run: u32, rows: &[usize], finished: &Finished<T>) {
+        for (position, &row) in rows.iter().enumerate() {
+            let seen = finished.seen[position];
+            self.seen[row].look(seen.margin, seen.cross_entropy);
+            if seen.iteration.is_some() {
+                self.images.replace(row, finished.adversarial.image(position));
+                self.broken_by[row] = Some(run);
+                self.seen[row].iteration = seen.iteration;
+            }
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use candle_core::{Result, Tensor, bail};
 use rrm_data::{ImageRng, Stream};
 use rrm_models::Model;
-use rrm_spec::{AttackSpec, Mode};
+use rrm_spec::{ApgdDialect, AttackSpec, Mode};
 
-use crate::{Apgd, CarliniWagner, Fab, Pgd, Square};
+use crate::{Apgd, ArtApgd, CarliniWagner, Ensemble, Fab, Fgsm, Pgd, Seen, Square};
 
 /// Keys of the randomness of each image of a batch. What happens to an image depends on its key alone, not on the
 /// other images of its batch.
@@ -27,6 +27,21 @@ impl AttackRng<'_> {
         let keys = [self.epoch, u64::from(self.images[row]), u64::from(restart)];
         ImageRng::new(self.seed, self.stream, &keys)
     }
+
+    /// The randomness that the image's target is drawn with in one restart, apart from that of its start.
+    pub(crate) fn target_of(&self, row: usize, restart: u32) -> ImageRng {
+        let keys = [self.epoch, u64::from(self.images[row]), u64::from(restart), 0];
+        ImageRng::new(self.seed, self.stream, &keys)
+    }
+
+    /// Keys of one of several attacks in turn. The first has those that it would have alone.
+    #[must_use]
+    pub fn of_part(&self, part: u32) -> Self {
+        match part {
+            0 => *self,
+            part => Self { seed: ImageRng::new(self.seed, self.stream, &[u64::from(part)]).next_u64(), ..*self },
+        }
+    }
 }
 
 /// What an attack did to a batch.
@@ -34,8 +49,19 @@ impl AttackRng<'_> {
 pub struct Attacked {
     /// One image (N, C, H, W) for each natural one; which is for the attack's selection rule to say.
     pub images: Tensor,
-    /// The first restart whose result was seen to be misclassified; none where all were classified correctly.
+    /// The first restart whose result was seen to be misclassified; none where all were classified correctly. An attack of
+    /// several targets counts through: all targets of its first restart, those of its second, and so on.
     pub broken_by: Vec<Option<u32>>,
+    /// What was seen of each image.
+    pub seen: Vec<Seen>,
+}
+
+impl Attacked {
+    /// Of an attack that tells no more than this.
+    pub fn new(images: Tensor, broken_by: Vec<Option<u32>>) -> Self {
+        let seen = vec![Seen::NOTHING; broken_by.len()];
+        Self { images, broken_by, seen }
+    }
 }
 
 /// A search for small changes that make a network err.
@@ -57,11 +83,16 @@ pub trait Attack: Send + Sync {
 /// The attack that a spec describes.
 pub fn build(spec: &AttackSpec) -> Box<dyn Attack> {
     match spec {
+        AttackSpec::Fgsm(spec) => Box::new(Fgsm::from(spec)),
         AttackSpec::Pgd(spec) => Box::new(Pgd::from(spec)),
-        AttackSpec::Apgd(spec) => Box::new(Apgd::from(spec)),
+        AttackSpec::Apgd(spec) => match spec.dialect {
+            ApgdDialect::Reference => Box::new(Apgd::from(spec)),
+            ApgdDialect::Art { batch } => Box::new(ArtApgd::of(spec, batch)),
+        },
         AttackSpec::Square(spec) => Box::new(Square::from(spec)),
         AttackSpec::Fab(spec) => Box::new(Fab::from(spec)),
         AttackSpec::CarliniWagner(spec) => Box::new(CarliniWagner::from(spec)),
+        AttackSpec::AutoAttack(spec) => Box::new(Ensemble::new(spec.parts().iter().map(build).collect())),
     }
 }
 

@@ -19,7 +19,7 @@ use rrm_spec::{CarliniWagnerSpec, Mode};
 use crate::{
     Attack, AttackRng, Attacked, Ball,
     attack::one_each,
-    logits::{Classifier, check_labels, is_correct},
+    logits::Classifier,
     minimum::{Minimum, Nearest},
     pixels::{Pixel, Pixels, by_pixel},
     survivors::{Survivors, gather},
@@ -69,12 +69,11 @@ impl Attack for CarliniWagner {
     ) -> Result<Attacked> {
         one_each("labels", labels.len(), pixels)?;
         if labels.is_empty() {
-            return Ok(Attacked { images: pixels.clone(), broken_by: Vec::new() });
+            return Ok(Attacked::new(pixels.clone(), Vec::new()));
         }
         by_pixel!(pixels, T => {
             let natural = Pixels::<T>::read(pixels)?;
-            let survivors = self.attack(Classifier { model: victim, mode }, &natural, labels)?;
-            Ok(Attacked { images: survivors.images.to_tensor(pixels.device())?, broken_by: survivors.broken_by })
+            self.attack(Classifier { model: victim, mode }, &natural, labels)?.finish(pixels.device())
         })
     }
 }
@@ -99,14 +98,14 @@ impl CarliniWagner {
         labels: &[u32],
     ) -> Result<Survivors<T>> {
         let logits = classifier.logits(natural)?;
-        check_labels(&logits, labels)?;
-        let correct: Vec<bool> = logits.iter().zip(labels).map(|(logits, &label)| is_correct(logits, label)).collect();
-        let mut survivors = Survivors::of(natural, &correct);
+        let mut survivors = Survivors::of(natural, &logits, labels)?;
         let rows = survivors.rows();
         let found = self.search(classifier, &natural.gather(&rows), &gather(labels, &rows))?;
         for (position, &row) in rows.iter().enumerate() {
+            let seen = &found.seen[position];
+            survivors.look(row, seen);
             if found.distance(position).is_some_and(|distance| distance <= self.ball.epsilon) {
-                survivors.enter(row, 0, found.images.image(position));
+                survivors.enter(row, 0, seen.iteration, found.images.image(position));
             }
         }
         Ok(survivors)

@@ -73,12 +73,11 @@ impl Attack for Fab {
         one_each("labels", labels.len(), pixels)?;
         one_each("keys of randomness", rng.images.len(), pixels)?;
         if labels.is_empty() {
-            return Ok(Attacked { images: pixels.clone(), broken_by: Vec::new() });
+            return Ok(Attacked::new(pixels.clone(), Vec::new()));
         }
         by_pixel!(pixels, T => {
             let natural = Pixels::<T>::read(pixels)?;
-            let survivors = self.over_restarts(Classifier { model: victim, mode }, &natural, labels, rng)?;
-            Ok(Attacked { images: survivors.images.to_tensor(pixels.device())?, broken_by: survivors.broken_by })
+            self.over_restarts(Classifier { model: victim, mode }, &natural, labels, rng)?.finish(pixels.device())
         })
     }
 }
@@ -144,7 +143,7 @@ impl Fab {
         rng: &AttackRng<'_>,
     ) -> Result<Survivors<T>> {
         let logits = classifier.logits(natural)?;
-        let mut survivors = Survivors::of(natural, &correct(&logits, labels)?);
+        let mut survivors = Survivors::of(natural, &logits, labels)?;
         let classes = logits.first().map_or(0, Vec::len) as u32;
         // With fewer classes there are fewer to go for.
         let targets = self.targets.map_or(1, |targets| targets.min(classes.saturating_sub(1)));
@@ -163,8 +162,10 @@ impl Fab {
             let start = if restart == 0 { natural.clone() } else { self.random_start(&natural, key) };
             let found = Run { fab: self, classifier, natural: &natural, labels: &labels, goal }.from(start)?;
             for (position, &row) in rows.iter().enumerate() {
+                let seen = &found.seen[position];
+                survivors.look(row, seen);
                 if found.distance(position).is_some_and(|distance| distance <= self.ball.epsilon) {
-                    survivors.enter(row, restart, found.images.image(position));
+                    survivors.enter(row, restart, seen.iteration, found.images.image(position));
                 }
             }
         }

@@ -2,7 +2,11 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::pixels::{Pixel, Pixels};
+use crate::{
+    Seen,
+    logits::is_correct,
+    pixels::{Pixel, Pixels},
+};
 
 /// The nearest misclassified images that a search found.
 #[derive(Clone, Debug)]
@@ -18,12 +22,15 @@ pub(crate) struct Minimum<T> {
     /// The natural image where there is none.
     pub(crate) images: Pixels<T>,
     distances: Vec<f64>,
+    /// What was seen of the points in the ball.
+    pub(crate) seen: Vec<Seen>,
 }
 
 impl<T: Pixel> Minimum<T> {
     /// None for any image.
     pub(crate) fn none(natural: &Pixels<T>) -> Self {
-        Self { images: natural.clone(), distances: vec![f64::INFINITY; natural.len()] }
+        let count = natural.len();
+        Self { images: natural.clone(), distances: vec![f64::INFINITY; count], seen: vec![Seen::NOTHING; count] }
     }
 
     /// Enters a misclassified image where it is nearer than all before.
@@ -31,6 +38,14 @@ impl<T: Pixel> Minimum<T> {
         if distance < self.distances[row] {
             self.images.replace(row, image);
             self.distances[row] = distance;
+        }
+    }
+
+    /// Notes that the search looked at a point in the ball, in this iteration.
+    pub(crate) fn look(&mut self, row: usize, iteration: u32, logits: &[f64], label: u32) {
+        self.seen[row].look_at(logits, label);
+        if !is_correct(logits, label) {
+            self.seen[row].iteration.get_or_insert(iteration);
         }
     }
 

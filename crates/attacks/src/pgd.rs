@@ -3,23 +3,28 @@
 //! Which iterate is handed back, and what happens to images that are broken already, differs between code bases and
 //! moves results: see [`PgdSelection`].
 
+mod aim;
 #[cfg(feature = "cuda")]
 mod on_device;
 mod search;
 mod selection;
 
+use std::num::NonZeroU32;
+
 use candle_core::{Result, Tensor};
 use rrm_models::Model;
-use rrm_spec::{Mode, PgdSelection, PgdSpec, PgdStart};
+use rrm_spec::{Mode, PgdSelection, PgdSpec, PgdStart, PgdTarget};
 
 use crate::{
-    Attack, AttackRng, Attacked, Ball, Form, Victim,
+    Attack, AttackRng, Attacked, Ball, Form, Seen, Victim,
     attack::one_each,
     pixels::{Pixel, Pixels, by_pixel},
     region::Region,
+    seen::Watch,
     start::Starts,
     victim::Verdict,
 };
+use aim::Aims;
 use search::Search;
 use selection::Chosen;
 
@@ -36,8 +41,12 @@ pub struct Pgd {
     pub start: PgdStart,
     /// Which iterate is handed back, in one restart and over restarts.
     pub selection: PgdSelection,
-    /// Restarts from fresh starting points.
+    /// Restarts from fresh starting points, for [`PgdTarget::Each`] of each class.
     pub restarts: u32,
+    /// Where images are led to.
+    pub target: PgdTarget,
+    /// Passes that each gradient is averaged over by [`Attack::perturb`]; where a [`Victim`] is given, its own are.
+    pub passes: NonZeroU32,
 }
 
 impl From<&PgdSpec> for Pgd {
@@ -49,6 +58,8 @@ impl From<&PgdSpec> for Pgd {
             start: spec.start,
             selection: spec.selection,
             restarts: spec.restarts.get(),
+            target: spec.target,
+            passes: spec.eot,
         }
     }
 }
@@ -80,16 +91,23 @@ impl Attack for Pgd {
         labels: &[u32],
         rng: &AttackRng<'_>,
     ) -> Result<Attacked> {
-        let victim = Victim::by_cross_entropy(victim, mode);
+        let victim = match self.target {
+            PgdTarget::Untargeted => Victim::by_cross_entropy(victim, mode),
+            PgdTarget::Random | PgdTarget::LeastLikely | PgdTarget::SecondBest | PgdTarget::Each => {
+                Victim::towards(victim, mode, None)
+            }
+        };
+        let victim = Victim { passes: self.passes, ..victim };
         self.attack(&victim, pixels, labels, Starts::Drawn(self.start, *rng), &mut |_| {})
     }
 }
 
 impl Pgd {
-    /// Attacks a batch from given starting points (N, C, H, W), one tensor for each restart.
+    /// Attacks a batch from given starting points (N, C, H, W), one tensor for each restart. The objective is the victim's, and so are
+    /// the targets where this attack chooses none.
     ///
     /// # Errors
-    /// As [`Attack::perturb`], and when there is not one tensor of starting points for each restart.
+    /// As [`Attack::perturb`], when there is not one tensor of starting points for each restart, and when targets are to be drawn.
     pub fn perturb_from(
         &self,
         victim: &Victim<'_>,
@@ -110,40 +128,56 @@ impl Pgd {
         observer: &mut Observer<'_>,
     ) -> Result<Attacked> {
         one_each("labels", labels.len(), pixels)?;
-        starts.check(self.restarts, pixels)?;
         if labels.is_empty() {
-            return Ok(Attacked { images: pixels.clone(), broken_by: Vec::new() });
+            return Ok(Attacked::new(pixels.clone(), Vec::new()));
         }
+        let aims = Aims::of(self, victim, pixels, labels, starts)?;
+        starts.check(aims.runs(), pixels)?;
         by_pixel!(pixels, T => {
             let region = Region::around(self.ball, Form::MadryLab, Pixels::<T>::read(pixels)?);
             let search = Search { pgd: self, victim, labels, region: &region };
-            let (images, broken_by) = search.over_restarts(starts, observer)?;
-            Ok(Attacked { images: images.to_tensor(pixels.device())?, broken_by })
+            let (images, broken_by, seen) = search.over_restarts(&aims, starts, observer)?;
+            Ok(Attacked { images: images.to_tensor(pixels.device())?, broken_by, seen })
         })
     }
 
     /// Whether the outcome is left open, because finding out would cost a forward pass that the original has not.
-    fn looks_away(&self, mode: Mode) -> bool {
-        self.selection == PgdSelection::Last && mode == Mode::Train && self.restarts == 1
+    fn looks_away(&self, mode: Mode, runs: u32) -> bool {
+        self.selection == PgdSelection::Last && mode == Mode::Train && runs == 1
     }
 }
 
+/// What is handed back, the first restart that broke each image, and what was seen.
+type Found<T> = (Pixels<T>, Vec<Option<u32>>, Vec<Seen>);
+
 impl<T: Pixel> Search<'_, T> {
-    /// All restarts: the images handed back, and the first restart that broke each.
-    fn over_restarts(&self, starts: Starts<'_>, observer: &mut Observer<'_>) -> Result<(Pixels<T>, Vec<Option<u32>>)> {
+    /// All restarts, of all targets.
+    fn over_restarts(&self, aims: &Aims, starts: Starts<'_>, observer: &mut Observer<'_>) -> Result<Found<T>> {
         let rows: Vec<usize> = (0..self.labels.len()).collect();
-        if self.pgd.looks_away(self.victim.mode) {
-            let start = starts.of(self.region, 0, &rows)?;
-            let last = self.last_iterate(start, &mut |verdict| observer(Pass::of(0, verdict)))?;
-            return Ok((last, vec![None; rows.len()]));
+        let mut watch = Watch::new(rows.len());
+        let looks_away = self.pgd.looks_away(self.victim.mode, aims.runs());
+        let mut chosen = Chosen::new(self.pgd.selection, aims.is_targeted(), self.region.natural().clone());
+        for run in 0..aims.runs() {
+            let targets = aims.targets(run);
+            let victim = Victim { targets: targets.as_deref().or(self.victim.targets), ..*self.victim };
+            let search = Search { victim: &victim, ..*self };
+            let start = starts.of(self.region, run, &rows)?;
+            watch.begin();
+            let mut observe = |verdict: &Verdict| {
+                watch.look(verdict);
+                observer(Pass::of(run, verdict));
+            };
+            if looks_away {
+                let last = search.last_iterate(start, &mut observe)?;
+                return Ok((last, vec![None; rows.len()], watch.finish()));
+            }
+            let candidate = search.candidate(start, &mut observe)?;
+            if self.pgd.selection == PgdSelection::Last {
+                watch.look(&candidate.verdict);
+            }
+            chosen.consider(run, &candidate).into_iter().for_each(|row| watch.note_broken(row));
         }
-        let mut chosen = Chosen::new(self.pgd.selection, self.region.natural().clone());
-        for restart in 0..self.pgd.restarts {
-            let start = starts.of(self.region, restart, &rows)?;
-            let candidate = self.candidate(start, &mut |verdict| observer(Pass::of(restart, verdict)))?;
-            chosen.consider(restart, &candidate);
-        }
-        Ok((chosen.images, chosen.broken_by))
+        Ok((chosen.images, chosen.broken_by, watch.finish()))
     }
 }
 

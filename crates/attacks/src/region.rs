@@ -162,7 +162,7 @@ fn shifted<T: Pixel>(pixels: &Pixels<T>, shift: impl Fn(f64) -> f64 + Sync) -> P
 }
 
 /// Adds a change inside the ball, and clips to the box.
-fn displace<T: Pixel>(image: &mut [T], change: &[f64]) {
+pub(crate) fn displace<T: Pixel>(image: &mut [T], change: &[f64]) {
     for (z, change) in image.iter_mut().zip(change) {
         let x = z.to_f64();
         *z = T::rounded_towards((x + change).clamp(0.0, 1.0), x);

@@ -19,7 +19,7 @@ use rrm_spec::{Mode, SquareLoss, SquareSchedule, SquareSpec};
 use crate::{
     Attack, AttackRng, Attacked, Ball, Form, Randomness,
     attack::one_each,
-    logits::{Classifier, check_labels, is_correct},
+    logits::Classifier,
     pixels::{Pixel, Pixels, by_pixel},
     region::Region,
     survivors::{Survivors, gather},
@@ -85,12 +85,11 @@ impl Attack for Square {
         one_each("labels", labels.len(), pixels)?;
         one_each("keys of randomness", rng.images.len(), pixels)?;
         if labels.is_empty() {
-            return Ok(Attacked { images: pixels.clone(), broken_by: Vec::new() });
+            return Ok(Attacked::new(pixels.clone(), Vec::new()));
         }
         by_pixel!(pixels, T => {
             let region = self.region::<T>(pixels)?;
-            let survivors = self.over_restarts(Classifier { model: victim, mode }, &region, labels, rng)?;
-            Ok(Attacked { images: survivors.images.to_tensor(pixels.device())?, broken_by: survivors.broken_by })
+            self.over_restarts(Classifier { model: victim, mode }, &region, labels, rng)?.finish(pixels.device())
         })
     }
 }
@@ -143,9 +142,7 @@ impl Square {
         rng: &AttackRng<'_>,
     ) -> Result<Survivors<T>> {
         let logits = classifier.logits(region.natural())?;
-        check_labels(&logits, labels)?;
-        let correct: Vec<bool> = logits.iter().zip(labels).map(|(logits, &label)| is_correct(logits, label)).collect();
-        let mut survivors = Survivors::of(region.natural(), &correct);
+        let mut survivors = Survivors::of(region.natural(), &logits, labels)?;
         for restart in 0..self.restarts {
             let rows = survivors.rows();
             if rows.is_empty() {
@@ -154,8 +151,13 @@ impl Square {
             let (region, labels) = (region.gather(&rows), gather(labels, &rows));
             let randoms = rows.iter().map(|&row| rng.of(row, restart)).collect();
             let standing = self.search(classifier, &region, &labels)?.run(randoms, &mut |_| {})?;
-            for (position, &row) in rows.iter().enumerate().filter(|&(position, _)| !standing.correct[position]) {
-                survivors.enter(row, restart, standing.best.image(position));
+            for (position, &row) in rows.iter().enumerate() {
+                survivors.look(row, &standing.seen[position]);
+                if !standing.correct[position] {
+                    // The last query, as an image is left alone from there on; the first one is the start's.
+                    let iteration = standing.queries[position] - 1;
+                    survivors.enter(row, restart, Some(iteration), standing.best.image(position));
+                }
             }
         }
         Ok(survivors)

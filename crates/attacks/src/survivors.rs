@@ -1,18 +1,39 @@
 //! Restarts that go on with the images that no earlier one broke.
 
-use crate::pixels::{Pixel, Pixels};
+use candle_core::{Device, Result};
+
+use crate::{
+    Attacked, Seen,
+    logits::{check_labels, is_correct},
+    pixels::{Pixel, Pixels},
+};
 
 /// What has been broken so far. Images that no restart breaks stay natural.
 pub(crate) struct Survivors<T> {
-    pub(crate) images: Pixels<T>,
-    pub(crate) broken_by: Vec<Option<u32>>,
+    images: Pixels<T>,
+    broken_by: Vec<Option<u32>>,
+    seen: Vec<Seen>,
 }
 
 impl<T: Pixel> Survivors<T> {
     /// All images, of which those that are misclassified as they are count as broken by restart 0.
-    pub(crate) fn of(natural: &Pixels<T>, correct: &[bool]) -> Self {
-        let broken_by = correct.iter().map(|&correct| (!correct).then_some(0)).collect();
-        Self { images: natural.clone(), broken_by }
+    ///
+    /// # Errors
+    /// When a label is no class.
+    pub(crate) fn of(natural: &Pixels<T>, logits: &[Vec<f64>], labels: &[u32]) -> Result<Self> {
+        check_labels(logits, labels)?;
+        let mut survivors = Self {
+            images: natural.clone(),
+            broken_by: vec![None; labels.len()],
+            seen: vec![Seen::NOTHING; labels.len()],
+        };
+        for (row, (logits, &label)) in logits.iter().zip(labels).enumerate() {
+            survivors.seen[row].look_at(logits, label);
+            if !is_correct(logits, label) {
+                (survivors.broken_by[row], survivors.seen[row].iteration) = (Some(0), Some(0));
+            }
+        }
+        Ok(survivors)
     }
 
     /// The images that are left.
@@ -20,10 +41,20 @@ impl<T: Pixel> Survivors<T> {
         (0..self.broken_by.len()).filter(|&row| self.broken_by[row].is_none()).collect()
     }
 
-    /// Enters that a restart broke an image by this one.
-    pub(crate) fn enter(&mut self, row: usize, restart: u32, image: &[T]) {
+    /// Takes what another restart saw of an image.
+    pub(crate) fn look(&mut self, row: usize, seen: &Seen) {
+        self.seen[row].look(seen.margin, seen.cross_entropy);
+    }
+
+    /// Enters that a restart broke an image by this one, which it found in this iteration.
+    pub(crate) fn enter(&mut self, row: usize, restart: u32, iteration: Option<u32>, image: &[T]) {
         self.images.replace(row, image);
         self.broken_by[row] = Some(restart);
+        self.seen[row].iteration = iteration;
+    }
+
+    pub(crate) fn finish(self, device: &Device) -> Result<Attacked> {
+        Ok(Attacked { images: self.images.to_tensor(device)?, broken_by: self.broken_by, seen: self.seen })
     }
 }
 

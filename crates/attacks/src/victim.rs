@@ -1,12 +1,15 @@
 //! The network under attack, as attacks see it: losses, whether each image is classified correctly, and gradients.
 
+use std::num::NonZeroU32;
+
 use candle_core::{Result, Tensor, Var, bail};
 use rrm_models::Model;
 use rrm_spec::Mode;
 
 use crate::pixels::{Pixel, Pixels};
 
-/// The loss that an attack maximises, per image: logits (N, classes) and labels (N) of u32 to (N).
+/// The loss that an attack maximises, per image: logits (N, classes) and classes (N) of u32 to (N). The classes are the labels, or
+/// the victim's targets.
 pub type Objective<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a;
 
 /// A network under attack.
@@ -18,19 +21,50 @@ pub struct Victim<'a> {
     pub mode: Mode,
     /// What is maximised.
     pub objective: &'a Objective<'a>,
+    /// The class that each image of the batch is led to, which the objective is given in place of the labels; none where the
+    /// attack only leads away from the label.
+    pub targets: Option<&'a [u32]>,
+    /// Passes that each gradient is averaged over, for networks that draw random numbers. The verdict is that of the last one, as
+    /// in the reference.
+    pub passes: NonZeroU32,
 }
 
 /// What the victim makes of a batch, per image.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
+    /// What the objective says.
     pub(crate) loss: Vec<f64>,
     pub(crate) correct: Vec<bool>,
+    /// The label's logit less the highest other one.
+    pub(crate) margin: Vec<f64>,
+    /// Of the label, whatever the objective.
+    pub(crate) cross_entropy: Vec<f64>,
 }
 
 impl<'a> Victim<'a> {
+    /// A victim whose `objective` of the labels is maximised.
+    pub fn new(model: &'a dyn Model, mode: Mode, objective: &'a Objective<'a>) -> Self {
+        Self { model, mode, objective, targets: None, passes: NonZeroU32::MIN }
+    }
+
     /// A victim whose cross-entropy is maximised.
     pub fn by_cross_entropy(model: &'a dyn Model, mode: Mode) -> Self {
-        Self { model, mode, objective: &rrm_losses::cross_entropy }
+        Self::new(model, mode, &rrm_losses::cross_entropy)
+    }
+
+    /// A victim whose cross-entropy of the targets is minimised.
+    pub fn towards(model: &'a dyn Model, mode: Mode, targets: Option<&'a [u32]>) -> Self {
+        Self { targets, ..Self::new(model, mode, &nearness) }
+    }
+
+    /// The targets of some images of the batch.
+    pub(crate) fn targets_of(&self, rows: &[usize]) -> Option<Vec<u32>> {
+        self.targets.map(|targets| rows.iter().map(|&row| targets[row]).collect())
+    }
+
+    /// Logits of each image, by the running statistics whatever the mode, so that looking changes nothing.
+    pub(crate) fn logits(&self, pixels: &Tensor) -> Result<Vec<Vec<f64>>> {
+        rows_of(&self.model.forward(pixels, Mode::Eval)?.logits)
     }
 
     /// Judges a batch without a gradient.
@@ -51,6 +85,17 @@ impl<'a> Victim<'a> {
 
     /// The same for a batch on the device, where the gradient stays.
     pub(crate) fn gradient_in(&self, input: &Var, labels: &[u32]) -> Result<(Verdict, Tensor)> {
+        let (mut verdict, mut sum) = self.gradient_once(input, labels)?;
+        for _ in 1..self.passes.get() {
+            let (last, gradient) = self.gradient_once(input, labels)?;
+            (verdict, sum) = (last, (sum + gradient)?);
+        }
+        let is_mean = self.passes == NonZeroU32::MIN;
+        let gradient = if is_mean { sum } else { (sum / f64::from(self.passes.get()))? };
+        Ok((verdict, gradient))
+    }
+
+    fn gradient_once(&self, input: &Var, labels: &[u32]) -> Result<(Verdict, Tensor)> {
         let (losses, verdict) = self.forward(input.as_tensor(), labels)?;
         // Of the sum, not the mean: an image's gradient must not depend on how many others share its batch.
         let mut gradients = losses.sum_all()?.backward()?;
@@ -63,18 +108,47 @@ impl<'a> Victim<'a> {
     /// Losses (N), tracked where the pixels are, and what they say.
     fn forward(&self, pixels: &Tensor, labels: &[u32]) -> Result<(Tensor, Verdict)> {
         let logits = self.model.forward(pixels, self.mode)?.logits;
-        let losses = (self.objective)(&logits, &Tensor::new(labels, self.model.device())?)?;
+        let classes = self.targets.unwrap_or(labels);
+        let losses = (self.objective)(&logits, &Tensor::new(classes, self.model.device())?)?;
         let loss = losses.detach().to_dtype(candle_core::DType::F64)?.to_vec1()?;
-        Ok((losses, Verdict { loss, correct: correct(&logits.detach(), labels)? }))
+        Ok((losses, Verdict::of(loss, &rows_of(&logits)?, labels)))
     }
 }
 
-/// Whether each image's label has the highest logit, the first of equal ones; logits that are no numbers never do.
-fn correct(logits: &Tensor, labels: &[u32]) -> Result<Vec<bool>> {
-    let rows: Vec<Vec<f64>> = logits.to_dtype(candle_core::DType::F64)?.to_vec2()?;
-    Ok(rows.iter().zip(labels).map(|(row, &label)| wins(row, label as usize)).collect())
+impl Verdict {
+    fn of(loss: Vec<f64>, logits: &[Vec<f64>], labels: &[u32]) -> Self {
+        let each = || logits.iter().zip(labels).map(|(row, &label)| (row.as_slice(), label as usize));
+        Self {
+            loss,
+            correct: each().map(|(row, label)| wins(row, label)).collect(),
+            margin: each().map(|(row, label)| margin(row, label)).collect(),
+            cross_entropy: each().map(|(row, label)| cross_entropy(row, label)).collect(),
+        }
+    }
 }
 
+/// What is maximised to lead images to their targets: the cross-entropy of the targets, negated.
+fn nearness(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    rrm_losses::cross_entropy(logits, targets)?.neg()
+}
+
+fn rows_of(logits: &Tensor) -> Result<Vec<Vec<f64>>> {
+    logits.detach().to_dtype(candle_core::DType::F64)?.to_vec2()
+}
+
+/// A label's logit less the highest other one; NaN where there is no such label.
+pub(crate) fn margin(logits: &[f64], label: usize) -> f64 {
+    let others = logits.iter().enumerate().filter(|&(class, _)| class != label).map(|(_, &logit)| logit);
+    logits.get(label).map_or(f64::NAN, |own| own - others.fold(f64::NEG_INFINITY, f64::max))
+}
+
+pub(crate) fn cross_entropy(logits: &[f64], label: usize) -> f64 {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    logits.get(label).map_or(f64::NAN, |own| largest + sum.ln() - own)
+}
+
+/// Whether a label has the highest logit, the first of equal ones; logits that are no numbers never do.
 pub(crate) fn wins(logits: &[f64], label: usize) -> bool {
     let (before, rest) = logits.split_at(label.min(logits.len()));
     rest.split_first().is_some_and(|(own, after)| {
@@ -91,6 +165,12 @@ mod tests {
         assert!(wins(&[1.0, 1.0, 0.0], 0));
         assert!(!wins(&[1.0, 1.0, 0.0], 1));
         assert!(wins(&[0.0, 1.0, 1.0], 1));
+    }
+
+    #[test]
+    fn a_margin_is_negative_where_another_class_wins() {
+        assert_eq!([0, 1, 2].map(|label| margin(&[1.0, 3.0, 2.5], label)), [-2.0, 0.5, -0.5]);
+        assert!((cross_entropy(&[0.0, 0.0], 1) - 2f64.ln()).abs() < 1e-15);
     }
 
     #[test]

@@ -3,9 +3,11 @@
     {"set_up": {"arch": "resnet18", "workload": "train", "batch": 128, "precision": "f32",
                 "variant": {"layout": "channels_last", "compile": false}}}   -> {"ready": {}}
     {"steps": 3}                                                             -> {"milliseconds": [2473.1, 2471.9, 2470.0]}
+    {"left": {}}                                                             -> {"left": 131}
 
-What fails is answered by {"failed": "why"}. `pytorch.py --threads N`. The networks are written after the paper's code:
-same layers, same order, the pixels' clamp and normalisation first.
+The last is for the workload `autoattack:FILE`, see `autoattack.py`: how many images its last step left. What fails is answered
+by {"failed": "why"}. `pytorch.py --threads N`. The networks are written after the paper's code: same layers, same order, the
+pixels' clamp and normalisation first.
 """
 
 import argparse
@@ -16,6 +18,8 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+import autoattack
 
 MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616]
 IMAGENET_MEAN, IMAGENET_STD = [0.4717, 0.4499, 0.3837], [0.2600, 0.2516, 0.2575]
@@ -178,6 +182,8 @@ def work(arch, workload, batch, precision, variant):
     """A function that does `workload` once."""
     torch.manual_seed(0)
     net, side, classes = network(arch)
+    if workload.startswith("autoattack:"):
+        return contest(net, workload.removeprefix("autoattack:"), batch, variant)
     pixels, labels = torch.rand(batch, 3, side, side), torch.arange(batch) % classes
     if variant["layout"] == "channels_last":
         net = net.to(memory_format=torch.channels_last)
@@ -212,10 +218,17 @@ def work(arch, workload, batch, precision, variant):
     return {"train": train, "attack": attack, "eval": evaluate}[workload]
 
 
+def contest(net, path, batch, variant):
+    step = autoattack.work(net, path, batch)
+    layout = torch.channels_last if variant["layout"] == "channels_last" else torch.contiguous_format
+    forward = net.to(memory_format=layout)
+    return lambda: step(torch.compile(forward) if variant["compile"] else forward, layout)
+
+
 def timed(step):
     start = time.perf_counter()
-    step()
-    return (time.perf_counter() - start) * 1e3
+    result = step()
+    return (time.perf_counter() - start) * 1e3, result
 
 
 def main():
@@ -225,7 +238,7 @@ def main():
     replies = sys.stdout
     # Whatever a library prints must not be taken for a reply.
     sys.stdout = sys.stderr
-    step = None
+    step, left = None, None
 
     def reply(**message):
         print(json.dumps(message), file=replies, flush=True)
@@ -238,8 +251,12 @@ def main():
                 step = None
                 step = work(**order["set_up"])
                 reply(ready={})
+            elif "left" in order:
+                reply(left=left)
             else:
-                reply(milliseconds=[timed(step) for _ in range(order["steps"])])
+                timed_steps = [timed(step) for _ in range(order["steps"])]
+                left = timed_steps[-1][1]
+                reply(milliseconds=[milliseconds for milliseconds, _ in timed_steps])
         except Exception as error:
             reply(failed=f"{type(error).__name__}: {error}")
 

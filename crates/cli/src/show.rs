@@ -101,7 +101,7 @@ fn evaluating(spec: &EvaluateSpec) -> String {
     let images = spec.images.map_or_else(|| "all".to_owned(), |images| format!("the first {images}"));
     format!(
         "{} of {} on {} test images of {}, seed {}",
-        threat(&spec.attack),
+        spec.attacks().iter().map(threat).collect::<Vec<_>>().join("; "),
         source(&spec.model),
         images,
         spec.dataset.name,

@@ -136,6 +136,18 @@ pub fn test_batches(images: &Images, count: Option<usize>, batch_size: usize) ->
     (0..count).step_by(batch_size).map(move |first| plain_batch(images, first..count.min(first + batch_size)))
 }
 
+/// The natural images at these positions, in this order.
+///
+/// # Panics
+/// When a position is none of the images'.
+pub fn natural_batch(images: &Images, indices: &[u32]) -> Batch {
+    let mut batch = empty_batch(images, indices.len());
+    for &index in indices {
+        push(&mut batch, images.pixels(index as usize), images.label(index as usize), index);
+    }
+    batch
+}
+
 fn training_batch(images: &Images, augmentation: Augmentation, indices: &[u32], seed: u64, epoch: u32) -> Batch {
     let mut batch = empty_batch(images, indices.len());
     let mut cropped = vec![0; images.shape().image_len()];

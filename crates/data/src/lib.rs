@@ -12,7 +12,7 @@ mod folder;
 mod images;
 mod rng;
 
-pub use batches::{Batch, TrainBatches, order, test_batches, train_batches};
+pub use batches::{Batch, TrainBatches, natural_batch, order, test_batches, train_batches};
 pub use check::{Description, Format, check};
 pub use error::DataError;
 pub use images::{Images, Shape, Split, open};

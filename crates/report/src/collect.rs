@@ -36,7 +36,7 @@ pub fn table(jobs: &[JobDetail]) -> Table {
 struct Evaluation<'a> {
     job: JobId,
     state: JobState,
-    attack: &'a AttackSpec,
+    attack: AttackSpec,
     record: Option<&'a EvaluationRecord>,
 }
 
@@ -59,12 +59,14 @@ fn evaluations<'a>(jobs: &[&'a JobDetail]) -> HashMap<JobId, Vec<Evaluation<'a>>
     for job in jobs {
         let JobSpec::Evaluate(spec) = &job.spec else { continue };
         let Some(network) = evaluated(spec) else { continue };
-        found.entry(network).or_default().push(Evaluation {
+        // One of several radii has as many results.
+        let of = |attack: AttackSpec| Evaluation {
             job: job.summary.id,
             state: job.summary.state,
-            attack: &spec.attack,
-            record: job.evaluations.last(),
-        });
+            record: job.evaluations.iter().rev().find(|record| record.attack == attack),
+            attack,
+        };
+        found.entry(network).or_default().extend(spec.attacks().into_iter().map(of));
     }
     found
 }
@@ -83,7 +85,7 @@ impl<'a> Known<'a> {
             }
         };
         for job in jobs {
-            self.evaluations_of(job.summary.id).iter().for_each(|evaluation| add(evaluation.attack));
+            self.evaluations_of(job.summary.id).iter().for_each(|evaluation| add(&evaluation.attack));
         }
         for job in jobs.iter().filter(|job| self.evaluations_of(job.summary.id).is_empty()) {
             if let JobSpec::Train(TrainSpec { validation, .. }) = &job.spec {
@@ -150,7 +152,7 @@ impl<'a> Known<'a> {
 
     fn robust(&self, job: &JobDetail, spec: &TrainSpec, attack: &AttackSpec) -> Measurement {
         let evaluations = self.evaluations_of(job.summary.id);
-        let matching = || evaluations.iter().filter(|evaluation| evaluation.attack == attack);
+        let matching = || evaluations.iter().filter(|evaluation| evaluation.attack == *attack);
         if let Some((job, record)) = best(matching()) {
             return Measurement::Measured { accuracy: record.robust, source: Source::Evaluation(job) };
         }

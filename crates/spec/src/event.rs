@@ -133,7 +133,7 @@ pub struct EvaluationRecord {
     pub natural: Accuracy,
     /// Images that are classified correctly whatever the attack did; natural mistakes count as broken.
     pub robust: Accuracy,
-    /// Time of the whole evaluation, in microseconds.
+    /// Time of the whole evaluation, in microseconds; of one with several radii, of what this one took after the smaller ones.
     pub elapsed_us: u64,
     /// Hash of the checkpoint file that was evaluated.
     pub weights: ArtifactHash,
@@ -153,6 +153,26 @@ pub struct ImageOutcome {
     pub prediction: u32,
     /// The attack's success.
     pub outcome: Outcome,
+    /// Where the attack came closest to breaking it, or broke it most clearly; absent where it was not attacked, or nobody kept it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closest: Option<ClosestPoint>,
+}
+
+/// The point, of all that an attack looked at, at which an image was least clearly classified correctly.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClosestPoint {
+    /// Which of [`AttackSpec::parts`], counted from 0: the one that broke the image, or else the one that came closest.
+    pub part: u32,
+    /// The first iteration, 0 for the start, of the restart that broke the image at which it was misclassified; absent where it was
+    /// not broken, or where the attack has no iterations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iteration: Option<u32>,
+    /// Cross-entropy of the label there.
+    pub loss: f64,
+    /// The label's logit less the highest other one there; negative where the image is misclassified. Some dialects hand back
+    /// another point than this one, so that an image may count as robust although it is negative.
+    pub margin: f64,
 }
 
 /// Whether an attack broke an image.

@@ -5,7 +5,8 @@ use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Arch, ArtifactRef, AttackSpec, Augmentation, Dataset, JobId, Method, Normalization, OptimizerSpec, Precision,
+    Arch, ArtifactRef, AttackSpec, Augmentation, Dataset, Epsilon, JobId, Method, Normalization, OptimizerSpec,
+    Precision,
 };
 
 /// What a job does. Whoever holds one that came through [`crate::read_job`], a [`crate::Plan`] or the wire holds a valid
@@ -156,10 +157,23 @@ pub struct EvaluateSpec {
     pub images: Option<NonZeroU32>,
     /// The attack.
     pub attack: AttackSpec,
+    /// Where it is made with several radii in one pass: these instead of the attack's own, which its step sizes are meant for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub epsilons: Vec<Epsilon>,
     /// Images per forward pass; results do not depend on it.
     pub batch_size: NonZeroU32,
     /// Seed of the attack's starting points.
     pub seed: u64,
+}
+
+impl EvaluateSpec {
+    /// The attack with each radius, the smallest first.
+    pub fn attacks(&self) -> Vec<AttackSpec> {
+        if self.epsilons.is_empty() {
+            return vec![self.attack.clone()];
+        }
+        self.epsilons.iter().map(|epsilon| self.attack.with_epsilon(epsilon)).collect()
+    }
 }
 
 /// Where a trained network comes from.

@@ -24,13 +24,14 @@ pub use accuracy::Accuracy;
 pub use arch::{Arch, Family, ParseArchError};
 pub use artifact::{ArtifactRef, ImportedNetwork, NetworkName};
 pub use attack::{
-    ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, PgdSelection, PgdSpec, PgdStart, SquareLoss,
+    ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CarliniWagnerSpec,
+    CustomAutoAttack, FabSpec, FgsmDialect, FgsmSpec, PgdSelection, PgdSpec, PgdStart, PgdTarget, SquareLoss,
     SquareSchedule, SquareSpec,
 };
 pub use dataset::{Augmentation, Dataset, DatasetName, Normalization};
 pub use event::{
-    CheckpointRecord, CheckpointRole, EpochRecord, EvaluationRecord, Event, FailureClass, ImageOutcome, Outcome,
-    Progress, Record, RunStarted,
+    CheckpointRecord, CheckpointRole, ClosestPoint, EpochRecord, EvaluationRecord, Event, FailureClass, ImageOutcome,
+    Outcome, Progress, Record, RunStarted,
 };
 pub use ids::{ArtifactHash, AttemptId, JobId, ParseIdError, RequestId, SubmissionId, WorkerId};
 pub use job::{EvaluateSpec, JobKind, JobRef, JobSpec, ModelSource, TrainSpec, Validation};

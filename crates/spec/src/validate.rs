@@ -1,5 +1,6 @@
 //! Ranges of every field, checked at once.
 
+mod attack;
 mod search_attack;
 
 use std::fmt;
@@ -138,6 +139,7 @@ fn evaluate(spec: &EvaluateSpec, check: &mut Checker<'_>) {
     dataset(&spec.dataset, &mut check.within("dataset"));
     test_images(spec.images, &spec.dataset, check);
     attack(&spec.attack, &mut check.within("attack"));
+    attack::epsilons(&spec.epsilons, spec.attack.threat().norm, check);
     check.at_most("batch_size", spec.batch_size.get(), 4096);
     seed(spec.seed, check);
 }
@@ -189,31 +191,40 @@ fn method(method: &Method, check: &mut Checker<'_>) {
     }
 }
 
-fn attack(attack: &AttackSpec, check: &mut Checker<'_>) {
-    threat(attack.threat(), &mut check.within("threat"));
-    match attack {
+fn attack(spec: &AttackSpec, check: &mut Checker<'_>) {
+    threat(spec.threat(), &mut check.within("threat"));
+    match spec {
+        AttackSpec::Fgsm(spec) => attack::fgsm(spec, check),
         AttackSpec::Pgd(spec) => {
             check.at_most("steps", spec.steps.get(), 10_000);
             check.at_most("restarts", spec.restarts.get(), 1000);
             positive(&spec.step_size, "step_size", check);
+            attack::eot(spec.eot, check);
         }
         AttackSpec::Apgd(spec) => {
             check.at_most("iterations", spec.iterations.get(), 10_000);
             check.at_most("restarts", spec.restarts.get(), 1000);
+            attack::apgd(spec, check);
         }
         AttackSpec::Square(spec) => search_attack::square(spec, check),
         AttackSpec::Fab(spec) => search_attack::fab(spec, check),
         AttackSpec::CarliniWagner(spec) => search_attack::carlini_wagner(spec, check),
+        AttackSpec::AutoAttack(spec) => attack::autoattack(spec, check),
     }
 }
 
 fn threat(threat: &ThreatModel, check: &mut Checker<'_>) {
-    let (most, why) = match threat.norm {
+    let (most, why) = radii(threat.norm);
+    check.require((0.0..=most).contains(&threat.epsilon.value()), "epsilon", &threat.epsilon, why);
+}
+
+/// The largest radius, and the range in words.
+fn radii(norm: Norm) -> (f64, &'static str) {
+    match norm {
         Norm::Linf => (1.0, "must be 0 to 1: pixels lie in [0, 1]"),
         Norm::L2 => (1000.0, "must be 0 to 1000"),
         Norm::L1 => (200_000.0, "must be 0 to 200000"),
-    };
-    check.require((0.0..=most).contains(&threat.epsilon.value()), "epsilon", &threat.epsilon, why);
+    }
 }
 
 fn positive(distance: &Epsilon, field: &str, check: &mut Checker<'_>) {

@@ -146,5 +146,5 @@ fn image_outcome(
         ("robust", None) => Outcome::Robust,
         other => return Err(StoreError::internal(format!("unknown outcome {other:?}"))),
     };
-    Ok(ImageOutcome { image, label, prediction, outcome })
+    Ok(ImageOutcome { image, label, prediction, outcome, closest: None })
 }

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, io, path::PathBuf};
 
 use rrm_data::DataError;
 use rrm_models::{LoadFault, ModelError};
-use rrm_spec::{ArtifactRef, FailureClass, JobRef};
+use rrm_spec::{ArtifactRef, FailureClass, JobRef, Violations};
 
 use crate::{checkpoint::ResumeFault, divergence::NotFinite};
 
@@ -19,6 +19,12 @@ pub enum TrainError {
     Mismatch {
         /// What contradicts what.
         what: String,
+    },
+    /// The attack cannot be made on a network of so many classes.
+    #[error("the attack does not suit the network: {faults}")]
+    Attack {
+        /// Why.
+        faults: Violations,
     },
     /// The job names a network whose file it was not given.
     #[error(
@@ -115,6 +121,7 @@ impl TrainError {
             }
             Self::Data(_)
             | Self::Mismatch { .. }
+            | Self::Attack { .. }
             | Self::MissingInput { .. }
             | Self::MissingArtifact { .. }
             | Self::Network(_) => FailureClass::User,

@@ -1,10 +1,9 @@
 //! Natural and robust accuracy, image by image, always in f32: what a network was trained in must not show in how it is measured.
 
-use candle_core::{Device, Tensor};
-use rrm_attacks::{Attack, AttackRng};
-use rrm_data::{Images, Stream, test_batches};
+use rrm_attacks::{Attack, AttackRng, Seen};
+use rrm_data::{Images, Stream, natural_batch, test_batches};
 use rrm_models::{Model, Network};
-use rrm_spec::{Accuracy, AttackSpec, ImageOutcome, Mode, Outcome, Precision};
+use rrm_spec::{Accuracy, AttackSpec, ClosestPoint, ImageOutcome, Mode, Outcome, Precision};
 
 use crate::{
     error::Halt,
@@ -33,67 +32,112 @@ impl Measurement<'_> {
         images: &Images,
         monitor: &mut Monitor<'_>,
     ) -> Result<Vec<ImageOutcome>, Halt> {
+        let mut outcomes = self.natural(network, images, monitor)?;
+        if let Some(attack) = self.attack {
+            self.attack(attack, network, images, &mut outcomes, monitor)?;
+        }
+        Ok(outcomes)
+    }
+
+    /// What becomes of the images without an attack.
+    fn natural(
+        &self,
+        network: &Network,
+        images: &Images,
+        monitor: &mut Monitor<'_>,
+    ) -> Result<Vec<ImageOutcome>, Halt> {
         let victim = network.frozen().with_precision(Precision::F32);
-        let (attack, work) = (self.attack.map(rrm_attacks::build), work::measurement(self.attack));
         let mut outcomes = Vec::new();
         for batch in test_batches(images, self.images, self.batch_size) {
             monitor.proceed()?;
             let batch = TrainBatch::new(batch, self.epoch, victim.device(), victim.dtype())?;
-            outcomes.extend(self.batch_outcomes(&victim, attack.as_deref(), &batch)?);
-            let count = batch.classes.len() as u64;
-            monitor.advance(count, count * work);
+            let predicted = predictions(&victim.forward(&batch.pixels, Mode::Eval)?.logits)?;
+            outcomes.extend(predicted.iter().enumerate().map(|(i, &prediction)| natural(&batch, i, prediction)));
+            monitor.advance(predicted.len() as u64, predicted.len() as u64);
         }
         Ok(outcomes)
     }
 
-    fn batch_outcomes(
+    /// Attacks the images that count as robust so far, by one part of the attack after another. Each part's batches are full ones of
+    /// those that the parts before left.
+    pub(crate) fn attack(
         &self,
-        victim: &Network,
-        attack: Option<&dyn Attack>,
-        batch: &TrainBatch,
-    ) -> candle_core::Result<Vec<ImageOutcome>> {
-        let predicted = predictions(&victim.forward(&batch.pixels, Mode::Eval)?.logits)?;
-        let mut outcomes: Vec<_> =
-            predicted.iter().enumerate().map(|(i, &prediction)| natural(batch, i, prediction)).collect();
-        let correct: Vec<usize> = (0..outcomes.len()).filter(|&i| outcomes[i].outcome == Outcome::Robust).collect();
-        if let (Some(attack), false) = (attack, correct.is_empty()) {
-            let broken_by = self.attack(victim, attack, batch, &correct)?;
-            for (&i, restart) in correct.iter().zip(broken_by) {
-                outcomes[i].outcome = restart.map_or(Outcome::Robust, |restart| Outcome::Broken { restart });
+        spec: &AttackSpec,
+        network: &Network,
+        images: &Images,
+        outcomes: &mut [ImageOutcome],
+        monitor: &mut Monitor<'_>,
+    ) -> Result<(), Halt> {
+        let victim = network.frozen().with_precision(Precision::F32);
+        let mut seen = vec![Seen::NOTHING; outcomes.len()];
+        let attacked = robust(outcomes);
+        for (number, spec) in (0u32..).zip(spec.parts()) {
+            let (attack, work) = (rrm_attacks::build(&spec), work::attack(&spec));
+            let left = robust(outcomes);
+            monitor.advance(0, (outcomes.len() - left.len()) as u64 * work);
+            for positions in self.batches(&spec, &left) {
+                monitor.proceed()?;
+                let part = Part { number, attack: attack.as_ref(), victim: &victim, images };
+                self.attack_batch(&part, positions, outcomes, &mut seen)?;
+                monitor.advance(positions.len() as u64, positions.len() as u64 * work);
             }
         }
-        Ok(outcomes)
+        attacked.into_iter().for_each(|i| outcomes[i].closest = closest(&seen[i]));
+        Ok(())
     }
 
-    /// Attacks the images at these positions of the batch: what is misclassified already needs no attack.
-    fn attack(
-        &self,
-        victim: &Network,
-        attack: &dyn Attack,
-        batch: &TrainBatch,
-        positions: &[usize],
-    ) -> candle_core::Result<Vec<Option<u32>>> {
-        let pixels = select(&batch.pixels, positions)?;
-        let labels: Vec<u32> = positions.iter().map(|&i| batch.classes[i]).collect();
-        let images: Vec<u32> = positions.iter().map(|&i| batch.indices[i]).collect();
-        let rng = AttackRng { seed: self.seed, stream: self.stream, epoch: u64::from(self.epoch), images: &images };
-        Ok(attack.perturb(victim, Mode::Eval, &pixels, &labels, &rng)?.broken_by)
+    /// Positions that are attacked together.
+    fn batches<'p>(&self, spec: &AttackSpec, positions: &'p [usize]) -> Vec<&'p [usize]> {
+        match spec.fixed_batch() {
+            // Of consecutive test images, whichever of them are left.
+            Some(batch) => positions.chunk_by(|a, b| a / batch.get() as usize == b / batch.get() as usize).collect(),
+            None => positions.chunks(self.batch_size).collect(),
+        }
     }
+
+    fn attack_batch(
+        &self,
+        part: &Part<'_>,
+        positions: &[usize],
+        outcomes: &mut [ImageOutcome],
+        seen: &mut [Seen],
+    ) -> candle_core::Result<()> {
+        let Part { number, attack, victim, images } = part;
+        let indices: Vec<u32> = positions.iter().map(|&i| outcomes[i].image).collect();
+        let batch = TrainBatch::new(natural_batch(images, &indices), self.epoch, victim.device(), victim.dtype())?;
+        let rng = AttackRng { seed: self.seed, stream: self.stream, epoch: u64::from(self.epoch), images: &indices };
+        let attacked = attack.perturb(*victim, Mode::Eval, &batch.pixels, &batch.classes, &rng.of_part(*number))?;
+        for (position, &i) in positions.iter().enumerate() {
+            let restart = attacked.broken_by[position];
+            outcomes[i].outcome = restart.map_or(Outcome::Robust, |restart| Outcome::Broken { restart });
+            seen[i].join_part(*number, &attacked.seen[position], restart.is_some());
+        }
+        Ok(())
+    }
+}
+
+/// One of several attacks in turn, and what it is made on.
+struct Part<'a> {
+    number: u32,
+    attack: &'a dyn Attack,
+    victim: &'a Network,
+    images: &'a Images,
+}
+
+fn robust(outcomes: &[ImageOutcome]) -> Vec<usize> {
+    (0..outcomes.len()).filter(|&i| outcomes[i].outcome == Outcome::Robust).collect()
+}
+
+/// Numbers that are none are not told.
+fn closest(seen: &Seen) -> Option<ClosestPoint> {
+    let Seen { part, iteration, margin, cross_entropy: loss } = *seen;
+    (margin.is_finite() && loss.is_finite()).then_some(ClosestPoint { part, iteration, loss, margin })
 }
 
 fn natural(batch: &TrainBatch, i: usize, prediction: u32) -> ImageOutcome {
     let label = batch.classes[i];
     let outcome = if prediction == label { Outcome::Robust } else { Outcome::Misclassified };
-    ImageOutcome { image: batch.indices[i], label, prediction, outcome }
-}
-
-fn select(pixels: &Tensor, positions: &[usize]) -> candle_core::Result<Tensor> {
-    if positions.len() == pixels.dim(0)? {
-        return Ok(pixels.clone());
-    }
-    let positions: Vec<u32> = positions.iter().map(|&i| i as u32).collect();
-    let device: &Device = pixels.device();
-    pixels.index_select(&Tensor::new(positions, device)?, 0)
+    ImageOutcome { image: batch.indices[i], label, prediction, outcome, closest: None }
 }
 
 /// Images whose natural form is classified correctly.
@@ -115,7 +159,7 @@ fn count(outcomes: &[ImageOutcome], correct: impl Fn(Outcome) -> bool) -> Accura
 mod tests {
     use std::sync::atomic::AtomicBool;
 
-    use candle_core::DType;
+    use candle_core::{DType, Device, Tensor};
     use rrm_data::Split;
     use rrm_models::NetworkSpec;
     use rrm_spec::Normalization;

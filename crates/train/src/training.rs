@@ -7,7 +7,7 @@ use std::{
 
 use rrm_data::{Images, Split, Stream, train_batches};
 use rrm_models::{Model, Network, NetworkSpec};
-use rrm_spec::{Accuracy, Dataset, EpochRecord, ImageOutcome, Method, Record, TrainSpec};
+use rrm_spec::{Accuracy, AttackSpec, Dataset, EpochRecord, ImageOutcome, Method, Record, TrainSpec};
 
 use crate::{
     Environment,
@@ -30,6 +30,7 @@ pub(crate) fn train(spec: &TrainSpec, environment: &Environment, monitor: &mut M
     create_folder(&environment.work_dir)?;
     warn_where_missing(spec.precision, &environment.device);
     let (images, test) = open_images(&spec.dataset, environment)?;
+    must_attack(spec, &images)?;
     let teacher = load_teacher(spec, &images, environment)?;
     let mut step = step::build(&spec.method, teacher.as_ref().map(|teacher| &teacher.network), spec.seed);
     let batches = images.len().div_ceil(spec.batch_size.get() as usize) as u64;
@@ -151,6 +152,17 @@ fn open_images(dataset: &Dataset, environment: &Environment) -> Result<(Arc<Imag
     let train = rrm_data::open(dataset, Split::Train, &environment.data_dir)?;
     let test = rrm_data::open(dataset, Split::Test, &environment.data_dir)?;
     Ok((Arc::new(train), test))
+}
+
+/// Refuses attacks that cannot be made on a network of so many classes.
+fn must_attack(spec: &TrainSpec, images: &Images) -> Result<(), TrainError> {
+    let in_training = match &spec.method {
+        Method::AdversarialTraining { attack, attack_mode: _ } => Some(attack),
+        Method::Natural | Method::Rrm { .. } => None,
+    };
+    let attacks = in_training.into_iter().chain(&spec.validation.attack);
+    let check = |attack: &AttackSpec| attack.check_classes(images.classes() as u32);
+    attacks.map(check).collect::<Result<(), _>>().map_err(|faults| TrainError::Attack { faults })
 }
 
 fn load_teacher(spec: &TrainSpec, images: &Images, environment: &Environment) -> Result<Option<Source>, TrainError> {

@@ -3,9 +3,9 @@
 //! A backward pass to the input, or one to the weights, costs about as much as the forward pass. The estimate serves the
 //! progress display alone; it ignores that restarts run on the surviving images only.
 
-use std::num::NonZeroU32;
-
-use rrm_spec::{ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Method, PgdSpec, SquareSpec, TrainSpec};
+use rrm_spec::{
+    ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Method, PgdSpec, PgdTarget, SquareSpec, TrainSpec,
+};
 
 /// Forward, backward to the layers' inputs and backward to their weights.
 const UPDATE: u64 = 3;
@@ -13,22 +13,41 @@ const UPDATE: u64 = 3;
 /// Forward and backward to the image.
 const GRADIENT_STEP: u64 = 2;
 
+/// Classes that an attack tries which tries one after another, where it does not say.
+const TARGETS: u32 = 9;
+
 /// An attack on one image.
 pub(crate) fn attack(spec: &AttackSpec) -> u64 {
-    let times = |restarts: NonZeroU32, steps: NonZeroU32, step: u64| {
-        u64::from(restarts.get()) * (u64::from(steps.get()) * step + 1)
-    };
     match spec {
-        AttackSpec::Pgd(PgdSpec { steps, restarts, .. }) => times(*restarts, *steps, GRADIENT_STEP),
-        AttackSpec::Apgd(ApgdSpec { iterations, restarts, .. }) => times(*restarts, *iterations, GRADIENT_STEP),
-        AttackSpec::Square(SquareSpec { queries, restarts, .. }) => times(*restarts, *queries, 1),
+        AttackSpec::Fgsm(_) => run(1, 1),
+        AttackSpec::Pgd(PgdSpec { steps, restarts, target, eot, .. }) => {
+            let targets = if *target == PgdTarget::Each { TARGETS } else { 1 };
+            u64::from(targets * restarts.get()) * run(steps.get(), eot.get())
+        }
+        AttackSpec::Apgd(ApgdSpec { iterations, restarts, loss, targets, eot, .. }) => {
+            let targets = match loss {
+                ApgdLoss::Ce | ApgdLoss::Dlr => 1,
+                ApgdLoss::TargetedDlr => targets.map_or(TARGETS, std::num::NonZeroU32::get),
+            };
+            u64::from(targets * restarts.get()) * run(iterations.get(), eot.get())
+        }
+        AttackSpec::Square(SquareSpec { queries, restarts, .. }) => {
+            u64::from(restarts.get()) * (u64::from(queries.get()) + 1)
+        }
         AttackSpec::Fab(FabSpec { iterations, restarts, targets, .. }) => {
-            targets.map_or(1, |targets| u64::from(targets.get())) * times(*restarts, *iterations, GRADIENT_STEP + 1)
+            let runs = targets.map_or(1, std::num::NonZeroU32::get) * restarts.get();
+            u64::from(runs) * (u64::from(iterations.get()) * (GRADIENT_STEP + 1) + 1)
         }
         AttackSpec::CarliniWagner(CarliniWagnerSpec { search_steps, iterations, .. }) => {
-            times(*search_steps, *iterations, GRADIENT_STEP)
+            u64::from(search_steps.get()) * run(iterations.get(), 1)
         }
+        AttackSpec::AutoAttack(spec) => spec.parts().iter().map(attack).sum(),
     }
+}
+
+/// One search of so many steps, each by the mean gradient of so many passes.
+fn run(steps: u32, passes: u32) -> u64 {
+    u64::from(steps) * u64::from(passes) * GRADIENT_STEP + 1
 }
 
 /// The natural forward pass of one image and its attack, if there is one.

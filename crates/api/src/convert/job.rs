@@ -2,7 +2,7 @@
 
 use rrm_spec::{EvaluateSpec, JobId, JobRef, JobSpec, ModelSource, TrainSpec, Validation};
 
-use super::{OnWire, Reader, wire_enum};
+use super::{OnWire, Reader, list, wire_enum};
 use crate::wire;
 
 wire_enum!(Precision { F32 => F32, Bf16 => Bf16 });
@@ -105,7 +105,7 @@ impl OnWire for EvaluateSpec {
     type Wire = wire::EvaluateSpec;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { model, dataset, images, attack, batch_size, seed } = self;
+        let Self { model, dataset, images, attack, epsilons, batch_size, seed } = self;
         wire::EvaluateSpec {
             model: Some(model.to_wire()),
             dataset: Some(dataset.to_wire()),
@@ -113,17 +113,27 @@ impl OnWire for EvaluateSpec {
             attack: Some(attack.to_wire()),
             batch_size: batch_size.to_wire(),
             seed,
+            epsilons: list(epsilons),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::EvaluateSpec { model, dataset, images, attack, batch_size, seed } = wire;
+        let wire::EvaluateSpec { model, dataset, images, attack, batch_size, seed, epsilons } = wire;
         let model = reader.required("model", model);
         let dataset = reader.required("dataset", dataset);
         let images = reader.optional("images", images);
         let attack = reader.required("attack", attack);
         let batch_size = reader.field("batch_size", batch_size);
-        Some(Self { model: model?, dataset: dataset?, images: images?, attack: attack?, batch_size: batch_size?, seed })
+        let epsilons = reader.list("epsilons", epsilons);
+        Some(Self {
+            model: model?,
+            dataset: dataset?,
+            images: images?,
+            attack: attack?,
+            epsilons: epsilons?,
+            batch_size: batch_size?,
+            seed,
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a trainer tells.
 
 use rrm_spec::{
-    Accuracy, CheckpointRecord, EpochRecord, EvaluationRecord, ImageOutcome, Outcome, Progress, Record, RunStarted,
+    Accuracy, CheckpointRecord, ClosestPoint, EpochRecord, EvaluationRecord, ImageOutcome, Outcome, Progress, Record,
+    RunStarted,
 };
 
 use super::{OnWire, Reader, list, wire_enum};
@@ -175,24 +176,40 @@ impl OnWire for ImageOutcome {
 
     fn to_wire(self) -> Self::Wire {
         use wire::image_outcome::Outcome as Kind;
-        let Self { image, label, prediction, outcome } = self;
+        let Self { image, label, prediction, outcome, closest } = self;
         let outcome = match outcome {
             Outcome::Misclassified => Kind::Misclassified(wire::Misclassified {}),
             Outcome::Broken { restart } => Kind::BrokenByRestart(restart),
             Outcome::Robust => Kind::Robust(wire::Robust {}),
         };
-        wire::ImageOutcome { image, label, prediction, outcome: Some(outcome) }
+        let closest = closest.map(OnWire::to_wire);
+        wire::ImageOutcome { image, label, prediction, outcome: Some(outcome), closest }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
         use wire::image_outcome::Outcome as Kind;
-        let wire::ImageOutcome { image, label, prediction, outcome } = wire;
+        let wire::ImageOutcome { image, label, prediction, outcome, closest } = wire;
+        let closest = reader.optional("closest", closest);
         let outcome = match outcome {
             Some(Kind::Misclassified(wire::Misclassified {})) => Outcome::Misclassified,
             Some(Kind::BrokenByRestart(restart)) => Outcome::Broken { restart },
             Some(Kind::Robust(wire::Robust {})) => Outcome::Robust,
             None => return reader.at("outcome").missing(),
         };
-        Some(Self { image, label, prediction, outcome })
+        Some(Self { image, label, prediction, outcome, closest: closest? })
+    }
+}
+
+impl OnWire for ClosestPoint {
+    type Wire = wire::ClosestPoint;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { part, iteration, loss, margin } = self;
+        wire::ClosestPoint { part, iteration, loss, margin }
+    }
+
+    fn from_wire(wire: Self::Wire, _: &mut Reader<'_>) -> Option<Self> {
+        let wire::ClosestPoint { part, iteration, loss, margin } = wire;
+        Some(Self { part, iteration, loss, margin })
     }
 }

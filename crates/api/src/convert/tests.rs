@@ -2,11 +2,14 @@
 
 mod strategies;
 
+use std::num::NonZeroU32;
+
 use proptest::prelude::*;
 use prost::Message;
 use rrm_spec::{
-    Assignment, AttemptId, AttemptView, Device, EventView, HeartbeatReply, HeldAttempt, ImageOutcome, ImportedNetwork,
-    JobDetail, JobSpec, JobSummary, Plan, Precision, Record, Registration, RequestId, TrainSpec, WorkerView,
+    ApgdDialect, ApgdLoss, ApgdSpec, Assignment, AttackSpec, AttemptId, AttemptView, Device, EventView, HeartbeatReply,
+    HeldAttempt, ImageOutcome, ImportedNetwork, JobDetail, JobSpec, JobSummary, Norm, PgdSelection, PgdSpec, PgdStart,
+    PgdTarget, Plan, Precision, Record, Registration, RequestId, ThreatModel, TrainSpec, WorkerView,
 };
 
 use super::{OnWire, read, read_with};
@@ -116,6 +119,40 @@ fn a_training_of_a_client_that_knows_no_precision_is_in_f32() {
     let JobSpec::Train(spec) = strategies::one_job_plan().jobs.remove(0).spec else { panic!("it trains") };
     let message = wire::TrainSpec { precision: None, ..spec.clone().to_wire() };
     assert_eq!(read::<TrainSpec>(message), Ok(TrainSpec { precision: Precision::F32, ..spec }));
+}
+
+#[test]
+fn attacks_of_a_client_that_knows_no_targets_and_no_averages_are_what_they_were() {
+    let threat = ThreatModel { norm: Norm::Linf, epsilon: "8/255".parse().unwrap() };
+    let (seven, one) = (NonZeroU32::new(7).unwrap(), NonZeroU32::MIN);
+    let pgd = AttackSpec::Pgd(PgdSpec {
+        threat: threat.clone(),
+        steps: seven,
+        step_size: "2/255".parse().unwrap(),
+        start: PgdStart::Uniform,
+        selection: PgdSelection::Last,
+        restarts: one,
+        target: PgdTarget::Untargeted,
+        eot: one,
+    });
+    let apgd = AttackSpec::Apgd(ApgdSpec {
+        threat,
+        iterations: seven,
+        restarts: one,
+        loss: ApgdLoss::Ce,
+        targets: None,
+        eot: one,
+        dialect: ApgdDialect::Reference,
+    });
+    for attack in [pgd, apgd] {
+        let mut message = attack.clone().to_wire();
+        match message.kind.as_mut().unwrap() {
+            wire::attack_spec::Kind::Pgd(pgd) => (pgd.target, pgd.eot) = (None, None),
+            wire::attack_spec::Kind::Apgd(apgd) => (apgd.targets, apgd.eot, apgd.art) = (None, None, None),
+            other => panic!("{other:?} was not asked for"),
+        }
+        assert_eq!(read::<AttackSpec>(message), Ok(attack));
+    }
 }
 
 #[test]

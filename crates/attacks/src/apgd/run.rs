@@ -5,7 +5,7 @@ use rrm_spec::Norm;
 
 use super::{checkpoints, ledger::Ledger};
 use crate::{
-    Victim,
+    Seen, Victim,
     pixels::{Pixel, Pixels},
     region::Region,
     victim::Verdict,
@@ -28,6 +28,8 @@ pub(super) struct Finished<T> {
     pub(super) highest: Pixels<T>,
     pub(super) adversarial: Pixels<T>,
     pub(super) ledgers: Vec<Ledger>,
+    /// Of each image; the iteration is that which first broke it.
+    pub(super) seen: Vec<Seen>,
 }
 
 /// One iteration, for those who follow a run. What is not asked for is not computed.
@@ -71,6 +73,7 @@ struct State<T> {
     best_gradient: Pixels<T>,
     adversarial: Pixels<T>,
     ledgers: Vec<Ledger>,
+    seen: Vec<Seen>,
     verdict: Verdict,
 }
 
@@ -92,15 +95,18 @@ impl<T: Pixel> Run<'_, T> {
             }
             state.show(iteration, observer);
         }
-        Ok(Finished { highest: state.best, adversarial: state.adversarial, ledgers: state.ledgers })
+        Ok(state.finish())
     }
 
     fn begin(&self, start: Pixels<T>) -> Result<State<T>> {
         let (verdict, gradient) = self.victim.differentiate(&start, self.labels)?;
         let first_step = 2.0 * self.epsilon;
         let open = |(&loss, &correct)| Ledger::open(self.iterations, first_step, loss, correct);
+        let mut seen = vec![Seen::NOTHING; start.len()];
+        look(&mut seen, &verdict);
         Ok(State {
             ledgers: verdict.loss.iter().zip(&verdict.correct).map(open).collect(),
+            seen,
             previous: start.clone(),
             best: start.clone(),
             adversarial: start.clone(),
@@ -127,6 +133,7 @@ impl<T: Pixel> Run<'_, T> {
 impl<T: Pixel> State<T> {
     /// Enters the iterate in the books.
     fn enter(&mut self, iteration: u32) {
+        look(&mut self.seen, &self.verdict);
         for (row, ledger) in self.ledgers.iter_mut().enumerate() {
             let correct = self.verdict.correct[row];
             if !correct {
@@ -150,6 +157,13 @@ impl<T: Pixel> State<T> {
         }
     }
 
+    fn finish(mut self) -> Finished<T> {
+        for (seen, ledger) in self.seen.iter_mut().zip(&self.ledgers) {
+            seen.iteration = ledger.first_broken;
+        }
+        Finished { highest: self.best, adversarial: self.adversarial, ledgers: self.ledgers, seen: self.seen }
+    }
+
     fn show(&self, index: u32, observer: &mut Observer<'_>) {
         observer(&Iteration {
             index,
@@ -158,5 +172,11 @@ impl<T: Pixel> State<T> {
             ledgers: &self.ledgers,
             iterate: &|row| self.iterate.image(row).iter().map(|z| z.to_f64()).collect(),
         });
+    }
+}
+
+pub(super) fn look(seen: &mut [Seen], verdict: &Verdict) {
+    for (row, seen) in seen.iter_mut().enumerate() {
+        seen.look(verdict.margin[row], verdict.cross_entropy[row]);
     }
 }

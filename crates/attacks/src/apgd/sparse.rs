@@ -9,10 +9,10 @@ use rrm_spec::Norm;
 
 use super::{
     ledger::Ledger,
-    run::{Finished, Iteration, Observer, Run},
+    run::{Finished, Iteration, Observer, Run, look},
 };
 use crate::{
-    Ball, Form,
+    Ball, Form, Seen,
     l1::{keep_largest, signs_of_length},
     pixels::{Pixel, Pixels},
     region::Region,
@@ -77,6 +77,7 @@ struct Phase<T> {
     adversarial: Pixels<T>,
     ledgers: Vec<Ledger>,
     steps: Vec<Steps>,
+    seen: Vec<Seen>,
     verdict: Verdict,
 }
 
@@ -84,13 +85,17 @@ impl<T: Pixel> Run<'_, T> {
     /// A run through all radii. What its last phase found counts.
     pub(super) fn sparse(&self, start: Pixels<T>, observer: &mut Observer<'_>) -> Result<Finished<T>> {
         let mut phases = phases(self.iterations).into_iter();
-        let (radius, iterations) = phases.next().expect("a run has a phase at least");
-        let mut phase = self.phase(radius, iterations, start, observer)?;
+        let (radius, mut last) = phases.next().expect("a run has a phase at least");
+        let (mut phase, mut earlier) = (self.phase(radius, last, start, observer)?, 0);
         for (radius, iterations) in phases {
-            phase = self.phase(radius, iterations, phase.best, observer)?;
+            earlier += last;
+            (phase, last) = (self.phase(radius, iterations, phase.best, observer)?, iterations);
         }
-        let Phase { best, adversarial, ledgers, .. } = phase;
-        Ok(Finished { highest: best, adversarial, ledgers })
+        let Phase { best, adversarial, ledgers, mut seen, .. } = phase;
+        for (seen, ledger) in seen.iter_mut().zip(&ledgers) {
+            seen.iteration = ledger.first_broken.map(|iteration| earlier + iteration);
+        }
+        Ok(Finished { highest: best, adversarial, ledgers, seen })
     }
 
     fn phase(&self, radius: f64, iterations: u32, start: Pixels<T>, observer: &mut Observer<'_>) -> Result<Phase<T>> {
@@ -114,6 +119,8 @@ impl<T: Pixel> Run<'_, T> {
         let (verdict, gradient) = self.victim.differentiate(&start, self.labels)?;
         let radius = region.ball().epsilon;
         let open = |(&loss, &correct)| Ledger::open(iterations, radius, loss, correct);
+        let mut seen = vec![Seen::NOTHING; start.len()];
+        look(&mut seen, &verdict);
         let steps = |row: usize| {
             let changed = changed(start.image(row), region.natural().image(row));
             Steps { changed, moved_share: changed as f64 / start.image(row).len() as f64 / SPARSER }
@@ -121,6 +128,7 @@ impl<T: Pixel> Run<'_, T> {
         Ok(Phase {
             ledgers: verdict.loss.iter().zip(&verdict.correct).map(open).collect(),
             steps: (0..start.len()).map(steps).collect(),
+            seen,
             best: start.clone(),
             adversarial: start.clone(),
             iterate: start,
@@ -148,6 +156,7 @@ impl<T: Pixel> Phase<T> {
     }
 
     fn enter(&mut self, iteration: u32) {
+        look(&mut self.seen, &self.verdict);
         for (row, ledger) in self.ledgers.iter_mut().enumerate() {
             let correct = self.verdict.correct[row];
             if !correct {

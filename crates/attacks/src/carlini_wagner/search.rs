@@ -32,6 +32,7 @@ struct Judgement {
     /// The label and the class that comes nearest to it.
     pair: (usize, usize),
     is_broken: bool,
+    logits: Vec<f64>,
 }
 
 impl<T: Pixel> Search<'_, T> {
@@ -42,14 +43,15 @@ impl<T: Pixel> Search<'_, T> {
             if step + 1 == self.attack.search_steps && self.attack.search_steps >= REPEATING {
                 brackets.iter_mut().for_each(Bracket::repeat);
             }
-            let succeeded = self.optimise(&brackets, &mut minimum)?;
+            let succeeded = self.optimise(step * self.attack.iterations, &brackets, &mut minimum)?;
             brackets.iter_mut().zip(succeeded).for_each(|(bracket, succeeded)| bracket.narrow(succeeded));
         }
         Ok(minimum)
     }
 
-    /// All images' optimisations with their constants, in step; says which found a misclassified image.
-    fn optimise(&self, brackets: &[Bracket], minimum: &mut Minimum<T>) -> Result<Vec<bool>> {
+    /// All images' optimisations with their constants, in step, after `earlier` iterations with others; says which found a
+    /// misclassified image.
+    fn optimise(&self, earlier: u32, brackets: &[Bracket], minimum: &mut Minimum<T>) -> Result<Vec<bool>> {
         let begin = |(row, bracket): (usize, &Bracket)| {
             let natural = self.natural.image(row).iter().map(|x| space::of_pixel(x.to_f64())).collect();
             Descent::begin(row, bracket.constant(), natural)
@@ -68,10 +70,17 @@ impl<T: Pixel> Search<'_, T> {
             descents.retain_mut(|descent| {
                 let (judgement, loss) = (&judgements[position], losses[position]);
                 let goes_on = !is_checked || descent.progresses(loss);
-                if goes_on && judgement.is_broken {
-                    succeeded[descent.row] = true;
-                    let (image, natural) = (points.image(position), self.natural.image(descent.row));
-                    minimum.enter(descent.row, image, distance(self.attack.ball.norm, image, natural));
+                if goes_on {
+                    let row = descent.row;
+                    let image = points.image(position);
+                    let distance = distance(self.attack.ball.norm, image, self.natural.image(row));
+                    if distance <= self.attack.ball.epsilon {
+                        minimum.look(row, earlier + iteration, &judgement.logits, self.labels[row]);
+                    }
+                    if judgement.is_broken {
+                        succeeded[row] = true;
+                        minimum.enter(row, image, distance);
+                    }
                 }
                 position += 1;
                 goes_on
@@ -108,6 +117,6 @@ impl<T: Pixel> Search<'_, T> {
         let lead = (logits[pair.0] - logits[pair.1] + self.attack.confidence).max(0.0);
         let mut raised = logits.to_vec();
         raised[pair.0] += self.attack.confidence;
-        Judgement { lead, pair, is_broken: !is_correct(&raised, label) }
+        Judgement { lead, pair, is_broken: !is_correct(&raised, label), logits: logits.to_vec() }
     }
 }

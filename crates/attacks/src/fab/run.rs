@@ -41,13 +41,19 @@ impl<T: Pixel> Run<'_, T> {
         if labels.is_empty() {
             return Ok(minimum);
         }
-        for _ in 0..self.fab.iterations {
+        for iteration in 1..=self.fab.iterations {
             let planes = Planes::at(self, &iterate)?;
             iterate.par_images_mut(|row, image| step(norm, row, image, natural.image(row), &planes));
             let logits = self.classifier.logits(&iterate)?;
             let is_broken = |row: usize| !is_correct(&logits[row], labels[row]);
-            for row in (0..labels.len()).filter(|&row| is_broken(row)) {
-                minimum.enter(row, iterate.image(row), distance(norm, iterate.image(row), natural.image(row)));
+            for row in 0..labels.len() {
+                let distance = distance(norm, iterate.image(row), natural.image(row));
+                if distance <= self.fab.ball.epsilon {
+                    minimum.look(row, iteration, &logits[row], labels[row]);
+                }
+                if is_broken(row) {
+                    minimum.enter(row, iterate.image(row), distance);
+                }
             }
             iterate.par_images_mut(|row, image| {
                 if is_broken(row) {

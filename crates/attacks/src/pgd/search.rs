@@ -77,10 +77,11 @@ impl<T: Pixel> Search<'_, T> {
     /// Only images that are still classified correctly move; ends early when there are none.
     fn until_broken(&self, mut iterate: Pixels<T>, observe: &mut dyn FnMut(&Verdict)) -> Result<Candidate<T>> {
         let images = iterate.len();
-        let mut verdict = Verdict { loss: vec![f64::NAN; images], correct: vec![true; images] };
+        let mut verdict = Verdict::pending(images);
         for _ in 0..self.pgd.steps {
             let rows = self.undecided(&verdict);
-            let (fresh, gradient) = self.victim.differentiate(&iterate.gather(&rows), &self.labels_of(&rows))?;
+            let (fresh, gradient) =
+                self.of(&rows, |victim, labels| victim.differentiate(&iterate.gather(&rows), labels))?;
             verdict.update(&rows, &fresh);
             observe(&verdict);
             if !verdict.correct.contains(&true) {
@@ -94,7 +95,7 @@ impl<T: Pixel> Search<'_, T> {
         }
         let rows = self.undecided(&verdict);
         if !rows.is_empty() {
-            verdict.update(&rows, &self.victim.judge(&iterate.gather(&rows), &self.labels_of(&rows))?);
+            verdict.update(&rows, &self.of(&rows, |victim, labels| victim.judge(&iterate.gather(&rows), labels))?);
         }
         observe(&verdict);
         Ok(Candidate { images: iterate, verdict })
@@ -107,32 +108,45 @@ impl<T: Pixel> Search<'_, T> {
         (0..verdict.correct.len()).filter(|&row| verdict.correct[row] || !frozen).collect()
     }
 
-    fn labels_of(&self, rows: &[usize]) -> Vec<u32> {
-        rows.iter().map(|&row| self.labels[row]).collect()
+    /// Asks the victim about some of the images, with their labels and targets.
+    fn of<R>(&self, rows: &[usize], ask: impl FnOnce(&Victim<'_>, &[u32]) -> R) -> R {
+        let labels: Vec<u32> = rows.iter().map(|&row| self.labels[row]).collect();
+        let targets = self.victim.targets_of(rows);
+        ask(&Victim { targets: targets.as_deref(), ..*self.victim }, &labels)
     }
 }
 
 impl Verdict {
     /// Takes the news about some rows.
     fn update(&mut self, rows: &[usize], news: &Self) {
-        for (position, &row) in rows.iter().enumerate() {
-            self.loss[row] = news.loss[position];
-            self.correct[row] = news.correct[position];
-        }
+        rows.iter().enumerate().for_each(|(position, &row)| self.take(row, news, position));
+    }
+
+    fn take(&mut self, row: usize, news: &Self, position: usize) {
+        self.loss[row] = news.loss[position];
+        self.correct[row] = news.correct[position];
+        self.margin[row] = news.margin[position];
+        self.cross_entropy[row] = news.cross_entropy[position];
+    }
+
+    /// A verdict that any news replaces. Until then images count as correct, so that they are asked about.
+    fn pending(images: usize) -> Self {
+        let unknown = vec![f64::NAN; images];
+        let correct = vec![true; images];
+        Self { loss: unknown.clone(), correct, margin: unknown.clone(), cross_entropy: unknown }
     }
 
     /// A verdict that any loss improves on. Where no loss ever is a number, images count as broken.
     pub(super) fn none(images: usize) -> Self {
-        Self { loss: vec![f64::NEG_INFINITY; images], correct: vec![false; images] }
+        let unknown = vec![f64::NAN; images];
+        let (loss, correct) = (vec![f64::NEG_INFINITY; images], vec![false; images]);
+        Self { loss, correct, margin: unknown.clone(), cross_entropy: unknown }
     }
 
     /// Takes the rows whose loss is strictly higher, and says which.
     pub(super) fn improve(&mut self, verdict: &Self) -> Vec<bool> {
         let better: Vec<bool> = verdict.loss.iter().zip(&self.loss).map(|(new, old)| new > old).collect();
-        for row in (0..better.len()).filter(|&row| better[row]) {
-            self.loss[row] = verdict.loss[row];
-            self.correct[row] = verdict.correct[row];
-        }
+        (0..better.len()).filter(|&row| better[row]).for_each(|row| self.take(row, verdict, row));
         better
     }
 }

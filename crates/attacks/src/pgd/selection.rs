@@ -16,27 +16,31 @@ pub(super) struct Chosen<T> {
 }
 
 impl<T: Pixel> Chosen<T> {
-    pub(super) fn new(selection: PgdSelection, natural: Pixels<T>) -> Self {
-        // Wong et al. start from a loss of 0, which the cross-entropy always reaches.
+    pub(super) fn new(selection: PgdSelection, is_targeted: bool, natural: Pixels<T>) -> Self {
+        // Wong et al. start from a loss of 0, which the cross-entropy always reaches. A target's, negated, never exceeds it.
         let floor = match selection {
-            PgdSelection::StopWhenBroken => 0.0,
-            PgdSelection::Last | PgdSelection::BestLoss => f64::NEG_INFINITY,
+            PgdSelection::StopWhenBroken if !is_targeted => 0.0,
+            PgdSelection::Last | PgdSelection::BestLoss | PgdSelection::StopWhenBroken => f64::NEG_INFINITY,
         };
         let images = natural.len();
         Self { selection, loss: vec![floor; images], images: natural, broken_by: vec![None; images] }
     }
 
-    pub(super) fn consider(&mut self, restart: u32, candidate: &Candidate<T>) {
+    /// Takes what is better, and says which images are broken for the first time.
+    pub(super) fn consider(&mut self, restart: u32, candidate: &Candidate<T>) -> Vec<usize> {
+        let mut news = Vec::new();
         for row in 0..self.loss.len() {
             let (loss, correct) = (candidate.verdict.loss[row], candidate.verdict.correct[row]);
             if !correct && self.broken_by[row].is_none() {
                 self.broken_by[row] = Some(restart);
+                news.push(row);
             }
             if self.replaces(restart, row, loss, correct) {
                 self.images.replace(row, candidate.images.image(row));
                 self.loss[row] = loss;
             }
         }
+        news
     }
 
     fn replaces(&self, restart: u32, row: usize, loss: f64, correct: bool) -> bool {

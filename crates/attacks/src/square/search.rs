@@ -6,10 +6,11 @@ use rrm_spec::SquareLoss;
 
 use super::{Extent, Square, proposal::Proposer};
 use crate::{
-    Randomness,
+    Randomness, Seen,
     logits::{Classifier, check_labels, is_correct, margin},
     pixels::{Pixel, Pixels},
     region::Region,
+    victim::cross_entropy,
 };
 
 /// A search for the images of one batch.
@@ -28,6 +29,8 @@ pub(super) struct Standing<T, R> {
     losses: Vec<f64>,
     pub(super) correct: Vec<bool>,
     pub(super) queries: Vec<u32>,
+    /// Of all points that were tried.
+    pub(super) seen: Vec<Seen>,
     randoms: Vec<R>,
 }
 
@@ -48,6 +51,7 @@ pub type Observer<'a> = dyn FnMut(&Round<'_>) + 'a;
 /// What the network makes of one proposal.
 struct Answer {
     margin: f64,
+    cross_entropy: f64,
     loss: f64,
     correct: bool,
 }
@@ -92,6 +96,7 @@ impl<T: Pixel> Search<'_, T> {
             losses: answers.iter().map(|answer| answer.loss).collect(),
             correct: answers.iter().map(|answer| answer.correct).collect(),
             queries: vec![1; rows.len()],
+            seen: answers.iter().map(Answer::seen).collect(),
             randoms,
         })
     }
@@ -118,12 +123,20 @@ impl<T: Pixel> Search<'_, T> {
     }
 
     fn answer(&self, logits: &[f64], label: u32) -> Answer {
-        let margin = margin(logits, label);
+        let (margin, cross_entropy) = (margin(logits, label), cross_entropy(logits, label as usize));
         let loss = match self.square.loss {
             SquareLoss::Margin => margin,
-            SquareLoss::Ce => -cross_entropy(logits, label),
+            SquareLoss::Ce => -cross_entropy,
         };
-        Answer { margin, loss, correct: is_correct(logits, label) }
+        Answer { margin, cross_entropy, loss, correct: is_correct(logits, label) }
+    }
+}
+
+impl Answer {
+    fn seen(&self) -> Seen {
+        let mut seen = Seen::NOTHING;
+        seen.look(self.margin, self.cross_entropy);
+        seen
     }
 }
 
@@ -135,6 +148,7 @@ impl<T: Pixel, R> Standing<T, R> {
     /// Takes a proposal that lowers the loss or is misclassified.
     fn consider(&mut self, row: usize, proposal: &[T], answer: &Answer) {
         self.queries[row] += 1;
+        self.seen[row].look(answer.margin, answer.cross_entropy);
         let is_lower = answer.loss < self.losses[row];
         if is_lower {
             self.losses[row] = answer.loss;
@@ -160,10 +174,4 @@ fn settled<T: Pixel>(region: &Region<T>, row: usize, mut target: Vec<f64>) -> Ve
 
 fn numbers<T: Pixel>(image: &[T]) -> Vec<f64> {
     image.iter().map(|number| number.to_f64()).collect()
-}
-
-fn cross_entropy(logits: &[f64], label: u32) -> f64 {
-    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-    largest + sum.ln() - logits[label as usize]
 }

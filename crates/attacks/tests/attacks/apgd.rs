@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use candle_core::{DType, Tensor};
 use rrm_attacks::{Apgd, Attack, Ball, Victim};
 use rrm_spec::{ApgdLoss, Mode, Norm};
@@ -10,7 +12,8 @@ fn threshold() -> Formula {
 }
 
 fn apgd(epsilon: f64, iterations: u32, restarts: u32) -> Apgd {
-    Apgd { ball: Ball { norm: Norm::Linf, epsilon }, iterations, restarts, loss: ApgdLoss::Ce }
+    let (ball, loss, passes) = (Ball { norm: Norm::Linf, epsilon }, ApgdLoss::Ce, NonZeroU32::MIN);
+    Apgd { ball, iterations, restarts, loss, targets: None, passes }
 }
 
 #[test]
@@ -138,4 +141,57 @@ fn an_empty_batch_stays_empty() {
     let natural = images::<1>(&[]);
     let attacked = apgd(0.1, 2, 2).perturb(&threshold(), Mode::Eval, &natural, &[], &keys(0, &[])).unwrap();
     assert_eq!((attacked.images.dims(), attacked.broken_by.len()), (natural.dims(), 0));
+}
+
+/// One pixel for each of nine classes, which is the class's logit but for a bias; the label is class 0.
+fn nine_classes() -> Formula {
+    Formula::linear(
+        &[
+            &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            &[0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            &[0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+            &[0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+            &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0],
+            &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+            &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+        ],
+        &[1.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7],
+    )
+}
+
+#[test]
+fn nine_classes_are_eight_targets_each_once() {
+    let (victim, natural) = (nine_classes(), images(&[[0.5; 9]]));
+    let targeted = Apgd { loss: ApgdLoss::TargetedDlr, ..apgd(0.01, 2, 1) };
+    let attacked = targeted.perturb(&victim, Mode::Eval, &natural, &[0], &keys(0, &[0])).unwrap();
+    assert_eq!(attacked.broken_by, [None]);
+    // A look at the natural image, its ranking, and three passes for each target.
+    assert_eq!(victim.passes().len(), 2 + 8 * 3);
+    let error = Apgd { targets: Some(9), ..targeted }.perturb(&victim, Mode::Eval, &natural, &[0], &keys(0, &[0]));
+    assert!(error.unwrap_err().to_string().contains("9 targets"));
+}
+
+#[test]
+fn targets_are_tried_in_the_order_of_their_natural_logits() {
+    // Class 8 is the nearest, 0.3 below the label; a change of both logits by epsilon makes up for it or not.
+    let natural = images(&[[0.5; 9]]);
+    let run_of = |epsilon| {
+        let targeted = Apgd { loss: ApgdLoss::TargetedDlr, ..apgd(epsilon, 5, 1) };
+        targeted.perturb(&nine_classes(), Mode::Eval, &natural, &[0], &keys(0, &[0])).unwrap().broken_by[0]
+    };
+    assert_eq!([0.16, 0.14].map(run_of), [Some(0), None]);
+}
+
+#[test]
+fn what_was_seen_is_the_lowest_margin_of_all_iterates() {
+    // The margin is the pixel less 0.45: 0.05 at first, -0.05 at the edge of the ball.
+    let attacked = apgd(0.1, 4, 1)
+        .perturb(&threshold(), Mode::Eval, &images(&[[0.5], [0.9]]), &[0; 2], &keys(0, &[0, 1]))
+        .unwrap();
+    let margins: Vec<f64> = attacked.seen.iter().map(|seen| seen.margin).collect();
+    assert_close(&margins, &[-0.05, 0.35]);
+    assert_close(&[attacked.seen[1].cross_entropy], &[(1.0 + (-0.35f64).exp()).ln()]);
+    assert!(attacked.seen[0].iteration.is_some() && attacked.seen[1].iteration.is_none());
 }

@@ -3,9 +3,12 @@
 mod apgd;
 mod ball;
 mod carlini_wagner;
+mod ensemble;
 mod fab;
+mod fgsm;
 mod network;
 mod pgd;
 mod properties;
 mod square;
+mod targets;
 mod victims;

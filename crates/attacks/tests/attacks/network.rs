@@ -8,8 +8,9 @@ use rrm_attacks::{Attacked, build};
 use rrm_data::{ImageRng, Stream};
 use rrm_models::{Model, Network, NetworkSpec};
 use rrm_spec::{
-    ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Mode, Norm, Normalization, PgdSelection, PgdSpec,
-    PgdStart, SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
+    ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CarliniWagnerSpec,
+    CustomAutoAttack, FabSpec, FgsmDialect, FgsmSpec, Mode, Norm, Normalization, PgdSelection, PgdSpec, PgdStart,
+    PgdTarget, SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
 };
 
 use crate::{
@@ -54,19 +55,41 @@ fn specs() -> Vec<AttackSpec> {
     let pgd = |threat: &ThreatModel, start, selection| {
         let step_size = (threat.epsilon.value() / 4.0).into();
         let threat = threat.clone();
-        AttackSpec::Pgd(PgdSpec { threat, steps: count(3), step_size, start, selection, restarts: count(2) })
+        let (target, eot) = (PgdTarget::Untargeted, count(1));
+        AttackSpec::Pgd(PgdSpec {
+            threat,
+            steps: count(3),
+            step_size,
+            start,
+            selection,
+            restarts: count(2),
+            target,
+            eot,
+        })
     };
-    let apgd = |threat: &ThreatModel| {
-        let threat = threat.clone();
-        AttackSpec::Apgd(ApgdSpec { threat, iterations: count(5), restarts: count(2), loss: ApgdLoss::Ce })
+    let apgd = |threat: &ThreatModel, loss| {
+        AttackSpec::Apgd(ApgdSpec {
+            threat: threat.clone(),
+            iterations: count(5),
+            restarts: count(2),
+            loss,
+            targets: None,
+            eot: count(1),
+            dialect: ApgdDialect::Reference,
+        })
     };
+    let parts = vec![AutoAttackPart::ApgdDlr, AutoAttackPart::FabT, AutoAttackPart::Square];
+    let custom = CustomAutoAttack { iterations: count(3), queries: count(6), ..CustomAutoAttack::of(parts) };
+    let autoattack = AutoAttackSpec { threat: linf.clone(), version: AutoAttackVersion::Custom(custom) };
+    let fgsm = FgsmSpec { threat: linf.clone(), dialect: FgsmDialect::Tramer, step_size: None };
     vec![
         pgd(&linf, PgdStart::Uniform, PgdSelection::Last),
         pgd(&l2, PgdStart::Sphere, PgdSelection::BestLoss),
         pgd(&linf, PgdStart::Uniform, PgdSelection::StopWhenBroken),
-        apgd(&linf),
-        apgd(&l2),
-        apgd(&l1),
+        apgd(&linf, ApgdLoss::Ce),
+        apgd(&l2, ApgdLoss::Dlr),
+        apgd(&linf, ApgdLoss::TargetedDlr),
+        apgd(&l1, ApgdLoss::Ce),
         pgd(&l1, PgdStart::Sphere, PgdSelection::BestLoss),
         square(&ThreatModel { epsilon: 0.2.into(), ..linf.clone() }),
         square(&ThreatModel { epsilon: 5.0.into(), ..l2.clone() }),
@@ -74,13 +97,15 @@ fn specs() -> Vec<AttackSpec> {
         fab(&l2, Some(count(2))),
         fab(&l1, None),
         carlini_wagner,
+        AttackSpec::Fgsm(fgsm),
+        AttackSpec::AutoAttack(autoattack),
     ]
 }
 
 fn square(threat: &ThreatModel) -> AttackSpec {
     AttackSpec::Square(SquareSpec {
         threat: threat.clone(),
-        queries: count(6),
+        queries: count(60),
         restarts: count(2),
         loss: SquareLoss::Margin,
         initial_share: 0.8,
@@ -160,5 +185,6 @@ fn on_a_network_too_results_of_an_image_do_not_depend_on_its_batch() {
         let expected = [&all[3 * 3072..4 * 3072], &all[3072..2 * 3072]].concat();
         assert!(pixels(&part.images) == expected, "{}", spec.label());
         assert_eq!(part.broken_by, [whole.broken_by[3], whole.broken_by[1]]);
+        assert_eq!(part.seen, [whole.seen[3], whole.seen[1]]);
     }
 }

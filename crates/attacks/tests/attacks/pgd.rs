@@ -1,6 +1,8 @@
+use std::num::NonZeroU32;
+
 use rrm_attacks::{Attack, Attacked, Ball, Pgd, Victim};
 use rrm_models::Model;
-use rrm_spec::{Mode, Norm, PgdSelection, PgdStart};
+use rrm_spec::{Mode, Norm, PgdSelection, PgdStart, PgdTarget};
 
 use crate::victims::{Formula, assert_close, images, keys, pixels};
 
@@ -11,7 +13,8 @@ fn threshold() -> Formula {
 
 fn pgd(selection: PgdSelection, steps: u32, step_size: f64) -> Pgd {
     let ball = Ball { norm: Norm::Linf, epsilon: 0.3 };
-    Pgd { ball, steps, step_size, start: PgdStart::Natural, selection, restarts: 1 }
+    let (start, target, passes) = (PgdStart::Natural, PgdTarget::Untargeted, NonZeroU32::MIN);
+    Pgd { ball, steps, step_size, start, selection, restarts: 1, target, passes }
 }
 
 /// Attacks single pixels of class 0, all naturally at 0.5, from these starts, one slice for each restart.

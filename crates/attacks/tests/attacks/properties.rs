@@ -8,7 +8,8 @@ use rrm_attacks::{AttackRng, Attacked, Ball, build};
 use rrm_data::{ImageRng, Stream};
 use rrm_models::Model;
 use rrm_spec::{
-    ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, Epsilon, FabSpec, Mode, Norm, PgdSelection, PgdSpec, PgdStart,
+    ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CarliniWagnerSpec,
+    CustomAutoAttack, Epsilon, FabSpec, FgsmDialect, FgsmSpec, Mode, Norm, PgdSelection, PgdSpec, PgdStart, PgdTarget,
     SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
 };
 
@@ -16,43 +17,84 @@ use crate::victims::{Formula, keys, pixels};
 
 const PIXELS: usize = 12;
 
-/// Every attack, of one restart.
-pub(crate) fn attacks() -> impl Strategy<Value = AttackSpec> {
+fn threat() -> impl Strategy<Value = ThreatModel> {
     let norm = prop_oneof![Just(Norm::Linf), Just(Norm::L2), Just(Norm::L1)];
     let epsilon = prop_oneof![1e-3..0.05f64, 0.05..0.7f64];
-    let threat = (norm, epsilon).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon: epsilon.into() });
-    let start = prop_oneof![Just(PgdStart::Natural), Just(PgdStart::Uniform), Just(PgdStart::Sphere)];
-    let selection =
-        prop_oneof![Just(PgdSelection::Last), Just(PgdSelection::BestLoss), Just(PgdSelection::StopWhenBroken)];
-    let pgd = (threat.clone(), start, selection, 1..6u32, 0.05..1.5f64).prop_map(
-        |(threat, start, selection, steps, share)| {
-            let step_size = Epsilon::from(threat.epsilon.value() * share);
-            AttackSpec::Pgd(PgdSpec { threat, steps: count(steps), step_size, start, selection, restarts: count(1) })
-        },
-    );
-    let apgd = (threat.clone(), 1..12u32).prop_map(|(threat, iterations)| {
-        AttackSpec::Apgd(ApgdSpec { threat, iterations: count(iterations), restarts: count(1), loss: ApgdLoss::Ce })
-    });
-    let fab = (threat.clone(), 1..8u32, proptest::option::of(1..4u32)).prop_map(|(threat, iterations, targets)| {
-        let targets = targets.map(count);
-        AttackSpec::Fab(FabSpec { threat, iterations: count(iterations), restarts: count(1), targets })
-    });
-    prop_oneof![3 => pgd, 2 => apgd, 2 => square(threat.clone()), 2 => fab, 1 => carlini_wagner(threat)]
+    (norm, epsilon).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon: epsilon.into() })
 }
 
-fn square(threat: impl Strategy<Value = ThreatModel>) -> impl Strategy<Value = AttackSpec> {
-    let loss = prop_oneof![Just(SquareLoss::Margin), Just(SquareLoss::Ce)];
-    let schedule = prop_oneof![Just(SquareSchedule::Fixed), Just(SquareSchedule::Rescaled)];
-    (threat, 1..30u32, loss, 0.1..=1.0f64, schedule).prop_map(|(threat, queries, loss, initial_share, schedule)| {
-        let norm = if threat.norm == Norm::L1 { Norm::Linf } else { threat.norm };
-        let threat = ThreatModel { norm, ..threat };
-        let (queries, restarts) = (count(queries), count(1));
-        AttackSpec::Square(SquareSpec { threat, queries, restarts, loss, initial_share, schedule })
+/// Square Attack has no form for l1.
+fn without_l1() -> impl Strategy<Value = ThreatModel> {
+    threat().prop_map(|threat| ThreatModel {
+        norm: if threat.norm == Norm::L1 { Norm::Linf } else { threat.norm },
+        ..threat
     })
 }
 
-fn carlini_wagner(threat: impl Strategy<Value = ThreatModel>) -> impl Strategy<Value = AttackSpec> {
-    (threat, 1..15u32, 1..12u32, 0.0..0.2f64).prop_map(|(threat, iterations, search_steps, confidence)| {
+fn fgsm() -> impl Strategy<Value = AttackSpec> {
+    let dialect = prop_oneof![Just(FgsmDialect::Goodfellow), Just(FgsmDialect::Wong), Just(FgsmDialect::Tramer)];
+    (threat(), dialect, proptest::option::of(0.05..1.5f64)).prop_map(|(threat, dialect, share)| {
+        let step_size = share.map(|share| Epsilon::from(threat.epsilon.value() * share));
+        AttackSpec::Fgsm(FgsmSpec { threat, dialect, step_size })
+    })
+}
+
+fn pgd() -> impl Strategy<Value = AttackSpec> {
+    let start = prop_oneof![Just(PgdStart::Natural), Just(PgdStart::Uniform), Just(PgdStart::Sphere)];
+    let selection =
+        prop_oneof![Just(PgdSelection::Last), Just(PgdSelection::BestLoss), Just(PgdSelection::StopWhenBroken)];
+    let target = prop_oneof![
+        4 => Just(PgdTarget::Untargeted),
+        1 => Just(PgdTarget::Random),
+        1 => Just(PgdTarget::LeastLikely),
+        1 => Just(PgdTarget::SecondBest),
+        1 => Just(PgdTarget::Each),
+    ];
+    (threat(), start, selection, target, 1..6u32, 0.05..1.5f64).prop_map(
+        |(threat, start, selection, target, steps, share)| {
+            let step_size = Epsilon::from(threat.epsilon.value() * share);
+            let (steps, restarts, eot) = (count(steps), count(1), count(1));
+            AttackSpec::Pgd(PgdSpec { threat, steps, step_size, start, selection, restarts, target, eot })
+        },
+    )
+}
+
+fn apgd(dialect: ApgdDialect, losses: impl Strategy<Value = ApgdLoss>) -> impl Strategy<Value = AttackSpec> {
+    (threat(), 1..12u32, losses).prop_map(move |(threat, iterations, loss)| {
+        let (iterations, restarts, eot) = (count(iterations), count(1), count(1));
+        AttackSpec::Apgd(ApgdSpec { threat, iterations, restarts, loss, targets: None, eot, dialect })
+    })
+}
+
+fn reference() -> impl Strategy<Value = AttackSpec> {
+    apgd(ApgdDialect::Reference, prop_oneof![Just(ApgdLoss::Ce), Just(ApgdLoss::Dlr), Just(ApgdLoss::TargetedDlr)])
+}
+
+/// The one attack whose results depend on batches.
+fn art() -> impl Strategy<Value = AttackSpec> {
+    apgd(ApgdDialect::Art { batch: count(2) }, Just(ApgdLoss::Ce))
+}
+
+fn fab() -> impl Strategy<Value = AttackSpec> {
+    (threat(), 1..8u32, proptest::option::of(1..4u32)).prop_map(|(threat, iterations, targets)| {
+        let targets = targets.map(count);
+        AttackSpec::Fab(FabSpec { threat, iterations: count(iterations), restarts: count(1), targets })
+    })
+}
+
+fn square() -> impl Strategy<Value = AttackSpec> {
+    let loss = prop_oneof![Just(SquareLoss::Margin), Just(SquareLoss::Ce)];
+    let schedule = prop_oneof![Just(SquareSchedule::Fixed), Just(SquareSchedule::Rescaled)];
+    (without_l1(), 1..30u32, loss, 0.1..=1.0f64, schedule).prop_map(
+        |(threat, queries, loss, initial_share, schedule)| {
+            let (queries, restarts) = (count(queries), count(1));
+            AttackSpec::Square(SquareSpec { threat, queries, restarts, loss, initial_share, schedule })
+        },
+    )
+}
+
+fn carlini_wagner() -> impl Strategy<Value = AttackSpec> {
+    (threat(), 1..15u32, 1..12u32, 0.0..0.2f64).prop_map(|(threat, iterations, search_steps, confidence)| {
         AttackSpec::CarliniWagner(CarliniWagnerSpec {
             threat: ThreatModel { norm: Norm::L2, ..threat },
             iterations: count(iterations),
@@ -64,6 +106,36 @@ fn carlini_wagner(threat: impl Strategy<Value = ThreatModel>) -> impl Strategy<V
     })
 }
 
+fn autoattack() -> impl Strategy<Value = AttackSpec> {
+    let parts = vec![
+        AutoAttackPart::ApgdCe,
+        AutoAttackPart::ApgdDlr,
+        AutoAttackPart::ApgdT,
+        AutoAttackPart::Fab,
+        AutoAttackPart::FabT,
+        AutoAttackPart::Square,
+    ];
+    let attacks = proptest::sample::subsequence(parts, 1..=4).prop_shuffle();
+    (without_l1(), attacks, 1..8u32, 1..20u32).prop_map(|(threat, attacks, iterations, queries)| {
+        let (iterations, queries) = (count(iterations), count(queries));
+        let custom = CustomAutoAttack { iterations, queries, ..CustomAutoAttack::of(attacks) };
+        AttackSpec::AutoAttack(AutoAttackSpec { threat, version: AutoAttackVersion::Custom(custom) })
+    })
+}
+
+/// With a confidence, misclassified points are let go that are not clearly so.
+fn unconfident(spec: AttackSpec) -> AttackSpec {
+    match spec {
+        AttackSpec::CarliniWagner(spec) => AttackSpec::CarliniWagner(CarliniWagnerSpec { confidence: 0.0, ..spec }),
+        other => other,
+    }
+}
+
+/// Every attack whose results do not depend on batches, of one restart.
+pub(crate) fn attacks() -> impl Strategy<Value = AttackSpec> {
+    prop_oneof![3 => pgd(), 2 => reference(), 1 => fgsm(), 2 => square(), 2 => fab(), 1 => carlini_wagner(), 2 => autoattack()]
+}
+
 fn count(count: u32) -> NonZeroU32 {
     NonZeroU32::new(count).unwrap()
 }
@@ -71,29 +143,24 @@ fn count(count: u32) -> NonZeroU32 {
 fn with_restarts(spec: &AttackSpec, restarts: u32) -> AttackSpec {
     let restarts = count(restarts);
     match spec.clone() {
+        AttackSpec::Fgsm(spec) => AttackSpec::Fgsm(spec),
         AttackSpec::Pgd(spec) => AttackSpec::Pgd(PgdSpec { restarts, ..spec }),
         AttackSpec::Apgd(spec) => AttackSpec::Apgd(ApgdSpec { restarts, ..spec }),
         AttackSpec::Square(spec) => AttackSpec::Square(SquareSpec { restarts, ..spec }),
         AttackSpec::Fab(spec) => AttackSpec::Fab(FabSpec { restarts, ..spec }),
         // Nothing of it is random.
         AttackSpec::CarliniWagner(spec) => AttackSpec::CarliniWagner(spec),
-    }
-}
-
-fn with_epsilon(spec: &AttackSpec, epsilon: f64) -> AttackSpec {
-    let epsilon = |threat: ThreatModel| ThreatModel { epsilon: epsilon.into(), ..threat };
-    match spec.clone() {
-        AttackSpec::Pgd(spec) => AttackSpec::Pgd(PgdSpec { threat: epsilon(spec.threat.clone()), ..spec }),
-        AttackSpec::Apgd(spec) => AttackSpec::Apgd(ApgdSpec { threat: epsilon(spec.threat.clone()), ..spec }),
-        AttackSpec::Square(spec) => AttackSpec::Square(SquareSpec { threat: epsilon(spec.threat.clone()), ..spec }),
-        AttackSpec::Fab(spec) => AttackSpec::Fab(FabSpec { threat: epsilon(spec.threat.clone()), ..spec }),
-        AttackSpec::CarliniWagner(spec) => {
-            AttackSpec::CarliniWagner(CarliniWagnerSpec { threat: epsilon(spec.threat.clone()), ..spec })
+        AttackSpec::AutoAttack(spec) => {
+            let version = match spec.version {
+                AutoAttackVersion::Custom(custom) => AutoAttackVersion::Custom(CustomAutoAttack { restarts, ..custom }),
+                version @ (AutoAttackVersion::Standard | AutoAttackVersion::Plus | AutoAttackVersion::Rand) => version,
+            };
+            AttackSpec::AutoAttack(AutoAttackSpec { version, ..spec })
         }
     }
 }
 
-/// A batch with some pixels at the ends of the box, and labels of three classes.
+/// A batch with some pixels at the ends of the box, and labels of four classes.
 #[derive(Debug)]
 struct Scene {
     images: Tensor,
@@ -108,7 +175,7 @@ impl Scene {
         let mut pixel = || (rng.uniform() * 1.2 - 0.1).clamp(0.0, 1.0);
         let numbers: Vec<f64> = (0..count as usize * PIXELS).map(|_| pixel()).collect();
         let images = Tensor::from_vec(numbers, (count as usize, 3, 2, 2), &Device::Cpu).unwrap();
-        let labels = (0..count).map(|_| rng.below(3) as u32).collect();
+        let labels = (0..count).map(|_| rng.below(4) as u32).collect();
         Self { images: images.to_dtype(dtype).unwrap(), labels, keys: (0..count).map(|i| 7 * i + 3).collect(), seed }
     }
 
@@ -120,11 +187,11 @@ impl Scene {
     }
 
     fn attack(&self, spec: &AttackSpec) -> Attacked {
-        self.attack_on(spec, &[0, 1, 2], &self.labels)
+        self.attack_on(spec, &[0, 1, 2, 3], &self.labels)
     }
 
     fn predictions(&self, images: &Tensor) -> Vec<u32> {
-        let victim = Formula::waves(images.dtype(), PIXELS, &[0, 1, 2]);
+        let victim = Formula::waves(images.dtype(), PIXELS, &[0, 1, 2, 3]);
         victim.forward(images, Mode::Eval).unwrap().logits.argmax(1).unwrap().to_vec1().unwrap()
     }
 
@@ -144,7 +211,7 @@ proptest! {
 
     #[test]
     fn every_attack_stays_in_ball_and_box(
-        spec in attacks(),
+        spec in prop_oneof![4 => attacks(), 1 => art()],
         seed: u64,
         restarts in 1..3u32,
         dtype in prop_oneof![Just(DType::F32), Just(DType::F64)],
@@ -160,8 +227,8 @@ proptest! {
 
     #[test]
     fn an_image_that_an_attack_broke_and_hands_back_is_misclassified(spec in attacks(), seed: u64) {
-        // PGD hands images back by other rules, and has tests of its own.
-        if !matches!(spec, AttackSpec::Pgd(_)) {
+        // PGD hands images back by other rules, and has tests of its own; so does FGSM, which is a step of it.
+        if !matches!(spec, AttackSpec::Pgd(_) | AttackSpec::Fgsm(_)) {
             let scene = Scene::new(6, seed, DType::F64);
             let attacked = scene.attack(&with_restarts(&spec, 2));
             let again = scene.predictions(&attacked.images);
@@ -172,16 +239,16 @@ proptest! {
     }
 
     #[test]
-    fn every_attack_with_epsilon_zero_is_the_identity(spec in attacks(), seed: u64) {
+    fn every_attack_with_epsilon_zero_is_the_identity(spec in prop_oneof![4 => attacks(), 1 => art()], seed: u64) {
         for dtype in [DType::F32, DType::F64] {
             let scene = Scene::new(3, seed, dtype);
-            let attacked = scene.attack(&with_epsilon(&spec, 0.0));
+            let attacked = scene.attack(&spec.with_epsilon(&0.0.into()));
             prop_assert_eq!(pixels(&attacked.images), pixels(&scene.images));
         }
     }
 
     #[test]
-    fn more_restarts_never_raise_accuracy(spec in attacks(), seed: u64) {
+    fn more_restarts_never_raise_accuracy(spec in prop_oneof![pgd(), reference(), square(), fab()], seed: u64) {
         let scene = Scene::new(6, seed, DType::F64);
         let mut fewer = scene.attack(&spec);
         for restarts in 2..5 {
@@ -207,15 +274,42 @@ proptest! {
                 }
                 let broken_by: Vec<_> = rows.iter().map(|&row| whole.broken_by[row as usize]).collect();
                 prop_assert_eq!(&part.broken_by, &broken_by);
+                let seen: Vec<_> = rows.iter().map(|&row| whole.seen[row as usize]).collect();
+                prop_assert_eq!(&part.seen, &seen);
             }
         }
     }
 
     #[test]
+    fn the_first_part_of_an_ensemble_finds_what_it_finds_alone(spec in autoattack(), seed: u64) {
+        let scene = Scene::new(5, seed, DType::F64);
+        let (all, first) = (scene.attack(&spec), scene.attack(&spec.parts()[0]));
+        for row in 0..5 {
+            if first.broken_by[row].is_some() {
+                prop_assert_eq!((all.broken_by[row], all.seen[row]), (first.broken_by[row], first.seen[row]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_broken_image_was_seen_misclassified_and_a_robust_one_was_not(
+        spec in prop_oneof![reference(), square(), fab(), carlini_wagner().prop_map(unconfident), autoattack()],
+        seed: u64,
+    ) {
+        let attacked = Scene::new(5, seed, DType::F64).attack(&spec);
+        for (broken_by, seen) in attacked.broken_by.iter().zip(&attacked.seen) {
+            prop_assert_eq!(broken_by.is_some(), seen.iteration.is_some());
+            prop_assert_eq!(broken_by.is_some(), seen.margin < 0.0, "{:?} {:?}", broken_by, seen);
+        }
+    }
+
+    #[test]
     fn renaming_the_classes_changes_nothing(spec in attacks(), seed: u64) {
+        // A random target is drawn among numbers.
+        prop_assume!(!matches!(&spec, AttackSpec::Pgd(PgdSpec { target: PgdTarget::Random, .. })));
         let scene = Scene::new(4, seed, DType::F64);
-        let renamed: Vec<u32> = scene.labels.iter().map(|&label| [2, 0, 1][label as usize]).collect();
-        let (found, expected) = (scene.attack_on(&spec, &[1, 2, 0], &renamed), scene.attack(&spec));
+        let renamed: Vec<u32> = scene.labels.iter().map(|&label| [2, 0, 3, 1][label as usize]).collect();
+        let (found, expected) = (scene.attack_on(&spec, &[1, 3, 0, 2], &renamed), scene.attack(&spec));
         prop_assert_eq!(&found.broken_by, &expected.broken_by);
         // Sums over classes run in another order.
         let close = pixels(&found.images).iter().zip(pixels(&expected.images)).all(|(a, b)| (a - b).abs() < 1e-6);
@@ -232,7 +326,7 @@ proptest! {
         // √(x − x) is 0, and its derivative ∞ − ∞.
         let victim = Formula::new(DType::F32, |x| {
             let broken = (x - x)?.sqrt()?.narrow(1, 0, 1)?;
-            Tensor::cat(&[&(&broken + 1.0)?, &broken, &broken], 1)
+            Tensor::cat(&[&(&broken + 1.0)?, &broken, &broken, &broken], 1)
         });
         let labels = [0; 3];
         let attacked = build(&spec).perturb(&victim, Mode::Eval, &scene.images, &labels, &keys(seed, &scene.keys)).unwrap();
@@ -250,9 +344,10 @@ fn attacks_break_images_and_a_larger_ball_breaks_more() {
     // Guards the properties above against attacks that do nothing.
     let scene = Scene::new(40, 1, DType::F64);
     let threat = ThreatModel { norm: Norm::Linf, epsilon: 0.0.into() };
-    let apgd = ApgdSpec { threat, iterations: count(10), restarts: count(1), loss: ApgdLoss::Ce };
+    let (iterations, loss, dialect) = (count(10), ApgdLoss::Ce, ApgdDialect::Reference);
+    let apgd = ApgdSpec { threat, iterations, restarts: count(1), loss, targets: None, eot: count(1), dialect };
     let counts: Vec<usize> = [0.0, 0.01, 0.2]
-        .map(|epsilon| broken(&scene.attack(&with_epsilon(&AttackSpec::Apgd(apgd.clone()), epsilon))))
+        .map(|epsilon| broken(&scene.attack(&AttackSpec::Apgd(apgd.clone()).with_epsilon(&epsilon.into()))))
         .into();
     assert!(counts[0] < 40 && counts[0] < counts[1] && counts[1] < counts[2], "{counts:?}");
 }

@@ -223,7 +223,13 @@ pub(crate) fn whole_run(lease: &Assignment) -> Vec<Record> {
             robust: Accuracy { correct: 0, total: 1 },
             elapsed_us: 1,
             weights: hash("weights"),
-            images: vec![ImageOutcome { image: 0, label: 1, prediction: 1, outcome: Outcome::Broken { restart: 0 } }],
+            images: vec![ImageOutcome {
+                image: 0,
+                label: 1,
+                prediction: 1,
+                outcome: Outcome::Broken { restart: 0 },
+                closest: None,
+            }],
         })),
     }
     records

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::one;
-use crate::ThreatModel;
+use crate::{Norm, ThreatModel};
 
 /// Parameters of Square Attack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct SquareSpec {
 }
 
 impl SquareSpec {
+    /// Norms that it has a form for.
+    pub(crate) const NORMS: &[Norm] = &[Norm::Linf, Norm::L2];
+
     /// That of AutoAttack.
     pub fn default_initial_share() -> f64 {
         0.8

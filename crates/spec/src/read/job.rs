@@ -3,11 +3,12 @@
 use std::{num::NonZeroU32, path::PathBuf};
 
 use super::{
+    attack::{apgd_dialect, autoattack, fgsm},
     fields::{Fields, Reading},
     search_attack::{carlini_wagner, fab, square},
 };
 use crate::{
-    ApgdSpec, Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobSpec, Method, Mode,
+    ApgdLoss, ApgdSpec, Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobSpec, Method, Mode,
     ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, RepresentationLoss, Schedule, ThreatModel,
     TrainSpec, Validation,
 };
@@ -54,6 +55,7 @@ fn evaluate(fields: &mut Fields<'_>) -> JobSpec {
         dataset: fields.table("dataset", dataset),
         images: fields.optional("images"),
         attack: fields.table("attack", attack),
+        epsilons: fields.optional("epsilons").unwrap_or_default(),
         batch_size: fields.required("batch_size", ONE),
         seed: fields.required("seed", 0),
     })
@@ -101,11 +103,13 @@ fn rrm(fields: &mut Fields<'_>) -> Method {
 
 fn attack(fields: &mut Fields<'_>) -> AttackSpec {
     fields.tagged(&[
-        ("pgd", pgd as Reading<AttackSpec>),
+        ("fgsm", fgsm as Reading<AttackSpec>),
+        ("pgd", pgd),
         ("apgd", apgd),
         ("square", square),
         ("fab", fab),
         ("carlini-wagner", carlini_wagner),
+        ("autoattack", autoattack),
     ])
 }
 
@@ -117,15 +121,23 @@ fn pgd(fields: &mut Fields<'_>) -> AttackSpec {
         start: fields.required("start", PgdStart::Natural),
         selection: fields.required("selection", PgdSelection::Last),
         restarts: fields.optional("restarts").unwrap_or(ONE),
+        target: fields.optional("target").unwrap_or_default(),
+        eot: fields.optional("eot").unwrap_or(ONE),
     })
 }
 
 fn apgd(fields: &mut Fields<'_>) -> AttackSpec {
+    // A loss that could not be read is one that goes with the targets.
+    let has_both = fields.has("loss") && fields.has("targets");
+    let stand_in = if has_both { ApgdLoss::TargetedDlr } else { ApgdLoss::default() };
     AttackSpec::Apgd(ApgdSpec {
         threat: fields.table("threat", threat),
         iterations: fields.required("iterations", ONE),
         restarts: fields.optional("restarts").unwrap_or(ONE),
-        loss: fields.optional("loss").unwrap_or_default(),
+        loss: fields.optional("loss").unwrap_or(stand_in),
+        targets: fields.optional("targets"),
+        eot: fields.optional("eot").unwrap_or(ONE),
+        dialect: fields.optional_table("dialect", apgd_dialect).unwrap_or_default(),
     })
 }
 

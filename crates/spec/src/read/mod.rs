@@ -1,5 +1,6 @@
 //! From text to a job, naming every fault instead of stopping at the first.
 
+mod attack;
 mod fields;
 mod job;
 mod search_attack;

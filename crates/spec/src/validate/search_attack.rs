@@ -1,11 +1,13 @@
 //! Attacks that are no ascent of a loss within the ball.
 
+use std::num::NonZeroU32;
+
 use super::Checker;
 use crate::{CarliniWagnerSpec, FabSpec, Norm, SquareSpec, ThreatModel};
 
 pub(super) fn square(spec: &SquareSpec, check: &mut Checker<'_>) {
-    norm(&spec.threat, &[Norm::Linf, Norm::L2], check);
-    check.at_most("queries", spec.queries.get(), 1_000_000);
+    norm(&spec.threat, SquareSpec::NORMS, check);
+    queries(spec.queries, check);
     check.at_most("restarts", spec.restarts.get(), 1000);
     let share = spec.initial_share;
     check.require(share > 0.0 && share <= 1.0, "initial_share", share, "must be above 0 and at most 1");
@@ -32,8 +34,12 @@ pub(super) fn carlini_wagner(spec: &CarliniWagnerSpec, check: &mut Checker<'_>) 
     check.require((0.0..=1000.0).contains(&confidence), "confidence", confidence, "must be 0 to 1000");
 }
 
+pub(super) fn queries(queries: NonZeroU32, check: &mut Checker<'_>) {
+    check.at_most("queries", queries.get(), 1_000_000);
+}
+
 /// Not every attack has a form for every norm.
-fn norm(threat: &ThreatModel, known: &[Norm], check: &mut Checker<'_>) {
+pub(super) fn norm(threat: &ThreatModel, known: &[Norm], check: &mut Checker<'_>) {
     let names: Vec<String> = known.iter().map(Norm::to_string).collect();
     let allowed = format!("must be {}", names.join(" or "));
     check.require(known.contains(&threat.norm), "threat.norm", threat.norm, allowed);

@@ -2,11 +2,16 @@
 
 use std::num::NonZeroU32;
 
-use proptest::prelude::*;
+use proptest::{
+    option,
+    prelude::*,
+    sample::{select, subsequence},
+};
 use rrm_spec::{
-    ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, CarliniWagnerSpec, Dataset, DatasetName, EvaluateSpec, FabSpec,
-    Family, JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart,
-    Precision, RepresentationLoss, Schedule, SquareLoss, SquareSchedule, SquareSpec, ThreatModel, TrainSpec,
+    ApgdDialect, ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, AutoAttackPart, AutoAttackSpec, AutoAttackVersion,
+    CarliniWagnerSpec, CustomAutoAttack, Dataset, DatasetName, Epsilon, EvaluateSpec, FabSpec, Family, FgsmDialect,
+    FgsmSpec, JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart,
+    PgdTarget, Precision, RepresentationLoss, Schedule, SquareLoss, SquareSchedule, SquareSpec, ThreatModel, TrainSpec,
     Validation,
 };
 
@@ -20,23 +25,75 @@ fn threat() -> impl Strategy<Value = ThreatModel> {
     (norm, epsilon).prop_map(|(norm, text)| ThreatModel { norm, epsilon: text.parse().expect("a number") })
 }
 
+fn fgsm() -> impl Strategy<Value = AttackSpec> {
+    let dialect = select(&[FgsmDialect::Goodfellow, FgsmDialect::Wong, FgsmDialect::Tramer][..]);
+    (threat(), dialect, option::of(0.001..1.0f64)).prop_map(|(threat, dialect, step)| {
+        AttackSpec::Fgsm(FgsmSpec { threat, dialect, step_size: step.map(Into::into) })
+    })
+}
+
+fn pgd() -> impl Strategy<Value = AttackSpec> {
+    let start = select(&[PgdStart::Natural, PgdStart::Uniform, PgdStart::Sphere][..]);
+    let selection = select(&[PgdSelection::Last, PgdSelection::BestLoss, PgdSelection::StopWhenBroken][..]);
+    let targets =
+        [PgdTarget::Untargeted, PgdTarget::Random, PgdTarget::LeastLikely, PgdTarget::SecondBest, PgdTarget::Each];
+    let rules = (start, selection, select(targets.to_vec()));
+    (threat(), count(100), 0.001..1.0f64, rules, count(10), count(3)).prop_map(
+        |(threat, steps, step, (start, selection, target), restarts, eot)| {
+            let step_size = step.into();
+            AttackSpec::Pgd(PgdSpec { threat, steps, step_size, start, selection, restarts, target, eot })
+        },
+    )
+}
+
+fn apgd() -> impl Strategy<Value = AttackSpec> {
+    let spec = (threat(), count(100), count(10)).prop_map(|(threat, iterations, restarts)| ApgdSpec {
+        threat,
+        iterations,
+        restarts,
+        loss: ApgdLoss::Ce,
+        targets: None,
+        eot: NonZeroU32::MIN,
+        dialect: ApgdDialect::Reference,
+    });
+    let forms = prop_oneof![
+        count(3).prop_map(|eot| (ApgdLoss::Ce, None, eot, ApgdDialect::Reference)),
+        count(3).prop_map(|eot| (ApgdLoss::Dlr, None, eot, ApgdDialect::Reference)),
+        (option::of(count(9)), count(3)).prop_map(|(targets, eot)| (
+            ApgdLoss::TargetedDlr,
+            targets,
+            eot,
+            ApgdDialect::Reference
+        )),
+        count(500).prop_map(|batch| (ApgdLoss::Ce, None, NonZeroU32::MIN, ApgdDialect::Art { batch })),
+    ];
+    (spec, forms).prop_map(|(spec, (loss, targets, eot, dialect))| {
+        AttackSpec::Apgd(ApgdSpec { loss, targets, eot, dialect, ..spec })
+    })
+}
+
+fn autoattack() -> impl Strategy<Value = AttackSpec> {
+    let parts = vec![AutoAttackPart::ApgdCe, AutoAttackPart::ApgdDlr, AutoAttackPart::Fab, AutoAttackPart::Square];
+    let untargeted = subsequence(parts, 1..=4).prop_map(|attacks| (attacks, None));
+    let targeted = subsequence(vec![AutoAttackPart::ApgdT, AutoAttackPart::FabT], 1..=2);
+    let targeted = (targeted, option::of(count(9)));
+    let custom = (prop_oneof![untargeted, targeted], count(100), count(5), count(3), count(5000)).prop_map(
+        |((attacks, targets), iterations, restarts, eot, queries)| {
+            AutoAttackVersion::Custom(CustomAutoAttack { attacks, iterations, restarts, targets, eot, queries })
+        },
+    );
+    let named = select(vec![AutoAttackVersion::Standard, AutoAttackVersion::Plus, AutoAttackVersion::Rand]);
+    (threat().prop_filter("Square has no l1", |threat| threat.norm != Norm::L1), prop_oneof![named, custom])
+        .prop_map(|(threat, version)| AttackSpec::AutoAttack(AutoAttackSpec { threat, version }))
+}
+
 fn attack() -> impl Strategy<Value = AttackSpec> {
-    let start = prop_oneof![Just(PgdStart::Natural), Just(PgdStart::Uniform), Just(PgdStart::Sphere)];
-    let selection =
-        prop_oneof![Just(PgdSelection::Last), Just(PgdSelection::BestLoss), Just(PgdSelection::StopWhenBroken)];
-    let pgd = (threat(), count(100), 0.001..1.0f64, start, selection, count(10));
-    let pgd = pgd.prop_map(|(threat, steps, step, start, selection, restarts)| {
-        AttackSpec::Pgd(PgdSpec { threat, steps, step_size: step.into(), start, selection, restarts })
-    });
-    let apgd = (threat(), count(100), count(10)).prop_map(|(threat, iterations, restarts)| {
-        AttackSpec::Apgd(ApgdSpec { threat, iterations, restarts, loss: ApgdLoss::Ce })
-    });
-    prop_oneof![pgd, apgd, square(), fab(), carlini_wagner()]
+    prop_oneof![fgsm(), pgd(), apgd(), square(), fab(), carlini_wagner(), autoattack()]
 }
 
 fn square() -> impl Strategy<Value = AttackSpec> {
-    let loss = prop_oneof![Just(SquareLoss::Margin), Just(SquareLoss::Ce)];
-    let schedule = prop_oneof![Just(SquareSchedule::Fixed), Just(SquareSchedule::Rescaled)];
+    let loss = select(&[SquareLoss::Margin, SquareLoss::Ce][..]);
+    let schedule = select(&[SquareSchedule::Fixed, SquareSchedule::Rescaled][..]);
     let threat = threat().prop_filter("Square has no l1", |threat| threat.norm != Norm::L1);
     (threat, count(5000), count(10), loss, 0.01..=1.0f64, schedule).prop_map(
         |(threat, queries, restarts, loss, initial_share, schedule)| {
@@ -46,9 +103,9 @@ fn square() -> impl Strategy<Value = AttackSpec> {
 }
 
 fn fab() -> impl Strategy<Value = AttackSpec> {
-    (threat(), count(100), count(10), proptest::option::of(count(9))).prop_map(
-        |(threat, iterations, restarts, targets)| AttackSpec::Fab(FabSpec { threat, iterations, restarts, targets }),
-    )
+    (threat(), count(100), count(10), option::of(count(9))).prop_map(|(threat, iterations, restarts, targets)| {
+        AttackSpec::Fab(FabSpec { threat, iterations, restarts, targets })
+    })
 }
 
 fn carlini_wagner() -> impl Strategy<Value = AttackSpec> {
@@ -95,7 +152,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         Just(Schedule::Constant),
         Just(Schedule::Cosine),
         (0.01..1.0f64).prop_map(|factor| Schedule::Step { milestones: vec![1, 3], factor }),
-        proptest::option::of(0.0..0.99f64).prop_map(|peak_momentum| Schedule::Triangular { peak_momentum }),
+        option::of(0.0..0.99f64).prop_map(|peak_momentum| Schedule::Triangular { peak_momentum }),
     ]
 }
 
@@ -105,13 +162,13 @@ fn dataset() -> impl Strategy<Value = Dataset> {
         Just(DatasetName::FashionMnist),
         "[a-z]{1,9}".prop_map(DatasetName::Folder)
     ];
-    (name, proptest::option::of(count(50_000))).prop_map(|(name, train_images)| Dataset { name, train_images })
+    (name, option::of(count(50_000))).prop_map(|(name, train_images)| Dataset { name, train_images })
 }
 
 /// Networks for the images of every dataset.
 fn arch() -> impl Strategy<Value = Arch> {
     let families: Vec<Family> = Family::ALL.into_iter().filter(|family| family.image_side() == 32).collect();
-    (proptest::sample::select(families), proptest::sample::select(&Arch::DIVISORS[..]))
+    (select(families), select(&Arch::DIVISORS[..]))
         .prop_map(|(family, divisor)| Arch::new(family, divisor).expect("a listed divisor"))
 }
 
@@ -124,9 +181,9 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
             schedule,
         },
     );
-    let validation = (proptest::option::of(count(10_000)), proptest::option::of(attack()))
-        .prop_map(|(images, attack)| Validation { images, attack });
-    let precision = proptest::sample::select(&Precision::ALL[..]);
+    let validation =
+        (option::of(count(10_000)), option::of(attack())).prop_map(|(images, attack)| Validation { images, attack });
+    let precision = select(&Precision::ALL[..]);
     let seed = 0..=i64::MAX as u64;
     (dataset(), arch(), method(), optimizer, 5..1000u32, count(4096), precision, seed, validation).prop_map(
         |(dataset, arch, method, optimizer, epochs, batch_size, precision, seed, validation)| {
@@ -148,9 +205,11 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
 }
 
 pub(crate) fn evaluate() -> impl Strategy<Value = JobSpec> {
-    (source(), dataset(), proptest::option::of(count(10_000)), attack(), count(4096)).prop_map(
-        |(model, dataset, images, attack, batch_size)| {
-            JobSpec::Evaluate(EvaluateSpec { model, dataset, images, attack, batch_size, seed: 7 })
+    let epsilons = select(vec![vec![], vec!["1/255"], vec!["0", "4/255", "0.1"]])
+        .prop_map(|texts| texts.iter().map(|text| text.parse().expect("a distance")).collect::<Vec<Epsilon>>());
+    (source(), dataset(), option::of(count(10_000)), attack(), epsilons, count(4096)).prop_map(
+        |(model, dataset, images, attack, epsilons, batch_size)| {
+            JobSpec::Evaluate(EvaluateSpec { model, dataset, images, attack, epsilons, batch_size, seed: 7 })
         },
     )
 }

@@ -251,7 +251,7 @@ pub(crate) fn checkpoint(attempt: AttemptId, epoch: u32, role: CheckpointRole) -
 
 pub(crate) fn evaluation(spec: &rrm_spec::JobSpec) -> EvaluationRecord {
     let rrm_spec::JobSpec::Evaluate(spec) = spec else { panic!("a train job has no evaluation") };
-    let image = |image, outcome| ImageOutcome { image, label: image % 10, prediction: 3, outcome };
+    let image = |image, outcome| ImageOutcome { image, label: image % 10, prediction: 3, outcome, closest: None };
     EvaluationRecord {
         attack: spec.attack.clone(),
         natural: Accuracy { correct: 2, total: 3 },

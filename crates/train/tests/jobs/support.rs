@@ -12,7 +12,7 @@ use rrm_models::{Network, NetworkSpec};
 use rrm_spec::{
     Accuracy, AttackSpec, Augmentation, CheckpointRole, Dataset, EpochRecord, EvaluateSpec, EvaluationRecord, Event,
     JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, Normalization, OptimizerSpec, PgdSelection, PgdSpec,
-    PgdStart, Precision, Record, RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
+    PgdStart, PgdTarget, Precision, Record, RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
 };
 use rrm_train::{Completion, Environment, Student, Timetable, TrainBatch, TrainError, run};
 
@@ -86,6 +86,7 @@ impl Bench {
             dataset: self.dataset.clone(),
             images: None,
             attack,
+            epsilons: Vec::new(),
             batch_size: count(batch_size),
             seed: 5,
         })
@@ -160,6 +161,8 @@ pub(crate) fn pgd(epsilon: &str, step_size: &str, steps: u32, selection: PgdSele
         start: PgdStart::Uniform,
         selection,
         restarts: count(1),
+        target: PgdTarget::Untargeted,
+        eot: count(1),
     })
 }
 

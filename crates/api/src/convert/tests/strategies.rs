@@ -53,34 +53,75 @@ fn threat() -> impl Strategy<Value = ThreatModel> {
     (select(vec![Norm::Linf, Norm::L2, Norm::L1]), epsilon()).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon })
 }
 
+fn fgsm() -> impl Strategy<Value = FgsmSpec> {
+    let dialects = select(vec![FgsmDialect::Goodfellow, FgsmDialect::Wong, FgsmDialect::Tramer]);
+    (threat(), dialects, of(epsilon())).prop_map(|(threat, dialect, step_size)| FgsmSpec { threat, dialect, step_size })
+}
+
 fn pgd() -> impl Strategy<Value = PgdSpec> {
     let starts = select(vec![PgdStart::Natural, PgdStart::Uniform, PgdStart::Sphere]);
     let selections = select(vec![PgdSelection::Last, PgdSelection::BestLoss, PgdSelection::StopWhenBroken]);
-    (threat(), positive(), epsilon(), starts, selections, positive()).prop_map(
-        |(threat, steps, step_size, start, selection, restarts)| PgdSpec {
+    let targets =
+        vec![PgdTarget::Untargeted, PgdTarget::Random, PgdTarget::LeastLikely, PgdTarget::SecondBest, PgdTarget::Each];
+    let rules = (starts, selections, select(targets));
+    (threat(), positive(), epsilon(), rules, positive(), positive()).prop_map(
+        |(threat, steps, step_size, (start, selection, target), restarts, eot)| PgdSpec {
             threat,
             steps,
             step_size,
             start,
             selection,
             restarts,
+            target,
+            eot,
         },
     )
 }
 
+fn apgd() -> impl Strategy<Value = ApgdSpec> {
+    let losses = select(vec![ApgdLoss::Ce, ApgdLoss::Dlr, ApgdLoss::TargetedDlr]);
+    let art = positive().prop_map(|batch| ApgdDialect::Art { batch });
+    let dialects = prop_oneof![Just(ApgdDialect::Reference), art];
+    (threat(), positive(), positive(), losses, of(positive()), positive(), dialects).prop_map(
+        |(threat, iterations, restarts, loss, targets, eot, dialect)| ApgdSpec {
+            threat,
+            iterations,
+            restarts,
+            loss,
+            targets,
+            eot,
+            dialect,
+        },
+    )
+}
+
+fn autoattack() -> impl Strategy<Value = AutoAttackSpec> {
+    let parts = select(vec![
+        AutoAttackPart::ApgdCe,
+        AutoAttackPart::ApgdDlr,
+        AutoAttackPart::ApgdT,
+        AutoAttackPart::Fab,
+        AutoAttackPart::FabT,
+        AutoAttackPart::Square,
+    ]);
+    let custom = (vec(parts, 0..4), positive(), positive(), of(positive()), positive(), positive()).prop_map(
+        |(attacks, iterations, restarts, targets, eot, queries)| {
+            AutoAttackVersion::Custom(CustomAutoAttack { attacks, iterations, restarts, targets, eot, queries })
+        },
+    );
+    let named = select(vec![AutoAttackVersion::Standard, AutoAttackVersion::Plus, AutoAttackVersion::Rand]);
+    (threat(), prop_oneof![named, custom]).prop_map(|(threat, version)| AutoAttackSpec { threat, version })
+}
+
 fn attack() -> impl Strategy<Value = AttackSpec> {
-    let apgd = (threat(), positive(), positive()).prop_map(|(threat, iterations, restarts)| ApgdSpec {
-        threat,
-        iterations,
-        restarts,
-        loss: ApgdLoss::Ce,
-    });
     prop_oneof![
+        fgsm().prop_map(AttackSpec::Fgsm),
         pgd().prop_map(AttackSpec::Pgd),
-        apgd.prop_map(AttackSpec::Apgd),
+        apgd().prop_map(AttackSpec::Apgd),
         square().prop_map(AttackSpec::Square),
         fab().prop_map(AttackSpec::Fab),
         carlini_wagner().prop_map(AttackSpec::CarliniWagner),
+        autoattack().prop_map(AttackSpec::AutoAttack),
     ]
 }
 
@@ -232,12 +273,13 @@ fn train_spec() -> impl Strategy<Value = TrainSpec> {
 }
 
 fn evaluate_spec() -> impl Strategy<Value = EvaluateSpec> {
-    (model_source(), dataset(), of(positive()), attack(), positive(), any::<u64>()).prop_map(
-        |(model, dataset, images, attack, batch_size, seed)| EvaluateSpec {
+    (model_source(), dataset(), of(positive()), attack(), vec(epsilon(), 0..3), positive(), any::<u64>()).prop_map(
+        |(model, dataset, images, attack, epsilons, batch_size, seed)| EvaluateSpec {
             model,
             dataset,
             images,
             attack,
+            epsilons,
             batch_size,
             seed,
         },
@@ -300,11 +342,15 @@ fn checkpoint_record() -> impl Strategy<Value = CheckpointRecord> {
 pub(super) fn image_outcome() -> impl Strategy<Value = ImageOutcome> {
     let broken = any::<u32>().prop_map(|restart| Outcome::Broken { restart });
     let outcome = prop_oneof![Just(Outcome::Misclassified), broken, Just(Outcome::Robust)];
-    (any::<u32>(), any::<u32>(), any::<u32>(), outcome).prop_map(|(image, label, prediction, outcome)| ImageOutcome {
+    let closest = (any::<u32>(), of(any::<u32>()), number(), number())
+        .prop_map(|(part, iteration, loss, margin)| ClosestPoint { part, iteration, loss, margin });
+    let parts = (any::<u32>(), any::<u32>(), any::<u32>(), outcome, of(closest));
+    parts.prop_map(|(image, label, prediction, outcome, closest)| ImageOutcome {
         image,
         label,
         prediction,
         outcome,
+        closest,
     })
 }
 

@@ -1,0 +1,70 @@
+//! What attacks ask for beyond the range of a single field.
+
+use std::num::NonZeroU32;
+
+use super::{Checker, positive, radii, search_attack};
+use crate::{
+    ApgdDialect, ApgdLoss, ApgdSpec, AutoAttackSpec, AutoAttackVersion, CustomAutoAttack, Epsilon, FgsmSpec, Norm,
+};
+
+/// More targets than any network here has classes.
+const MOST_TARGETS: u32 = 1000;
+
+pub(super) fn fgsm(spec: &FgsmSpec, check: &mut Checker<'_>) {
+    let FgsmSpec { threat: _, dialect: _, step_size } = spec;
+    if let Some(step_size) = step_size {
+        positive(step_size, "step_size", check);
+    }
+}
+
+pub(super) fn eot(eot: NonZeroU32, check: &mut Checker<'_>) {
+    check.at_most("eot", eot.get(), 1000);
+}
+
+pub(super) fn apgd(spec: &ApgdSpec, check: &mut Checker<'_>) {
+    eot(spec.eot, check);
+    targets(spec.targets, spec.loss == ApgdLoss::TargetedDlr, "loss targeted-dlr", check);
+    if let ApgdDialect::Art { batch } = spec.dialect {
+        check.require(spec.loss == ApgdLoss::Ce, "loss", spec.loss.name(), "must be ce in ART's dialect");
+        check.require(spec.eot == NonZeroU32::MIN, "eot", spec.eot, "must be 1 in ART's dialect");
+        check.within("dialect").at_most("batch", batch.get(), 4096);
+    }
+}
+
+fn targets(targets: Option<NonZeroU32>, has_targets: bool, whose: &str, check: &mut Checker<'_>) {
+    let Some(targets) = targets else { return };
+    check.require(has_targets, "targets", targets, format!("must be absent: only {whose} may have it"));
+    check.at_most("targets", targets.get(), MOST_TARGETS);
+}
+
+pub(super) fn autoattack(spec: &AutoAttackSpec, check: &mut Checker<'_>) {
+    search_attack::norm(&spec.threat, spec.version.norms(), check);
+    match &spec.version {
+        AutoAttackVersion::Standard | AutoAttackVersion::Plus | AutoAttackVersion::Rand => {}
+        AutoAttackVersion::Custom(custom) => self::custom(custom, &mut check.within("version")),
+    }
+}
+
+fn custom(custom: &CustomAutoAttack, check: &mut Checker<'_>) {
+    let CustomAutoAttack { attacks, iterations, restarts, targets: count, eot: passes, queries } = custom;
+    let names: Vec<&str> = attacks.iter().map(|part| part.name()).collect();
+    let are_distinct = (1..attacks.len()).all(|i| !attacks[..i].contains(&attacks[i]));
+    let allowed = "must be one attack or more, each once";
+    check.require(!attacks.is_empty() && are_distinct, "attacks", format!("[{}]", names.join(", ")), allowed);
+    check.at_most("iterations", iterations.get(), 10_000);
+    check.at_most("restarts", restarts.get(), 1000);
+    targets(*count, attacks.iter().any(|part| part.is_targeted()), "apgd-t and fab-t", check);
+    eot(*passes, check);
+    search_attack::queries(*queries, check);
+}
+
+/// The radii of an evaluation in one pass.
+pub(super) fn epsilons(epsilons: &[Epsilon], norm: Norm, check: &mut Checker<'_>) {
+    let (most, why) = radii(norm);
+    let list = || format!("[{}]", epsilons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    let is_inside = epsilons.iter().all(|epsilon| (0.0..=most).contains(&epsilon.value()));
+    check.require(is_inside, "epsilons", list(), format!("each {why}"));
+    let is_rising = epsilons.windows(2).all(|pair| pair[0].value() < pair[1].value());
+    check.require(is_rising, "epsilons", list(), "must be strictly increasing");
+    check.require(epsilons.len() <= 100, "epsilons", list(), "must be at most 100");
+}
