@@ -88,8 +88,9 @@ async fn assignment(tx: &mut Tx<'_>, attempt: AttemptId, job: JobId, device: Dev
 
 async fn inputs(tx: &mut Tx<'_>, spec: &JobSpec) -> Result<Vec<InputArtifact>, StoreError> {
     let mut inputs = Vec::new();
-    for parent in spec.needs() {
-        if let JobRef::Id(parent) = *parent {
+    for need in spec.needs() {
+        let JobRef::Id(parent) = *need.job else { continue };
+        if inputs.iter().all(|input: &InputArtifact| input.job != parent) {
             inputs.extend(checkpoint::final_of(tx, parent).await?);
         }
     }

@@ -57,7 +57,7 @@ pub(crate) struct ExecArgs {
     /// Folder that checkpoints are written to
     #[arg(long, default_value = ".", value_name = "DIR")]
     work_dir: PathBuf,
-    /// File with the final weights of a job that the spec refers to; may be repeated
+    /// File with the final weights, or the images, of a job that the spec refers to; may be repeated
     #[arg(long = "input", value_name = "JOB=PATH")]
     inputs: Vec<Input>,
     /// Checkpoint to go on from
