@@ -35,6 +35,8 @@ mod instruction_sets;
 mod layers;
 #[path = "golden/losses.rs"]
 mod losses;
+#[path = "golden/methods.rs"]
+mod methods;
 #[path = "golden/micro_run.rs"]
 mod micro_run;
 #[path = "golden/models.rs"]
@@ -47,6 +49,8 @@ mod perturbed;
 mod pgd;
 #[path = "golden/square.rs"]
 mod square;
+#[path = "golden/synthesis.rs"]
+mod synthesis;
 #[path = "golden/traced.rs"]
 mod traced;
 #[path = "golden/training.rs"]
@@ -94,6 +98,13 @@ pub(crate) fn plan(file: &str) -> Plan {
         "train_natural.json" => Plan::Compare(training::compare_natural),
         "train_sat.json" => Plan::Compare(training::compare_sat),
         "train_fast.json" => Plan::Compare(training::compare_fast),
+        "train_fgsm.json" => Plan::Compare(training::compare_fgsm),
+        "train_kd.json" => Plan::Compare(methods::compare_distillation),
+        "train_ard.json" => Plan::Compare(methods::compare_robust_distillation),
+        "train_trades.json" => Plan::Compare(methods::compare_trades),
+        "rdt_vgg11.safetensors" => Plan::Compare(synthesis::compare),
+        synthesis::TOLD => Plan::Within("rdt_vgg11.safetensors".to_owned()),
+        "train_free.json" => Plan::Compare(methods::compare_free),
         "train_rrm.json" => Plan::Compare(training::compare_rrm),
         _ if models::is_known(file) => Plan::Compare(models::compare),
         _ if victims::is_known(file) => Plan::Compare(victims::compare),
@@ -118,16 +129,10 @@ fn described_with_another(file: &str) -> Option<String> {
 
 /// Why a file is not compared.
 fn reason(file: &str) -> &'static str {
-    const REASONS: [(&str, &str); 10] = [
+    const REASONS: [(&str, &str); 4] = [
         ("models_meta.json", "its networks are compared with the files that are theirs"),
-        ("model_vgg11_T", "a temperature in the network is not implemented"),
-        ("model_resnet50_T", "a temperature in the network is not implemented"),
         ("model_", "architecture not implemented"),
         ("art172_", "attack not implemented"),
-        ("train_free", "method not implemented"),
-        ("train_kd", "method not implemented"),
-        ("train_rdt", "method not implemented"),
-        ("rdt_", "method not implemented"),
         ("data.json", "heavy augmentation and larger pictures are not implemented"),
     ];
     let known = REASONS.iter().find(|(prefix, _)| file.starts_with(prefix));

@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import pathlib
+import sys
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 import generate_attacks
+import generate_methods
 
 MASK = (1 << 64) - 1
 NORMALISERS = {
@@ -795,6 +797,7 @@ def main():
     for make in (examples, layers, losses, sgd, schedules, models, natural, rrm, sat, fast):
         print(make.__name__, flush=True)
         make(folder)
+    generate_methods.make(folder, sys.modules[__name__])
     print("attacks", flush=True)
     generate_attacks.make(folder, lambda name, dtype: network(folder.generator, name, dtype), DTYPES)
     folder.close()

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use rrm_attacks::Ball;
 use rrm_models::Network;
-use rrm_spec::{Arch, Normalization, RepresentationLoss};
+use rrm_spec::{Arch, Normalization};
 use rrm_train::{Step, Student, TrainBatch};
 use serde_json::Value;
 
@@ -143,9 +143,20 @@ impl Run<'_> {
     }
 
     pub(crate) fn network(&self, generator: Generator, net: &str, normalization: Normalization) -> Result<Network> {
+        self.network_at(1.0, generator, net, normalization)
+    }
+
+    /// The same with logits divided by `temperature`.
+    pub(crate) fn network_at(
+        &self,
+        temperature: f64,
+        generator: Generator,
+        net: &str,
+        normalization: Normalization,
+    ) -> Result<Network> {
         ensure!(net.parse::<Arch>().is_ok(), "no network {net}");
         let meta = Meta::of(self.folder, net)?;
-        meta.network(net, normalization, meta.weights(generator)?, self.dtype)
+        meta.network_at(temperature, net, normalization, meta.weights(generator)?, self.dtype)
     }
 
     /// Trains on the batches of `tag`; gives each step's loss.
@@ -164,7 +175,7 @@ impl Run<'_> {
     }
 
     /// x = img_u8('train.<tag>.x<i>')/255, y = labels('train.<tag>.y<i>'). The batch's number keys its randomness.
-    fn batch(&self, tag: &str, i: usize, size: usize) -> Result<TrainBatch> {
+    pub(crate) fn batch(&self, tag: &str, i: usize, size: usize) -> Result<TrainBatch> {
         let generator = self.folder.generator();
         let pixels = generator.images(&format!("train.{tag}.x{i}"), &[size, 3, 32, 32], self.dtype)?;
         let classes = generator.labels(&format!("train.{tag}.y{i}"), size, 10);
@@ -186,11 +197,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The total that was compared is made of the terms that are told, by the weights that we read.
-    pub(crate) fn compare_terms(&self, loss: RepresentationLoss, lambda: f64, report: &mut Report) -> Result<()> {
-        let (cross_entropy, distance) = (self.numbers("xent")?, self.numbers("feat")?);
-        let weight = if loss == RepresentationLoss::Cosine { -1.0 } else { 1.0 };
-        let totals: Vec<f64> = cross_entropy.iter().zip(&distance).map(|(c, d)| lambda * c + weight * d).collect();
+    /// The total that was compared is made of the terms that are told, by the weights that we read: of the cross-entropy, and of
+    /// the other term.
+    pub(crate) fn compare_terms(&self, weights: (f64, f64), report: &mut Report) -> Result<()> {
+        let (cross_entropy, other) = (self.numbers("xent")?, self.numbers("feat")?);
+        let total = |(c, d): (&f64, &f64)| weights.0 * c + weights.1 * d;
+        let totals: Vec<f64> = cross_entropy.iter().zip(&other).map(total).collect();
         report.close(&format!("{}: terms", self.name), &totals, &self.numbers("total")?, Tolerance::Each(1e-6));
         Ok(())
     }

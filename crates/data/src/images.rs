@@ -79,6 +79,14 @@ impl Images {
         Self { shape, pixels, labels, class_names }
     }
 
+    /// The same labels and classes with other pixels: (N, C, H, W), channel-major.
+    ///
+    /// # Panics
+    /// Where there are not as many pixels.
+    pub fn with_pixels(&self, pixels: Vec<u8>) -> Self {
+        Self::new(self.shape, pixels, self.labels.clone(), self.class_names.clone())
+    }
+
     /// SHA-256 of sizes, labels and pixels: equal for equal splits alone.
     pub fn sha256(&self) -> [u8; 32] {
         let Shape { channels, height, width } = self.shape;

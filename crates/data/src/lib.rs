@@ -9,11 +9,13 @@ mod cifar_python;
 mod error;
 mod fashion_mnist;
 mod folder;
+mod image_set;
 mod images;
 mod rng;
 
 pub use batches::{Batch, TrainBatches, order, test_batches, train_batches};
 pub use check::{Description, Format, check};
 pub use error::DataError;
+pub use image_set::{read_set, set_bytes};
 pub use images::{Images, Shape, Split, open};
 pub use rng::{ImageRng, Stream};

@@ -171,12 +171,12 @@ impl<'a> Known<'a> {
                 continue;
             }
             total += training_us(job)?;
-            match job.spec.source() {
-                Some(ModelSource::Job(JobRef::Id(parent))) => open.push(self.jobs.get(parent)?),
-                Some(ModelSource::Job(JobRef::Name(_)) | ModelSource::Checkpoint(_) | ModelSource::Artifact(_)) => {
-                    return None;
-                }
-                None => {}
+            if job.spec.starts_from_a_file() {
+                return None;
+            }
+            for need in job.spec.needs() {
+                let JobRef::Id(parent) = need.job else { return None };
+                open.push(self.jobs.get(parent)?);
             }
         }
         Some(total)
@@ -186,7 +186,13 @@ impl<'a> Known<'a> {
 fn training_attack(method: &Method) -> Option<&AttackSpec> {
     match method {
         Method::AdversarialTraining { attack, .. } => Some(attack),
-        Method::Natural | Method::Rrm { .. } => None,
+        // The yardstick of speed is plain adversarial training alone.
+        Method::Natural
+        | Method::FreeAdversarialTraining { .. }
+        | Method::Rrm { .. }
+        | Method::KnowledgeDistillation { .. }
+        | Method::AdversariallyRobustDistillation { .. }
+        | Method::Trades { .. } => None,
     }
 }
 

@@ -33,8 +33,11 @@ pub use event::{
     Progress, Record, RunStarted,
 };
 pub use ids::{ArtifactHash, AttemptId, JobId, ParseIdError, RequestId, SubmissionId, WorkerId};
-pub use job::{EvaluateSpec, JobKind, JobRef, JobSpec, ModelSource, TrainSpec, Validation};
-pub use method::{Method, Mode, RepresentationLoss};
+pub use job::{
+    EvaluateSpec, ImagesSource, JobKind, JobRef, JobSpec, ModelSource, Need, Product, SynthesizeSpec, TrainSpec,
+    Validation,
+};
+pub use method::{DistillationForm, Method, Mode, Perturbation, RepresentationLoss};
 pub use network::NetworkSpec;
 pub use optimizer::{OptimizerSpec, Schedule};
 pub use plan::{DeviceRequest, MAX_JOBS_PER_PLAN, Plan, PlannedJob};

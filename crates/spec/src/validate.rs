@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::{
     Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobSpec, Method, Norm, OptimizerSpec,
-    Schedule, ThreatModel, TrainSpec,
+    Schedule, SynthesizeSpec, ThreatModel, TrainSpec,
 };
 
 /// One fault of an input.
@@ -107,6 +107,7 @@ impl JobSpec {
         match self {
             Self::Train(spec) => train(spec, check),
             Self::Evaluate(spec) => evaluate(spec, check),
+            Self::Synthesize(spec) => synthesize(spec, check),
         }
     }
 }
@@ -122,6 +123,7 @@ fn train(spec: &TrainSpec, check: &mut Checker<'_>) {
         format!("must be for images of {channels} channels, as those of {} are", spec.dataset.name),
     );
     arch(spec.arch, &spec.dataset.name, check);
+    temperature(spec.temperature, check);
     method(&spec.method, &mut check.within("method"));
     check.at_most("epochs", spec.epochs.get(), 10_000);
     check.at_most("batch_size", spec.batch_size.get(), 4096);
@@ -142,6 +144,15 @@ fn evaluate(spec: &EvaluateSpec, check: &mut Checker<'_>) {
     seed(spec.seed, check);
 }
 
+fn synthesize(spec: &SynthesizeSpec, check: &mut Checker<'_>) {
+    dataset(&spec.dataset, &mut check.within("dataset"));
+    check.at_most("steps", spec.steps.get(), 100_000);
+    positive(&spec.step_size, "step_size", check);
+    check.at_most("parts", spec.parts.get(), 1000);
+    check.at_most("batch_size", spec.batch_size.get(), 4096);
+    seed(spec.seed, check);
+}
+
 /// A network takes images of one size.
 fn arch(arch: Arch, dataset: &DatasetName, check: &mut Checker<'_>) {
     let side = dataset.image_side();
@@ -150,6 +161,11 @@ fn arch(arch: Arch, dataset: &DatasetName, check: &mut Checker<'_>) {
     let fits = dataset.is_unread() || arch.family().image_side() == side;
     let allowed = format!("must be for {side}×{side} images, as those of {dataset} are: {}", fitting.join(", "));
     check.require(fits, "arch", arch, allowed);
+}
+
+fn temperature(temperature: f64, check: &mut Checker<'_>) {
+    let allowed = "must be above 0 and at most 1000";
+    check.require(temperature > 0.0 && temperature <= 1000.0, "temperature", temperature, allowed);
 }
 
 fn seed(seed: u64, check: &mut Checker<'_>) {
@@ -182,11 +198,41 @@ fn method(method: &Method, check: &mut Checker<'_>) {
     match method {
         Method::Natural => {}
         Method::AdversarialTraining { attack: spec, attack_mode: _ } => attack(spec, &mut check.within("attack")),
+        Method::FreeAdversarialTraining { threat: ball, step_size, replays, perturbation: _ } => {
+            threat(ball, &mut check.within("threat"));
+            positive(step_size, "step_size", check);
+            check.at_most("replays", replays.get(), 64);
+        }
         Method::Rrm { teacher: _, representation_loss: _, lambda, replays } => {
             check.require((0.0..=1000.0).contains(lambda), "lambda", lambda, "must be 0 to 1000");
             check.at_most("replays", replays.get(), 64);
         }
+        Method::KnowledgeDistillation { teacher: _, temperature: softness, alpha, form: _ } => {
+            soft_targets(*softness, *alpha, check);
+        }
+        Method::AdversariallyRobustDistillation {
+            teacher: _,
+            attack: spec,
+            attack_mode: _,
+            temperature: softness,
+            alpha,
+            form: _,
+        } => {
+            attack(spec, &mut check.within("attack"));
+            soft_targets(*softness, *alpha, check);
+        }
+        Method::Trades { threat: ball, steps, step_size, beta } => {
+            threat(ball, &mut check.within("threat"));
+            check.at_most("steps", steps.get(), 10_000);
+            positive(step_size, "step_size", check);
+            check.require((0.0..=1000.0).contains(beta), "beta", beta, "must be 0 to 1000");
+        }
     }
+}
+
+fn soft_targets(softness: f64, alpha: f64, check: &mut Checker<'_>) {
+    temperature(softness, check);
+    check.require((0.0..=1.0).contains(&alpha), "alpha", alpha, "must be 0 to 1");
 }
 
 fn attack(attack: &AttackSpec, check: &mut Checker<'_>) {

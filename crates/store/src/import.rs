@@ -117,8 +117,9 @@ pub(crate) async fn bytes_of(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<O
 /// Faults of the plan all at once; else all that the store does not hold.
 pub(crate) async fn resolve(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<ArtifactRef, ArtifactRef>, StoreError> {
     let (mut resolved, mut faults, mut missing) = (HashMap::new(), Vec::new(), Vec::new());
-    for planned in &plan.jobs {
-        let Some(ModelSource::Artifact(artifact)) = planned.spec.source() else { continue };
+    let named = plan.jobs.iter().flat_map(|planned| planned.spec.networks().into_iter().map(move |network| (planned, network)));
+    for (planned, network) in named {
+        let ModelSource::Artifact(artifact) = network else { continue };
         match find(tx, artifact).await? {
             Found::Import(import) => {
                 faults.extend(misuse(planned, artifact, &import.network));

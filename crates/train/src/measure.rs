@@ -134,6 +134,7 @@ mod tests {
             classes: 2,
             normalization: Normalization::Identity,
             representation_width: 64,
+            temperature: 1.0,
         };
         let network = Network::initialize(&spec, 1, &Device::Cpu, DType::F32).expect("such a network");
         let all = test_batches(images, None, images.len()).next().expect("images");
