@@ -39,6 +39,8 @@ mod optimizer;
 mod perturbed;
 #[path = "golden/pgd.rs"]
 mod pgd;
+#[path = "golden/pictures.rs"]
+mod pictures;
 #[path = "golden/traced.rs"]
 mod traced;
 #[path = "golden/training.rs"]
@@ -80,6 +82,7 @@ pub(crate) fn plan(file: &str) -> Plan {
         "sgd.safetensors" => Plan::Compare(optimizer::compare_sgd),
         "schedules.json" => Plan::Compare(optimizer::compare_schedules),
         "data_cifar.safetensors" => Plan::Compare(data::compare),
+        "data.json" => Plan::Compare(pictures::compare),
         "projections.safetensors" => Plan::Compare(balls::compare),
         "pgd.safetensors" => Plan::Compare(pgd::compare),
         "apgd_checkpoints.json" => Plan::Compare(apgd_decisions::compare),
@@ -100,13 +103,16 @@ fn described_with_another(file: &str) -> Option<String> {
     if let Some(net) = file.strip_prefix("apgd_summary.").and_then(|rest| rest.strip_suffix(".json")) {
         return Some(format!("apgd_{net}.safetensors"));
     }
+    if file.ends_with(".png") {
+        return Some("data.json".to_owned());
+    }
     let attack = file.strip_suffix(".json").filter(|name| name.starts_with("apgd_perturb_"))?;
     Some(format!("{attack}.safetensors"))
 }
 
 /// Why a file is not compared.
 fn reason(file: &str) -> &'static str {
-    const REASONS: [(&str, &str); 12] = [
+    const REASONS: [(&str, &str); 11] = [
         ("models_meta.json", "its networks are compared with the files that are theirs"),
         ("model_vgg11_T", "a temperature in the network is not implemented"),
         ("model_resnet50_T", "a temperature in the network is not implemented"),
@@ -118,12 +124,10 @@ fn reason(file: &str) -> &'static str {
         ("train_kd", "method not implemented"),
         ("train_rdt", "method not implemented"),
         ("rdt_", "method not implemented"),
-        ("data.json", "heavy augmentation and larger pictures are not implemented"),
     ];
     let known = REASONS.iter().find(|(prefix, _)| file.starts_with(prefix));
     match known {
         Some((_, reason)) => reason,
-        None if file.ends_with(".png") => "larger pictures are not implemented",
         None => "no comparison is known for files of this name",
     }
 }

@@ -94,7 +94,7 @@ impl JobSpec {
 pub struct TrainSpec {
     /// Training images, and the test images of the validation.
     pub dataset: Dataset,
-    /// Random changes to training images.
+    /// Random changes to training images; absent in a plan = the dataset's own.
     #[serde(default)]
     pub augmentation: Augmentation,
     /// The first layer's constants; absent = the dataset's own.

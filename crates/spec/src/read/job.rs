@@ -30,9 +30,10 @@ pub(super) fn job(fields: &mut Fields<'_>) -> JobSpec {
 }
 
 fn train(fields: &mut Fields<'_>) -> JobSpec {
+    let dataset = fields.table("dataset", dataset);
     JobSpec::Train(TrainSpec {
-        dataset: fields.table("dataset", dataset),
-        augmentation: fields.optional("augmentation").unwrap_or_default(),
+        augmentation: fields.optional("augmentation").unwrap_or_else(|| dataset.name.augmentation()),
+        dataset,
         normalization: fields.optional("normalization"),
         arch: fields.required("arch", Arch::new(Family::Dnn, 1).expect("1 is a divisor")),
         method: fields.table("method", method),
