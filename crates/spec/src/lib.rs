@@ -18,7 +18,7 @@ mod validate;
 mod view;
 mod worker;
 
-pub use accuracy::Accuracy;
+pub use accuracy::{Accuracy, ClassAccuracy, balanced};
 pub use arch::{Arch, Family, ParseArchError};
 pub use attack::{ApgdLoss, ApgdSpec, AttackSpec, PgdSelection, PgdSpec, PgdStart};
 pub use dataset::{Augmentation, Dataset, DatasetName, Normalization};

@@ -251,17 +251,16 @@ pub(crate) fn checkpoint(attempt: AttemptId, epoch: u32, role: CheckpointRole) -
 
 pub(crate) fn evaluation(spec: &rrm_spec::JobSpec) -> EvaluationRecord {
     let rrm_spec::JobSpec::Evaluate(spec) = spec else { panic!("a train job has no evaluation") };
-    let image = |image, outcome| ImageOutcome { image, label: image % 10, prediction: 3, outcome };
+    let image = |image, outcome| ImageOutcome { image, label: image % 2, prediction: 3, outcome };
+    let images =
+        vec![image(0, Outcome::Robust), image(1, Outcome::Broken { restart: 1 }), image(2, Outcome::Misclassified)];
     EvaluationRecord {
         attack: spec.attack.clone(),
         natural: Accuracy { correct: 2, total: 3 },
         robust: Accuracy { correct: 1, total: 3 },
         elapsed_us: 9_000_000,
         weights: hash("weights"),
-        images: vec![
-            image(0, Outcome::Robust),
-            image(1, Outcome::Broken { restart: 1 }),
-            image(2, Outcome::Misclassified),
-        ],
+        classes: ClassAccuracy::of(&images),
+        images,
     }
 }

@@ -80,7 +80,14 @@ fn attack() -> impl Strategy<Value = AttackSpec> {
 
 fn dataset() -> impl Strategy<Value = Dataset> {
     let folder = "[a-z][a-z .]{0,8}".prop_map(DatasetName::Folder);
-    let name = prop_oneof![Just(DatasetName::Cifar10), Just(DatasetName::FashionMnist), folder];
+    let fixed = [
+        DatasetName::Cifar10,
+        DatasetName::Cifar100,
+        DatasetName::Svhn,
+        DatasetName::FashionMnist,
+        DatasetName::RestrictedImageNet,
+    ];
+    let name = prop_oneof![select(fixed.to_vec()), folder];
     (name, of(positive())).prop_map(|(name, train_images)| Dataset { name, train_images })
 }
 
@@ -126,6 +133,8 @@ fn normalization() -> impl Strategy<Value = Normalization> {
         Normalization::Cifar10Fast,
         Normalization::FashionMnist,
         Normalization::Identity,
+        Normalization::Cifar100,
+        Normalization::Svhn,
         Normalization::RestrictedImageNet,
     ])
 }
@@ -135,7 +144,8 @@ fn validation() -> impl Strategy<Value = Validation> {
 }
 
 fn train_spec() -> impl Strategy<Value = TrainSpec> {
-    let pixels = (dataset(), select(vec![Augmentation::None, Augmentation::Light]), of(normalization()));
+    let augmentations = vec![Augmentation::None, Augmentation::Light, Augmentation::Heavy, Augmentation::ImageNet];
+    let pixels = (dataset(), select(augmentations), of(normalization()));
     let network = (arch(), method(), optimizer());
     let size = (positive(), positive(), select(Precision::ALL.to_vec()), any::<u64>(), validation());
     (pixels, network, size).prop_map(
@@ -239,14 +249,17 @@ pub(super) fn image_outcome() -> impl Strategy<Value = ImageOutcome> {
 }
 
 fn evaluation_record() -> impl Strategy<Value = EvaluationRecord> {
-    (attack(), accuracy(), accuracy(), any::<u64>(), hash(), vec(image_outcome(), 0..4)).prop_map(
-        |(attack, natural, robust, elapsed_us, weights, images)| EvaluationRecord {
+    let class = (any::<u32>(), accuracy(), accuracy());
+    let class = class.prop_map(|(label, natural, robust)| ClassAccuracy { label, natural, robust });
+    (attack(), accuracy(), accuracy(), any::<u64>(), hash(), vec(image_outcome(), 0..4), vec(class, 0..4)).prop_map(
+        |(attack, natural, robust, elapsed_us, weights, images, classes)| EvaluationRecord {
             attack,
             natural,
             robust,
             elapsed_us,
             weights,
             images,
+            classes,
         },
     )
 }
