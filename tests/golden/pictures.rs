@@ -8,8 +8,11 @@ use serde::Deserialize;
 
 use crate::{compare::Report, folder::Folder};
 
-/// Levels by which decoders of JPEG may differ: the standard leaves rounding of the cosine transform open.
+/// Levels by which decoders of JPEG may differ, once a picture is resized: the standard leaves rounding of the cosine transform open.
 const JPEG_LEVELS: u8 = 2;
+
+/// The same before a resize; largest where colours are stored at half the resolution, which decoders interpolate each in their way.
+const DECODED_LEVELS: u8 = 4;
 
 /// Side of a cut-out, and the shorter side that is resized before it.
 const SIDES: (usize, usize) = (256, 224);
@@ -65,7 +68,7 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
         near(&mut report, folder, &cut.file, &cut.of(&source), 0)?;
     }
     for Decoded { file, png } in &decoded {
-        near(&mut report, folder, png, &whole(&read(folder.path().join(file))?), JPEG_LEVELS)?;
+        near(&mut report, folder, png, &whole(&read(folder.path().join(file))?), DECODED_LEVELS)?;
     }
     for photograph in &jpeg {
         photograph.compare(folder, &mut report)?;

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use rrm_spec::{
-    Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Device,
-    DeviceInfo, EpochRecord, EvaluationRecord, ImageOutcome, JobDetail, JobId, JobState, Outcome, Plan, Record,
+    Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, ClassAccuracy,
+    Device, DeviceInfo, EpochRecord, EvaluationRecord, ImageOutcome, JobDetail, JobId, JobState, Outcome, Plan, Record,
     Registration, RunStarted, WorkerId,
 };
 use rrm_store::{
