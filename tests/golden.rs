@@ -51,6 +51,8 @@ mod pgd;
 mod square;
 #[path = "golden/synthesis.rs"]
 mod synthesis;
+#[path = "golden/pictures.rs"]
+mod pictures;
 #[path = "golden/traced.rs"]
 mod traced;
 #[path = "golden/training.rs"]
@@ -92,6 +94,7 @@ pub(crate) fn plan(file: &str) -> Plan {
         "sgd.safetensors" => Plan::Compare(optimizer::compare_sgd),
         "schedules.json" => Plan::Compare(optimizer::compare_schedules),
         "data_cifar.safetensors" => Plan::Compare(data::compare),
+        "data.json" => Plan::Compare(pictures::compare),
         "projections.safetensors" => Plan::Compare(balls::compare),
         "pgd.safetensors" => Plan::Compare(pgd::compare),
         "apgd_checkpoints.json" => Plan::Compare(apgd_decisions::compare),
@@ -123,22 +126,23 @@ fn described_with_another(file: &str) -> Option<String> {
     if let Some(net) = file.strip_prefix("apgd_summary.").and_then(|rest| rest.strip_suffix(".json")) {
         return Some(format!("apgd_{net}.safetensors"));
     }
+    if file.ends_with(".png") {
+        return Some("data.json".to_owned());
+    }
     let attack = file.strip_suffix(".json").filter(|name| name.starts_with("apgd_perturb_"))?;
     Some(format!("{attack}.safetensors"))
 }
 
 /// Why a file is not compared.
 fn reason(file: &str) -> &'static str {
-    const REASONS: [(&str, &str); 4] = [
+    const REASONS: [(&str, &str); 3] = [
         ("models_meta.json", "its networks are compared with the files that are theirs"),
         ("model_", "architecture not implemented"),
         ("art172_", "attack not implemented"),
-        ("data.json", "heavy augmentation and larger pictures are not implemented"),
     ];
     let known = REASONS.iter().find(|(prefix, _)| file.starts_with(prefix));
     match known {
         Some((_, reason)) => reason,
-        None if file.ends_with(".png") => "larger pictures are not implemented",
         None => "no comparison is known for files of this name",
     }
 }

@@ -2,7 +2,7 @@
 
 The folder of this repository was made by running the reference code, which this script does not need: layers, networks,
 losses, optimiser, training steps and attacks are written down once more, in PyTorch, after the same recipes. Run the comparisons on
-the result by `RRM_GOLDEN_DIR=FOLDER cargo test -p rrm-train --test golden`. Needs torch, numpy and safetensors.
+the result by `RRM_GOLDEN_DIR=FOLDER cargo test -p rrm-train --test golden`. Needs torch, numpy, safetensors and Pillow.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from torch import nn
 
 import generate_attacks
 import generate_methods
+import generate_pictures
 
 MASK = (1 << 64) - 1
 NORMALISERS = {
@@ -800,6 +801,7 @@ def main():
     generate_methods.make(folder, sys.modules[__name__])
     print("attacks", flush=True)
     generate_attacks.make(folder, lambda name, dtype: network(folder.generator, name, dtype), DTYPES)
+    generate_pictures.make(folder)
     folder.close()
 
 

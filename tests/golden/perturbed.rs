@@ -56,7 +56,7 @@ fn is_input(file: &str, name: &str) -> bool {
                 || name.starts_with("kd_") && name.ends_with(".f32")
                 || ["kd.", "cos_torch17"].iter().any(|p| name.starts_with(p))
         }
-        "data_cifar.safetensors" => !name.starts_with("crop") && name != "to_tensor",
+        "data_cifar.safetensors" => name == "img" || last == "alpha",
         "projections.safetensors" => name.starts_with('x') || name.starts_with('z') || name.starts_with("fab."),
         _ => false,
     }

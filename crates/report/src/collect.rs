@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rrm_spec::{
     AttackSpec, EvaluateSpec, EvaluationRecord, JobDetail, JobId, JobRef, JobSpec, JobState, Method, ModelSource,
-    TrainSpec,
+    TrainSpec, balanced,
 };
 
 use crate::{EpochTime, Measurement, Row, Source, Table, Teacher, remarks::remarks, speed_up::speed_up};
@@ -140,9 +140,14 @@ impl<'a> Known<'a> {
     fn natural(&self, job: &JobDetail) -> Measurement {
         let evaluations = self.evaluations_of(job.summary.id);
         match best(evaluations.iter()) {
-            Some((job, record)) => Measurement::Measured { accuracy: record.natural, source: Source::Evaluation(job) },
+            Some((job, record)) => {
+                let balanced = balanced(&record.classes).map(|(natural, _)| natural);
+                Measurement::Measured { accuracy: record.natural, source: Source::Evaluation(job), balanced }
+            }
             None => match complete(job).then(|| job.epochs.last()).flatten() {
-                Some(epoch) => Measurement::Measured { accuracy: epoch.natural, source: Source::Validation },
+                Some(epoch) => {
+                    Measurement::Measured { accuracy: epoch.natural, source: Source::Validation, balanced: None }
+                }
                 None => pending(evaluations.iter()),
             },
         }
@@ -152,11 +157,12 @@ impl<'a> Known<'a> {
         let evaluations = self.evaluations_of(job.summary.id);
         let matching = || evaluations.iter().filter(|evaluation| evaluation.attack == attack);
         if let Some((job, record)) = best(matching()) {
-            return Measurement::Measured { accuracy: record.robust, source: Source::Evaluation(job) };
+            let balanced = balanced(&record.classes).map(|(_, robust)| robust);
+            return Measurement::Measured { accuracy: record.robust, source: Source::Evaluation(job), balanced };
         }
         let validated = evaluations.is_empty() && complete(job) && spec.validation.attack.as_ref() == Some(attack);
         match job.epochs.last().filter(|_| validated).and_then(|epoch| epoch.robust) {
-            Some(accuracy) => Measurement::Measured { accuracy, source: Source::Validation },
+            Some(accuracy) => Measurement::Measured { accuracy, source: Source::Validation, balanced: None },
             None => pending(matching()),
         }
     }

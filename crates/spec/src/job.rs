@@ -125,16 +125,19 @@ impl JobSpec {
         }
     }
 
-    /// Every network that this job reads: a teacher, what it begins with, or what it is about.
-    pub fn networks(&self) -> Vec<&ModelSource> {
+    /// Every network that this job reads, under the field that names it: a teacher, what it begins with, or what it is about.
+    pub fn networks(&self) -> Vec<(&'static str, &ModelSource)> {
         match self {
-            Self::Train(spec) => spec.method.teacher().into_iter().chain(&spec.initial).collect(),
-            Self::Evaluate(spec) => vec![&spec.model],
-            Self::Synthesize(spec) => vec![&spec.model],
+            Self::Train(spec) => {
+                let teacher = spec.method.teacher().map(|teacher| ("method.teacher", teacher));
+                teacher.into_iter().chain(spec.initial.iter().map(|initial| ("initial", initial))).collect()
+            }
+            Self::Evaluate(spec) => vec![("model", &spec.model)],
+            Self::Synthesize(spec) => vec![("model", &spec.model)],
         }
     }
 
-    /// The same, to be replaced.
+    /// The same networks, to be replaced.
     pub fn networks_mut(&mut self) -> Vec<&mut ModelSource> {
         match self {
             Self::Train(spec) => spec.method.teacher_mut().into_iter().chain(&mut spec.initial).collect(),
@@ -191,7 +194,7 @@ impl JobSpec {
             Self::Train(spec) => matches!(spec.training_set, Some(ImagesSource::File(_))),
             Self::Evaluate(_) | Self::Synthesize(_) => false,
         };
-        images || self.networks().into_iter().any(is_file)
+        images || self.networks().into_iter().any(|(_, network)| is_file(network))
     }
 
     /// The images that the job works on.
@@ -222,7 +225,7 @@ pub struct TrainSpec {
     /// A synthesised set to be trained on instead of the dataset's training images, of which it has the size and classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training_set: Option<ImagesSource>,
-    /// Random changes to training images.
+    /// Random changes to training images; absent in a plan = the dataset's own.
     #[serde(default)]
     pub augmentation: Augmentation,
     /// The first layer's constants; absent = the dataset's own.

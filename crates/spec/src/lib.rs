@@ -20,7 +20,7 @@ mod validate;
 mod view;
 mod worker;
 
-pub use accuracy::Accuracy;
+pub use accuracy::{Accuracy, ClassAccuracy, balanced};
 pub use arch::{Arch, Family, ParseArchError};
 pub use artifact::{ArtifactRef, ImportedNetwork, NetworkName};
 pub use attack::{

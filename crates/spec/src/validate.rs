@@ -175,9 +175,10 @@ fn seed(seed: u64, check: &mut Checker<'_>) {
 
 fn dataset(dataset: &Dataset, check: &mut Checker<'_>) {
     let most = match dataset.name {
-        DatasetName::Cifar10 => 50_000,
+        DatasetName::Cifar10 | DatasetName::Cifar100 => 50_000,
+        DatasetName::Svhn => 73_257,
         DatasetName::FashionMnist => 60_000,
-        DatasetName::Folder(_) => u32::MAX,
+        DatasetName::RestrictedImageNet | DatasetName::Folder(_) => u32::MAX,
     };
     if let Some(images) = dataset.train_images {
         check.at_most("train_images", images.get(), most);
@@ -186,8 +187,9 @@ fn dataset(dataset: &Dataset, check: &mut Checker<'_>) {
 
 fn test_images(images: Option<std::num::NonZeroU32>, dataset: &Dataset, check: &mut Checker<'_>) {
     let most = match dataset.name {
-        DatasetName::Cifar10 | DatasetName::FashionMnist => 10_000,
-        DatasetName::Folder(_) => u32::MAX,
+        DatasetName::Cifar10 | DatasetName::Cifar100 | DatasetName::FashionMnist => 10_000,
+        DatasetName::Svhn => 26_032,
+        DatasetName::RestrictedImageNet | DatasetName::Folder(_) => u32::MAX,
     };
     if let Some(images) = images {
         check.at_most("images", images.get(), most);

@@ -117,12 +117,14 @@ pub(crate) async fn bytes_of(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<O
 /// Faults of the plan all at once; else all that the store does not hold.
 pub(crate) async fn resolve(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<ArtifactRef, ArtifactRef>, StoreError> {
     let (mut resolved, mut faults, mut missing) = (HashMap::new(), Vec::new(), Vec::new());
-    let named = plan.jobs.iter().flat_map(|planned| planned.spec.networks().into_iter().map(move |network| (planned, network)));
-    for (planned, network) in named {
+    let named = plan.jobs.iter().flat_map(|planned| {
+        planned.spec.networks().into_iter().map(move |(field, network)| (planned, field, network))
+    });
+    for (planned, field, network) in named {
         let ModelSource::Artifact(artifact) = network else { continue };
         match find(tx, artifact).await? {
             Found::Import(import) => {
-                faults.extend(misuse(planned, artifact, &import.network));
+                faults.extend(misuse(planned, field, artifact, &import.network));
                 resolved.insert(artifact.clone(), ArtifactRef::Pinned(import.name, import.sha256));
             }
             Found::Final(sha256) => drop(resolved.insert(artifact.clone(), ArtifactRef::Hash(sha256))),
@@ -159,12 +161,11 @@ async fn find(tx: &mut Tx<'_>, artifact: &ArtifactRef) -> Result<Found, StoreErr
 }
 
 /// What is wrong with using a network for a job's images.
-fn misuse(planned: &PlannedJob, artifact: &ArtifactRef, network: &NetworkSpec) -> Vec<Violation> {
+fn misuse(planned: &PlannedJob, field: &str, artifact: &ArtifactRef, network: &NetworkSpec) -> Vec<Violation> {
     let dataset = &planned.spec.dataset().name;
-    let field = match &planned.spec {
-        JobSpec::Train(_) => format!("job.{}.method.teacher.artifact", planned.name),
-        JobSpec::Evaluate(_) => format!("job.{}.model.artifact", planned.name),
-    };
+    // Of a teacher, and of what robust images are made with, the representation alone is used.
+    let needs_classes = field == "initial" || matches!(planned.spec, JobSpec::Evaluate(_));
+    let field = format!("job.{}.{field}.artifact", planned.name);
     let (channels, side) = (dataset.channels(), dataset.image_side());
     let mut faults = Vec::new();
     let mut refuse = |allowed: String| {
@@ -176,9 +177,7 @@ fn misuse(planned: &PlannedJob, artifact: &ArtifactRef, network: &NetworkSpec) -
             "must take {channels}×{side}×{side} images, as those of {dataset} are: it takes {own_channels}×{own_side}×{own_side}"
         ));
     }
-    // A teacher's classes are not used.
-    let is_evaluated = matches!(planned.spec, JobSpec::Evaluate(_));
-    if let Some(classes) = dataset.classes().filter(|classes| is_evaluated && *classes != network.classes) {
+    if let Some(classes) = dataset.classes().filter(|classes| needs_classes && *classes != network.classes) {
         refuse(format!("must know the {classes} classes of {dataset}: it knows {}", network.classes));
     }
     faults

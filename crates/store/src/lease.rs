@@ -95,7 +95,7 @@ async fn inputs(tx: &mut Tx<'_>, spec: &JobSpec) -> Result<Vec<InputArtifact>, S
             inputs.extend(checkpoint::final_of(tx, parent).await?);
         }
     }
-    for network in spec.networks() {
+    for (_, network) in spec.networks() {
         if let ModelSource::Artifact(artifact) = network
             && let Some(sha256) = artifact.sha256()
             && let Some(bytes) = import::bytes_of(tx, sha256).await?

@@ -2,7 +2,7 @@
 
 use rrm_data::{Split, Stream};
 use rrm_models::Model;
-use rrm_spec::{EvaluateSpec, EvaluationRecord, Record};
+use rrm_spec::{ClassAccuracy, EvaluateSpec, EvaluationRecord, Record};
 
 use crate::{
     Environment,
@@ -42,6 +42,7 @@ pub(crate) fn evaluate(spec: &EvaluateSpec, environment: &Environment, monitor: 
         robust: robust_accuracy(&outcomes),
         elapsed_us: stopwatch.elapsed_us()?,
         weights: source.sha256,
+        classes: ClassAccuracy::of(&outcomes),
         images: outcomes,
     }));
     Ok(())

@@ -7,7 +7,7 @@ use rrm_models::{Model, Network};
 use rrm_spec::{Accuracy, AttackSpec, ImageOutcome, Mode, Outcome, Precision};
 
 use crate::{
-    error::Halt,
+    error::{Halt, TrainError},
     monitor::Monitor,
     step::{TrainBatch, predictions},
     work,
@@ -38,6 +38,7 @@ impl Measurement<'_> {
         let mut outcomes = Vec::new();
         for batch in test_batches(images, self.images, self.batch_size) {
             monitor.proceed()?;
+            let batch = batch.map_err(TrainError::from)?;
             let batch = TrainBatch::new(batch, self.epoch, victim.device(), victim.dtype())?;
             outcomes.extend(self.batch_outcomes(&victim, attack.as_deref(), &batch)?);
             let count = batch.classes.len() as u64;
@@ -137,7 +138,7 @@ mod tests {
             temperature: 1.0,
         };
         let network = Network::initialize(&spec, 1, &Device::Cpu, DType::F32).expect("such a network");
-        let all = test_batches(images, None, images.len()).next().expect("images");
+        let all = test_batches(images, None, images.len()).next().expect("images").expect("of sound files");
         let pixels = TrainBatch::new(all, 1, &Device::Cpu, DType::F32)?.pixels;
         for _ in 0..20 {
             network.forward(&pixels, Mode::Train)?;

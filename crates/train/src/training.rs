@@ -97,7 +97,7 @@ pub(crate) fn train_epoch(
     for number in 1.. {
         monitor.proceed()?;
         let asked = Instant::now();
-        let Some(batch) = batches.next() else { break };
+        let Some(batch) = batches.next().transpose().map_err(TrainError::from)? else { break };
         waited += asked.elapsed();
         let batch = TrainBatch::new(batch, epoch, &device, dtype)?;
         let stats = one_step(step, student, &batch, spec.seed).map_err(|error| diverged(error, epoch, number))?;

@@ -226,6 +226,7 @@ pub(crate) fn whole_run(lease: &Assignment) -> Vec<Record> {
             elapsed_us: 1,
             weights: hash("weights"),
             images: vec![ImageOutcome { image: 0, label: 1, prediction: 1, outcome: Outcome::Broken { restart: 0 } }],
+            classes: vec![],
         })),
     }
     records

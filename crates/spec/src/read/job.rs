@@ -33,10 +33,11 @@ pub(super) fn job(fields: &mut Fields<'_>) -> JobSpec {
 }
 
 fn train(fields: &mut Fields<'_>) -> JobSpec {
+    let dataset = fields.table("dataset", dataset);
     JobSpec::Train(TrainSpec {
-        dataset: fields.table("dataset", dataset),
         training_set: fields.optional_table("training_set", images_source),
-        augmentation: fields.optional("augmentation").unwrap_or_default(),
+        augmentation: fields.optional("augmentation").unwrap_or_else(|| dataset.name.augmentation()),
+        dataset,
         normalization: fields.optional("normalization"),
         arch: fields.required("arch", Arch::new(Family::Dnn, 1).expect("1 is a divisor")),
         initial: fields.optional_table("initial", source),

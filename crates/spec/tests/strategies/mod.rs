@@ -125,6 +125,8 @@ fn schedule() -> impl Strategy<Value = Schedule> {
 fn dataset() -> impl Strategy<Value = Dataset> {
     let name = prop_oneof![
         Just(DatasetName::Cifar10),
+        Just(DatasetName::Cifar100),
+        Just(DatasetName::Svhn),
         Just(DatasetName::FashionMnist),
         "[a-z]{1,9}".prop_map(DatasetName::Folder)
     ];

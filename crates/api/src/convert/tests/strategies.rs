@@ -123,7 +123,14 @@ fn carlini_wagner() -> impl Strategy<Value = CarliniWagnerSpec> {
 
 fn dataset() -> impl Strategy<Value = Dataset> {
     let folder = "[a-z][a-z .]{0,8}".prop_map(DatasetName::Folder);
-    let name = prop_oneof![Just(DatasetName::Cifar10), Just(DatasetName::FashionMnist), folder];
+    let fixed = [
+        DatasetName::Cifar10,
+        DatasetName::Cifar100,
+        DatasetName::Svhn,
+        DatasetName::FashionMnist,
+        DatasetName::RestrictedImageNet,
+    ];
+    let name = prop_oneof![select(fixed.to_vec()), folder];
     (name, of(positive())).prop_map(|(name, train_images)| Dataset { name, train_images })
 }
 
@@ -221,6 +228,8 @@ fn normalization() -> impl Strategy<Value = Normalization> {
         Normalization::Cifar10Fast,
         Normalization::FashionMnist,
         Normalization::Identity,
+        Normalization::Cifar100,
+        Normalization::Svhn,
         Normalization::RestrictedImageNet,
     ])
 }
@@ -230,8 +239,8 @@ fn validation() -> impl Strategy<Value = Validation> {
 }
 
 fn train_spec() -> impl Strategy<Value = TrainSpec> {
-    let set = of(images_source());
-    let pixels = (dataset(), set, select(vec![Augmentation::None, Augmentation::Light]), of(normalization()));
+    let augmentations = vec![Augmentation::None, Augmentation::Light, Augmentation::Heavy, Augmentation::ImageNet];
+    let pixels = (dataset(), of(images_source()), select(augmentations), of(normalization()));
     let network = (arch(), of(model_source()), number(), method(), optimizer());
     let size = (positive(), positive(), select(Precision::ALL.to_vec()), any::<u64>(), validation());
     (pixels, network, size).prop_map(
@@ -361,14 +370,17 @@ pub(super) fn image_outcome() -> impl Strategy<Value = ImageOutcome> {
 }
 
 fn evaluation_record() -> impl Strategy<Value = EvaluationRecord> {
-    (attack(), accuracy(), accuracy(), any::<u64>(), hash(), vec(image_outcome(), 0..4)).prop_map(
-        |(attack, natural, robust, elapsed_us, weights, images)| EvaluationRecord {
+    let class = (any::<u32>(), accuracy(), accuracy());
+    let class = class.prop_map(|(label, natural, robust)| ClassAccuracy { label, natural, robust });
+    (attack(), accuracy(), accuracy(), any::<u64>(), hash(), vec(image_outcome(), 0..4), vec(class, 0..4)).prop_map(
+        |(attack, natural, robust, elapsed_us, weights, images, classes)| EvaluationRecord {
             attack,
             natural,
             robust,
             elapsed_us,
             weights,
             images,
+            classes,
         },
     )
 }
