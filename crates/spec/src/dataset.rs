@@ -192,8 +192,15 @@ pub enum Normalization {
 
 impl Normalization {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Cifar10Madry, Self::Cifar10Fast, Self::FashionMnist, Self::Identity, Self::RestrictedImageNet];
+    pub const ALL: [Self; 7] = [
+        Self::Cifar10Madry,
+        Self::Cifar10Fast,
+        Self::FashionMnist,
+        Self::Identity,
+        Self::Cifar100,
+        Self::Svhn,
+        Self::RestrictedImageNet,
+    ];
 
     /// As users write it.
     pub fn name(self) -> &'static str {
@@ -202,6 +209,8 @@ impl Normalization {
             Self::Cifar10Fast => "cifar10-fast",
             Self::FashionMnist => "fashion-mnist",
             Self::Identity => "identity",
+            Self::Cifar100 => "cifar100",
+            Self::Svhn => "svhn",
             Self::RestrictedImageNet => "restricted-imagenet",
         }
     }
