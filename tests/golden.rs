@@ -47,12 +47,12 @@ mod optimizer;
 mod perturbed;
 #[path = "golden/pgd.rs"]
 mod pgd;
+#[path = "golden/pictures.rs"]
+mod pictures;
 #[path = "golden/square.rs"]
 mod square;
 #[path = "golden/synthesis.rs"]
 mod synthesis;
-#[path = "golden/pictures.rs"]
-mod pictures;
 #[path = "golden/traced.rs"]
 mod traced;
 #[path = "golden/training.rs"]

@@ -279,6 +279,11 @@ impl Run<'_> {
         // Told after every step of every attack; what the steps before the last did, their losses show.
         let steps = told.len() / log.len().max(1);
         report.same(&format!("{}: attacks", self.name), &(log.len() * steps), &told.len());
+        // Signs that rounding flips move the next ones: PyTorch's own f32 run may be far from its f64 one.
+        let exact = self.exact["delta"].as_array().context("no delta")?;
+        let length = |told: &Value| told["l2"].as_f64().unwrap_or(f64::NAN);
+        let errors = told.iter().zip(exact).map(|(told, exact)| (length(told) / length(exact) - 1.0).abs());
+        let pytorchs = errors.fold(0.0, f64::max);
         for (i, (attack, told)) in log.iter().zip(told.chunks(steps)).enumerate() {
             let told = told.last().context("an attack without steps")?;
             let change = flat(&(attack.images.to_dtype(DType::F64)? - attack.natural.to_dtype(DType::F64)?)?)?;
@@ -290,7 +295,8 @@ impl Run<'_> {
             let expected: Vec<f64> = expected.into_iter().collect::<Result<_>>()?;
             let what = format!("{}: delta {i}", self.name);
             if self.dtype == DType::F32 {
-                report.close(&what, &found[..1], &expected[..1], Tolerance::Each(1e-2));
+                let allowed = 1e-2f64.max(OF_PYTORCHS_ERROR * pytorchs);
+                report.close(&what, &found[..1], &expected[..1], Tolerance::Each(allowed));
                 report.skip(format!("{}: checksums and signs of deltas: flipped signs change them", self.name));
                 continue;
             }

@@ -367,7 +367,9 @@ mod tests {
 
     #[test]
     fn numbers_of_every_kind_are_read() {
-        let one = |bytes: &[u8]| parse(bytes).unwrap().root().kind().clone();
+        fn one(bytes: &[u8]) -> Kind<'_> {
+            parse(bytes).unwrap().root().kind().clone()
+        }
         assert_eq!(one(b"J\xfe\xff\xff\xff."), Kind::Int(-2));
         assert_eq!(one(b"\x8a\x00."), Kind::Int(0));
         assert_eq!(one(b"\x8a\x01\xff."), Kind::Int(-1));

@@ -5,7 +5,8 @@ use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Arch, ArtifactRef, AttackSpec, Augmentation, Dataset, Epsilon, JobId, Method, Normalization, OptimizerSpec, Precision,
+    Arch, ArtifactRef, AttackSpec, Augmentation, Dataset, Epsilon, JobId, Method, Normalization, OptimizerSpec,
+    Precision,
 };
 
 /// What a job does. Whoever holds one that came through [`crate::read_job`], a [`crate::Plan`] or the wire holds a valid

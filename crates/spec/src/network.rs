@@ -93,7 +93,14 @@ mod tests {
     fn every_fault_of_a_network_is_named_at_once() {
         let arch = "dnn/16".parse().unwrap();
         let normalization = Normalization::Cifar10Fast;
-        let network = NetworkSpec { arch, channels: 1, classes: 0, normalization, representation_width: usize::MAX, temperature: 0.0 };
+        let network = NetworkSpec {
+            arch,
+            channels: 1,
+            classes: 0,
+            normalization,
+            representation_width: usize::MAX,
+            temperature: 0.0,
+        };
         let faults = network.validate().unwrap_err();
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, ["classes", "representation_width", "temperature", "normalization"]);

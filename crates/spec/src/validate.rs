@@ -201,7 +201,7 @@ fn method(method: &Method, check: &mut Checker<'_>) {
         Method::Natural => {}
         Method::AdversarialTraining { attack: spec, attack_mode: _ } => attack(spec, &mut check.within("attack")),
         Method::FreeAdversarialTraining { threat: ball, step_size, replays, perturbation: _ } => {
-            threat(ball, &mut check.within("threat"));
+            dense_threat(ball, &mut check.within("threat"));
             positive(step_size, "step_size", check);
             check.at_most("replays", replays.get(), 64);
         }
@@ -224,7 +224,7 @@ fn method(method: &Method, check: &mut Checker<'_>) {
             soft_targets(*softness, *alpha, check);
         }
         Method::Trades { threat: ball, steps, step_size, beta } => {
-            threat(ball, &mut check.within("threat"));
+            dense_threat(ball, &mut check.within("threat"));
             check.at_most("steps", steps.get(), 10_000);
             positive(step_size, "step_size", check);
             check.require((0.0..=1000.0).contains(beta), "beta", beta, "must be 0 to 1000");
@@ -262,6 +262,12 @@ fn threat(threat: &ThreatModel, check: &mut Checker<'_>) {
         Norm::L1 => (200_000.0, "must be 0 to 200000"),
     };
     check.require((0.0..=most).contains(&threat.epsilon.value()), "epsilon", &threat.epsilon, why);
+}
+
+/// A threat model of a method whose own steps change every pixel.
+fn dense_threat(ball: &ThreatModel, check: &mut Checker<'_>) {
+    check.require(ball.norm != Norm::L1, "norm", ball.norm, "must be linf or l2");
+    threat(ball, check);
 }
 
 fn positive(distance: &Epsilon, field: &str, check: &mut Checker<'_>) {

@@ -117,18 +117,17 @@ pub(crate) async fn bytes_of(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<O
 /// Faults of the plan all at once; else all that the store does not hold.
 pub(crate) async fn resolve(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<ArtifactRef, ArtifactRef>, StoreError> {
     let (mut resolved, mut faults, mut missing) = (HashMap::new(), Vec::new(), Vec::new());
-    let named = plan.jobs.iter().flat_map(|planned| {
-        planned.spec.networks().into_iter().map(move |(field, network)| (planned, field, network))
-    });
-    for (planned, field, network) in named {
-        let ModelSource::Artifact(artifact) = network else { continue };
-        match find(tx, artifact).await? {
-            Found::Import(import) => {
-                faults.extend(misuse(planned, field, artifact, &import.network));
-                resolved.insert(artifact.clone(), ArtifactRef::Pinned(import.name, import.sha256));
+    for planned in &plan.jobs {
+        for (field, network) in planned.spec.networks() {
+            let ModelSource::Artifact(artifact) = network else { continue };
+            match find(tx, artifact).await? {
+                Found::Import(import) => {
+                    faults.extend(misuse(planned, field, artifact, &import.network));
+                    resolved.insert(artifact.clone(), ArtifactRef::Pinned(import.name, import.sha256));
+                }
+                Found::Final(sha256) => drop(resolved.insert(artifact.clone(), ArtifactRef::Hash(sha256))),
+                Found::Nothing => missing.push(format!("the network {artifact}, to which `{}` refers,", planned.name)),
             }
-            Found::Final(sha256) => drop(resolved.insert(artifact.clone(), ArtifactRef::Hash(sha256))),
-            Found::Nothing => missing.push(format!("the network {artifact}, to which `{}` refers,", planned.name)),
         }
     }
     Violations::check(faults)?;

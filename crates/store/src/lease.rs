@@ -91,7 +91,7 @@ async fn inputs(tx: &mut Tx<'_>, spec: &JobSpec) -> Result<Vec<InputArtifact>, S
     let mut inputs = Vec::new();
     for need in spec.needs() {
         let JobRef::Id(parent) = *need.job else { continue };
-        if inputs.iter().all(|input: &InputArtifact| input.job != parent) {
+        if inputs.iter().all(|input: &InputArtifact| input.job != Some(parent)) {
             inputs.extend(checkpoint::final_of(tx, parent).await?);
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use rrm_spec::{
-    ArtifactRef, JobId, JobRef, JobState, ModelSource, Need, Plan, PlannedJob, RequestId, SubmissionId, Violation, Violations,
+    ArtifactRef, JobId, JobRef, JobState, ModelSource, Need, Plan, PlannedJob, RequestId, SubmissionId, Violation,
+    Violations,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

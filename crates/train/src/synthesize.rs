@@ -77,9 +77,8 @@ pub(crate) fn synthesize(
         monitor.record(Record::Checkpoint(synthesis.save(&path, part, &identity)?));
     }
     let path = environment.work_dir.join("images.safetensors");
-    let published = publish(&path, |temporary| {
-        fs::write(temporary, set_bytes(&images.with_pixels(synthesis.pixels))).map_err(failed("write", temporary))
-    })?;
+    let bytes = set_bytes(&images.with_pixels(synthesis.pixels)).map_err(TrainError::from)?;
+    let published = publish(&path, |temporary| fs::write(temporary, bytes).map_err(failed("write", temporary)))?;
     monitor.record(Record::Checkpoint(record(&path, parts, CheckpointRole::Final, published)));
     Ok(())
 }
@@ -134,7 +133,7 @@ impl Synthesis<'_> {
     }
 
     /// Makes the images of a batch; their distances, and the network's accuracy on them as they are kept.
-    fn batch(&mut self, range: Range<usize>) -> candle_core::Result<(Vec<f64>, Accuracy)> {
+    fn batch(&mut self, range: Range<usize>) -> Result<(Vec<f64>, Accuracy), TrainError> {
         let natural = self.tensor(range.clone())?;
         let targets = self.network.forward(&natural, Mode::Eval)?.representation.detach();
         let start = self.tensor(range.clone().map(|image| self.start(image)))?;
@@ -154,10 +153,9 @@ impl Synthesis<'_> {
         rng.below(self.images.len() as u64) as usize
     }
 
-    fn tensor(&self, images: impl Iterator<Item = usize>) -> candle_core::Result<Tensor> {
-        let images: Vec<usize> = images.collect();
-        let pixels: Vec<u8> = images.iter().flat_map(|&image| self.images.pixels(image)).copied().collect();
-        self.to_tensor(&pixels, images.len())
+    fn tensor(&self, images: impl Iterator<Item = usize>) -> Result<Tensor, TrainError> {
+        let pixels = images.map(|image| self.images.pixels(image)).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.to_tensor(&pixels.concat(), pixels.len())?)
     }
 
     /// As the batches of a training are made: one division in f32.

@@ -5,7 +5,9 @@
 
 use std::num::NonZeroU32;
 
-use rrm_spec::{ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Method, PgdSpec, SquareSpec, SynthesizeSpec, TrainSpec};
+use rrm_spec::{
+    ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Method, PgdSpec, SquareSpec, SynthesizeSpec, TrainSpec,
+};
 
 /// Forward, backward to the layers' inputs and backward to their weights.
 const UPDATE: u64 = 3;

@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 use rrm_spec::{
     ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, CarliniWagnerSpec, Dataset, DatasetName, DistillationForm,
-    EvaluateSpec, FabSpec, Family, ImagesSource, JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec,
-    Perturbation, PgdSelection, PgdSpec, PgdStart, Precision, RepresentationLoss, Schedule, SquareLoss, SquareSchedule,
-    SquareSpec, SynthesizeSpec, ThreatModel, TrainSpec, Validation,
+    EvaluateSpec, FabSpec, Family, ImagesSource, JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm,
+    OptimizerSpec, Perturbation, PgdSelection, PgdSpec, PgdStart, Precision, RepresentationLoss, Schedule, SquareLoss,
+    SquareSchedule, SquareSpec, SynthesizeSpec, ThreatModel, TrainSpec, Validation,
 };
 
 fn count(most: u32) -> impl Strategy<Value = NonZeroU32> {

@@ -103,7 +103,10 @@ async fn a_student_gets_its_teachers_final_weights() {
     bench.finish(&teacher).await;
     let student = bench.start(worker).await;
     let last = bench.job(ids[0]).await.checkpoints.into_iter().next_back().unwrap();
-    assert_eq!(student.inputs.iter().map(|it| (it.job, &it.sha256)).collect::<Vec<_>>(), [(ids[0], &last.sha256)]);
+    assert_eq!(
+        student.inputs.iter().map(|it| (it.job, &it.sha256)).collect::<Vec<_>>(),
+        [(Some(ids[0]), &last.sha256)]
+    );
 }
 
 #[tokio::test]

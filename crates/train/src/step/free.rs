@@ -68,6 +68,7 @@ impl FreeAdversarialTraining {
         let epsilon = self.threat.epsilon.value();
         let (step_guard, ball_guard) = GUARDS;
         let within = match self.threat.norm {
+            Norm::L1 => bail!("free adversarial training takes no steps in l1"),
             Norm::Linf => (change + (gradient.sign()? * self.step_size)?)?.clamp(-epsilon, epsilon)?,
             Norm::L2 => {
                 let direction = gradient.broadcast_div(&(lengths(gradient)? + step_guard)?)?;

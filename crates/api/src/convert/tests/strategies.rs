@@ -163,6 +163,7 @@ pub(super) fn imported_network() -> impl Strategy<Value = ImportedNetwork> {
         classes,
         normalization,
         representation_width,
+        temperature: 1.0,
     });
     (network_name(), hash(), any::<u64>(), network, ".{0,20}")
         .prop_map(|(name, sha256, bytes, network, origin)| ImportedNetwork { name, sha256, bytes, network, origin })
