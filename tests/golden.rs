@@ -37,6 +37,8 @@ mod instruction_sets;
 mod layers;
 #[path = "golden/losses.rs"]
 mod losses;
+#[path = "golden/methods.rs"]
+mod methods;
 #[path = "golden/micro_run.rs"]
 mod micro_run;
 #[path = "golden/models.rs"]
@@ -47,8 +49,12 @@ mod optimizer;
 mod perturbed;
 #[path = "golden/pgd.rs"]
 mod pgd;
+#[path = "golden/pictures.rs"]
+mod pictures;
 #[path = "golden/square.rs"]
 mod square;
+#[path = "golden/synthesis.rs"]
+mod synthesis;
 #[path = "golden/traced.rs"]
 mod traced;
 #[path = "golden/training.rs"]
@@ -90,12 +96,20 @@ pub(crate) fn plan(file: &str) -> Plan {
         "sgd.safetensors" => Plan::Compare(optimizer::compare_sgd),
         "schedules.json" => Plan::Compare(optimizer::compare_schedules),
         "data_cifar.safetensors" => Plan::Compare(data::compare),
+        "data.json" => Plan::Compare(pictures::compare),
         "projections.safetensors" => Plan::Compare(balls::compare),
         "pgd.safetensors" => Plan::Compare(pgd::compare),
         "apgd_checkpoints.json" => Plan::Compare(apgd_decisions::compare),
         "train_natural.json" => Plan::Compare(training::compare_natural),
         "train_sat.json" => Plan::Compare(training::compare_sat),
         "train_fast.json" => Plan::Compare(training::compare_fast),
+        "train_fgsm.json" => Plan::Compare(training::compare_fgsm),
+        "train_kd.json" => Plan::Compare(methods::compare_distillation),
+        "train_ard.json" => Plan::Compare(methods::compare_robust_distillation),
+        "train_trades.json" => Plan::Compare(methods::compare_trades),
+        "rdt_vgg11.safetensors" => Plan::Compare(synthesis::compare),
+        synthesis::TOLD => Plan::Within("rdt_vgg11.safetensors".to_owned()),
+        "train_free.json" => Plan::Compare(methods::compare_free),
         "train_rrm.json" => Plan::Compare(training::compare_rrm),
         _ if models::is_known(file) => Plan::Compare(models::compare),
         _ if victims::is_known(file) => Plan::Compare(victims::compare),
@@ -115,6 +129,9 @@ fn described_with_another(file: &str) -> Option<String> {
     if let Some(net) = file.strip_prefix("apgd_summary.").and_then(|rest| rest.strip_suffix(".json")) {
         return Some(format!("apgd_{net}.safetensors"));
     }
+    if file.ends_with(".png") {
+        return Some("data.json".to_owned());
+    }
     let is_told = |name: &&str| name.starts_with("apgd_perturb_") || name.starts_with("art172_");
     let attack = file.strip_suffix(".json").filter(is_told)?;
     Some(format!("{attack}.safetensors"))
@@ -122,21 +139,13 @@ fn described_with_another(file: &str) -> Option<String> {
 
 /// Why a file is not compared.
 fn reason(file: &str) -> &'static str {
-    const REASONS: [(&str, &str); 9] = [
+    const REASONS: [(&str, &str); 2] = [
         ("models_meta.json", "its networks are compared with the files that are theirs"),
-        ("model_vgg11_T", "a temperature in the network is not implemented"),
-        ("model_resnet50_T", "a temperature in the network is not implemented"),
         ("model_", "architecture not implemented"),
-        ("train_free", "method not implemented"),
-        ("train_kd", "method not implemented"),
-        ("train_rdt", "method not implemented"),
-        ("rdt_", "method not implemented"),
-        ("data.json", "heavy augmentation and larger pictures are not implemented"),
     ];
     let known = REASONS.iter().find(|(prefix, _)| file.starts_with(prefix));
     match known {
         Some((_, reason)) => reason,
-        None if file.ends_with(".png") => "larger pictures are not implemented",
         None => "no comparison is known for files of this name",
     }
 }

@@ -2,13 +2,14 @@
 
 The folder of this repository was made by running the reference code, which this script does not need: layers, networks,
 losses, optimiser, training steps and attacks are written down once more, in PyTorch, after the same recipes. Run the comparisons on
-the result by `RRM_GOLDEN_DIR=FOLDER cargo test -p rrm-train --test golden`. Needs torch, numpy and safetensors.
+the result by `RRM_GOLDEN_DIR=FOLDER cargo test -p rrm-train --test golden`. Needs torch, numpy, safetensors and Pillow.
 """
 
 import argparse
 import json
 import math
 import pathlib
+import sys
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from safetensors.numpy import save_file
 from torch import nn
 
 import generate_attacks
+import generate_methods
+import generate_pictures
 
 MASK = (1 << 64) - 1
 NORMALISERS = {
@@ -795,8 +798,10 @@ def main():
     for make in (examples, layers, losses, sgd, schedules, models, natural, rrm, sat, fast):
         print(make.__name__, flush=True)
         make(folder)
+    generate_methods.make(folder, sys.modules[__name__])
     print("attacks", flush=True)
     generate_attacks.make(folder, lambda name, dtype: network(folder.generator, name, dtype), DTYPES)
+    generate_pictures.make(folder)
     folder.close()
 
 

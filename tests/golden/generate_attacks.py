@@ -420,20 +420,9 @@ def losses(g, case):
     return torch.from_numpy(g.sym(f"osc.{case}", (12, 4))) + slope + (2 if case < 2 else 0)
 
 
-def augmented(folder):
-    """Crops of the padded image and flips, and the division by 255."""
-    image = folder.generator.img_u8("data.img", (32, 32, 3))
-    padded, out = np.pad(image, ((4, 4), (4, 4), (0, 0))), {"img": image}
-    for i, j in ((0, 0), (8, 8), (4, 4), (2, 5), (7, 3)):
-        crop = padded[i:i + 32, j:j + 32]
-        out |= {f"crop.i{i}.j{j}.flip0": crop, f"crop.i{i}.j{j}.flip1": crop[:, ::-1]}
-    out["to_tensor"] = image.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-    folder.save("data_cifar.safetensors", out)
-
-
 def make(folder, networks, dtypes):
     """All attack files of the folder."""
-    for kind in (projections, checkpoints, augmented):
+    for kind in (projections, checkpoints):
         kind(folder)
     made = victims(folder, networks, dtypes)
     for kind in (perturbed, pgd, apgd):

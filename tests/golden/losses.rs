@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor, Var};
-use rrm_losses::{cosine, cross_entropy, dlr, relative_l2, soft_target_kl, targeted_dlr};
+use rrm_losses::{cosine, cross_entropy, dlr, l2_distance, relative_l2, targeted_dlr};
+use rrm_spec::DistillationForm;
+use rrm_train::step::SoftTargets;
 
 use crate::{
     compare::{Report, Tolerance, tolerance_after},
@@ -10,7 +12,6 @@ use crate::{
     folder::{Folder, Tensors},
 };
 
-const CLASSES: usize = 10;
 /// `CosineSimilarity(eps=1e-6)`, as in the index's description.
 const COSINE_EPSILON: f64 = 1e-6;
 /// The row of `s` and `t` whose teacher is zero.
@@ -29,12 +30,11 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
         losses.distillation()?;
     }
     report.skip("cos_torch17: PyTorch 1.7's denominator; ours is the newer one");
-    report.skip("l2dist: the undivided distance, which only robust-dataset generation needs (not implemented)");
     report.skip("kd_*.f32: PyTorch's f32 divergence has more rounding than digits; ours is held to its f64");
     report.skip("rel_l2.ds of the zero teacher: NaN in PyTorch, 0 here by decision");
     report
         .skip("dlr*.dz of the tied rows 2 and 3: which of equal classes takes the gradient is PyTorch's sort's choice");
-    let other_rule = |name: &str| name.starts_with("cos_torch17") || name.starts_with("l2dist");
+    let other_rule = |name: &str| name.starts_with("cos_torch17");
     let excused = |name: &str| other_rule(name) || name.starts_with("kd_") && name.ends_with(".f32");
     tensors.all_but("another rule's numbers, or PyTorch's f32 ones where we are held to f64", &mut report, excused)?;
     Ok(report)
@@ -124,6 +124,10 @@ impl Losses<'_> {
         self.check("cos.ds", &found.gradient, rows, &[])?;
         self.check("cos_mean", &flat(&similarity.mean_all()?)?, 1, &[])?;
 
+        let found = differentiate(&student, &l2_distance(&student, &teacher)?)?;
+        self.check("l2dist", &found.values, rows, &[])?;
+        self.check("l2dist.ds", &found.gradient, rows, &[])?;
+
         let mut found = differentiate(&student, &relative_l2(&student, &teacher)?)?;
         self.check("rel_l2.ds", &found.gradient, rows, &[ZERO_TEACHER])?;
         let distance = found.values.remove(ZERO_TEACHER);
@@ -131,7 +135,7 @@ impl Losses<'_> {
         self.check("rel_l2_rows_without_4", &found.values, rows - 1, &[])
     }
 
-    /// Distillation losses named like `kd_textbook_T30_a0.5`, composed of ours as the index tells.
+    /// Distillation losses named like `kd_textbook_T30_a0.5`, by the training step's own terms.
     fn distillation(&mut self) -> Result<()> {
         for name in self.tensors.names() {
             let Some(loss) = name.strip_suffix(&format!(".dsl.{}", self.suffix)) else { continue };
@@ -141,30 +145,18 @@ impl Losses<'_> {
             };
             let (temperature, alpha) = (parameter("T")?, parameter("a")?);
             let (student, teacher) = (self.variable("kd.sl")?, self.constant("kd.tl")?);
-            let scalar = if loss.starts_with("kd_released") {
-                released(&student, &teacher, &self.labels("y")?, temperature, alpha)?
-            } else {
-                textbook(&student, &teacher, &self.labels("y")?, temperature, alpha)?
+            // The released form is told of networks that divide by the temperature themselves.
+            let (form, divisor) = match loss.starts_with("kd_released") {
+                true => (DistillationForm::Released, temperature),
+                false => (DistillationForm::Textbook, 1.0),
             };
+            let terms = SoftTargets { temperature, alpha, form };
+            let (logits, target) = ((student.as_tensor() / divisor)?, (&teacher / divisor)?);
+            let scalar = (terms.divergence(&logits, &target)? + terms.cross_entropy(&logits, &self.labels("y")?)?)?;
             let found = differentiate(&student, &scalar)?;
             self.check(loss, &found.values, 1, &[])?;
             self.check(&format!("{loss}.dsl"), &found.gradient, 1, &[])?;
         }
         Ok(())
     }
-}
-
-/// α·T²·KL, mean over images, + (1-α)·cross-entropy.
-fn textbook(student: &Tensor, teacher: &Tensor, labels: &Tensor, temperature: f64, alpha: f64) -> Result<Tensor> {
-    let soft = soft_target_kl(student, teacher, temperature)?.mean_all()?;
-    let hard = cross_entropy(student, labels)?.mean_all()?;
-    Ok(((soft * (alpha * temperature * temperature))? + (hard * (1.0 - alpha))?)?)
-}
-
-/// The same on logits that are divided by T twice, with the divergence's mean over images and classes.
-fn released(student: &Tensor, teacher: &Tensor, labels: &Tensor, temperature: f64, alpha: f64) -> Result<Tensor> {
-    let (student, teacher) = ((student / temperature)?, (teacher / temperature)?);
-    let soft = (soft_target_kl(&student, &teacher, temperature)?.mean_all()? / CLASSES as f64)?;
-    let hard = cross_entropy(&(student / temperature)?, labels)?.mean_all()?;
-    Ok(((soft * (alpha * temperature * temperature))? + (hard * (1.0 - alpha))?)?)
 }

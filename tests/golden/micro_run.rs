@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use rrm_attacks::Ball;
 use rrm_models::Network;
-use rrm_spec::{Arch, Normalization, RepresentationLoss};
+use rrm_spec::{Arch, Normalization};
 use rrm_train::{Step, Student, TrainBatch};
 use serde_json::Value;
 
@@ -143,9 +143,20 @@ impl Run<'_> {
     }
 
     pub(crate) fn network(&self, generator: Generator, net: &str, normalization: Normalization) -> Result<Network> {
+        self.network_at(1.0, generator, net, normalization)
+    }
+
+    /// The same with logits divided by `temperature`.
+    pub(crate) fn network_at(
+        &self,
+        temperature: f64,
+        generator: Generator,
+        net: &str,
+        normalization: Normalization,
+    ) -> Result<Network> {
         ensure!(net.parse::<Arch>().is_ok(), "no network {net}");
         let meta = Meta::of(self.folder, net)?;
-        meta.network(net, normalization, meta.weights(generator)?, self.dtype)
+        meta.network_at(temperature, net, normalization, meta.weights(generator)?, self.dtype)
     }
 
     /// Trains on the batches of `tag`; gives each step's loss.
@@ -164,7 +175,7 @@ impl Run<'_> {
     }
 
     /// x = img_u8('train.<tag>.x<i>')/255, y = labels('train.<tag>.y<i>'). The batch's number keys its randomness.
-    fn batch(&self, tag: &str, i: usize, size: usize) -> Result<TrainBatch> {
+    pub(crate) fn batch(&self, tag: &str, i: usize, size: usize) -> Result<TrainBatch> {
         let generator = self.folder.generator();
         let pixels = generator.images(&format!("train.{tag}.x{i}"), &[size, 3, 32, 32], self.dtype)?;
         let classes = generator.labels(&format!("train.{tag}.y{i}"), size, 10);
@@ -186,11 +197,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The total that was compared is made of the terms that are told, by the weights that we read.
-    pub(crate) fn compare_terms(&self, loss: RepresentationLoss, lambda: f64, report: &mut Report) -> Result<()> {
-        let (cross_entropy, distance) = (self.numbers("xent")?, self.numbers("feat")?);
-        let weight = if loss == RepresentationLoss::Cosine { -1.0 } else { 1.0 };
-        let totals: Vec<f64> = cross_entropy.iter().zip(&distance).map(|(c, d)| lambda * c + weight * d).collect();
+    /// The total that was compared is made of the terms that are told, by the weights that we read: of the cross-entropy, and of
+    /// the other term.
+    pub(crate) fn compare_terms(&self, weights: (f64, f64), report: &mut Report) -> Result<()> {
+        let (cross_entropy, other) = (self.numbers("xent")?, self.numbers("feat")?);
+        let total = |(c, d): (&f64, &f64)| weights.0 * c + weights.1 * d;
+        let totals: Vec<f64> = cross_entropy.iter().zip(&other).map(total).collect();
         report.close(&format!("{}: terms", self.name), &totals, &self.numbers("total")?, Tolerance::Each(1e-6));
         Ok(())
     }
@@ -267,6 +279,11 @@ impl Run<'_> {
         // Told after every step of every attack; what the steps before the last did, their losses show.
         let steps = told.len() / log.len().max(1);
         report.same(&format!("{}: attacks", self.name), &(log.len() * steps), &told.len());
+        // Signs that rounding flips move the next ones: PyTorch's own f32 run may be far from its f64 one.
+        let exact = self.exact["delta"].as_array().context("no delta")?;
+        let length = |told: &Value| told["l2"].as_f64().unwrap_or(f64::NAN);
+        let errors = told.iter().zip(exact).map(|(told, exact)| (length(told) / length(exact) - 1.0).abs());
+        let pytorchs = errors.fold(0.0, f64::max);
         for (i, (attack, told)) in log.iter().zip(told.chunks(steps)).enumerate() {
             let told = told.last().context("an attack without steps")?;
             let change = flat(&(attack.images.to_dtype(DType::F64)? - attack.natural.to_dtype(DType::F64)?)?)?;
@@ -278,7 +295,8 @@ impl Run<'_> {
             let expected: Vec<f64> = expected.into_iter().collect::<Result<_>>()?;
             let what = format!("{}: delta {i}", self.name);
             if self.dtype == DType::F32 {
-                report.close(&what, &found[..1], &expected[..1], Tolerance::Each(1e-2));
+                let allowed = 1e-2f64.max(OF_PYTORCHS_ERROR * pytorchs);
+                report.close(&what, &found[..1], &expected[..1], Tolerance::Each(allowed));
                 report.skip(format!("{}: checksums and signs of deltas: flipped signs change them", self.name));
                 continue;
             }

@@ -54,9 +54,9 @@ fn is_input(file: &str, name: &str) -> bool {
             name.len() == 1
                 || name.contains("target")
                 || name.starts_with("kd_") && name.ends_with(".f32")
-                || ["kd.", "cos_torch17", "l2dist"].iter().any(|p| name.starts_with(p))
+                || ["kd.", "cos_torch17"].iter().any(|p| name.starts_with(p))
         }
-        "data_cifar.safetensors" => !name.starts_with("crop") && name != "to_tensor",
+        "data_cifar.safetensors" => name == "img" || last == "alpha",
         "projections.safetensors" => name.starts_with('x') || name.starts_with('z') || name.starts_with("fab."),
         _ => false,
     }

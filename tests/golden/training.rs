@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Images of a batch; the last one of natural training has fewer.
-const BATCH: usize = 8;
+pub(crate) const BATCH: usize = 8;
 const LAST_NATURAL_BATCH: usize = 5;
 
 /// `train_natural.json`.
@@ -63,7 +63,8 @@ pub(crate) fn compare_rrm(folder: &Folder, file: &str) -> Result<Report> {
         let shift = if loss == RepresentationLoss::Cosine { 1.0 } else { 0.0 };
         let losses: Vec<f64> = losses.iter().map(|loss| loss - shift).collect();
         run.compare_losses("total", &losses, report)?;
-        run.compare_terms(loss, lambda, report)?;
+        let weight = if loss == RepresentationLoss::Cosine { -1.0 } else { 1.0 };
+        run.compare_terms((lambda, weight), report)?;
         report.same(&format!("{}: the teacher is unchanged", run.name), &(state(&teacher)? == teacher_before), &true);
         run.compare_rates(&student, report)?;
         run.compare_weights(&student, report)
@@ -109,35 +110,45 @@ pub(crate) fn compare_sat(folder: &Folder, file: &str) -> Result<Report> {
 
 /// `train_fast.json`: attacks in train mode, last iterate, triangular schedule with the momentum cycle.
 pub(crate) fn compare_fast(folder: &Folder, file: &str) -> Result<Report> {
+    let what = InTrainMode { name: "fast_at_", tag: "fast", start: "train.fast.start", step_size: 2.0 / 255.0 };
+    compare_in_train_mode(folder, file, what)
+}
+
+/// `train_fgsm.json`: the same with one step, by a quarter longer than the radius (Wong et al. 2020).
+pub(crate) fn compare_fgsm(folder: &Folder, file: &str) -> Result<Report> {
+    let what = InTrainMode { name: "fgsm_at_", tag: "fgsm", start: "train.fgsm.start", step_size: 10.0 / 255.0 };
+    compare_in_train_mode(folder, file, what)
+}
+
+/// What tells the runs attacked in train mode apart.
+#[derive(Clone, Copy)]
+struct InTrainMode {
+    name: &'static str,
+    tag: &'static str,
+    start: &'static str,
+    step_size: f64,
+}
+
+fn compare_in_train_mode(folder: &Folder, file: &str, what: InTrainMode) -> Result<Report> {
     compare(folder, file, |run, report| {
-        let (rates, momenta) = (run.numbers("lr")?, run.numbers("momentum")?);
-        let peak = |numbers: &[f64], better: fn(f64, f64) -> f64| numbers.iter().copied().reduce(better);
-        let momentum = peak(&momenta, f64::max).context("no momentum")?;
-        let recipe = Recipe {
-            schedule: Schedule::Triangular { peak_momentum: peak(&momenta, f64::min) },
-            learning_rate: peak(&rates, f64::max).context("no rates")?,
-            momentum,
-            weight_decay: 5e-4, // The authors' script's default (digest §2.2).
-            normalization: normalization_in(run.code_of("free/fast")?)?,
-            steps: rates.len(),
-        };
+        let recipe = Recipe::triangular(run, normalization_in(run.code_of("free/fast")?)?)?;
         let expected = run.numbers("losses")?;
         let pgd = Pgd {
             ball: Ball { norm: Norm::Linf, epsilon: 8.0 / 255.0 },
             steps: (expected.len() / recipe.steps - 1) as u32,
-            step_size: 2.0 / 255.0,
+            step_size: what.step_size,
             start: PgdStart::Uniform,
             selection: PgdSelection::Last,
             restarts: 1,
             target: PgdTarget::Untargeted,
             passes: NonZeroU32::MIN,
         };
-        let mut student = recipe.student(run, run.net_after("fast_at_")?, None)?;
+        let mut student = recipe.student(run, run.net_after(what.name)?, None)?;
         let attacks = Log::default();
-        let start = Starts { generator: run.folder.generator(), name: "train.fast.start", kind: StartKind::Change };
+        let start = Starts { generator: run.folder.generator(), name: what.start, kind: StartKind::Change };
         let attack = Traced { pgd, start, log: Arc::clone(&attacks) };
         let mut step = AdversarialTraining::new(Box::new(attack), Mode::Train, 0);
-        let trained = run.train(&mut student, &mut step, "fast", &vec![BATCH; recipe.steps])?;
+        let trained = run.train(&mut student, &mut step, what.tag, &vec![BATCH; recipe.steps])?;
         let log = attacks.lock().expect("no attack panics");
         let losses: Vec<f64> =
             log.iter().zip(&trained).flat_map(|(attack, &last)| attack.losses.iter().copied().chain([last])).collect();
@@ -158,13 +169,13 @@ fn lambdas(text: &str, loss: RepresentationLoss) -> Result<f64> {
 }
 
 /// How the student descends.
-struct Recipe {
-    schedule: Schedule,
-    learning_rate: f64,
-    momentum: f64,
-    weight_decay: f64,
-    normalization: Normalization,
-    steps: usize,
+pub(crate) struct Recipe {
+    pub(crate) schedule: Schedule,
+    pub(crate) learning_rate: f64,
+    pub(crate) momentum: f64,
+    pub(crate) weight_decay: f64,
+    pub(crate) normalization: Normalization,
+    pub(crate) steps: usize,
 }
 
 impl Recipe {
@@ -181,8 +192,40 @@ impl Recipe {
         })
     }
 
-    fn student(&self, run: &Run<'_>, net: &str, teacher: Option<&Network>) -> Result<Student> {
+    /// The first steps of a cosine of `steps`, with MadryLab's constants.
+    pub(crate) fn cosine(run: &Run<'_>, weight_decay: f64, steps: usize) -> Result<Self> {
+        let rates = run.numbers("lr")?;
+        Ok(Self {
+            schedule: Schedule::Cosine,
+            learning_rate: *rates.first().context("no rates")?,
+            momentum: 0.9,
+            weight_decay,
+            normalization: Normalization::Cifar10Madry,
+            steps,
+        })
+    }
+
+    /// Fast and free adversarial training: the triangle whose rates and momenta are told, with the momentum cycle.
+    pub(crate) fn triangular(run: &Run<'_>, normalization: Normalization) -> Result<Self> {
+        let (rates, momenta) = (run.numbers("lr")?, run.numbers("momentum")?);
+        let peak = |numbers: &[f64], better: fn(f64, f64) -> f64| numbers.iter().copied().reduce(better);
+        Ok(Self {
+            schedule: Schedule::Triangular { peak_momentum: peak(&momenta, f64::min) },
+            learning_rate: peak(&rates, f64::max).context("no rates")?,
+            momentum: peak(&momenta, f64::max).context("no momentum")?,
+            weight_decay: 5e-4, // The authors' scripts' default (digest §2.2).
+            normalization,
+            steps: rates.len(),
+        })
+    }
+
+    pub(crate) fn student(&self, run: &Run<'_>, net: &str, teacher: Option<&Network>) -> Result<Student> {
         let network = run.network(run.folder.generator(), net, self.normalization)?;
+        self.student_of(network, teacher)
+    }
+
+    /// The same of a network that is given.
+    pub(crate) fn student_of(&self, network: Network, teacher: Option<&Network>) -> Result<Student> {
         if let Some(teacher) = teacher {
             let width = |network: &Network| network.spec().representation_width;
             ensure!(width(teacher) == width(&network), "the student needs an adapter");

@@ -8,7 +8,7 @@ use crate::{After, Layer, Tensor, alexnet, dnn, resnet, vgg, vgg16};
 /// Every layer of a network, from the normalised image to the logits.
 ///
 /// Clamp and normalisation come before, and have no tensors.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Anatomy {
     /// What is described.
     pub network: NetworkSpec,
@@ -101,7 +101,7 @@ mod tests {
         let arch: Arch = arch.parse().unwrap();
         let classes = if arch.family().image_side() == 32 { 10 } else { 9 };
         let (normalization, representation_width) = (Normalization::Identity, arch.representation_width());
-        NetworkSpec { arch, channels: 3, classes, normalization, representation_width }
+        NetworkSpec { arch, channels: 3, classes, normalization, representation_width, temperature: 1.0 }
     }
 
     #[test]

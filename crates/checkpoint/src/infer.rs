@@ -30,6 +30,7 @@ pub(crate) fn network(arch: Arch, tensors: &Outlines, normalization: Normalizati
         classes: size(Anatomy::classifier(family), 0).unwrap_or(usual_classes),
         normalization,
         representation_width: size(Anatomy::ADAPTER, 0).unwrap_or(arch.feature_width()),
+        temperature: 1.0,
     }
 }
 

@@ -493,8 +493,9 @@ pub(crate) enum DataCommand {
     /// Fetch a dataset into the data folder
     #[command(after_help = "\
 Fashion-MNIST comes from Debian's package dataset-fashion-mnist where apt serves it (nothing is installed, \
-no root is needed), else from its official address; CIFAR-10 from its official address. An interrupted \
-download goes on where it stopped. Everything is verified by SHA-256; what is already there and sound is \
+no root is needed), else from its official address; CIFAR-10, CIFAR-100 and SVHN from their official \
+addresses. ImageNet is given to registered researchers only: put its folders (or some) into imagenet/train \
+and imagenet/val of the data folder. An interrupted download goes on where it stopped. Everything is verified by SHA-256; what is already there and sound is \
 left alone.
 
 Examples:
@@ -504,7 +505,8 @@ Examples:
     Fetch(FetchArguments),
     /// Read every image of a folder and say what it holds
     #[command(after_help = "\
-Knows CIFAR-10 (binary and python layouts), Fashion-MNIST and folders with train/CLASS/* and test/CLASS/*.
+Knows CIFAR-10 and CIFAR-100 (binary and python layouts), SVHN, Fashion-MNIST, the classes of \
+Restricted-ImageNet in an ImageNet folder, and folders with train/CLASS/* and test/CLASS/*.
 A damaged file is named with the place of the damage.
 
 Examples:
@@ -515,7 +517,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct FetchArguments {
-    /// cifar10 or fashion-mnist
+    /// cifar10, cifar100, svhn or fashion-mnist
     #[arg(value_name = "NAME")]
     pub(crate) name: DatasetName,
 

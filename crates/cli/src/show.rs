@@ -2,7 +2,7 @@
 
 use rrm_spec::{
     Accuracy, AttemptView, CheckpointRecord, CheckpointRole, EpochRecord, EvaluateSpec, EvaluationRecord, JobDetail,
-    JobSpec, Method, ModelSource, Precision, TrainSpec,
+    JobSpec, Method, ModelSource, Precision, SynthesizeSpec, TrainSpec,
 };
 use serde_json::json;
 
@@ -74,6 +74,7 @@ fn what(spec: &JobSpec) -> String {
     match spec {
         JobSpec::Train(spec) => training(spec),
         JobSpec::Evaluate(spec) => evaluating(spec),
+        JobSpec::Synthesize(spec) => synthesizing(spec),
     }
 }
 
@@ -83,8 +84,20 @@ fn training(spec: &TrainSpec) -> String {
         Method::AdversarialTraining { attack, attack_mode: _ } => {
             format!("{} ({})", spec.method.label(), threat(attack))
         }
+        Method::FreeAdversarialTraining { threat, replays, .. } => {
+            format!("{} ({replays} replays, {} {})", spec.method.label(), threat.norm, threat.epsilon)
+        }
         Method::Rrm { teacher, lambda, .. } => {
             format!("{} from {}, lambda {lambda}", spec.method.label(), source(teacher))
+        }
+        Method::KnowledgeDistillation { teacher, temperature, alpha, .. } => {
+            format!("{} from {}, T {temperature}, alpha {alpha}", spec.method.label(), source(teacher))
+        }
+        Method::AdversariallyRobustDistillation { teacher, attack, .. } => {
+            format!("{} from {} ({})", spec.method.label(), source(teacher), threat(attack))
+        }
+        Method::Trades { threat, steps, beta, .. } => {
+            format!("{} ({steps} steps, {} {}, beta {beta})", spec.method.label(), threat.norm, threat.epsilon)
         }
     };
     let precision = match spec.precision {
@@ -105,6 +118,17 @@ fn evaluating(spec: &EvaluateSpec) -> String {
         source(&spec.model),
         images,
         spec.dataset.name,
+        spec.seed
+    )
+}
+
+fn synthesizing(spec: &SynthesizeSpec) -> String {
+    format!(
+        "images that {} represents as those of {}: {} steps of {}, seed {}",
+        source(&spec.model),
+        spec.dataset.name,
+        spec.steps,
+        spec.step_size,
         spec.seed
     )
 }

@@ -122,6 +122,7 @@ fn plan_table(plan: &Plan, output: Output) -> String {
         let (what, network, seed) = match &job.spec {
             JobSpec::Train(spec) => (job.label().to_owned(), spec.arch.to_string(), spec.seed),
             JobSpec::Evaluate(spec) => (spec.attack.label(), String::new(), spec.seed),
+            JobSpec::Synthesize(spec) => (job.label().to_owned(), String::new(), spec.seed),
         };
         let epochs = Some(job.spec.epochs()).filter(|epochs| *epochs > 0);
         columns.push([
@@ -139,7 +140,7 @@ fn plan_table(plan: &Plan, output: Output) -> String {
 }
 
 fn needs(job: &PlannedJob) -> String {
-    job.spec.needs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    job.spec.needs().iter().map(|need| need.job.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn device(device: DeviceRequest) -> &'static str {

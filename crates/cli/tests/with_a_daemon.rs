@@ -429,6 +429,7 @@ fn train_and_attack(fake: &Fake) {
             elapsed_us: 1,
             weights: "0".repeat(64).parse().unwrap(),
             images: Vec::new(),
+            classes: Vec::new(),
         }];
     });
     fake.end_all(JobState::Succeeded);

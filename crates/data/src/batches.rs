@@ -1,5 +1,4 @@
 use std::{
-    ops::Range,
     panic,
     sync::{
         Arc,
@@ -10,9 +9,13 @@ use std::{
 
 use rrm_spec::Augmentation;
 
-use crate::{ImageRng, Images, Shape, Stream, augment};
+use crate::{
+    DataError, ImageRng, Images, Shape, Stream,
+    prepare::{Use, prepare},
+};
 
-/// Batches that wait for the training step. One would do to overlap the two; a second takes up jitter.
+/// Batches that wait for the training step. One would do to overlap the two; a second takes up jitter. With the one in
+/// preparation this bounds the memory.
 const PREFETCHED: usize = 2;
 
 /// Images for one step.
@@ -51,7 +54,7 @@ pub fn order(count: usize, seed: u64, epoch: u32) -> Vec<u32> {
     order
 }
 
-/// The training batches of one epoch: shuffled, augmented, and prepared ahead on a thread of its own.
+/// The training batches of one epoch: shuffled, augmented, and prepared ahead on threads of their own.
 ///
 /// The sequence of images, and every pixel of them, depends on (seed, epoch) only; `batch_size` decides where it is
 /// cut. The last batch holds what is left.
@@ -64,40 +67,61 @@ pub fn train_batches(
     batch_size: usize,
     seed: u64,
     epoch: u32,
-) -> TrainBatches {
-    assert!(batch_size > 0, "a batch has at least one image");
-    let (sender, receiver) = sync_channel(PREFETCHED);
-    let remaining = images.len().div_ceil(batch_size);
-    let images = Arc::clone(images);
-    let thread = thread::spawn(move || {
-        for indices in order(images.len(), seed, epoch).chunks(batch_size) {
-            let batch = training_batch(&images, augmentation, indices, seed, epoch);
-            if sender.send(batch).is_err() {
-                return; // The epoch was abandoned.
-            }
-        }
-    });
-    TrainBatches { receiver: Some(receiver), thread: Some(thread), remaining }
+) -> Batches {
+    let order = order(images.len(), seed, epoch);
+    Batches::new(images, order, batch_size, Use::Train { augmentation, seed, epoch })
 }
 
-/// See [`train_batches`]. Dropping it ends its thread.
+/// The first `count` images in their order (all where `count` is `None`), unchanged, in batches, prepared ahead
+/// likewise.
+///
+/// # Panics
+/// Where `batch_size` is 0.
+pub fn test_batches(images: &Images, count: Option<usize>, batch_size: usize) -> Batches {
+    let count = count.unwrap_or(images.len()).min(images.len());
+    let count = u32::try_from(count).expect("splits have fewer than 2^32 images");
+    Batches::new(images, (0..count).collect(), batch_size, Use::Test)
+}
+
+/// Batches in their order, each an error where a picture cannot be read, after which there are no more. Dropping it
+/// ends its threads.
 #[derive(Debug)]
-pub struct TrainBatches {
+pub struct Batches {
     /// Absent only while being dropped.
-    receiver: Option<Receiver<Batch>>,
+    receiver: Option<Receiver<Result<Batch, DataError>>>,
     thread: Option<JoinHandle<()>>,
     remaining: usize,
 }
 
-impl Iterator for TrainBatches {
-    type Item = Batch;
+impl Batches {
+    fn new(images: &Images, order: Vec<u32>, batch_size: usize, for_what: Use) -> Self {
+        assert!(batch_size > 0, "a batch has at least one image");
+        let (sender, receiver) = sync_channel(PREFETCHED);
+        let remaining = order.len().div_ceil(batch_size);
+        let images = images.clone();
+        let thread = thread::spawn(move || {
+            for indices in order.chunks(batch_size) {
+                let batch = prepare(&images, indices, for_what);
+                let failed = batch.is_err();
+                // Nobody receives where the epoch was abandoned.
+                if sender.send(batch).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Self { receiver: Some(receiver), thread: Some(thread), remaining }
+    }
+}
 
-    fn next(&mut self) -> Option<Batch> {
+impl Iterator for Batches {
+    type Item = Result<Batch, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
         let batch = self.receiver.as_ref()?.recv().ok();
         match (&batch, self.thread.take()) {
-            (Some(_), thread) => {
+            (Some(prepared), thread) => {
                 self.thread = thread;
-                self.remaining -= 1;
+                self.remaining = if prepared.is_ok() { self.remaining - 1 } else { 0 };
             }
             // An epoch that ends early must not pass for a short one.
             (None, Some(thread)) => {
@@ -115,9 +139,9 @@ impl Iterator for TrainBatches {
     }
 }
 
-impl ExactSizeIterator for TrainBatches {}
+impl ExactSizeIterator for Batches {}
 
-impl Drop for TrainBatches {
+impl Drop for Batches {
     fn drop(&mut self) {
         drop(self.receiver.take()); // The thread's next send fails, and it ends.
         if let Some(thread) = self.thread.take() {
@@ -126,70 +150,15 @@ impl Drop for TrainBatches {
     }
 }
 
-/// The first `count` images in their order (all where `count` is `None`), unchanged, in batches.
-///
-/// # Panics
-/// Where `batch_size` is 0.
-pub fn test_batches(images: &Images, count: Option<usize>, batch_size: usize) -> impl Iterator<Item = Batch> + '_ {
-    assert!(batch_size > 0, "a batch has at least one image");
-    let count = count.unwrap_or(images.len()).min(images.len());
-    (0..count).step_by(batch_size).map(move |first| plain_batch(images, first..count.min(first + batch_size)))
-}
-
 /// The natural images at these positions, in this order.
+///
+/// # Errors
+/// The first of the pictures that cannot be read.
 ///
 /// # Panics
 /// When a position is none of the images'.
-pub fn natural_batch(images: &Images, indices: &[u32]) -> Batch {
-    let mut batch = empty_batch(images, indices.len());
-    for &index in indices {
-        push(&mut batch, images.pixels(index as usize), images.label(index as usize), index);
-    }
-    batch
-}
-
-fn training_batch(images: &Images, augmentation: Augmentation, indices: &[u32], seed: u64, epoch: u32) -> Batch {
-    let mut batch = empty_batch(images, indices.len());
-    let mut cropped = vec![0; images.shape().image_len()];
-    for &index in indices {
-        let pixels = images.pixels(index as usize);
-        let pixels = match augmentation {
-            Augmentation::None => pixels,
-            Augmentation::Light => {
-                let keys = [u64::from(epoch), u64::from(index)];
-                let draws = augment::Draws::from_rng(&mut ImageRng::new(seed, Stream::Augmentation, &keys));
-                augment::light(pixels, images.shape(), draws, &mut cropped);
-                &cropped
-            }
-        };
-        push(&mut batch, pixels, images.label(index as usize), index);
-    }
-    batch
-}
-
-fn plain_batch(images: &Images, range: Range<usize>) -> Batch {
-    let mut batch = empty_batch(images, range.len());
-    for i in range {
-        let index = u32::try_from(i).expect("splits have fewer than 2^32 images");
-        push(&mut batch, images.pixels(i), images.label(i), index);
-    }
-    batch
-}
-
-fn empty_batch(images: &Images, capacity: usize) -> Batch {
-    Batch {
-        images: Vec::with_capacity(capacity * images.shape().image_len()),
-        labels: Vec::with_capacity(capacity),
-        indices: Vec::with_capacity(capacity),
-        shape: images.shape(),
-    }
-}
-
-fn push(batch: &mut Batch, pixels: &[u8], label: u32, index: u32) {
-    // One division in f32, as torchvision's ToTensor does it.
-    batch.images.extend(pixels.iter().map(|&k| f32::from(k) / 255.0));
-    batch.labels.push(label);
-    batch.indices.push(index);
+pub fn natural_batch(images: &Images, indices: &[u32]) -> Result<Batch, DataError> {
+    prepare(images, indices, Use::Test)
 }
 
 #[cfg(test)]
@@ -199,15 +168,15 @@ mod tests {
     use super::*;
 
     fn gradient_images(count: usize) -> Arc<Images> {
-        let shape = Shape { channels: 2, height: 6, width: 5 };
+        let shape = Shape { channels: 3, height: 6, width: 5 };
         let pixels = (0..count * shape.image_len()).map(|i| (i * 7 % 251) as u8).collect();
         let labels = (0..count as u32).map(|i| i % 3).collect();
         Arc::new(Images::new(shape, pixels, labels, ["a", "b", "c"].map(str::to_owned).to_vec()))
     }
 
-    fn joined(batches: impl Iterator<Item = Batch>) -> (Vec<f32>, Vec<u32>, Vec<u32>) {
+    fn joined(batches: Batches) -> (Vec<f32>, Vec<u32>, Vec<u32>) {
         let (mut images, mut labels, mut indices) = (vec![], vec![], vec![]);
-        for batch in batches {
+        for batch in batches.map(Result::unwrap) {
             images.extend(batch.images);
             labels.extend(batch.labels);
             indices.extend(batch.indices);
@@ -220,12 +189,14 @@ mod tests {
         #[test]
         fn training_images_depend_on_seed_and_epoch_only(seed: u64, epoch: u32, size in 1usize..40) {
             let images = gradient_images(23);
-            let reference = joined(train_batches(&images, Augmentation::Light, 23, seed, epoch));
-            let batches = train_batches(&images, Augmentation::Light, size, seed, epoch);
-            prop_assert_eq!(batches.len(), 23usize.div_ceil(size));
-            prop_assert_eq!(&joined(batches), &reference);
-            let other = joined(train_batches(&images, Augmentation::Light, size, seed, epoch ^ 1));
-            prop_assert_ne!(&other.2, &reference.2);
+            for augmentation in [Augmentation::Light, Augmentation::Heavy] {
+                let reference = joined(train_batches(&images, augmentation, 23, seed, epoch));
+                let batches = train_batches(&images, augmentation, size, seed, epoch);
+                prop_assert_eq!(batches.len(), 23usize.div_ceil(size));
+                prop_assert_eq!(&joined(batches), &reference);
+                let other = joined(train_batches(&images, augmentation, size, seed, epoch ^ 1));
+                prop_assert_ne!(&other.2, &reference.2);
+            }
         }
 
         #[test]
@@ -249,10 +220,11 @@ mod tests {
     #[test]
     fn unaugmented_training_images_are_the_images() {
         let images = gradient_images(7);
-        for batch in train_batches(&images, Augmentation::None, 2, 1, 1) {
+        for batch in train_batches(&images, Augmentation::None, 2, 1, 1).map(Result::unwrap) {
             for (i, &index) in batch.indices.iter().enumerate() {
                 let len = batch.shape.image_len();
-                let expected: Vec<f32> = images.pixels(index as usize).iter().map(|&k| k as f32 / 255.0).collect();
+                let expected: Vec<f32> =
+                    images.pixels(index as usize).unwrap().iter().map(|&k| k as f32 / 255.0).collect();
                 assert_eq!(&batch.images[i * len..(i + 1) * len], expected);
                 assert_eq!(batch.labels[i], images.label(index as usize));
             }
@@ -262,7 +234,7 @@ mod tests {
     #[test]
     fn test_batches_are_in_order_and_stop_at_the_count() {
         let images = gradient_images(11);
-        let sizes: Vec<usize> = test_batches(&images, Some(8), 3).map(|batch| batch.len()).collect();
+        let sizes: Vec<usize> = test_batches(&images, Some(8), 3).map(|batch| batch.unwrap().len()).collect();
         assert_eq!(sizes, [3, 3, 2]);
         assert!(joined(test_batches(&images, Some(8), 3)).2.into_iter().eq(0..8));
         assert_eq!(joined(test_batches(&images, None, 4)).2.len(), 11);

@@ -10,7 +10,7 @@ use flate2::read::{GzDecoder, MultiGzDecoder};
 use rrm_spec::DatasetName;
 use sha2::{Digest, Sha256};
 
-use crate::{DataError, Description, Split, check, cifar_binary, cifar_python, fashion_mnist};
+use crate::{DataError, Description, Split, check, cifar_binary, cifar_python, fashion_mnist, svhn};
 
 /// A file as its publisher serves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Catalogue {
 
 /// CIFAR-10 (Krizhevsky 2009) in the binary layout.
 pub static CIFAR10: Catalogue = Catalogue {
-    folder: cifar_binary::FOLDER,
+    folder: cifar_binary::CIFAR10.folder,
     files: &[RemoteFile {
         url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
         file_name: "cifar-10-binary.tar.gz",
@@ -66,13 +66,57 @@ pub static CIFAR10: Catalogue = Catalogue {
 
 /// CIFAR-10 in the python layout.
 pub static CIFAR10_PYTHON: Catalogue = Catalogue {
-    folder: cifar_python::FOLDER,
+    folder: cifar_python::CIFAR10.folder,
     files: &[RemoteFile {
         url: "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
         file_name: "cifar-10-python.tar.gz",
         sha256: "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
         bytes: 170_498_071,
     }],
+    debian_package: None,
+};
+
+/// CIFAR-100 (Krizhevsky 2009) in the binary layout.
+pub static CIFAR100: Catalogue = Catalogue {
+    folder: cifar_binary::CIFAR100.folder,
+    files: &[RemoteFile {
+        url: "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+        file_name: "cifar-100-binary.tar.gz",
+        sha256: "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        bytes: 168_513_733,
+    }],
+    debian_package: None,
+};
+
+/// CIFAR-100 in the python layout.
+pub static CIFAR100_PYTHON: Catalogue = Catalogue {
+    folder: cifar_python::CIFAR100.folder,
+    files: &[RemoteFile {
+        url: "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+        file_name: "cifar-100-python.tar.gz",
+        sha256: "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+        bytes: 169_001_437,
+    }],
+    debian_package: None,
+};
+
+/// SVHN (Netzer et al. 2011), the cropped digits without the extra ones.
+pub static SVHN: Catalogue = Catalogue {
+    folder: svhn::FOLDER,
+    files: &[
+        RemoteFile {
+            url: "http://ufldl.stanford.edu/housenumbers/train_32x32.mat",
+            file_name: "train_32x32.mat",
+            sha256: "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+            bytes: 182_040_794,
+        },
+        RemoteFile {
+            url: "http://ufldl.stanford.edu/housenumbers/test_32x32.mat",
+            file_name: "test_32x32.mat",
+            sha256: "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+            bytes: 64_275_384,
+        },
+    ],
     debian_package: None,
 };
 
@@ -116,12 +160,27 @@ const FASHION_MNIST_CONTENTS: [(&str, &str); 4] = [
     ("t10k-labels-idx1-ubyte.gz", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
 ];
 
-/// The entry of a collection; `None` for those that are nobody's but the user's.
-pub fn sources(name: &DatasetName) -> Option<&'static Catalogue> {
+/// Why a collection has no entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// It is the user's own.
+    Own,
+    /// Its publisher wants a registration.
+    Registration,
+}
+
+/// The entry of a collection.
+///
+/// # Errors
+/// Why there is none.
+pub fn sources(name: &DatasetName) -> Result<&'static Catalogue, Absent> {
     match name {
-        DatasetName::Cifar10 => Some(&CIFAR10),
-        DatasetName::FashionMnist => Some(&FASHION_MNIST),
-        DatasetName::Folder(_) => None,
+        DatasetName::Cifar10 => Ok(&CIFAR10),
+        DatasetName::Cifar100 => Ok(&CIFAR100),
+        DatasetName::Svhn => Ok(&SVHN),
+        DatasetName::FashionMnist => Ok(&FASHION_MNIST),
+        DatasetName::RestrictedImageNet => Err(Absent::Registration),
+        DatasetName::Folder(_) => Err(Absent::Own),
     }
 }
 
@@ -146,17 +205,18 @@ fn hash(mut stream: impl Read) -> io::Result<String> {
 
 /// Reads a fetched collection whole and compares it with the official one.
 ///
-/// Numbers of images and classes always are; Fashion-MNIST's content is by SHA-256 too. CIFAR-10's is not: its archive
-/// was when it came.
+/// Numbers of images and classes always are; Fashion-MNIST's content is by SHA-256 too. The others' is not: their files
+/// were when they came.
 ///
 /// # Errors
 /// Where a file is not what it should be, or is sound but another collection's.
 pub fn verify(name: &DatasetName, folder: &Path) -> Result<Description, DataError> {
     let description = check(folder)?;
     let expected = match name {
-        DatasetName::Cifar10 => Some((50_000, 10_000)),
+        DatasetName::Cifar10 | DatasetName::Cifar100 => Some((50_000, 10_000)),
+        DatasetName::Svhn => Some((73_257, 26_032)),
         DatasetName::FashionMnist => Some((60_000, 10_000)),
-        DatasetName::Folder(_) => None,
+        DatasetName::RestrictedImageNet | DatasetName::Folder(_) => None,
     };
     let found = (description.count(Split::Train), description.count(Split::Test));
     if let Some(expected) = expected.filter(|&expected| expected != found) {
@@ -330,7 +390,7 @@ mod tests {
 
     #[test]
     fn every_address_ends_in_its_file_and_every_hash_is_one() {
-        for catalogue in [&CIFAR10, &CIFAR10_PYTHON, &FASHION_MNIST] {
+        for catalogue in [&CIFAR10, &CIFAR10_PYTHON, &CIFAR100, &CIFAR100_PYTHON, &SVHN, &FASHION_MNIST] {
             for file in catalogue.files {
                 assert!(file.url.ends_with(&format!("/{}", file.file_name)), "{}", file.url);
                 assert_eq!(hex::decode(file.sha256).unwrap().len(), 32);

@@ -1,74 +1,109 @@
-//! CIFAR-10's binary layout: records of one label byte and 3072 pixel bytes, channel-major.
+//! The binary layout of CIFAR-10 and CIFAR-100: records of label bytes and 3072 pixel bytes, channel-major.
 
 use std::{fs, path::Path};
 
 use crate::{DataError, Images, Shape, Split};
 
-/// The folder that the official archive unpacks to.
-pub(crate) const FOLDER: &str = "cifar-10-batches-bin";
-
-/// Records of each official file. A file cut off between two records is told by this alone.
-pub(crate) const RECORDS_PER_FILE: usize = 10_000;
-
-const CLASSES: usize = 10;
-const NAMES_FILE: &str = "batches.meta.txt";
-const TRAIN_FILES: [&str; 5] =
-    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
-const TEST_FILES: [&str; 1] = ["test_batch.bin"];
-
-/// Whether the folder looks like one of this layout.
-pub(crate) fn recognizes(folder: &Path) -> bool {
-    [TRAIN_FILES[0], TEST_FILES[0]].iter().any(|name| folder.join(name).exists())
+/// How one of the two is stored.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// The folder that the official archive unpacks to.
+    pub(crate) folder: &'static str,
+    names_file: &'static str,
+    classes: usize,
+    /// Bytes before the pixels, of which the last is the label.
+    label_bytes: usize,
+    train_files: &'static [&'static str],
+    test_files: &'static [&'static str],
+    /// Records of each training and test file. A file cut off between two records is told by this alone.
+    records: (usize, usize),
 }
 
-/// Reads a split.
-pub(crate) fn read(folder: &Path, split: Split) -> Result<Images, DataError> {
-    read_sized(folder, split, RECORDS_PER_FILE)
-}
+pub(crate) static CIFAR10: Layout = Layout {
+    folder: "cifar-10-batches-bin",
+    names_file: "batches.meta.txt",
+    classes: 10,
+    label_bytes: 1,
+    train_files: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
+    test_files: &["test_batch.bin"],
+    records: (10_000, 10_000),
+};
 
-fn read_sized(folder: &Path, split: Split, records: usize) -> Result<Images, DataError> {
-    let files: &[&str] = match split {
-        Split::Train => &TRAIN_FILES,
-        Split::Test => &TEST_FILES,
-    };
-    let names = class_names(&folder.join(NAMES_FILE))?;
-    let shape = Shape::square(3);
-    let mut pixels = Vec::with_capacity(files.len() * records * shape.image_len());
-    let mut labels = Vec::with_capacity(files.len() * records);
-    for file in files {
-        append(&folder.join(file), records, &mut pixels, &mut labels)?;
+/// Its records tell one of 20 coarse classes first, which is passed over.
+pub(crate) static CIFAR100: Layout = Layout {
+    folder: "cifar-100-binary",
+    names_file: "fine_label_names.txt",
+    classes: 100,
+    label_bytes: 2,
+    train_files: &["train.bin"],
+    test_files: &["test.bin"],
+    records: (50_000, 10_000),
+};
+
+impl Layout {
+    /// Whether the folder looks like one of this layout.
+    pub(crate) fn recognizes(&self, folder: &Path) -> bool {
+        [self.train_files[0], self.test_files[0]].iter().any(|name| folder.join(name).exists())
     }
-    Ok(Images::new(shape, pixels, labels, names))
-}
 
-fn append(path: &Path, records: usize, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Result<(), DataError> {
-    let record = 1 + Shape::square(3).image_len();
-    let bytes = fs::read(path).map_err(DataError::io(path))?;
-    if bytes.len() != records * record {
-        let expected = format!("{records} records of {record} bytes, {} bytes in all", records * record);
-        let offset = bytes.len().min(records * record) as u64;
-        return Err(DataError::malformed(path, offset, expected, format!("a file of {} bytes", bytes.len())));
+    /// Reads a split.
+    pub(crate) fn read(&self, folder: &Path, split: Split) -> Result<Images, DataError> {
+        self.read_sized(folder, split, self.records)
     }
-    for (i, record_bytes) in bytes.chunks_exact(record).enumerate() {
-        let label = record_bytes[0];
-        if usize::from(label) >= CLASSES {
-            let offset = (i * record) as u64;
-            return Err(DataError::malformed(path, offset, "a label of 0 to 9", label));
+
+    fn read_sized(&self, folder: &Path, split: Split, (train, test): (usize, usize)) -> Result<Images, DataError> {
+        let (files, records) = match split {
+            Split::Train => (self.train_files, train),
+            Split::Test => (self.test_files, test),
+        };
+        let names = self.class_names(&folder.join(self.names_file))?;
+        let shape = Shape::square(3);
+        let mut pixels = Vec::with_capacity(files.len() * records * shape.image_len());
+        let mut labels = Vec::with_capacity(files.len() * records);
+        for file in files {
+            self.append(&folder.join(file), records, &mut pixels, &mut labels)?;
         }
-        labels.push(u32::from(label));
-        pixels.extend_from_slice(&record_bytes[1..]);
+        Ok(Images::new(shape, pixels, labels, names))
     }
-    Ok(())
-}
 
-fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
-    let text = fs::read_to_string(path).map_err(DataError::io(path))?;
-    let names: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    if names.len() != CLASSES {
-        let found = format!("{} lines", names.len());
-        return Err(DataError::malformed(path, text.len() as u64, "the names of 10 classes, one a line", found));
+    fn append(
+        &self,
+        path: &Path,
+        records: usize,
+        pixels: &mut Vec<u8>,
+        labels: &mut Vec<u32>,
+    ) -> Result<(), DataError> {
+        let record = self.label_bytes + Shape::square(3).image_len();
+        let bytes = fs::read(path).map_err(DataError::io(path))?;
+        if bytes.len() != records * record {
+            let expected = format!("{records} records of {record} bytes, {} bytes in all", records * record);
+            let offset = bytes.len().min(records * record) as u64;
+            return Err(DataError::malformed(path, offset, expected, format!("a file of {} bytes", bytes.len())));
+        }
+        for (i, record_bytes) in bytes.chunks_exact(record).enumerate() {
+            let (label_bytes, pixel_bytes) = record_bytes.split_at(self.label_bytes);
+            let label = label_bytes[self.label_bytes - 1];
+            if usize::from(label) >= self.classes {
+                let offset = (i * record + self.label_bytes - 1) as u64;
+                return Err(DataError::malformed(path, offset, format!("a label of 0 to {}", self.classes - 1), label));
+            }
+            labels.push(u32::from(label));
+            pixels.extend_from_slice(pixel_bytes);
+        }
+        Ok(())
     }
-    Ok(names)
+
+    fn class_names(&self, path: &Path) -> Result<Vec<String>, DataError> {
+        let text = fs::read_to_string(path).map_err(DataError::io(path))?;
+        let names = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        if names.len() != self.classes {
+            let (expected, found) =
+                (format!("the names of {} classes, one a line", self.classes), format!("{} lines", names.len()));
+            return Err(DataError::malformed(path, text.len() as u64, expected, found));
+        }
+        Ok(names)
+    }
 }
 
 #[cfg(test)]
@@ -86,9 +121,9 @@ mod tests {
 
     fn folder(test_batch: &[u8]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(NAMES_FILE), NAMES).unwrap();
+        fs::write(folder.path().join(CIFAR10.names_file), NAMES).unwrap();
         fs::write(folder.path().join("test_batch.bin"), test_batch).unwrap();
-        for (i, name) in TRAIN_FILES.iter().enumerate() {
+        for (i, name) in CIFAR10.train_files.iter().enumerate() {
             fs::write(folder.path().join(name), [record(i as u8, 1), record(9, 2)].concat()).unwrap();
         }
         folder
@@ -97,11 +132,14 @@ mod tests {
     #[test]
     fn records_become_labels_and_pixels_in_the_order_of_the_files() {
         let folder = folder(&[record(3, 10), record(7, 20)].concat());
-        let test = read_sized(folder.path(), Split::Test, 2).unwrap();
+        let test = CIFAR10.read_sized(folder.path(), Split::Test, (2, 2)).unwrap();
         assert_eq!((test.len(), test.label(0), test.label(1)), (2, 3, 7));
-        assert_eq!((test.pixels(1)[0], test.pixels(1)[1], test.pixels(1)[3071]), (200, 20, 20));
+        assert_eq!(
+            (test.pixels(1).unwrap()[0], test.pixels(1).unwrap()[1], test.pixels(1).unwrap()[3071]),
+            (200, 20, 20)
+        );
         assert_eq!(test.class_names()[3], "cat");
-        let train = read_sized(folder.path(), Split::Train, 2).unwrap();
+        let train = CIFAR10.read_sized(folder.path(), Split::Train, (2, 2)).unwrap();
         let labels: Vec<u32> = (0..10).map(|i| train.label(i)).collect();
         assert_eq!(labels, [0, 9, 1, 9, 2, 9, 3, 9, 4, 9]);
     }
@@ -110,7 +148,7 @@ mod tests {
     fn a_file_cut_off_anywhere_is_refused_with_its_end() {
         for length in [0, 1, 3072, 3073, 6145] {
             let folder = folder(&[record(0, 0), record(0, 0)].concat()[..length]);
-            let message = read_sized(folder.path(), Split::Test, 2).unwrap_err().to_string();
+            let message = CIFAR10.read_sized(folder.path(), Split::Test, (2, 2)).unwrap_err().to_string();
             assert!(message.contains("test_batch.bin") && message.contains(&format!("byte {length}")), "{message}");
         }
     }
@@ -118,15 +156,32 @@ mod tests {
     #[test]
     fn a_label_beyond_the_classes_is_refused_with_its_offset() {
         let folder = folder(&[record(0, 0), record(10, 0)].concat());
-        let message = read_sized(folder.path(), Split::Test, 2).unwrap_err().to_string();
+        let message = CIFAR10.read_sized(folder.path(), Split::Test, (2, 2)).unwrap_err().to_string();
         assert!(message.contains("byte 3073: expected a label of 0 to 9, found 10"), "{message}");
     }
 
     #[test]
     fn foreign_class_names_are_refused() {
         let folder = folder(&record(0, 0));
-        fs::write(folder.path().join(NAMES_FILE), "one\ntwo\n").unwrap();
-        let message = read_sized(folder.path(), Split::Test, 1).unwrap_err().to_string();
-        assert!(message.contains(NAMES_FILE) && message.contains("found 2 lines"), "{message}");
+        fs::write(folder.path().join(CIFAR10.names_file), "one\ntwo\n").unwrap();
+        let message = CIFAR10.read_sized(folder.path(), Split::Test, (1, 1)).unwrap_err().to_string();
+        assert!(message.contains(CIFAR10.names_file) && message.contains("found 2 lines"), "{message}");
+    }
+
+    #[test]
+    fn records_of_cifar_100_have_a_coarse_label_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let names: String = (0..100).map(|class| format!("class {class}\n")).collect();
+        fs::write(folder.path().join(CIFAR100.names_file), names).unwrap();
+        let record = |coarse: u8, fine: u8| [&[coarse, fine][..], &[fine; 3072]].concat();
+        fs::write(folder.path().join("train.bin"), [record(19, 99), record(3, 0), record(0, 42)].concat()).unwrap();
+        fs::write(folder.path().join("test.bin"), [record(255, 7), record(1, 100)].concat()).unwrap();
+        assert!(CIFAR100.recognizes(folder.path()) && !CIFAR10.recognizes(folder.path()));
+        let train = CIFAR100.read_sized(folder.path(), Split::Train, (3, 2)).unwrap();
+        assert_eq!([0, 1, 2].map(|i| train.label(i)), [99, 0, 42]);
+        assert!(train.pixels(2).unwrap().iter().all(|&value| value == 42));
+        assert_eq!(train.class_names()[42], "class 42");
+        let message = CIFAR100.read_sized(folder.path(), Split::Test, (3, 2)).unwrap_err().to_string();
+        assert!(message.contains("byte 3075: expected a label of 0 to 99, found 100"), "{message}");
     }
 }

@@ -1,42 +1,103 @@
-//! CIFAR-10's python layout: each file a pickled dict with the labels and a NumPy array of 10 000 × 3072 bytes.
+//! The python layout of CIFAR-10 and CIFAR-100: each file a pickled dict with the labels and a NumPy array of so many ×
+//! 3072 bytes.
 
 use std::{fs, path::Path};
 
 use rrm_pickle::{Fault, Kind, Object, Value};
 
-use crate::{DataError, Images, Shape, Split, cifar_binary::RECORDS_PER_FILE};
+use crate::{DataError, Images, Shape, Split};
 
-/// The folder that the official archive unpacks to.
-pub(crate) const FOLDER: &str = "cifar-10-batches-py";
-
-const CLASSES: usize = 10;
-const NAMES_FILE: &str = "batches.meta";
-const TRAIN_FILES: [&str; 5] = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"];
-const TEST_FILES: [&str; 1] = ["test_batch"];
-
-/// Whether the folder looks like one of this layout.
-pub(crate) fn recognizes(folder: &Path) -> bool {
-    [TRAIN_FILES[0], TEST_FILES[0]].iter().any(|name| folder.join(name).exists())
+/// How one of the two is stored.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// The folder that the official archive unpacks to.
+    pub(crate) folder: &'static str,
+    names_file: &'static str,
+    names_key: &'static str,
+    labels_key: &'static str,
+    classes: usize,
+    train_files: &'static [&'static str],
+    test_files: &'static [&'static str],
+    /// Images of each training and test file.
+    records: (usize, usize),
 }
 
-/// Reads a split.
-pub(crate) fn read(folder: &Path, split: Split) -> Result<Images, DataError> {
-    read_sized(folder, split, RECORDS_PER_FILE)
-}
+pub(crate) static CIFAR10: Layout = Layout {
+    folder: "cifar-10-batches-py",
+    names_file: "batches.meta",
+    names_key: "label_names",
+    labels_key: "labels",
+    classes: 10,
+    train_files: &["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"],
+    test_files: &["test_batch"],
+    records: (10_000, 10_000),
+};
 
-fn read_sized(folder: &Path, split: Split, records: usize) -> Result<Images, DataError> {
-    let files: &[&str] = match split {
-        Split::Train => &TRAIN_FILES,
-        Split::Test => &TEST_FILES,
-    };
-    let names = with_pickle(&folder.join(NAMES_FILE), class_names)?;
-    let shape = Shape::square(3);
-    let mut pixels = Vec::with_capacity(files.len() * records * shape.image_len());
-    let mut labels = Vec::with_capacity(files.len() * records);
-    for file in files {
-        with_pickle(&folder.join(file), |batch| append(batch, records, &mut pixels, &mut labels))?;
+pub(crate) static CIFAR100: Layout = Layout {
+    folder: "cifar-100-python",
+    names_file: "meta",
+    names_key: "fine_label_names",
+    labels_key: "fine_labels",
+    classes: 100,
+    train_files: &["train"],
+    test_files: &["test"],
+    records: (50_000, 10_000),
+};
+
+impl Layout {
+    /// Whether the folder looks like one of this layout. Folders named `train` are no such files.
+    pub(crate) fn recognizes(&self, folder: &Path) -> bool {
+        [self.train_files[0], self.test_files[0]].iter().any(|name| folder.join(name).is_file())
     }
-    Ok(Images::new(shape, pixels, labels, names))
+
+    /// Reads a split.
+    pub(crate) fn read(&self, folder: &Path, split: Split) -> Result<Images, DataError> {
+        self.read_sized(folder, split, self.records)
+    }
+
+    fn read_sized(&self, folder: &Path, split: Split, (train, test): (usize, usize)) -> Result<Images, DataError> {
+        let (files, records) = match split {
+            Split::Train => (self.train_files, train),
+            Split::Test => (self.test_files, test),
+        };
+        let names = with_pickle(&folder.join(self.names_file), |meta| self.class_names(meta))?;
+        let shape = Shape::square(3);
+        let mut pixels = Vec::with_capacity(files.len() * records * shape.image_len());
+        let mut labels = Vec::with_capacity(files.len() * records);
+        for file in files {
+            with_pickle(&folder.join(file), |batch| self.append(batch, records, &mut pixels, &mut labels))?;
+        }
+        Ok(Images::new(shape, pixels, labels, names))
+    }
+
+    fn append(
+        &self,
+        batch: Value<'_, '_>,
+        records: usize,
+        pixels: &mut Vec<u8>,
+        labels: &mut Vec<u32>,
+    ) -> Result<(), Fault> {
+        let expected = || format!("a label of 0 to {}", self.classes - 1);
+        for item in items(entry(batch, self.labels_key)?, records, "labels")? {
+            match *item.kind() {
+                Kind::Int(label) => match usize::try_from(label).ok().filter(|&label| label < self.classes) {
+                    Some(label) => labels.push(label as u32),
+                    None => return wrong(item, expected(), label),
+                },
+                _ => return wrong(item, expected(), item.describe()),
+            }
+        }
+        pixels.extend_from_slice(array(entry(batch, "data")?, records)?);
+        Ok(())
+    }
+
+    fn class_names(&self, meta: Value<'_, '_>) -> Result<Vec<String>, Fault> {
+        let name = |item: Value<'_, '_>| match item.bytes() {
+            Some(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+            None => wrong(item, "the name of a class", item.describe()),
+        };
+        items(entry(meta, self.names_key)?, self.classes, "names of classes")?.into_iter().map(name).collect()
+    }
 }
 
 fn with_pickle<T>(path: &Path, read: impl FnOnce(Value<'_, '_>) -> Result<T, Fault>) -> Result<T, DataError> {
@@ -44,27 +105,6 @@ fn with_pickle<T>(path: &Path, read: impl FnOnce(Value<'_, '_>) -> Result<T, Fau
     rrm_pickle::parse(&bytes)
         .and_then(|pickle| read(pickle.root()))
         .map_err(|fault| DataError::malformed(path, fault.offset as u64, fault.expected, fault.found))
-}
-
-fn append(batch: Value<'_, '_>, records: usize, pixels: &mut Vec<u8>, labels: &mut Vec<u32>) -> Result<(), Fault> {
-    let list = items(entry(batch, "labels")?, records, "labels")?;
-    for item in list {
-        match *item.kind() {
-            Kind::Int(label @ 0..=9) => labels.push(label as u32),
-            Kind::Int(label) => return wrong(item, "a label of 0 to 9", label),
-            _ => return wrong(item, "a label of 0 to 9", item.describe()),
-        }
-    }
-    pixels.extend_from_slice(array(entry(batch, "data")?, records)?);
-    Ok(())
-}
-
-fn class_names(meta: Value<'_, '_>) -> Result<Vec<String>, Fault> {
-    let name = |item: Value<'_, '_>| match item.bytes() {
-        Some(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
-        None => wrong(item, "the name of a class", item.describe()),
-    };
-    items(entry(meta, "label_names")?, CLASSES, "names of classes")?.into_iter().map(name).collect()
 }
 
 fn entry<'p, 'a>(dict: Value<'p, 'a>, key: &str) -> Result<Value<'p, 'a>, Fault> {
@@ -137,9 +177,13 @@ mod tests {
 
     /// The bytes that Python 2's cPickle wrote, opcode by opcode, for so many images.
     fn batch(labels: &[u8], pixels: &[u8]) -> Vec<u8> {
+        batch_with("labels", labels, pixels)
+    }
+
+    fn batch_with(key: &str, labels: &[u8], pixels: &[u8]) -> Vec<u8> {
         let mut out = b"\x80\x02}q\x01(".to_vec();
         out.extend([short_string("batch_label"), b"q\x02".to_vec(), short_string("testing batch 1 of 1")].concat());
-        out.extend([b"q\x03".to_vec(), short_string("labels"), b"q\x04]q\x05(".to_vec()].concat());
+        out.extend([b"q\x03".to_vec(), short_string(key), b"q\x04]q\x05(".to_vec()].concat());
         out.extend(labels.iter().flat_map(|&label| [b'K', label]));
         out.extend([b"e".to_vec(), short_string("data"), b"q\x06".to_vec()].concat());
         out.extend(b"cnumpy.core.multiarray\n_reconstruct\nq\x07cnumpy\nndarray\nq\x08K\x00\x85q\x09U\x01bq\x0a\x87q\x0bRq\x0c");
@@ -154,9 +198,13 @@ mod tests {
     }
 
     fn meta(names: &[&str]) -> Vec<u8> {
+        meta_with("label_names", names)
+    }
+
+    fn meta_with(key: &str, names: &[&str]) -> Vec<u8> {
         let mut out = b"\x80\x02}q\x01(".to_vec();
         out.extend([short_string("num_cases_per_batch"), b"q\x02M\x10'".to_vec()].concat());
-        out.extend([short_string("label_names"), b"q\x03]q\x04(".to_vec()].concat());
+        out.extend([short_string(key), b"q\x03]q\x04(".to_vec()].concat());
         out.extend(names.iter().flat_map(|name| short_string(name)));
         out.extend(b"eu.");
         out
@@ -164,21 +212,22 @@ mod tests {
 
     fn folder(test_batch: &[u8]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(NAMES_FILE), meta(&["a", "b", "c", "cat", "e", "f", "g", "h", "i", "j"])).unwrap();
+        fs::write(folder.path().join(CIFAR10.names_file), meta(&["a", "b", "c", "cat", "e", "f", "g", "h", "i", "j"]))
+            .unwrap();
         fs::write(folder.path().join("test_batch"), test_batch).unwrap();
         folder
     }
 
     fn message(test_batch: &[u8]) -> String {
-        read_sized(folder(test_batch).path(), Split::Test, 2).unwrap_err().to_string()
+        CIFAR10.read_sized(folder(test_batch).path(), Split::Test, (2, 2)).unwrap_err().to_string()
     }
 
     #[test]
     fn a_batch_as_python_2_wrote_it_is_read() {
         let pixels: Vec<u8> = (0..2 * 3072).map(|i| (i % 253) as u8).collect();
-        let images = read_sized(folder(&batch(&[3, 8], &pixels)).path(), Split::Test, 2).unwrap();
+        let images = CIFAR10.read_sized(folder(&batch(&[3, 8], &pixels)).path(), Split::Test, (2, 2)).unwrap();
         assert_eq!((images.len(), images.label(0), images.label(1)), (2, 3, 8));
-        assert_eq!([images.pixels(0), images.pixels(1)].concat(), pixels);
+        assert_eq!([images.pixels(0).unwrap(), images.pixels(1).unwrap()].concat(), pixels);
         assert_eq!(images.class_names()[3], "cat");
     }
 
@@ -200,5 +249,22 @@ mod tests {
         assert!(message(&meta(&["a"])).contains("expected a dict with the key `labels`, found a dict"));
         assert!(message(b"\x80\x02cos\nsystem\nU\x04true\x85R.").contains("a dict with the key `labels`"));
         assert!(message(b"not a pickle").contains("byte 0: expected an opcode"));
+    }
+
+    #[test]
+    fn cifar_100_is_read_by_its_fine_labels() {
+        let folder = tempfile::tempdir().unwrap();
+        let pixels = [[9; 3072], [200; 3072]].concat();
+        let names: Vec<String> = (0..100).map(|class| format!("c{class}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        fs::write(folder.path().join("meta"), meta_with("fine_label_names", &names)).unwrap();
+        fs::write(folder.path().join("train"), batch_with("fine_labels", &[99, 0], &pixels)).unwrap();
+        fs::write(folder.path().join("test"), batch_with("fine_labels", &[1, 100], &pixels)).unwrap();
+        assert!(CIFAR100.recognizes(folder.path()));
+        let train = CIFAR100.read_sized(folder.path(), Split::Train, (2, 2)).unwrap();
+        assert_eq!((train.label(0), train.label(1), train.pixels(1).unwrap()[0]), (99, 0, 200));
+        assert_eq!(train.class_names()[99], "c99");
+        let message = CIFAR100.read_sized(folder.path(), Split::Test, (2, 2)).unwrap_err().to_string();
+        assert!(message.contains("expected a label of 0 to 99, found 100"), "{message}");
     }
 }

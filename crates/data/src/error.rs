@@ -17,6 +17,15 @@ pub enum DataError {
         /// The folder that was looked for.
         folder: PathBuf,
     },
+    /// ImageNet is not there, and cannot be fetched.
+    #[error(
+        "there is no folder {}: it must hold ImageNet's train/WNID/* and val/WNID/*, or those of them that you have; \
+         ImageNet's publisher gives them to registered researchers only", folder.display()
+    )]
+    NoImageNet {
+        /// The folder that was looked for.
+        folder: PathBuf,
+    },
     /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -40,7 +49,8 @@ pub enum DataError {
     /// A folder of which nothing is known.
     #[error(
         "{} holds no dataset: expected data_batch_1.bin (CIFAR-10, binary), data_batch_1 (CIFAR-10, python), \
-         train-images-idx3-ubyte.gz (Fashion-MNIST) or the folders train and test", path.display()
+         train.bin (CIFAR-100, binary), train (CIFAR-100, python), train_32x32.mat (SVHN), train-images-idx3-ubyte.gz (Fashion-MNIST), the folders train and val with classes of Restricted-ImageNet (n02085620 and so on), \
+         or the folders train and test", path.display()
     )]
     Unrecognized {
         /// The folder.

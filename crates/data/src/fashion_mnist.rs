@@ -195,7 +195,7 @@ mod tests {
         let folder = folder(&gzip(&image_bytes(2)), &gzip(&label_bytes(&[9, 0])));
         let images = read(folder.path(), Split::Test).unwrap();
         assert_eq!((images.len(), images.label(0), images.shape()), (2, 9, Shape::square(1)));
-        let image = images.pixels(1);
+        let image = images.pixels(1).unwrap();
         for (i, &value) in image.iter().enumerate() {
             let (y, x) = (i / 32, i % 32);
             let inside = (2..30).contains(&y) && (2..30).contains(&x);

@@ -2,15 +2,12 @@
 
 use std::{
     fs,
-    io::{BufReader, Cursor},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     thread,
 };
 
-use image::{DynamicImage, ImageFormat, ImageReader, imageops::FilterType};
-
-use crate::{DataError, Images, Shape, Split};
+use crate::{DataError, Images, Picture, Shape, Split};
 
 /// Whether the folder looks like one of this layout.
 pub(crate) fn recognizes(folder: &Path) -> bool {
@@ -72,7 +69,7 @@ fn class_names(split_folder: &Path) -> Result<Vec<String>, DataError> {
 }
 
 /// What a folder holds, sorted by name, without hidden entries (file managers leave some).
-fn visible_entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub(crate) fn visible_entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
         let entry = entry.map_err(DataError::io(folder))?;
@@ -109,51 +106,10 @@ fn decode_each(files: &[PathBuf], pixels: &mut [u8]) -> Result<(), DataError> {
     Ok(())
 }
 
-/// Decodes a picture to channel-major 32×32 RGB. Another size is resampled by a triangle filter over the area that
-/// each pixel covers, without regard to the aspect ratio.
+/// Decodes a picture to channel-major 32×32 RGB, as torchvision's `Resize((32, 32))` has it.
 fn decode(path: &Path, pixels: &mut [u8]) -> Result<(), DataError> {
-    const SIDE: u32 = Shape::SIDE as u32;
-    let picture = read_picture(path)?;
-    let mut rgb = picture.into_rgb8();
-    if rgb.dimensions() != (SIDE, SIDE) {
-        rgb = image::imageops::resize(&rgb, SIDE, SIDE, FilterType::Triangle);
-    }
-    let plane = Shape::SIDE * Shape::SIDE;
-    for (i, pixel) in rgb.pixels().enumerate() {
-        for (channel, &value) in pixel.0.iter().enumerate() {
-            pixels[channel * plane + i] = value;
-        }
-    }
+    pixels.copy_from_slice(&Picture::read(path)?.squeezed(Shape::square(3)));
     Ok(())
-}
-
-fn read_picture(path: &Path) -> Result<DynamicImage, DataError> {
-    let bytes = fs::read(path).map_err(DataError::io(path))?;
-    let mut reader = ImageReader::new(BufReader::new(Cursor::new(bytes.as_slice())));
-    match image::guess_format(&bytes) {
-        Ok(ImageFormat::Jpeg) if !is_whole_jpeg(&bytes) => {
-            return Err(DataError::malformed(path, bytes.len() as u64, "the rest of a JPEG picture", "the file's end"));
-        }
-        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => reader.set_format(format),
-        _ => {
-            let head: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-            return Err(DataError::malformed(path, 0, "a PNG or JPEG picture", format!("bytes `{}`", head.join(" "))));
-        }
-    }
-    reader.decode().map_err(|error| {
-        // Decoders do not tell where they stopped, only that it was no later than here.
-        DataError::malformed(path, bytes.len() as u64, "the rest of a sound picture", error)
-    })
-}
-
-/// Whether the last scan has an end. The decoder itself takes the missing rows of a picture that was cut off for grey.
-///
-/// Neither marker occurs within a scan, whose bytes of 0xff are followed by 0 or by a restart marker.
-fn is_whole_jpeg(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
-    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
-    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
-    last(END_OF_IMAGE) > last(START_OF_SCAN)
 }
 
 #[cfg(test)]
@@ -191,11 +147,17 @@ mod tests {
         let train = read(folder.path(), Split::Train).unwrap();
         assert_eq!(train.class_names(), ["cat", "dog"]);
         assert_eq!((train.label(0), train.label(1), train.label(2)), (0, 1, 1));
-        assert_eq!((train.pixels(0)[31], train.pixels(0)[1024 + 31], train.pixels(0)[2048 + 31]), (1, 2, 3));
-        assert_eq!((train.pixels(0)[0], train.pixels(0)[32]), (10, 10));
-        assert_eq!((train.pixels(1)[1024], train.pixels(2)[2048]), (255, 255));
+        assert_eq!(
+            (train.pixels(0).unwrap()[31], train.pixels(0).unwrap()[1024 + 31], train.pixels(0).unwrap()[2048 + 31]),
+            (1, 2, 3)
+        );
+        assert_eq!((train.pixels(0).unwrap()[0], train.pixels(0).unwrap()[32]), (10, 10));
+        assert_eq!((train.pixels(1).unwrap()[1024], train.pixels(2).unwrap()[2048]), (255, 255));
         let test = read(folder.path(), Split::Test).unwrap();
-        assert!(test.pixels(0).iter().all(|value| value.abs_diff(100) <= 2), "JPEG keeps grey nearly as it was");
+        assert!(
+            test.pixels(0).unwrap().iter().all(|value| value.abs_diff(100) <= 2),
+            "JPEG keeps grey nearly as it was"
+        );
     }
 
     #[test]

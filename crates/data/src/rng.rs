@@ -22,6 +22,8 @@ pub enum Stream {
     AttackEvaluation,
     /// Starting points of attacks in validation.
     Validation,
+    /// The images that a synthesis begins at.
+    Synthesis,
 }
 
 impl Stream {
@@ -34,6 +36,7 @@ impl Stream {
             Self::AttackTraining => 4,
             Self::AttackEvaluation => 5,
             Self::Validation => 6,
+            Self::Synthesis => 21,
         }
     }
 }

@@ -92,7 +92,7 @@ impl RowLoss for SoftTargets {
 }
 
 /// log Σ exp(x), shifted by the maximum so that no exponential overflows.
-fn log_sum_exp(x: &[f64]) -> f64 {
+pub(crate) fn log_sum_exp(x: &[f64]) -> f64 {
     let largest = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     largest + x.iter().map(|x| (x - largest).exp()).sum::<f64>().ln()
 }

@@ -92,6 +92,43 @@ impl RowLoss for RelativeL2 {
     }
 }
 
+/// Distance ‖student − teacher‖₂ of every image (neither squared nor divided): (N), which robust-dataset synthesis descends.
+///
+/// Both are (N, D). The gradient at student = teacher, where the distance has none, is 0 as PyTorch's. Differentiable in the
+/// student; the teacher is a constant.
+///
+/// # Errors
+/// When the shapes differ, the teacher is tracked, or the student is neither f32 nor f64.
+pub fn l2_distance(student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
+    apply(student, L2Distance { teacher: teacher_rows(student, teacher)? })
+}
+
+struct L2Distance {
+    teacher: Vec<f64>,
+}
+
+impl L2Distance {
+    fn teacher(&self, row: usize, width: usize) -> &[f64] {
+        &self.teacher[row * width..][..width]
+    }
+}
+
+impl RowLoss for L2Distance {
+    const NAME: &'static str = "l2 distance";
+
+    fn value(&self, row: usize, student: &[f64]) -> f64 {
+        distance(student, self.teacher(row, student.len()))
+    }
+
+    fn derivative(&self, row: usize, student: &[f64], out: &mut [f64]) {
+        let teacher = self.teacher(row, student.len());
+        let length = distance(student, teacher);
+        if length > 0.0 {
+            out.iter_mut().zip(student.iter().zip(teacher)).for_each(|(out, (s, t))| *out = (s - t) / length);
+        }
+    }
+}
+
 fn teacher_rows(student: &Tensor, teacher: &Tensor) -> Result<Vec<f64>> {
     if student.dims() != teacher.dims() {
         bail!("representations of student {:?} and teacher {:?} differ in shape", student.shape(), teacher.shape());
@@ -157,6 +194,17 @@ mod tests {
         let teacher = rows([[3.0, 4.0]]);
         let (losses, gradient) = losses_and_gradient(&teacher, |s| relative_l2(s, &teacher));
         assert_eq!((losses, gradient), (vec![0.0], vec![vec![0.0, 0.0]]));
+        let (losses, gradient) = losses_and_gradient(&teacher, |s| l2_distance(s, &teacher));
+        assert_eq!((losses, gradient), (vec![0.0], vec![vec![0.0, 0.0]]));
+    }
+
+    #[test]
+    fn l2_distance_is_not_divided_by_anything() {
+        let teacher = rows([[3.0, 4.0], [0.0, 0.0]]);
+        let (losses, gradient) = losses_and_gradient(&rows([[0.0, 0.0], [3.0, 4.0]]), |s| l2_distance(s, &teacher));
+        assert_close(&losses, &[5.0, 5.0]);
+        assert_close(&gradient[0], &[-0.6, -0.8]);
+        assert_close(&gradient[1], &[0.6, 0.8]);
     }
 
     #[test]
@@ -176,13 +224,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
         #[test]
-        fn both_matches_have_the_gradients_of_their_values(
+        fn all_matches_have_the_gradients_of_their_values(
             student in prop::array::uniform2(prop::array::uniform5(0.1f64..2.0)),
             teacher in prop::array::uniform2(prop::array::uniform5(-2.0f64..-0.1)),
         ) {
             let teacher = rows(teacher);
             assert_gradient(&rows(student), |s| cosine(s, &teacher, EPSILON));
             assert_gradient(&rows(student), |s| relative_l2(s, &teacher));
+            assert_gradient(&rows(student), |s| l2_distance(s, &teacher));
         }
     }
 }

@@ -183,7 +183,12 @@ impl Network {
         let Output { logits, representation } =
             self.layers.head.forward(self.layers.backbone.forward(&x, mode)?, mode)?;
         // Losses and their gradients are computed in the network's own type.
-        Ok(Output { logits: logits.to_dtype(self.dtype)?, representation: representation.to_dtype(self.dtype)? })
+        let logits = self.softened(logits.to_dtype(self.dtype)?)?;
+        Ok(Output { logits, representation: representation.to_dtype(self.dtype)? })
+    }
+
+    fn softened(&self, logits: Tensor) -> TensorResult<Tensor> {
+        if self.spec.temperature == 1.0 { Ok(logits) } else { logits / self.spec.temperature }
     }
 
     fn check_pixels(&self, pixels: &Tensor) -> TensorResult<()> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rrm_spec::{
     AttackSpec, EvaluateSpec, EvaluationRecord, JobDetail, JobId, JobRef, JobSpec, JobState, Method, ModelSource,
-    TrainSpec,
+    TrainSpec, balanced,
 };
 
 use crate::{EpochTime, Measurement, Row, Source, Table, Teacher, remarks::remarks, speed_up::speed_up};
@@ -142,9 +142,14 @@ impl<'a> Known<'a> {
     fn natural(&self, job: &JobDetail) -> Measurement {
         let evaluations = self.evaluations_of(job.summary.id);
         match best(evaluations.iter()) {
-            Some((job, record)) => Measurement::Measured { accuracy: record.natural, source: Source::Evaluation(job) },
+            Some((job, record)) => {
+                let balanced = balanced(&record.classes).map(|(natural, _)| natural);
+                Measurement::Measured { accuracy: record.natural, source: Source::Evaluation(job), balanced }
+            }
             None => match complete(job).then(|| job.epochs.last()).flatten() {
-                Some(epoch) => Measurement::Measured { accuracy: epoch.natural, source: Source::Validation },
+                Some(epoch) => {
+                    Measurement::Measured { accuracy: epoch.natural, source: Source::Validation, balanced: None }
+                }
                 None => pending(evaluations.iter()),
             },
         }
@@ -154,11 +159,12 @@ impl<'a> Known<'a> {
         let evaluations = self.evaluations_of(job.summary.id);
         let matching = || evaluations.iter().filter(|evaluation| evaluation.attack == *attack);
         if let Some((job, record)) = best(matching()) {
-            return Measurement::Measured { accuracy: record.robust, source: Source::Evaluation(job) };
+            let balanced = balanced(&record.classes).map(|(_, robust)| robust);
+            return Measurement::Measured { accuracy: record.robust, source: Source::Evaluation(job), balanced };
         }
         let validated = evaluations.is_empty() && complete(job) && spec.validation.attack.as_ref() == Some(attack);
         match job.epochs.last().filter(|_| validated).and_then(|epoch| epoch.robust) {
-            Some(accuracy) => Measurement::Measured { accuracy, source: Source::Validation },
+            Some(accuracy) => Measurement::Measured { accuracy, source: Source::Validation, balanced: None },
             None => pending(matching()),
         }
     }
@@ -173,12 +179,12 @@ impl<'a> Known<'a> {
                 continue;
             }
             total += training_us(job)?;
-            match job.spec.source() {
-                Some(ModelSource::Job(JobRef::Id(parent))) => open.push(self.jobs.get(parent)?),
-                Some(ModelSource::Job(JobRef::Name(_)) | ModelSource::Checkpoint(_) | ModelSource::Artifact(_)) => {
-                    return None;
-                }
-                None => {}
+            if job.spec.starts_from_a_file() {
+                return None;
+            }
+            for need in job.spec.needs() {
+                let JobRef::Id(parent) = need.job else { return None };
+                open.push(self.jobs.get(parent)?);
             }
         }
         Some(total)
@@ -188,7 +194,13 @@ impl<'a> Known<'a> {
 fn training_attack(method: &Method) -> Option<&AttackSpec> {
     match method {
         Method::AdversarialTraining { attack, .. } => Some(attack),
-        Method::Natural | Method::Rrm { .. } => None,
+        // The yardstick of speed is plain adversarial training alone.
+        Method::Natural
+        | Method::FreeAdversarialTraining { .. }
+        | Method::Rrm { .. }
+        | Method::KnowledgeDistillation { .. }
+        | Method::AdversariallyRobustDistillation { .. }
+        | Method::Trades { .. } => None,
     }
 }
 

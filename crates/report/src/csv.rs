@@ -53,8 +53,8 @@ fn header(table: &Table) -> Vec<String> {
     header
 }
 
-fn accuracy_header(prefix: &str) -> [String; 5] {
-    ["correct", "total", "low", "high", "source"].map(|field| format!("{prefix} {field}"))
+fn accuracy_header(prefix: &str) -> [String; 6] {
+    ["correct", "total", "low", "high", "source", "balanced"].map(|field| format!("{prefix} {field}"))
 }
 
 fn fields(row: &Row) -> Vec<String> {
@@ -92,15 +92,15 @@ fn teacher(row: &Row) -> String {
     }
 }
 
-fn accuracy(measurement: Measurement) -> [String; 5] {
-    let (accuracy, source) = match measurement {
-        Measurement::Measured { accuracy, source } => (accuracy, source.name().to_owned()),
-        Measurement::Pending { state, .. } => return ["", "", "", "", state.name()].map(str::to_owned),
-        Measurement::Absent => return [const { String::new() }; 5],
+fn accuracy(measurement: Measurement) -> [String; 6] {
+    let (accuracy, source, balanced) = match measurement {
+        Measurement::Measured { accuracy, source, balanced } => (accuracy, source.name().to_owned(), balanced),
+        Measurement::Pending { state, .. } => return ["", "", "", "", state.name(), ""].map(str::to_owned),
+        Measurement::Absent => return [const { String::new() }; 6],
     };
     let Accuracy { correct, total } = accuracy;
     let (low, high) = accuracy.wilson95().unzip();
-    [correct.to_string(), total.to_string(), optional(low), optional(high), source]
+    [correct.to_string(), total.to_string(), optional(low), optional(high), source, optional(balanced)]
 }
 
 fn epoch_time(time: Option<&EpochTime>) -> [String; 4] {

@@ -55,7 +55,7 @@ fn measurement(measurement: Measurement) -> Value {
     match measurement {
         Measurement::Absent => Value::Null,
         Measurement::Pending { job, state } => json!({"job": job, "state": state}),
-        Measurement::Measured { accuracy, source } => {
+        Measurement::Measured { accuracy, source, balanced } => {
             let job = match source {
                 Source::Evaluation(job) => Some(job),
                 Source::Validation => None,
@@ -64,6 +64,7 @@ fn measurement(measurement: Measurement) -> Value {
                 "correct": accuracy.correct,
                 "total": accuracy.total,
                 "wilson95": accuracy.wilson95(),
+                "balanced": balanced,
                 "source": source.name(),
                 "job": job,
             })

@@ -20,7 +20,7 @@ pub(crate) fn interval(accuracy: Accuracy) -> String {
     }
 }
 
-fn percent_of(fraction: f64, total: u64) -> String {
+pub(crate) fn percent_of(fraction: f64, total: u64) -> String {
     let digits = if total >= 5000 { 2 } else { 1 };
     format!("{:.digits$}", 100.0 * fraction)
 }

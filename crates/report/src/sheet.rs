@@ -4,7 +4,7 @@ use rrm_spec::{AttackSpec, JobState};
 
 use crate::{
     Baseline, Comparable, EpochTime, Measurement, Row, Source, Table, Teacher,
-    number::{NONE, TimeUnit, interval, percent, ratio, second_digits},
+    number::{NONE, TimeUnit, interval, percent, percent_of, ratio, second_digits},
 };
 
 /// Columns that say which network a row is about; the others hold numbers.
@@ -160,9 +160,12 @@ fn measurement(measurement: Measurement, footnotes: &mut Footnotes) -> Cell {
         Measurement::Absent => Cell::none(),
         Measurement::Pending { state: JobState::Succeeded, .. } => Cell::none(),
         Measurement::Pending { state, .. } => Cell { details: vec![state.to_string()], ..Cell::none() },
-        Measurement::Measured { accuracy, source } => Cell {
+        Measurement::Measured { accuracy, source, balanced } => Cell {
             value: percent(accuracy),
-            details: vec![interval(accuracy), format!("{}/{}", accuracy.correct, accuracy.total)],
+            details: [interval(accuracy), format!("{}/{}", accuracy.correct, accuracy.total)]
+                .into_iter()
+                .chain(balanced.map(|fraction| format!("by class {}", percent_of(fraction, accuracy.total))))
+                .collect(),
             marks: match source {
                 Source::Evaluation(_) => String::new(),
                 Source::Validation => footnotes.mark(

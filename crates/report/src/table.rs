@@ -109,6 +109,8 @@ pub enum Measurement {
         accuracy: Accuracy,
         /// By whom.
         source: Source,
+        /// The mean of the classes' accuracies, a fraction, where classes differ much in size ([`rrm_spec::balanced`]).
+        balanced: Option<f64>,
     },
     /// The evaluation has not succeeded.
     Pending {

@@ -28,7 +28,8 @@ fn every_trained_network_has_one_row_in_the_order_of_ids() {
 fn accuracies_are_those_of_the_evaluations() {
     let table = table(&complete());
     let source = Source::Evaluation(JobId(6));
-    let measured = |correct| Measurement::Measured { accuracy: Accuracy { correct, total: 10_000 }, source };
+    let measured =
+        |correct| Measurement::Measured { accuracy: Accuracy { correct, total: 10_000 }, source, balanced: None };
     assert_eq!(row(&table, "student").natural, measured(8530));
     assert_eq!(row(&table, "student").robust[0], measured(5210));
 }
@@ -36,8 +37,11 @@ fn accuracies_are_those_of_the_evaluations() {
 #[test]
 fn a_network_without_evaluation_has_its_last_validations_accuracy_under_the_validations_attack() {
     let table = table(&complete());
-    let validated =
-        |correct| Measurement::Measured { accuracy: Accuracy { correct, total: 1000 }, source: Source::Validation };
+    let validated = |correct| Measurement::Measured {
+        accuracy: Accuracy { correct, total: 1000 },
+        source: Source::Validation,
+        balanced: None,
+    };
     let reference = row(&table, "reference");
     assert_eq!(reference.natural, validated(700));
     assert_eq!(table.attacks[1].label(), "PGD 10x1");

@@ -1,6 +1,10 @@
 //! Accuracies as counts: percentages neither add nor re-aggregate.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::{ImageOutcome, Outcome};
 
 /// How many of how many images were classified correctly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,9 +39,75 @@ impl Accuracy {
     }
 }
 
+/// How the images of one class were classified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassAccuracy {
+    /// The class.
+    pub label: u32,
+    /// Accuracy on its natural images.
+    pub natural: Accuracy,
+    /// Its images that are classified correctly whatever the attack did.
+    pub robust: Accuracy,
+}
+
+impl ClassAccuracy {
+    /// Counts of each class that has images, by label.
+    pub fn of(outcomes: &[ImageOutcome]) -> Vec<Self> {
+        let mut counts: BTreeMap<u32, [u64; 3]> = BTreeMap::new();
+        for image in outcomes {
+            let [total, natural, robust] = counts.entry(image.label).or_default();
+            *total += 1;
+            *natural += u64::from(image.outcome != Outcome::Misclassified);
+            *robust += u64::from(image.outcome == Outcome::Robust);
+        }
+        let class = |(label, [total, natural, robust]): (u32, [u64; 3])| Self {
+            label,
+            natural: Accuracy { correct: natural, total },
+            robust: Accuracy { correct: robust, total },
+        };
+        counts.into_iter().map(class).collect()
+    }
+}
+
+/// The mean of the classes' accuracies (natural, robust) as fractions: a network that always says the most frequent
+/// class gets 1 out of the number of classes. `None` where it says nothing new, since no class has more than twice as
+/// many images as another.
+pub fn balanced(classes: &[ClassAccuracy]) -> Option<(f64, f64)> {
+    let totals = || classes.iter().map(|class| class.natural.total);
+    if totals().max()? <= 2 * totals().min()? {
+        return None;
+    }
+    let mean = |of: fn(&ClassAccuracy) -> Accuracy| {
+        Some(classes.iter().map(|class| of(class).fraction()).sum::<Option<f64>>()? / classes.len() as f64)
+    };
+    mean(|class| class.natural).zip(mean(|class| class.robust))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn outcomes(images: &[(u32, Outcome)]) -> Vec<ClassAccuracy> {
+        let image = |&(label, outcome)| ImageOutcome { image: 0, label, prediction: 0, outcome, closest: None };
+        ClassAccuracy::of(&images.iter().map(image).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_network_that_always_says_dog_is_right_about_one_class() {
+        let dog = (0, Outcome::Broken { restart: 0 });
+        let classes = outcomes(&[dog, dog, dog, (0, Outcome::Robust), (1, Outcome::Misclassified)]);
+        assert_eq!(classes[0].natural, Accuracy { correct: 4, total: 4 });
+        assert_eq!(classes[0].robust, Accuracy { correct: 1, total: 4 });
+        assert_eq!(balanced(&classes), Some((0.5, 0.125)));
+    }
+
+    #[test]
+    fn classes_of_like_size_need_no_balance() {
+        let (right, wrong) = (Outcome::Robust, Outcome::Misclassified);
+        assert_eq!(balanced(&outcomes(&[(0, right), (0, wrong), (1, right)])), None);
+        assert_eq!(balanced(&outcomes(&[])), None);
+    }
 
     #[test]
     fn wilson_interval_agrees_with_published_values() {

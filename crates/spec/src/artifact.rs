@@ -129,7 +129,7 @@ impl From<ArtifactRef> for String {
 }
 
 /// A network that no job made, as it is imported and listed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImportedNetwork {
     /// What it is called, once for all times.
     pub name: NetworkName,

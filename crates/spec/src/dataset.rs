@@ -10,8 +10,16 @@ use serde::{Deserialize, Serialize};
 pub enum DatasetName {
     /// CIFAR-10: 50 000 + 10 000 colour images of 10 classes, 32×32. Written `cifar10`.
     Cifar10,
+    /// CIFAR-100: 50 000 + 10 000 colour images of 100 classes, 32×32. Written `cifar100`.
+    Cifar100,
+    /// SVHN: 73 257 + 26 032 colour images of house numbers' digits, 32×32. Not balanced. Written `svhn`.
+    Svhn,
     /// Fashion-MNIST: 60 000 + 10 000 grey images of clothes in 10 classes, padded to 32×32. Written `fashion-mnist`.
     FashionMnist,
+    /// Restricted-ImageNet: nine super-classes out of 203 classes of an ImageNet folder in the data directory, of
+    /// whichever of their folders are there, 224×224. Not balanced: most images are dogs. Written
+    /// `restricted-imagenet`.
+    RestrictedImageNet,
     /// A folder in the data directory with `train/CLASS/*` and `test/CLASS/*`, read as 32×32 colour images. Written
     /// `folder:NAME`.
     Folder(String),
@@ -21,7 +29,7 @@ impl DatasetName {
     /// Colour channels of an image.
     pub fn channels(&self) -> usize {
         match self {
-            Self::Cifar10 | Self::Folder(_) => 3,
+            Self::Cifar10 | Self::Cifar100 | Self::Svhn | Self::RestrictedImageNet | Self::Folder(_) => 3,
             Self::FashionMnist => 1,
         }
     }
@@ -29,14 +37,17 @@ impl DatasetName {
     /// Height and width of an image as networks see it, in pixels.
     pub fn image_side(&self) -> usize {
         match self {
-            Self::Cifar10 | Self::FashionMnist | Self::Folder(_) => 32,
+            Self::Cifar10 | Self::Cifar100 | Self::Svhn | Self::FashionMnist | Self::Folder(_) => 32,
+            Self::RestrictedImageNet => 224,
         }
     }
 
     /// Classes, where the name alone tells.
     pub fn classes(&self) -> Option<usize> {
         match self {
-            Self::Cifar10 | Self::FashionMnist => Some(10),
+            Self::Cifar10 | Self::Svhn | Self::FashionMnist => Some(10),
+            Self::Cifar100 => Some(100),
+            Self::RestrictedImageNet => Some(9),
             Self::Folder(_) => None,
         }
     }
@@ -45,8 +56,19 @@ impl DatasetName {
     pub fn normalization(&self) -> Normalization {
         match self {
             Self::Cifar10 => Normalization::Cifar10Fast,
+            Self::Cifar100 => Normalization::Cifar100,
+            Self::Svhn => Normalization::Svhn,
             Self::FashionMnist => Normalization::FashionMnist,
+            Self::RestrictedImageNet => Normalization::RestrictedImageNet,
             Self::Folder(_) => Normalization::Identity,
+        }
+    }
+
+    /// The augmentation that is used where a spec names none.
+    pub fn augmentation(&self) -> Augmentation {
+        match self {
+            Self::Cifar10 | Self::Cifar100 | Self::Svhn | Self::FashionMnist | Self::Folder(_) => Augmentation::Light,
+            Self::RestrictedImageNet => Augmentation::ImageNet,
         }
     }
 }
@@ -55,7 +77,10 @@ impl fmt::Display for DatasetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cifar10 => f.write_str("cifar10"),
+            Self::Cifar100 => f.write_str("cifar100"),
+            Self::Svhn => f.write_str("svhn"),
             Self::FashionMnist => f.write_str("fashion-mnist"),
+            Self::RestrictedImageNet => f.write_str("restricted-imagenet"),
             Self::Folder(name) => write!(f, "folder:{name}"),
         }
     }
@@ -67,14 +92,18 @@ impl FromStr for DatasetName {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "cifar10" => Ok(Self::Cifar10),
+            "cifar100" => Ok(Self::Cifar100),
+            "svhn" => Ok(Self::Svhn),
             "fashion-mnist" => Ok(Self::FashionMnist),
+            "restricted-imagenet" => Ok(Self::RestrictedImageNet),
             other => match other.strip_prefix("folder:") {
                 // A name, not a path: a job must not reach outside of the data directory.
                 Some(name) if !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']) => {
                     Ok(Self::Folder(name.to_owned()))
                 }
                 _ => Err(format!(
-                    "unknown dataset `{other}`: use cifar10, fashion-mnist or folder:NAME (a folder in the data directory)"
+                    "unknown dataset `{other}`: use cifar10, cifar100, svhn, fashion-mnist, restricted-imagenet or folder:NAME (a \
+                     folder in the data directory)"
                 )),
             },
         }
@@ -115,6 +144,13 @@ pub enum Augmentation {
     /// Zero-pad by 4, crop at random, flip with probability one half.
     #[default]
     Light,
+    /// As light, then brightness, contrast and saturation by factors of 0.75 to 1.25 in random order and a rotation by
+    /// up to 2 degrees, each rounded to 8 bits: MadryLab's transforms for CIFAR-10.
+    Heavy,
+    /// A random part of the picture (8 to 100 % of its area, ratio 3/4 to 4/3) resized, a flip, colours by factors of
+    /// 0.9 to 1.1, lighting: MadryLab's transforms for ImageNet.
+    #[serde(rename = "imagenet")]
+    ImageNet,
 }
 
 impl fmt::Display for Normalization {
@@ -145,6 +181,10 @@ pub enum Normalization {
     FashionMnist,
     /// Pixels as they are.
     Identity,
+    /// Mean and deviation of CIFAR-100's training pixels.
+    Cifar100,
+    /// Mean and deviation of the training pixels of SVHN's cropped digits.
+    Svhn,
     /// The constants of Restricted-ImageNet.
     #[serde(rename = "restricted-imagenet")]
     RestrictedImageNet,
@@ -152,8 +192,15 @@ pub enum Normalization {
 
 impl Normalization {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Cifar10Madry, Self::Cifar10Fast, Self::FashionMnist, Self::Identity, Self::RestrictedImageNet];
+    pub const ALL: [Self; 7] = [
+        Self::Cifar10Madry,
+        Self::Cifar10Fast,
+        Self::FashionMnist,
+        Self::Identity,
+        Self::Cifar100,
+        Self::Svhn,
+        Self::RestrictedImageNet,
+    ];
 
     /// As users write it.
     pub fn name(self) -> &'static str {
@@ -162,6 +209,8 @@ impl Normalization {
             Self::Cifar10Fast => "cifar10-fast",
             Self::FashionMnist => "fashion-mnist",
             Self::Identity => "identity",
+            Self::Cifar100 => "cifar100",
+            Self::Svhn => "svhn",
             Self::RestrictedImageNet => "restricted-imagenet",
         }
     }
@@ -173,6 +222,8 @@ impl Normalization {
             Self::Cifar10Fast => (&[0.4914, 0.4822, 0.4465], &[0.2471, 0.2435, 0.2616]),
             Self::FashionMnist => (&[0.2860], &[0.3530]),
             Self::Identity => (&[0.0], &[1.0]),
+            Self::Cifar100 => (&[0.5071, 0.4865, 0.4409], &[0.2673, 0.2564, 0.2762]),
+            Self::Svhn => (&[0.4377, 0.4438, 0.4728], &[0.1980, 0.2010, 0.1970]),
             Self::RestrictedImageNet => (&[0.4717, 0.4499, 0.3837], &[0.2600, 0.2516, 0.2575]),
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Accuracy, ArtifactHash, AttackSpec};
+use crate::{Accuracy, ArtifactHash, AttackSpec, ClassAccuracy};
 
 /// A line on a trainer's standard output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -139,6 +139,9 @@ pub struct EvaluationRecord {
     pub weights: ArtifactHash,
     /// One entry per image, by position in the test set.
     pub images: Vec<ImageOutcome>,
+    /// The same, counted by class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassAccuracy>,
 }
 
 /// What became of one image.

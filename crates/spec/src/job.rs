@@ -18,6 +18,8 @@ pub enum JobSpec {
     Train(TrainSpec),
     /// Measures a network's natural and robust accuracy.
     Evaluate(EvaluateSpec),
+    /// Makes a set of images out of a robust network.
+    Synthesize(SynthesizeSpec),
 }
 
 /// A job's kind alone.
@@ -28,6 +30,55 @@ pub enum JobKind {
     Train,
     /// See [`JobSpec::Evaluate`].
     Evaluate,
+    /// See [`JobSpec::Synthesize`].
+    Synthesize,
+}
+
+impl JobKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Evaluate, Self::Synthesize];
+}
+
+/// What one job wants of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// The final network of a training.
+    Network,
+    /// The images of a synthesis.
+    Images,
+}
+
+impl Product {
+    /// Why a job of this kind cannot be the one that is named, where it cannot.
+    pub fn refusal(self, parent: JobKind) -> Option<&'static str> {
+        match (self, parent) {
+            (Self::Network, JobKind::Train) | (Self::Images, JobKind::Synthesize) => None,
+            (Self::Network, JobKind::Evaluate) => Some("must name a train job: an evaluation makes no network"),
+            (Self::Network, JobKind::Synthesize) => Some("must name a train job: a synthesis makes no network"),
+            (Self::Images, JobKind::Train | JobKind::Evaluate) => {
+                Some("must name a synthesize job: no other makes a set of images")
+            }
+        }
+    }
+
+    /// Why a job of another dataset cannot be the one that is named.
+    pub fn of_another_dataset(self) -> &'static str {
+        match self {
+            Self::Network => "must name a network of the same dataset",
+            Self::Images => "must name images of the same dataset",
+        }
+    }
+}
+
+/// A reference from one job to another: an edge of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need<'a> {
+    /// Where the spec names it.
+    pub field: &'static str,
+    /// The other job.
+    pub job: &'a JobRef,
+    /// What is wanted of it.
+    pub product: Product,
 }
 
 impl fmt::Display for JobKind {
@@ -35,7 +86,15 @@ impl fmt::Display for JobKind {
         f.write_str(match self {
             Self::Train => "train",
             Self::Evaluate => "evaluate",
+            Self::Synthesize => "synthesize",
         })
+    }
+}
+
+fn network<'a>(field: &'static str, source: Option<&'a ModelSource>) -> Option<Need<'a>> {
+    match source {
+        Some(ModelSource::Job(job)) => Some(Need { field, job, product: Product::Network }),
+        Some(ModelSource::Checkpoint(_) | ModelSource::Artifact(_)) | None => None,
     }
 }
 
@@ -45,33 +104,98 @@ impl JobSpec {
         match self {
             Self::Train(_) => JobKind::Train,
             Self::Evaluate(_) => JobKind::Evaluate,
+            Self::Synthesize(_) => JobKind::Synthesize,
         }
     }
 
-    /// The network that this job starts from: an RRM teacher, or what is evaluated.
+    /// The network that this job learns from or is about: a teacher, or what is evaluated.
     pub fn source(&self) -> Option<&ModelSource> {
         match self {
-            Self::Train(TrainSpec { method: Method::Rrm { teacher, .. }, .. }) => Some(teacher),
-            Self::Train(_) => None,
+            Self::Train(spec) => spec.method.teacher(),
             Self::Evaluate(spec) => Some(&spec.model),
+            Self::Synthesize(spec) => Some(&spec.model),
         }
     }
 
     /// The same, to be replaced.
     pub fn source_mut(&mut self) -> Option<&mut ModelSource> {
         match self {
-            Self::Train(TrainSpec { method: Method::Rrm { teacher, .. }, .. }) => Some(teacher),
-            Self::Train(_) => None,
+            Self::Train(spec) => spec.method.teacher_mut(),
             Self::Evaluate(spec) => Some(&mut spec.model),
+            Self::Synthesize(spec) => Some(&mut spec.model),
+        }
+    }
+
+    /// Every network that this job reads, under the field that names it: a teacher, what it begins with, or what it is about.
+    pub fn networks(&self) -> Vec<(&'static str, &ModelSource)> {
+        match self {
+            Self::Train(spec) => {
+                let teacher = spec.method.teacher().map(|teacher| ("method.teacher", teacher));
+                teacher.into_iter().chain(spec.initial.iter().map(|initial| ("initial", initial))).collect()
+            }
+            Self::Evaluate(spec) => vec![("model", &spec.model)],
+            Self::Synthesize(spec) => vec![("model", &spec.model)],
+        }
+    }
+
+    /// The same networks, to be replaced.
+    pub fn networks_mut(&mut self) -> Vec<&mut ModelSource> {
+        match self {
+            Self::Train(spec) => spec.method.teacher_mut().into_iter().chain(&mut spec.initial).collect(),
+            Self::Evaluate(spec) => vec![&mut spec.model],
+            Self::Synthesize(spec) => vec![&mut spec.model],
         }
     }
 
     /// The jobs that must have succeeded before this one can run: the graph's edges, and its only representation.
-    pub fn needs(&self) -> Vec<&JobRef> {
-        match self.source() {
-            Some(ModelSource::Job(job)) => vec![job],
-            Some(ModelSource::Checkpoint(_) | ModelSource::Artifact(_)) | None => Vec::new(),
+    pub fn needs(&self) -> Vec<Need<'_>> {
+        let found = match self {
+            Self::Train(spec) => {
+                let images = match &spec.training_set {
+                    Some(ImagesSource::Job(job)) => {
+                        Some(Need { field: "training_set.job", job, product: Product::Images })
+                    }
+                    Some(ImagesSource::File(_)) | None => None,
+                };
+                let teacher = network("method.teacher.job", spec.method.teacher());
+                vec![teacher, network("initial.job", spec.initial.as_ref()), images]
+            }
+            Self::Evaluate(spec) => vec![network("model.job", Some(&spec.model))],
+            Self::Synthesize(spec) => vec![network("model.job", Some(&spec.model))],
+        };
+        found.into_iter().flatten().collect()
+    }
+
+    /// The same references, to be replaced.
+    pub fn needs_mut(&mut self) -> Vec<&mut JobRef> {
+        fn job(source: &mut ModelSource) -> Option<&mut JobRef> {
+            match source {
+                ModelSource::Job(job) => Some(job),
+                ModelSource::Checkpoint(_) | ModelSource::Artifact(_) => None,
+            }
         }
+        match self {
+            Self::Train(TrainSpec { method, initial, training_set, .. }) => {
+                let images = match training_set {
+                    Some(ImagesSource::Job(job)) => Some(job),
+                    Some(ImagesSource::File(_)) | None => None,
+                };
+                let networks = method.teacher_mut().into_iter().chain(initial).filter_map(job);
+                networks.chain(images).collect()
+            }
+            Self::Evaluate(spec) => job(&mut spec.model).into_iter().collect(),
+            Self::Synthesize(spec) => job(&mut spec.model).into_iter().collect(),
+        }
+    }
+
+    /// Whether the job starts from a file or an artifact, of whose making nothing is known.
+    pub fn starts_from_a_file(&self) -> bool {
+        let is_file = |network: &ModelSource| matches!(network, ModelSource::Checkpoint(_) | ModelSource::Artifact(_));
+        let images = match self {
+            Self::Train(spec) => matches!(spec.training_set, Some(ImagesSource::File(_))),
+            Self::Evaluate(_) | Self::Synthesize(_) => false,
+        };
+        images || self.networks().into_iter().any(|(_, network)| is_file(network))
     }
 
     /// The images that the job works on.
@@ -79,14 +203,16 @@ impl JobSpec {
         match self {
             Self::Train(spec) => &spec.dataset,
             Self::Evaluate(spec) => &spec.dataset,
+            Self::Synthesize(spec) => &spec.dataset,
         }
     }
 
-    /// Epochs that a complete run records; 0 for an evaluation.
+    /// Epochs that a complete run records: the parts of a synthesis; 0 for an evaluation.
     pub fn epochs(&self) -> u32 {
         match self {
             Self::Train(spec) => spec.epochs.get(),
             Self::Evaluate(_) => 0,
+            Self::Synthesize(spec) => spec.parts.get(),
         }
     }
 }
@@ -97,7 +223,10 @@ impl JobSpec {
 pub struct TrainSpec {
     /// Training images, and the test images of the validation.
     pub dataset: Dataset,
-    /// Random changes to training images.
+    /// A synthesised set to be trained on instead of the dataset's training images, of which it has the size and classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_set: Option<ImagesSource>,
+    /// Random changes to training images; absent in a plan = the dataset's own.
     #[serde(default)]
     pub augmentation: Augmentation,
     /// The first layer's constants; absent = the dataset's own.
@@ -106,6 +235,13 @@ pub struct TrainSpec {
     /// The network, which must be made for images of the dataset's size. Under RRM its representation is as wide as the teacher's, by
     /// an adapter where its features are not.
     pub arch: Arch,
+    /// A network of the same architecture whose weights this training begins with, to be tuned; absent = fresh ones. Momentum and
+    /// schedule begin anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<ModelSource>,
+    /// What the network divides its logits by, in training and ever after; written only where it is not 1.
+    #[serde(default = "unit_temperature", skip_serializing_if = "is_unit_temperature")]
+    pub temperature: f64,
     /// How it is trained.
     pub method: Method,
     /// Optimiser and schedule.
@@ -123,6 +259,14 @@ pub struct TrainSpec {
     /// What is measured after each epoch, outside of the epoch's time.
     #[serde(default)]
     pub validation: Validation,
+}
+
+fn unit_temperature() -> f64 {
+    1.0
+}
+
+fn is_unit_temperature(temperature: &f64) -> bool {
+    *temperature == 1.0
 }
 
 impl TrainSpec {
@@ -174,6 +318,46 @@ impl EvaluateSpec {
         }
         self.epsilons.iter().map(|epsilon| self.attack.with_epsilon(epsilon)).collect()
     }
+}
+
+/// Makes a robust data set (Ilyas et al. 2019; digest §2.8): for each training image, another one that the network represents alike.
+///
+/// It begins at a random training image and descends ‖g(x′) − g(x)‖₂, not divided by anything, along its gradient's direction, in
+/// the pixel box; the best iterate counts. No augmentation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SynthesizeSpec {
+    /// The robust network, used in eval mode.
+    pub model: ModelSource,
+    /// Whose training images.
+    pub dataset: Dataset,
+    /// Gradient steps per image.
+    pub steps: NonZeroU32,
+    /// Their length, in pixel units.
+    pub step_size: Epsilon,
+    /// In how many parts the set is made, each of which is recorded like an epoch and can be gone on from.
+    #[serde(default = "SynthesizeSpec::default_parts")]
+    pub parts: NonZeroU32,
+    /// Images at once; results do not depend on it.
+    pub batch_size: NonZeroU32,
+    /// Seed of the images that the descents begin at.
+    pub seed: u64,
+}
+
+impl SynthesizeSpec {
+    pub(crate) fn default_parts() -> NonZeroU32 {
+        const { NonZeroU32::new(10).expect("ten is not zero") }
+    }
+}
+
+/// Where a synthesised set of images comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImagesSource {
+    /// The images of another job.
+    Job(JobRef),
+    /// A file on the machine where the job runs.
+    File(PathBuf),
 }
 
 /// Where a trained network comes from.

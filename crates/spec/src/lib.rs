@@ -20,7 +20,7 @@ mod validate;
 mod view;
 mod worker;
 
-pub use accuracy::Accuracy;
+pub use accuracy::{Accuracy, ClassAccuracy, balanced};
 pub use arch::{Arch, Family, ParseArchError};
 pub use artifact::{ArtifactRef, ImportedNetwork, NetworkName};
 pub use attack::{
@@ -34,8 +34,11 @@ pub use event::{
     Outcome, Progress, Record, RunStarted,
 };
 pub use ids::{ArtifactHash, AttemptId, JobId, ParseIdError, RequestId, SubmissionId, WorkerId};
-pub use job::{EvaluateSpec, JobKind, JobRef, JobSpec, ModelSource, TrainSpec, Validation};
-pub use method::{Method, Mode, RepresentationLoss};
+pub use job::{
+    EvaluateSpec, ImagesSource, JobKind, JobRef, JobSpec, ModelSource, Need, Product, SynthesizeSpec, TrainSpec,
+    Validation,
+};
+pub use method::{DistillationForm, Method, Mode, Perturbation, RepresentationLoss};
 pub use network::NetworkSpec;
 pub use optimizer::{OptimizerSpec, Schedule};
 pub use plan::{DeviceRequest, MAX_JOBS_PER_PLAN, Plan, PlannedJob};

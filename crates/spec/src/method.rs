@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttackSpec, ModelSource};
+use crate::{AttackSpec, Epsilon, ModelSource, ThreatModel};
 
 /// How a network is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,19 @@ pub enum Method {
         /// In which mode the network is attacked: `eval` freezes the running statistics (SAT), `train` moves them (Fast AT).
         attack_mode: Mode,
     },
+    /// "Free" adversarial training (Shafahi et al. 2019; digest §2.6): each batch is replayed, and one backward pass moves both
+    /// the weights and the change of the images.
+    FreeAdversarialTraining {
+        /// The ball that the change stays in.
+        threat: ThreatModel,
+        /// Length of the change's step per replay; the authors' is the whole radius.
+        step_size: Epsilon,
+        /// Replays of a batch, each with an update.
+        replays: NonZeroU32,
+        /// What the next batch begins with.
+        #[serde(default)]
+        perturbation: Perturbation,
+    },
     /// Robust Representation Matching (digest §2.7): λ·cross-entropy + representation loss against a frozen teacher, on
     /// natural images.
     Rrm {
@@ -33,6 +46,48 @@ pub enum Method {
         #[serde(default = "one")]
         replays: NonZeroU32,
     },
+    /// Knowledge distillation (Hinton et al. 2015; digest §2.9): α·T²·KL to a frozen teacher's softened predictions +
+    /// (1 − α)·cross-entropy, on natural images.
+    KnowledgeDistillation {
+        /// The network whose predictions are learned.
+        teacher: ModelSource,
+        /// T, by which the loss divides the logits of both, whatever the networks themselves divide them by.
+        temperature: f64,
+        /// α.
+        alpha: f64,
+        /// Whose form of the two terms.
+        #[serde(default)]
+        form: DistillationForm,
+    },
+    /// Adversarially Robust Distillation (Goldblum et al. 2020; digest §2.9): the same with the student's predictions for
+    /// adversarial images in the divergence.
+    AdversariallyRobustDistillation {
+        /// The network whose predictions for natural images are learned.
+        teacher: ModelSource,
+        /// How the adversarial images are made.
+        attack: AttackSpec,
+        /// In which mode the student is attacked.
+        attack_mode: Mode,
+        /// T.
+        temperature: f64,
+        /// α.
+        alpha: f64,
+        /// Whose form of the two terms.
+        #[serde(default)]
+        form: DistillationForm,
+    },
+    /// TRADES (Zhang et al. 2019): cross-entropy on natural images + β·KL between their predictions and those of the images in the
+    /// ball that are furthest from them.
+    Trades {
+        /// The ball.
+        threat: ThreatModel,
+        /// Gradient steps of the search.
+        steps: NonZeroU32,
+        /// Their length, in pixel units.
+        step_size: Epsilon,
+        /// β, 1/λ of the paper.
+        beta: f64,
+    },
 }
 
 fn one() -> NonZeroU32 {
@@ -45,9 +100,66 @@ impl Method {
         match self {
             Self::Natural => "natural",
             Self::AdversarialTraining { .. } => "adversarial training",
+            Self::FreeAdversarialTraining { .. } => "free adversarial training",
             Self::Rrm { .. } => "RRM",
+            Self::KnowledgeDistillation { .. } => "knowledge distillation",
+            Self::AdversariallyRobustDistillation { .. } => "ARD",
+            Self::Trades { .. } => "TRADES",
         }
     }
+
+    /// Whether the student's representation must be as wide as its teacher's.
+    pub fn matches_representations(&self) -> bool {
+        matches!(self, Self::Rrm { .. })
+    }
+
+    /// The trained network that the method learns from.
+    pub fn teacher(&self) -> Option<&ModelSource> {
+        match self {
+            Self::Rrm { teacher, .. }
+            | Self::KnowledgeDistillation { teacher, .. }
+            | Self::AdversariallyRobustDistillation { teacher, .. } => Some(teacher),
+            Self::Natural
+            | Self::AdversarialTraining { .. }
+            | Self::FreeAdversarialTraining { .. }
+            | Self::Trades { .. } => None,
+        }
+    }
+
+    /// The same, to be replaced.
+    pub fn teacher_mut(&mut self) -> Option<&mut ModelSource> {
+        match self {
+            Self::Rrm { teacher, .. }
+            | Self::KnowledgeDistillation { teacher, .. }
+            | Self::AdversariallyRobustDistillation { teacher, .. } => Some(teacher),
+            Self::Natural
+            | Self::AdversarialTraining { .. }
+            | Self::FreeAdversarialTraining { .. }
+            | Self::Trades { .. } => None,
+        }
+    }
+}
+
+/// What Free AT begins a batch with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Perturbation {
+    /// The change that the batch before ended with, row by row, across epochs too: as the released code does.
+    #[default]
+    Carried,
+    /// No change: as the paper of RRM says (§6.2.2).
+    Reset,
+}
+
+/// The two terms of a distillation loss, with s and t the logits of student and teacher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DistillationForm {
+    /// KL is a mean over images; the cross-entropy is that of s.
+    #[default]
+    Textbook,
+    /// As the code released with the paper (and Goldblum's): KL is a mean over images and classes; the cross-entropy is that of s/T.
+    Released,
 }
 
 /// How a student's representation is compared with its teacher's.

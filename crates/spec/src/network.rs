@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Arch, Normalization, Violations, validate::Checker};
 
 /// A network's shape. Stored with its weights, as JSON in the safetensors metadata under `rrm.network`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSpec {
     /// Family and width.
@@ -19,6 +19,18 @@ pub struct NetworkSpec {
     /// Width D of the representation that comes out. Where it is not the width of the architecture's features, a linear layer
     /// without activation, `added_linear`, leads from the one to the other.
     pub representation_width: usize,
+    /// What logits are divided by as the last thing of all, above 0 (digest §1.1). Written only where it is not 1, so that files
+    /// from before there was a choice say the same.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub temperature: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(temperature: &f64) -> bool {
+    *temperature == 1.0
 }
 
 /// Far above every real network, and low enough that no product of sizes overflows: descriptions come from files.
@@ -33,7 +45,7 @@ impl NetworkSpec {
         self.representation_width != self.arch.feature_width()
     }
 
-    /// Refuses sizes of zero, absurd sizes, and a normalisation for images of other channels.
+    /// Refuses sizes of zero, absurd sizes, a temperature that is none, and a normalisation for images of other channels.
     ///
     /// # Errors
     /// All faults at once.
@@ -48,6 +60,8 @@ impl NetworkSpec {
         for (name, size) in sizes {
             check.require((1..=MOST).contains(&size), name, size, format!("must be 1 to {MOST}"));
         }
+        let temperature = self.temperature;
+        check.require(temperature > 0.0 && temperature.is_finite(), "temperature", temperature, "must be above 0");
         let (normalization, channels) = (self.normalization, self.channels);
         let allowed = format!("must be for images of {channels} channels");
         check.require(normalization.suits(channels), "normalization", normalization, allowed);
@@ -79,9 +93,16 @@ mod tests {
     fn every_fault_of_a_network_is_named_at_once() {
         let arch = "dnn/16".parse().unwrap();
         let normalization = Normalization::Cifar10Fast;
-        let network = NetworkSpec { arch, channels: 1, classes: 0, normalization, representation_width: usize::MAX };
+        let network = NetworkSpec {
+            arch,
+            channels: 1,
+            classes: 0,
+            normalization,
+            representation_width: usize::MAX,
+            temperature: 0.0,
+        };
         let faults = network.validate().unwrap_err();
         let fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(fields, ["classes", "representation_width", "normalization"]);
+        assert_eq!(fields, ["classes", "representation_width", "temperature", "normalization"]);
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::{
     Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobSpec, Method, Norm, OptimizerSpec,
-    Schedule, ThreatModel, TrainSpec,
+    Schedule, SynthesizeSpec, ThreatModel, TrainSpec,
 };
 
 /// One fault of an input.
@@ -108,6 +108,7 @@ impl JobSpec {
         match self {
             Self::Train(spec) => train(spec, check),
             Self::Evaluate(spec) => evaluate(spec, check),
+            Self::Synthesize(spec) => synthesize(spec, check),
         }
     }
 }
@@ -123,6 +124,7 @@ fn train(spec: &TrainSpec, check: &mut Checker<'_>) {
         format!("must be for images of {channels} channels, as those of {} are", spec.dataset.name),
     );
     arch(spec.arch, &spec.dataset.name, check);
+    temperature(spec.temperature, check);
     method(&spec.method, &mut check.within("method"));
     check.at_most("epochs", spec.epochs.get(), 10_000);
     check.at_most("batch_size", spec.batch_size.get(), 4096);
@@ -144,6 +146,15 @@ fn evaluate(spec: &EvaluateSpec, check: &mut Checker<'_>) {
     seed(spec.seed, check);
 }
 
+fn synthesize(spec: &SynthesizeSpec, check: &mut Checker<'_>) {
+    dataset(&spec.dataset, &mut check.within("dataset"));
+    check.at_most("steps", spec.steps.get(), 100_000);
+    positive(&spec.step_size, "step_size", check);
+    check.at_most("parts", spec.parts.get(), 1000);
+    check.at_most("batch_size", spec.batch_size.get(), 4096);
+    seed(spec.seed, check);
+}
+
 /// A network takes images of one size.
 fn arch(arch: Arch, dataset: &DatasetName, check: &mut Checker<'_>) {
     let side = dataset.image_side();
@@ -154,6 +165,11 @@ fn arch(arch: Arch, dataset: &DatasetName, check: &mut Checker<'_>) {
     check.require(fits, "arch", arch, allowed);
 }
 
+fn temperature(temperature: f64, check: &mut Checker<'_>) {
+    let allowed = "must be above 0 and at most 1000";
+    check.require(temperature > 0.0 && temperature <= 1000.0, "temperature", temperature, allowed);
+}
+
 fn seed(seed: u64, check: &mut Checker<'_>) {
     // TOML and SQLite have signed 64-bit integers only.
     check.require(i64::try_from(seed).is_ok(), "seed", seed, "must be below 2^63");
@@ -161,9 +177,10 @@ fn seed(seed: u64, check: &mut Checker<'_>) {
 
 fn dataset(dataset: &Dataset, check: &mut Checker<'_>) {
     let most = match dataset.name {
-        DatasetName::Cifar10 => 50_000,
+        DatasetName::Cifar10 | DatasetName::Cifar100 => 50_000,
+        DatasetName::Svhn => 73_257,
         DatasetName::FashionMnist => 60_000,
-        DatasetName::Folder(_) => u32::MAX,
+        DatasetName::RestrictedImageNet | DatasetName::Folder(_) => u32::MAX,
     };
     if let Some(images) = dataset.train_images {
         check.at_most("train_images", images.get(), most);
@@ -172,8 +189,9 @@ fn dataset(dataset: &Dataset, check: &mut Checker<'_>) {
 
 fn test_images(images: Option<std::num::NonZeroU32>, dataset: &Dataset, check: &mut Checker<'_>) {
     let most = match dataset.name {
-        DatasetName::Cifar10 | DatasetName::FashionMnist => 10_000,
-        DatasetName::Folder(_) => u32::MAX,
+        DatasetName::Cifar10 | DatasetName::Cifar100 | DatasetName::FashionMnist => 10_000,
+        DatasetName::Svhn => 26_032,
+        DatasetName::RestrictedImageNet | DatasetName::Folder(_) => u32::MAX,
     };
     if let Some(images) = images {
         check.at_most("images", images.get(), most);
@@ -184,11 +202,41 @@ fn method(method: &Method, check: &mut Checker<'_>) {
     match method {
         Method::Natural => {}
         Method::AdversarialTraining { attack: spec, attack_mode: _ } => attack(spec, &mut check.within("attack")),
+        Method::FreeAdversarialTraining { threat: ball, step_size, replays, perturbation: _ } => {
+            dense_threat(ball, &mut check.within("threat"));
+            positive(step_size, "step_size", check);
+            check.at_most("replays", replays.get(), 64);
+        }
         Method::Rrm { teacher: _, representation_loss: _, lambda, replays } => {
             check.require((0.0..=1000.0).contains(lambda), "lambda", lambda, "must be 0 to 1000");
             check.at_most("replays", replays.get(), 64);
         }
+        Method::KnowledgeDistillation { teacher: _, temperature: softness, alpha, form: _ } => {
+            soft_targets(*softness, *alpha, check);
+        }
+        Method::AdversariallyRobustDistillation {
+            teacher: _,
+            attack: spec,
+            attack_mode: _,
+            temperature: softness,
+            alpha,
+            form: _,
+        } => {
+            attack(spec, &mut check.within("attack"));
+            soft_targets(*softness, *alpha, check);
+        }
+        Method::Trades { threat: ball, steps, step_size, beta } => {
+            dense_threat(ball, &mut check.within("threat"));
+            check.at_most("steps", steps.get(), 10_000);
+            positive(step_size, "step_size", check);
+            check.require((0.0..=1000.0).contains(beta), "beta", beta, "must be 0 to 1000");
+        }
     }
+}
+
+fn soft_targets(softness: f64, alpha: f64, check: &mut Checker<'_>) {
+    temperature(softness, check);
+    check.require((0.0..=1.0).contains(&alpha), "alpha", alpha, "must be 0 to 1");
 }
 
 fn attack(spec: &AttackSpec, check: &mut Checker<'_>) {
@@ -225,6 +273,12 @@ fn radii(norm: Norm) -> (f64, &'static str) {
         Norm::L2 => (1000.0, "must be 0 to 1000"),
         Norm::L1 => (200_000.0, "must be 0 to 200000"),
     }
+}
+
+/// A threat model of a method whose own steps change every pixel.
+fn dense_threat(ball: &ThreatModel, check: &mut Checker<'_>) {
+    check.require(ball.norm != Norm::L1, "norm", ball.norm, "must be linf or l2");
+    threat(ball, check);
 }
 
 fn positive(distance: &Epsilon, field: &str, check: &mut Checker<'_>) {

@@ -5,8 +5,8 @@ mod strategies;
 use std::collections::BTreeSet;
 
 use proptest::{prelude::*, sample::Index};
-use rrm_spec::{JobRef, JobSpec, ModelSource, Plan, Violations, read_job};
-use strategies::{evaluate, train};
+use rrm_spec::{JobId, JobRef, JobSpec, Plan, Violations, read_job};
+use strategies::{evaluate, synthesize, train};
 use toml::{Table, Value};
 
 /// Where a field is: the names on the way to it.
@@ -68,8 +68,10 @@ fn named(faults: &Violations) -> BTreeSet<String> {
 
 /// The same job, referring to no other by name.
 fn alone(mut job: JobSpec) -> JobSpec {
-    if let Some(source @ ModelSource::Job(JobRef::Name(_))) = job.source_mut() {
-        *source = ModelSource::Checkpoint("teacher.safetensors".into());
+    for need in job.needs_mut() {
+        if let JobRef::Name(_) = need {
+            *need = JobRef::Id(JobId(1));
+        }
     }
     job
 }
@@ -79,12 +81,13 @@ fn table(job: &JobSpec) -> Table {
 }
 
 fn jobs() -> impl Strategy<Value = Vec<JobSpec>> {
-    proptest::collection::vec(prop_oneof![train(), evaluate()].prop_map(alone), 1..4)
+    proptest::collection::vec(prop_oneof![train(), evaluate(), synthesize()].prop_map(alone), 1..4)
 }
 
 proptest! {
     #[test]
-    fn all_spoilt_fields_of_a_job_are_named_and_no_other(job in prop_oneof![train(), evaluate()], places in spoils()) {
+    fn all_spoilt_fields_of_a_job_are_named_and_no_other(
+        job in prop_oneof![train(), evaluate(), synthesize()], places in spoils()) {
         let mut job = table(&job);
         let expected = spoil_some(&mut job, &places);
         let json = serde_json::to_string(&job).expect("a table can be written");
@@ -114,7 +117,8 @@ proptest! {
     }
 
     #[test]
-    fn all_missing_fields_of_a_job_are_named(job in prop_oneof![train(), evaluate()], places in proptest::collection::vec(any::<Index>(), 1..8)) {
+    fn all_missing_fields_of_a_job_are_named(
+        job in prop_oneof![train(), evaluate(), synthesize()], places in proptest::collection::vec(any::<Index>(), 1..8)) {
         let mut job = table(&job);
         // Whatever is written of a job whose optional fields are absent has to be there.
         let fields = leaves(&job, &[]);

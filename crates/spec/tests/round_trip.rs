@@ -4,11 +4,11 @@ mod strategies;
 
 use proptest::prelude::*;
 use rrm_spec::{JobSpec, Precision, read_job};
-use strategies::{evaluate, train};
+use strategies::{evaluate, synthesize, train};
 
 proptest! {
     #[test]
-    fn a_valid_job_survives_json(job in prop_oneof![train(), evaluate()]) {
+    fn a_valid_job_survives_json(job in prop_oneof![train(), evaluate(), synthesize()]) {
         prop_assert_eq!(job.validate(), Ok(()));
         let json = serde_json::to_string(&job).expect("a job can be written");
         prop_assert_eq!(read_job(&json), Ok(job));

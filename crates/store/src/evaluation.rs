@@ -1,27 +1,32 @@
 //! Evaluations, and what became of each image.
 
-use rrm_spec::{AttemptId, EvaluationRecord, ImageOutcome, JobId, Outcome, ParseIdError};
+use rrm_spec::{Accuracy, AttemptId, ClassAccuracy, EvaluationRecord, ImageOutcome, JobId, Outcome, ParseIdError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection};
 
 use crate::epoch::{accuracy, count};
 use crate::{Store, StoreError, Tx, names};
 
-/// Without the images.
-struct EvaluationRow(EvaluationRecord);
+/// Without images and classes.
+struct EvaluationRow {
+    evaluation_id: i64,
+    record: EvaluationRecord,
+}
 
 impl FromRow<'_, SqliteRow> for EvaluationRow {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         let attack = serde_json::from_str(row.try_get("attack")?).map_err(|e| sqlx::Error::Decode(e.into()))?;
         let weights = row.try_get::<&str, _>("weights")?.parse();
-        Ok(Self(EvaluationRecord {
+        let record = EvaluationRecord {
             attack,
             natural: accuracy(row, "natural_correct", "natural_total")?,
             robust: accuracy(row, "robust_correct", "robust_total")?,
             elapsed_us: count(row, "elapsed_us")?,
             weights: weights.map_err(|e: ParseIdError| sqlx::Error::Decode(e.into()))?,
             images: Vec::new(),
-        }))
+            classes: Vec::new(),
+        };
+        Ok(Self { evaluation_id: row.try_get("evaluation_id")?, record })
     }
 }
 
@@ -95,7 +100,7 @@ pub(crate) async fn get(
         .bind(serde_json::to_string(&like.attack)?)
         .fetch_one(&mut *tx.connection)
         .await?;
-    Ok(found.0)
+    with_classes(&mut *tx.connection, found).await
 }
 
 pub(crate) async fn exists(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<bool, StoreError> {
@@ -113,9 +118,30 @@ pub(crate) async fn of_job(connection: &mut SqliteConnection, job: JobId) -> Res
          order by evaluation_id",
     )
     .bind(job.0)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut records = Vec::with_capacity(found.len());
+    for row in found {
+        records.push(with_classes(connection, row).await?);
+    }
+    Ok(records)
+}
+
+/// Classes are counted from the images, so that the two cannot differ.
+async fn with_classes(connection: &mut SqliteConnection, row: EvaluationRow) -> Result<EvaluationRecord, StoreError> {
+    let EvaluationRow { evaluation_id, record } = row;
+    let counts: Vec<(u32, i64, i64, i64)> = sqlx::query_as(
+        "select label, total, natural_correct, robust_correct from class_accuracy where evaluation_id = ? order by label",
+    )
+    .bind(evaluation_id)
     .fetch_all(connection)
     .await?;
-    Ok(found.into_iter().map(|EvaluationRow(record)| record).collect())
+    let class = |(label, total, natural, robust): (u32, i64, i64, i64)| ClassAccuracy {
+        label,
+        natural: Accuracy { correct: natural as u64, total: total as u64 },
+        robust: Accuracy { correct: robust as u64, total: total as u64 },
+    };
+    Ok(EvaluationRecord { classes: counts.into_iter().map(class).collect(), ..record })
 }
 
 impl Store {

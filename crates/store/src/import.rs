@@ -118,14 +118,16 @@ pub(crate) async fn bytes_of(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<O
 pub(crate) async fn resolve(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<ArtifactRef, ArtifactRef>, StoreError> {
     let (mut resolved, mut faults, mut missing) = (HashMap::new(), Vec::new(), Vec::new());
     for planned in &plan.jobs {
-        let Some(ModelSource::Artifact(artifact)) = planned.spec.source() else { continue };
-        match find(tx, artifact).await? {
-            Found::Import(import) => {
-                faults.extend(misuse(planned, artifact, &import.network));
-                resolved.insert(artifact.clone(), ArtifactRef::Pinned(import.name, import.sha256));
+        for (field, network) in planned.spec.networks() {
+            let ModelSource::Artifact(artifact) = network else { continue };
+            match find(tx, artifact).await? {
+                Found::Import(import) => {
+                    faults.extend(misuse(planned, field, artifact, &import.network));
+                    resolved.insert(artifact.clone(), ArtifactRef::Pinned(import.name, import.sha256));
+                }
+                Found::Final(sha256) => drop(resolved.insert(artifact.clone(), ArtifactRef::Hash(sha256))),
+                Found::Nothing => missing.push(format!("the network {artifact}, to which `{}` refers,", planned.name)),
             }
-            Found::Final(sha256) => drop(resolved.insert(artifact.clone(), ArtifactRef::Hash(sha256))),
-            Found::Nothing => missing.push(format!("the network {artifact}, to which `{}` refers,", planned.name)),
         }
     }
     Violations::check(faults)?;
@@ -158,12 +160,11 @@ async fn find(tx: &mut Tx<'_>, artifact: &ArtifactRef) -> Result<Found, StoreErr
 }
 
 /// What is wrong with using a network for a job's images.
-fn misuse(planned: &PlannedJob, artifact: &ArtifactRef, network: &NetworkSpec) -> Vec<Violation> {
+fn misuse(planned: &PlannedJob, field: &str, artifact: &ArtifactRef, network: &NetworkSpec) -> Vec<Violation> {
     let dataset = &planned.spec.dataset().name;
-    let field = match &planned.spec {
-        JobSpec::Train(_) => format!("job.{}.method.teacher.artifact", planned.name),
-        JobSpec::Evaluate(_) => format!("job.{}.model.artifact", planned.name),
-    };
+    // Of a teacher, and of what robust images are made with, the representation alone is used.
+    let needs_classes = field == "initial" || matches!(planned.spec, JobSpec::Evaluate(_));
+    let field = format!("job.{}.{field}.artifact", planned.name);
     let (channels, side) = (dataset.channels(), dataset.image_side());
     let mut faults = Vec::new();
     let mut refuse = |allowed: String| {
@@ -175,9 +176,7 @@ fn misuse(planned: &PlannedJob, artifact: &ArtifactRef, network: &NetworkSpec) -
             "must take {channels}×{side}×{side} images, as those of {dataset} are: it takes {own_channels}×{own_side}×{own_side}"
         ));
     }
-    // A teacher's classes are not used.
-    let is_evaluated = matches!(planned.spec, JobSpec::Evaluate(_));
-    if let Some(classes) = dataset.classes().filter(|classes| is_evaluated && *classes != network.classes) {
+    if let Some(classes) = dataset.classes().filter(|classes| needs_classes && *classes != network.classes) {
         refuse(format!("must know the {classes} classes of {dataset}: it knows {}", network.classes));
     }
     faults

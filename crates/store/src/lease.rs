@@ -89,16 +89,19 @@ async fn assignment(tx: &mut Tx<'_>, attempt: AttemptId, job: JobId, device: Dev
 
 async fn inputs(tx: &mut Tx<'_>, spec: &JobSpec) -> Result<Vec<InputArtifact>, StoreError> {
     let mut inputs = Vec::new();
-    for parent in spec.needs() {
-        if let JobRef::Id(parent) = *parent {
+    for need in spec.needs() {
+        let JobRef::Id(parent) = *need.job else { continue };
+        if inputs.iter().all(|input: &InputArtifact| input.job != Some(parent)) {
             inputs.extend(checkpoint::final_of(tx, parent).await?);
         }
     }
-    if let Some(ModelSource::Artifact(artifact)) = spec.source()
-        && let Some(sha256) = artifact.sha256()
-        && let Some(bytes) = import::bytes_of(tx, sha256).await?
-    {
-        inputs.push(InputArtifact { job: None, sha256: sha256.clone(), bytes });
+    for (_, network) in spec.networks() {
+        if let ModelSource::Artifact(artifact) = network
+            && let Some(sha256) = artifact.sha256()
+            && let Some(bytes) = import::bytes_of(tx, sha256).await?
+        {
+            inputs.push(InputArtifact { job: None, sha256: sha256.clone(), bytes });
+        }
     }
     Ok(inputs)
 }

@@ -8,6 +8,7 @@ pub(crate) fn kind(text: &str) -> Result<JobKind, StoreError> {
     match text {
         "train" => Ok(JobKind::Train),
         "evaluate" => Ok(JobKind::Evaluate),
+        "synthesize" => Ok(JobKind::Synthesize),
         other => Err(unknown("job kind", other)),
     }
 }
@@ -107,7 +108,7 @@ mod tests {
         for role_ in [CheckpointRole::Resume, CheckpointRole::Final] {
             assert_eq!(role(role_name(role_)).unwrap(), role_);
         }
-        for kind_ in [JobKind::Train, JobKind::Evaluate] {
+        for kind_ in JobKind::ALL {
             assert_eq!(kind(&kind_.to_string()).unwrap(), kind_);
         }
         assert!(state("asleep").is_err() && stop(Some("nap")).is_err() && outcome("dream").is_err());

@@ -1,6 +1,8 @@
 //! What a trainer reports, stored exactly once.
 
-use rrm_spec::{AttemptId, CheckpointRecord, EpochRecord, EvaluationRecord, JobKind, Record, RunStarted, Violations};
+use rrm_spec::{
+    AttemptId, CheckpointRecord, ClassAccuracy, EpochRecord, EvaluationRecord, JobKind, Record, RunStarted, Violations,
+};
 use serde::Serialize;
 use serde_json::json;
 
@@ -109,7 +111,7 @@ async fn evaluated(
     if job.kind != JobKind::Evaluate {
         return Err(refused("evaluation", job.id, "must come from an evaluation job"));
     }
-    let summary = EvaluationRecord { images: Vec::new(), ..record.clone() };
+    let summary = EvaluationRecord { images: Vec::new(), classes: ClassAccuracy::of(&record.images), ..record.clone() };
     if evaluation::insert(tx, attempt.id, record).await? {
         return event::add(tx, "evaluation", job.event_of(attempt.id), serde_json::to_value(&summary)?).await;
     }

@@ -6,13 +6,15 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
     ("precision", include_str!("../../../migrations/0004_precision.sql")),
     ("import", include_str!("../../../migrations/0005_import.sql")),
     ("norm", include_str!("../../../migrations/0006_norm.sql")),
+    ("synthesis", include_str!("../../../migrations/0007_synthesis.sql")),
+    ("class_accuracy", include_str!("../../../migrations/0008_class_accuracy.sql")),
 ];
 
 /// The schema that this version of the software makes.

@@ -52,7 +52,8 @@ impl Settle {
             return Ok(self.end.clone());
         }
         let missing = match job.kind {
-            JobKind::Train => missing_training(tx, job, row).await?,
+            // A synthesis records its parts as epochs, and its images as a final checkpoint.
+            JobKind::Train | JobKind::Synthesize => missing_training(tx, job, row).await?,
             JobKind::Evaluate if evaluation::exists(tx, row.id).await? => None,
             JobKind::Evaluate => Some("its evaluation"),
         };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rrm_spec::{
-    ArtifactRef, JobId, JobKind, JobRef, JobState, ModelSource, Plan, PlannedJob, RequestId, SubmissionId, Violation,
+    ArtifactRef, JobId, JobRef, JobState, ModelSource, Need, Plan, PlannedJob, RequestId, SubmissionId, Violation,
     Violations,
 };
 use serde_json::{Value, json};
@@ -83,15 +83,15 @@ struct Draft<'p> {
 ///
 /// Faults of the plan come first and all at once, then what does not exist, then what has ended.
 async fn outer_parents(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<JobId, JobRow>, StoreError> {
-    let edges: Vec<(&PlannedJob, JobId)> = plan.jobs.iter().flat_map(outer_edges).collect();
-    let found = job::find_all(tx, &edges.iter().map(|(_, id)| *id).collect::<Vec<_>>()).await?;
+    let edges: Vec<(&PlannedJob, Need<'_>, JobId)> = plan.jobs.iter().flat_map(outer_edges).collect();
+    let found = job::find_all(tx, &edges.iter().map(|(_, _, id)| *id).collect::<Vec<_>>()).await?;
     let (mut faults, mut missing, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-    for (planned, id) in edges {
+    for (planned, need, id) in edges {
         let Some(parent) = found.get(&id) else {
             missing.push(format!("job {id}, to which `{}` refers,", planned.name));
             continue;
         };
-        faults.extend(edge_fault(planned, parent));
+        faults.extend(edge_fault(planned, need, parent));
         if parent.state.is_terminal() && parent.state != JobState::Succeeded {
             ended.push(format!("`{}` needs job {id} `{}`, which is {}", planned.name, parent.name, parent.state));
         }
@@ -107,8 +107,8 @@ async fn outer_parents(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<JobId, Jo
     Ok(found)
 }
 
-fn outer_edges(planned: &PlannedJob) -> impl Iterator<Item = (&PlannedJob, JobId)> {
-    planned.spec.needs().into_iter().filter_map(outer_id).map(move |id| (planned, id))
+fn outer_edges(planned: &PlannedJob) -> impl Iterator<Item = (&PlannedJob, Need<'_>, JobId)> {
+    planned.spec.needs().into_iter().filter_map(move |need| Some((planned, need, outer_id(need.job)?)))
 }
 
 fn outer_id(parent: &JobRef) -> Option<JobId> {
@@ -118,18 +118,14 @@ fn outer_id(parent: &JobRef) -> Option<JobId> {
     }
 }
 
-fn edge_fault(planned: &PlannedJob, parent: &JobRow) -> Option<Violation> {
-    let allowed = match parent.kind {
-        JobKind::Evaluate => "must be a train job: an evaluation makes no network",
-        JobKind::Train if parent.dataset != planned.spec.dataset().name.to_string() => {
-            "must be a network of the same dataset"
-        }
-        JobKind::Train => return None,
+fn edge_fault(planned: &PlannedJob, need: Need<'_>, parent: &JobRow) -> Option<Violation> {
+    let Need { field, product, .. } = need;
+    let allowed = match product.refusal(parent.kind) {
+        Some(refusal) => refusal,
+        None if parent.dataset != planned.spec.dataset().name.to_string() => product.of_another_dataset(),
+        None => return None,
     };
-    let field = match planned.spec.kind() {
-        JobKind::Train => format!("job.{}.method.teacher.job", planned.name),
-        JobKind::Evaluate => format!("job.{}.model.job", planned.name),
-    };
+    let field = format!("job.{}.{field}", planned.name);
     Some(Violation { field, value: format!("#{}", parent.id), allowed: allowed.to_owned() })
 }
 
@@ -152,21 +148,21 @@ fn draft<'p>(
     known: &Known<'_>,
 ) -> Result<Draft<'p>, StoreError> {
     let mut spec = job.spec.clone();
-    match spec.source_mut() {
-        Some(ModelSource::Job(parent)) => {
-            if let JobRef::Name(name) = parent {
-                let field = format!("job.{}", job.name);
-                let unknown = || Violations::one(field, name.as_str(), "must name a job of the plan");
-                *parent = JobRef::Id(*ids.get(name.as_str()).ok_or_else(unknown)?);
-            }
-        }
-        Some(ModelSource::Artifact(artifact)) => {
+    for parent in spec.needs_mut() {
+        let JobRef::Name(name) = parent else { continue };
+        let unknown = || Violations::one(format!("job.{}", job.name), name.as_str(), "must name a job of the plan");
+        *parent = JobRef::Id(*ids.get(name.as_str()).ok_or_else(unknown)?);
+    }
+    for network in spec.networks_mut() {
+        if let ModelSource::Artifact(artifact) = network {
             let resolved = known.artifacts.get(artifact);
             *artifact = resolved.expect("every artifact of the plan was resolved").clone();
         }
-        Some(ModelSource::Checkpoint(_)) | None => {}
     }
-    let parents: Vec<JobId> = spec.needs().into_iter().filter_map(outer_id).collect();
+    let mut parents: Vec<JobId> = spec.needs().into_iter().filter_map(|need| outer_id(need.job)).collect();
+    // One job may be wanted for two things.
+    parents.sort();
+    parents.dedup();
     let is_open = |id: &&JobId| known.parents.get(*id).is_none_or(|parent| parent.state != JobState::Succeeded);
     let open = parents.iter().find(is_open);
     let (state, reason) = match open {

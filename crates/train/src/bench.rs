@@ -236,7 +236,7 @@ fn network(arch: Arch, precision: Precision, device: &Device) -> Result<Network,
         _ => (9, Normalization::RestrictedImageNet),
     };
     let representation_width = arch.representation_width();
-    let spec = NetworkSpec { arch, channels: CHANNELS, classes, normalization, representation_width };
+    let spec = NetworkSpec { arch, channels: CHANNELS, classes, normalization, representation_width, temperature: 1.0 };
     Ok(Network::initialize(&spec, 0, device, DType::F32)?.with_precision(precision))
 }
 

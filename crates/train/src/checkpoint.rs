@@ -1,7 +1,7 @@
 //! Checkpoints to resume from: everything that the rest of a training depends on.
 //!
 //! A safetensors file with the tensors `network.KEY` (weights, running statistics and counters under PyTorch's keys) and
-//! `momentum.KEY` (the optimiser's buffers), and with one entry of metadata, `rrm.resume`: the [`Header`] as JSON. One entry,
+//! `momentum.KEY` (the optimiser's buffers), `step.KEY` where the method remembers something, and with one entry of metadata, `rrm.resume`: the [`Header`] as JSON. One entry,
 //! because several would be written in no fixed order. There is no state of random generators to save: randomness is keyed by
 //! seed, epoch and image, or seed and step.
 
@@ -18,6 +18,7 @@ use crate::{
     TrainError,
     files::{self, Published, artifact_hash, failed, publish},
     schedule::Timetable,
+    step::Step,
     student::Student,
 };
 
@@ -25,6 +26,7 @@ const METADATA_KEY: &str = "rrm.resume";
 const FORMAT: u32 = 2;
 const NETWORK: &str = "network.";
 const MOMENTUM: &str = "momentum.";
+const STEP: &str = "step.";
 
 /// Four times the checkpoint of the largest network, a VGG16; a larger file is none, and would only fill the memory.
 const MOST_BYTES: u64 = 4 << 30;
@@ -37,15 +39,24 @@ pub struct Identity {
     pub spec_sha256: ArtifactHash,
     /// Hash of the teacher's file, where there is a teacher.
     pub teacher_sha256: Option<ArtifactHash>,
+    /// Hash of the file of the weights that it began with, where they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_sha256: Option<ArtifactHash>,
     /// Hash of the training images' pixels and labels, wherever they lie.
     pub images_sha256: ArtifactHash,
 }
 
 impl Identity {
-    /// The identity of `spec` with that teacher and those images.
-    pub fn new(spec: &TrainSpec, teacher_sha256: Option<ArtifactHash>, images: &Images) -> Self {
+    /// The identity of `spec` with that teacher, those first weights and those images.
+    pub fn new(
+        spec: &TrainSpec,
+        teacher_sha256: Option<ArtifactHash>,
+        initial_sha256: Option<ArtifactHash>,
+        images: &Images,
+    ) -> Self {
         let json = serde_json::to_vec(spec).expect("a spec has text keys only");
-        Self { spec_sha256: files::sha256_of(&json), teacher_sha256, images_sha256: artifact_hash(&images.sha256()) }
+        let (spec_sha256, images_sha256) = (files::sha256_of(&json), artifact_hash(&images.sha256()));
+        Self { spec_sha256, teacher_sha256, initial_sha256, images_sha256 }
     }
 }
 
@@ -105,6 +116,7 @@ impl ResumeFault {
 pub(crate) fn save_resume(
     path: &Path,
     student: &Student,
+    step: &dyn Step,
     epoch: u32,
     identity: &Identity,
 ) -> Result<CheckpointRecord, TrainError> {
@@ -113,7 +125,7 @@ pub(crate) fn save_resume(
     let json = serde_json::to_string(&header).expect("a header has text keys only");
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), json)]);
     let published = publish(path, |temporary| {
-        let tensors = host(tensors(student))?;
+        let tensors = host(tensors(student, step))?;
         safetensors::serialize_to_file(tensors, Some(metadata), temporary).map_err(|error| match error {
             SafeTensorError::IoError(error) => failed("write", temporary)(error),
             other => TrainError::Compute(candle_core::Error::wrap(other)),
@@ -133,10 +145,11 @@ fn record(path: &Path, epoch: u32, role: CheckpointRole, published: Published) -
     CheckpointRecord { epoch, role, path: path.to_owned(), sha256, bytes }
 }
 
-fn tensors(student: &Student) -> Vec<(String, Tensor)> {
+fn tensors(student: &Student, step: &dyn Step) -> Vec<(String, Tensor)> {
     let network = student.network().state().into_iter().map(|(key, tensor)| (format!("{NETWORK}{key}"), tensor));
     let momentum = student.momentum().map(|(key, buffer)| (format!("{MOMENTUM}{key}"), buffer.as_detached_tensor()));
-    network.chain(momentum).collect()
+    let step = step.state().into_iter().map(|(key, tensor)| (format!("{STEP}{key}"), tensor));
+    network.chain(momentum).chain(step).collect()
 }
 
 fn host(tensors: Vec<(String, Tensor)>) -> candle_core::Result<Vec<(String, Tensor)>> {
@@ -144,15 +157,16 @@ fn host(tensors: Vec<(String, Tensor)>) -> candle_core::Result<Vec<(String, Tens
     tensors.into_iter().map(host).collect()
 }
 
-/// The student as it was after the epoch that the checkpoint closes, and that epoch.
+/// The student as it was after the epoch that the checkpoint closes, and that epoch; `step` remembers what it did then.
 pub(crate) fn resume(
     path: &Path,
     expected: &Identity,
     network: &NetworkSpec,
     timetable: Timetable,
+    step: &mut dyn Step,
     device: &Device,
 ) -> Result<(Student, u32), TrainError> {
-    let resumed = read(path).and_then(|bytes| decode(&bytes, expected, network, timetable, device));
+    let resumed = read(path).and_then(|bytes| decode(&bytes, expected, network, timetable, step, device));
     resumed.map_err(|fault| TrainError::Resume { path: path.to_owned(), fault })
 }
 
@@ -169,23 +183,29 @@ fn decode(
     expected: &Identity,
     network: &NetworkSpec,
     timetable: Timetable,
+    step: &mut dyn Step,
     device: &Device,
 ) -> Result<(Student, u32), ResumeFault> {
     let header = header(bytes)?;
     check(&header, expected, network, timetable.total_steps() / timetable.steps_per_epoch().max(1))?;
     let mut weights = HashMap::new();
     let mut momentum = HashMap::new();
+    let mut remembered = HashMap::new();
     for (key, tensor) in candle_core::safetensors::load_buffer(bytes, device)? {
-        match (key.strip_prefix(NETWORK), key.strip_prefix(MOMENTUM)) {
-            (Some(key), _) => weights.insert(key.to_owned(), tensor),
-            (None, Some(key)) => momentum.insert(key.to_owned(), tensor),
-            (None, None) => return Err(ResumeFault::NotACheckpoint { why: format!("it holds a tensor `{key}`") }),
+        match (key.strip_prefix(NETWORK), key.strip_prefix(MOMENTUM), key.strip_prefix(STEP)) {
+            (Some(key), _, _) => weights.insert(key.to_owned(), tensor),
+            (None, Some(key), _) => momentum.insert(key.to_owned(), tensor),
+            (None, None, Some(key)) => remembered.insert(key.to_owned(), tensor),
+            (None, None, None) => {
+                return Err(ResumeFault::NotACheckpoint { why: format!("it holds a tensor `{key}`") });
+            }
         };
     }
     let network = Network::from_tensors(network, weights, device, DType::F32)?;
     let momentum = in_order(&network, momentum)?;
-    let step = u64::from(header.epoch) * timetable.steps_per_epoch();
-    Ok((Student::resume(network, &momentum, timetable, step)?, header.epoch))
+    step.restore(remembered).map_err(|why| ResumeFault::NotACheckpoint { why })?;
+    let updates = u64::from(header.epoch) * timetable.steps_per_epoch();
+    Ok((Student::resume(network, &momentum, timetable, updates)?, header.epoch))
 }
 
 fn header(bytes: &[u8]) -> Result<Header, ResumeFault> {
@@ -199,11 +219,12 @@ fn header(bytes: &[u8]) -> Result<Header, ResumeFault> {
 
 fn check(header: &Header, expected: &Identity, network: &NetworkSpec, epochs: u64) -> Result<(), ResumeFault> {
     let Header { format, epoch, identity, network: found } = header;
-    let Identity { spec_sha256, teacher_sha256, images_sha256 } = identity;
+    let Identity { spec_sha256, teacher_sha256, initial_sha256, images_sha256 } = identity;
     let checks = [
         (*format == FORMAT, "file format"),
         (*spec_sha256 == expected.spec_sha256, "spec"),
         (*teacher_sha256 == expected.teacher_sha256, "teacher"),
+        (*initial_sha256 == expected.initial_sha256, "network that it began with"),
         (*images_sha256 == expected.images_sha256, "set of training images"),
         (found == network, "network"),
         ((1..=epochs).contains(&u64::from(*epoch)), "number of epochs"),

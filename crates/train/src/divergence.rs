@@ -15,7 +15,7 @@ pub enum NotFinite {
         /// The loss.
         loss: f64,
     },
-    /// The loss, because of what it is compared with: the teacher's representation.
+    /// The loss, because of what it is compared with: the teacher's output.
     Target {
         /// The loss.
         loss: f64,
@@ -44,7 +44,7 @@ impl fmt::Display for NotFinite {
         match self {
             Self::Loss { loss } => write!(f, "the loss is {loss}, although every layer's output is finite"),
             Self::Target { loss } => {
-                write!(f, "the loss is {loss}, because the teacher's representation is not finite")
+                write!(f, "the loss is {loss}, because the teacher's output is not finite")
             }
             Self::Output { loss, layer } => {
                 write!(f, "the loss is {loss}, and `{layer}` is the first layer whose output is not finite")

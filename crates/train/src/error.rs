@@ -28,11 +28,11 @@ pub enum TrainError {
     },
     /// The job names a network whose file it was not given.
     #[error(
-        "the network of job `{job}` is needed, but no file was given for it; pass `--input ID=PATH` with the job's number, \
-         or name a checkpoint file in the spec"
+        "what job `{job}` has made is needed, but no file was given for it; pass `--input ID=PATH` with the job's number, \
+         or name a file in the spec"
     )]
     MissingInput {
-        /// The job whose final weights are needed.
+        /// The job whose final weights or images are needed.
         job: JobRef,
     },
     /// The network of the artifact store was not handed over.

@@ -2,7 +2,7 @@
 
 use rrm_data::{Split, Stream};
 use rrm_models::Model;
-use rrm_spec::{AttackSpec, EvaluateSpec, EvaluationRecord, Record};
+use rrm_spec::{AttackSpec, ClassAccuracy, EvaluateSpec, EvaluationRecord, Record};
 
 use crate::{
     Environment,
@@ -50,6 +50,7 @@ pub(crate) fn evaluate(spec: &EvaluateSpec, environment: &Environment, monitor: 
             robust: robust_accuracy(&outcomes),
             elapsed_us: stopwatch.elapsed_us()?,
             weights: source.sha256.clone(),
+            classes: ClassAccuracy::of(&outcomes),
             images: outcomes.clone(),
         }));
         stopwatch = Stopwatch::start(source.network.device())?;

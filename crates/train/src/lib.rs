@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod schedule;
 pub mod step;
 pub mod student;
+pub mod synthesis;
 
 mod device;
 mod divergence;
@@ -15,6 +16,7 @@ mod measure;
 mod monitor;
 mod run;
 mod source;
+mod synthesize;
 mod training;
 mod work;
 

@@ -6,7 +6,7 @@ use rrm_models::{Model, Network};
 use rrm_spec::{Accuracy, AttackSpec, ClosestPoint, ImageOutcome, Mode, Outcome, Precision};
 
 use crate::{
-    error::Halt,
+    error::{Halt, TrainError},
     monitor::Monitor,
     step::{TrainBatch, predictions},
     work,
@@ -50,6 +50,7 @@ impl Measurement<'_> {
         let mut outcomes = Vec::new();
         for batch in test_batches(images, self.images, self.batch_size) {
             monitor.proceed()?;
+            let batch = batch.map_err(TrainError::from)?;
             let batch = TrainBatch::new(batch, self.epoch, victim.device(), victim.dtype())?;
             let predicted = predictions(&victim.forward(&batch.pixels, Mode::Eval)?.logits)?;
             outcomes.extend(predicted.iter().enumerate().map(|(i, &prediction)| natural(&batch, i, prediction)));
@@ -101,10 +102,11 @@ impl Measurement<'_> {
         positions: &[usize],
         outcomes: &mut [ImageOutcome],
         seen: &mut [Seen],
-    ) -> candle_core::Result<()> {
+    ) -> Result<(), Halt> {
         let Part { number, attack, victim, images } = part;
         let indices: Vec<u32> = positions.iter().map(|&i| outcomes[i].image).collect();
-        let batch = TrainBatch::new(natural_batch(images, &indices), self.epoch, victim.device(), victim.dtype())?;
+        let batch = natural_batch(images, &indices).map_err(TrainError::from)?;
+        let batch = TrainBatch::new(batch, self.epoch, victim.device(), victim.dtype())?;
         let rng = AttackRng { seed: self.seed, stream: self.stream, epoch: u64::from(self.epoch), images: &indices };
         let attacked = attack.perturb(*victim, Mode::Eval, &batch.pixels, &batch.classes, &rng.of_part(*number))?;
         for (position, &i) in positions.iter().enumerate() {
@@ -178,9 +180,10 @@ mod tests {
             classes: 2,
             normalization: Normalization::Identity,
             representation_width: 64,
+            temperature: 1.0,
         };
         let network = Network::initialize(&spec, 1, &Device::Cpu, DType::F32).expect("such a network");
-        let all = test_batches(images, None, images.len()).next().expect("images");
+        let all = test_batches(images, None, images.len()).next().expect("images").expect("of sound files");
         let pixels = TrainBatch::new(all, 1, &Device::Cpu, DType::F32)?.pixels;
         for _ in 0..20 {
             network.forward(&pixels, Mode::Train)?;

@@ -15,6 +15,7 @@ use crate::{
     error::{Halt, TrainError},
     evaluate::evaluate,
     monitor::Monitor,
+    synthesize::synthesize,
     training::train,
 };
 
@@ -27,7 +28,7 @@ pub struct Environment {
     pub data_dir: PathBuf,
     /// Where checkpoints are written; made where it is missing.
     pub work_dir: PathBuf,
-    /// Files of the networks that the spec refers to by job.
+    /// Files of the networks and images that the spec refers to by job.
     pub inputs: HashMap<JobId, PathBuf>,
     /// Files of the networks that the spec names by their hash.
     pub artifacts: HashMap<ArtifactHash, PathBuf>,
@@ -48,8 +49,8 @@ pub enum Completion {
 
 /// Runs a job to its end.
 ///
-/// `sink` gets [`Event::Progress`] and [`Event::Record`] alone: `Started` first, then per epoch `Epoch` and its `Checkpoint`, or one
-/// `Evaluation`.
+/// `sink` gets [`Event::Progress`] and [`Event::Record`] alone: `Started` first, then per epoch (or part of a synthesis) `Epoch` and
+/// its `Checkpoint`, or one `Evaluation`.
 ///
 /// # Errors
 /// [`TrainError`], whose class says whose fault it is. The checkpoint before stays in place.
@@ -58,6 +59,7 @@ pub fn run(spec: &JobSpec, environment: &Environment, sink: &mut dyn FnMut(Event
     let (outcome, batch_size) = match spec {
         JobSpec::Train(spec) => (train(spec, environment, &mut monitor), spec.batch_size),
         JobSpec::Evaluate(spec) => (evaluate(spec, environment, &mut monitor), spec.batch_size),
+        JobSpec::Synthesize(spec) => (synthesize(spec, environment, &mut monitor), spec.batch_size),
     };
     match outcome {
         Ok(()) => Ok(Completion::Finished),

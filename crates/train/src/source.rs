@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::DType;
 use rrm_data::{Images, Shape};
 use rrm_models::{Network, NetworkSpec};
-use rrm_spec::{ArtifactHash, JobRef, ModelSource};
+use rrm_spec::{ArtifactHash, ImagesSource, JobRef, ModelSource};
 
 use crate::{Environment, TrainError, files};
 
@@ -47,16 +47,29 @@ impl Source {
 }
 
 fn resolve<'a>(model: &'a ModelSource, environment: &'a Environment) -> Result<&'a Path, TrainError> {
-    let file = match model {
-        ModelSource::Checkpoint(path) => Some(path),
-        ModelSource::Job(JobRef::Id(id)) => environment.inputs.get(id),
-        ModelSource::Job(JobRef::Name(_)) => None,
-        ModelSource::Artifact(artifact) => artifact.sha256().and_then(|sha256| environment.artifacts.get(sha256)),
-    };
-    match (file, model) {
-        (Some(path), _) => Ok(PathBuf::as_path(path)),
-        (None, ModelSource::Job(job)) => Err(TrainError::MissingInput { job: job.clone() }),
-        (None, ModelSource::Artifact(artifact)) => Err(TrainError::MissingArtifact { artifact: artifact.clone() }),
-        (None, ModelSource::Checkpoint(_)) => unreachable!("a checkpoint names its file"),
+    match model {
+        ModelSource::Checkpoint(path) => Ok(path),
+        ModelSource::Job(job) => product_of(job, environment),
+        ModelSource::Artifact(artifact) => {
+            let file = artifact.sha256().and_then(|sha256| environment.artifacts.get(sha256));
+            let missing = || TrainError::MissingArtifact { artifact: artifact.clone() };
+            file.map(PathBuf::as_path).ok_or_else(missing)
+        }
     }
+}
+
+/// The file of a set of images.
+pub(crate) fn set_path<'a>(images: &'a ImagesSource, environment: &'a Environment) -> Result<&'a Path, TrainError> {
+    match images {
+        ImagesSource::File(path) => Ok(path),
+        ImagesSource::Job(job) => product_of(job, environment),
+    }
+}
+
+fn product_of<'a>(job: &JobRef, environment: &'a Environment) -> Result<&'a Path, TrainError> {
+    let file = match job {
+        JobRef::Id(id) => environment.inputs.get(id),
+        JobRef::Name(_) => None,
+    };
+    file.map(PathBuf::as_path).ok_or_else(|| TrainError::MissingInput { job: job.clone() })
 }

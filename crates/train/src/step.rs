@@ -1,8 +1,14 @@
 //! One training step per method, behind one trait.
 
 mod adversarial;
+mod distillation;
+mod free;
 mod natural;
+mod robust_distillation;
 mod rrm;
+mod trades;
+
+use std::collections::HashMap;
 
 use candle_core::{D, DType, Device, Tensor};
 use rrm_data::Batch;
@@ -10,8 +16,12 @@ use rrm_models::Network;
 use rrm_spec::{Accuracy, Method};
 
 pub use adversarial::AdversarialTraining;
+pub use distillation::{KnowledgeDistillation, SoftTargets};
+pub use free::FreeAdversarialTraining;
 pub use natural::Natural;
+pub use robust_distillation::RobustDistillation;
 pub use rrm::Rrm;
+pub use trades::Trades;
 
 use crate::student::{Student, UpdateError};
 
@@ -67,12 +77,32 @@ pub trait Step {
     fn updates_per_batch(&self) -> u32 {
         1
     }
+
+    /// What later steps depend on besides the student, by name: it goes into checkpoints.
+    fn state(&self) -> Vec<(String, Tensor)> {
+        Vec::new()
+    }
+
+    /// Takes up the state that an earlier step of this method left.
+    ///
+    /// # Errors
+    /// What is wrong with the state, where it is none of this method's.
+    fn restore(&mut self, state: HashMap<String, Tensor>) -> Result<(), String> {
+        nothing_left(&state)
+    }
+}
+
+/// Refuses state that no method asked for.
+fn nothing_left(state: &HashMap<String, Tensor>) -> Result<(), String> {
+    match state.keys().min() {
+        Some(name) => Err(format!("it holds a tensor `{name}`, which the method does not know")),
+        None => Ok(()),
+    }
 }
 
 /// Joins the name of a method to its implementation.
 ///
-/// `teacher` is the network that [`Method::Rrm`] names, loaded by the caller; other methods have none. `seed` keys the attack's
-/// randomness.
+/// `teacher` is the network that [`Method::teacher`] names, loaded by the caller. `seed` keys the attack's randomness.
 ///
 /// # Panics
 /// When the method needs a teacher and there is none.
@@ -82,11 +112,29 @@ pub fn build(method: &Method, teacher: Option<&Network>, seed: u64) -> Box<dyn S
         Method::AdversarialTraining { attack, attack_mode } => {
             Box::new(AdversarialTraining::new(rrm_attacks::build(attack), *attack_mode, seed))
         }
+        Method::FreeAdversarialTraining { threat, step_size, replays, perturbation } => {
+            Box::new(FreeAdversarialTraining::new(threat.clone(), step_size.value(), *replays, *perturbation))
+        }
         Method::Rrm { teacher: _, representation_loss, lambda, replays } => {
-            let teacher = teacher.expect("whoever builds an RRM step has loaded its teacher");
-            Box::new(Rrm::new(teacher, *representation_loss, *lambda, *replays))
+            Box::new(Rrm::new(loaded(teacher), *representation_loss, *lambda, *replays))
+        }
+        Method::KnowledgeDistillation { teacher: _, temperature, alpha, form } => {
+            let soft_targets = SoftTargets { temperature: *temperature, alpha: *alpha, form: *form };
+            Box::new(KnowledgeDistillation::new(loaded(teacher), soft_targets))
+        }
+        Method::AdversariallyRobustDistillation { teacher: _, attack, attack_mode, temperature, alpha, form } => {
+            let soft_targets = SoftTargets { temperature: *temperature, alpha: *alpha, form: *form };
+            let attack = rrm_attacks::build(attack);
+            Box::new(RobustDistillation::new(loaded(teacher), soft_targets, attack, *attack_mode, seed))
+        }
+        Method::Trades { threat, steps, step_size, beta } => {
+            Box::new(Trades::new(*beta, threat, steps.get(), step_size.value(), seed))
         }
     }
+}
+
+fn loaded(teacher: Option<&Network>) -> &Network {
+    teacher.expect("whoever builds a step has loaded its teacher")
 }
 
 /// The classes that `logits` (N, classes) favour.

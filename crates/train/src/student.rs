@@ -1,7 +1,7 @@
 //! The network that is being trained.
 
 use candle_core::{DType, Tensor, Var, backprop::GradStore};
-use rrm_kernels::{SgdConfig, sgd_step};
+use rrm_kernels::{SgdConfig, first_not_finite, sgd_step};
 use rrm_models::{Model, Network};
 use rrm_spec::Precision;
 
@@ -38,6 +38,18 @@ pub enum UpdateError {
     /// The computation failed.
     #[error(transparent)]
     Compute(#[from] candle_core::Error),
+}
+
+impl UpdateError {
+    /// Where the student's own numbers are finite and its loss is not, its teacher's may be the reason.
+    pub(crate) fn or_of_target(self, target: &Tensor) -> Self {
+        let Self::NotFinite(NotFinite::Loss { loss }) = self else { return self };
+        match first_not_finite([target]) {
+            Ok(Some(_)) => Self::NotFinite(NotFinite::Target { loss }),
+            Ok(None) => self,
+            Err(failed) => Self::Compute(failed),
+        }
+    }
 }
 
 impl Student {

@@ -7,7 +7,7 @@ use std::{
 
 use rrm_data::{Images, Split, Stream, train_batches};
 use rrm_models::{Model, Network, NetworkSpec};
-use rrm_spec::{Accuracy, AttackSpec, Dataset, EpochRecord, ImageOutcome, Method, Record, TrainSpec};
+use rrm_spec::{Accuracy, AttackSpec, EpochRecord, ImageOutcome, Method, Record, TrainSpec};
 
 use crate::{
     Environment,
@@ -19,9 +19,10 @@ use crate::{
     monitor::Monitor,
     run::started,
     schedule::Timetable,
-    source::Source,
+    source::{Source, set_path},
     step::{self, Step, StepStats, TrainBatch},
     student::{Student, UpdateError},
+    synthesize::open_set,
     work,
 };
 
@@ -29,18 +30,20 @@ use crate::{
 pub(crate) fn train(spec: &TrainSpec, environment: &Environment, monitor: &mut Monitor<'_>) -> Result<(), Halt> {
     create_folder(&environment.work_dir)?;
     warn_where_missing(spec.precision, &environment.device);
-    let (images, test) = open_images(&spec.dataset, environment)?;
+    let (images, test) = open_images(spec, environment)?;
     must_attack(spec, &images)?;
     let teacher = load_teacher(spec, &images, environment)?;
+    let initial = load_initial(spec, &images, environment)?;
     let mut step = step::build(&spec.method, teacher.as_ref().map(|teacher| &teacher.network), spec.seed);
     let batches = images.len().div_ceil(spec.batch_size.get() as usize) as u64;
     let epochs = spec.epochs.get();
     let timetable = Timetable::new(&spec.optimizer, epochs, batches * u64::from(step.updates_per_batch()));
-    let network = network_spec(spec, &images, teacher.as_ref());
-    let identity = Identity::new(spec, teacher.map(|teacher| teacher.sha256), &images);
+    let network = network_spec(spec, &images, teacher.as_ref(), initial.as_ref());
+    let hash = |source: &Option<Source>| source.as_ref().map(|source| source.sha256.clone());
+    let identity = Identity::new(spec, hash(&teacher), hash(&initial), &images);
     let (student, trained) = match &environment.resume {
-        Some(path) => checkpoint::resume(path, &identity, &network, timetable, &environment.device)?,
-        None => (begin(spec, &network, timetable, environment)?, 0),
+        Some(path) => checkpoint::resume(path, &identity, &network, timetable, step.as_mut(), &environment.device)?,
+        None => (begin(spec, &network, initial, timetable, environment)?, 0),
     };
     let mut student = student.with_precision(spec.precision);
 
@@ -59,7 +62,7 @@ pub(crate) fn train(spec: &TrainSpec, environment: &Environment, monitor: &mut M
 
         monitor.record(Record::Epoch(training.record(spec, &student, &outcomes, validation_us)));
         let path = environment.work_dir.join("resume.safetensors");
-        monitor.record(Record::Checkpoint(checkpoint::save_resume(&path, &student, epoch, &identity)?));
+        monitor.record(Record::Checkpoint(checkpoint::save_resume(&path, &student, step.as_ref(), epoch, &identity)?));
     }
     let path = environment.work_dir.join("final.safetensors");
     monitor.record(Record::Checkpoint(checkpoint::save_final(&path, &student, epochs)?));
@@ -95,7 +98,7 @@ pub(crate) fn train_epoch(
     for number in 1.. {
         monitor.proceed()?;
         let asked = Instant::now();
-        let Some(batch) = batches.next() else { break };
+        let Some(batch) = batches.next().transpose().map_err(TrainError::from)? else { break };
         waited += asked.elapsed();
         let batch = TrainBatch::new(batch, epoch, &device, dtype)?;
         let stats = one_step(step, student, &batch, spec.seed).map_err(|error| diverged(error, epoch, number))?;
@@ -148,17 +151,34 @@ impl TrainedEpoch {
     }
 }
 
-fn open_images(dataset: &Dataset, environment: &Environment) -> Result<(Arc<Images>, Images), TrainError> {
-    let train = rrm_data::open(dataset, Split::Train, &environment.data_dir)?;
-    let test = rrm_data::open(dataset, Split::Test, &environment.data_dir)?;
-    Ok((Arc::new(train), test))
+fn open_images(spec: &TrainSpec, environment: &Environment) -> Result<(Arc<Images>, Images), TrainError> {
+    let test = rrm_data::open(&spec.dataset, Split::Test, &environment.data_dir)?;
+    let train = match &spec.training_set {
+        Some(set) => open_set(set_path(set, environment)?, &test, spec.dataset.train_images)?,
+        None => Arc::new(rrm_data::open(&spec.dataset, Split::Train, &environment.data_dir)?),
+    };
+    Ok((train, test))
+}
+
+fn load_initial(spec: &TrainSpec, images: &Images, environment: &Environment) -> Result<Option<Source>, TrainError> {
+    let Some(initial) = &spec.initial else { return Ok(None) };
+    let initial = Source::load(initial, environment)?;
+    initial.must_take(images, "network to begin with")?;
+    initial.must_classify(images, "network to begin with")?;
+    Ok(Some(initial))
 }
 
 /// Refuses attacks that cannot be made on a network of so many classes.
 fn must_attack(spec: &TrainSpec, images: &Images) -> Result<(), TrainError> {
     let in_training = match &spec.method {
-        Method::AdversarialTraining { attack, attack_mode: _ } => Some(attack),
-        Method::Natural | Method::Rrm { .. } => None,
+        Method::AdversarialTraining { attack, .. } | Method::AdversariallyRobustDistillation { attack, .. } => {
+            Some(attack)
+        }
+        Method::Natural
+        | Method::FreeAdversarialTraining { .. }
+        | Method::Rrm { .. }
+        | Method::KnowledgeDistillation { .. }
+        | Method::Trades { .. } => None,
     };
     let attacks = in_training.into_iter().chain(&spec.validation.attack);
     let check = |attack: &AttackSpec| attack.check_classes(images.classes() as u32);
@@ -166,32 +186,49 @@ fn must_attack(spec: &TrainSpec, images: &Images) -> Result<(), TrainError> {
 }
 
 fn load_teacher(spec: &TrainSpec, images: &Images, environment: &Environment) -> Result<Option<Source>, TrainError> {
-    let Method::Rrm { teacher, .. } = &spec.method else { return Ok(None) };
+    let Some(teacher) = spec.method.teacher() else { return Ok(None) };
     let teacher = Source::load(teacher, environment)?;
     teacher.must_take(images, "teacher")?;
+    if !spec.method.matches_representations() {
+        teacher.must_classify(images, "teacher")?;
+    }
     // As in the paper, whose students and teachers ran in the same mixed precision.
     Ok(Some(Source { network: teacher.network.with_precision(spec.precision), ..teacher }))
 }
 
-/// A student's representation is as wide as its teacher's, by an adapter where its features are not.
-fn network_spec(spec: &TrainSpec, images: &Images, teacher: Option<&Source>) -> NetworkSpec {
-    let own_width = spec.arch.representation_width();
+/// A student that matches representations has one as wide as its teacher's, by an adapter where its features are not.
+fn network_spec(spec: &TrainSpec, images: &Images, teacher: Option<&Source>, initial: Option<&Source>) -> NetworkSpec {
+    let width = |source: &Source| source.network.spec().representation_width;
+    let own_width = initial.map_or_else(|| spec.arch.representation_width(), width);
     NetworkSpec {
         arch: spec.arch,
         channels: images.shape().channels,
         classes: images.classes(),
         normalization: spec.normalization(),
-        representation_width: teacher.map_or(own_width, |teacher| teacher.network.spec().representation_width),
+        representation_width: match teacher {
+            Some(teacher) if spec.method.matches_representations() => width(teacher),
+            Some(_) | None => own_width,
+        },
+        temperature: spec.temperature,
     }
 }
 
 fn begin(
     spec: &TrainSpec,
     network: &NetworkSpec,
+    initial: Option<Source>,
     timetable: Timetable,
     environment: &Environment,
 ) -> Result<Student, TrainError> {
-    let network = Network::initialize(network, spec.seed, &environment.device, candle_core::DType::F32)?;
+    let network = match initial {
+        None => Network::initialize(network, spec.seed, &environment.device, candle_core::DType::F32)?,
+        Some(initial) if initial.network.spec() == network => initial.network,
+        Some(initial) => {
+            let (found, wanted) = (initial.network.spec(), network);
+            let what = format!("the network to begin with is {found:?}, this training's is {wanted:?}");
+            return Err(TrainError::Mismatch { what });
+        }
+    };
     Ok(Student::new(network, timetable)?)
 }
 
@@ -226,7 +263,8 @@ mod tests {
 
     use candle_core::{DType, Device};
     use rrm_spec::{
-        Augmentation, ModelSource, Normalization, OptimizerSpec, Precision, RepresentationLoss, Schedule, Validation,
+        Augmentation, Dataset, Method, ModelSource, Normalization, OptimizerSpec, Precision, RepresentationLoss,
+        Schedule, Validation,
     };
 
     use super::*;
@@ -249,7 +287,7 @@ mod tests {
         let recipe = dataset::Recipe { images: (4, 1), ..dataset::Recipe::EASY };
         let spec = spec(dataset::write(folder.path(), "shades", recipe));
         let images = rrm_data::open(&spec.dataset, Split::Train, folder.path()).unwrap();
-        let identity = Identity::new(&spec, None, &images);
+        let identity = Identity::new(&spec, None, None, &images);
         let batches = large_batches();
         for arch in ["alexnet/16", "vgg16/16"] {
             let network = NetworkSpec {
@@ -258,6 +296,7 @@ mod tests {
                 normalization: Normalization::RestrictedImageNet,
                 representation_width: 128,
                 channels: 3,
+                temperature: 1.0,
             };
             let timetable = || Timetable::new(&spec.optimizer, 2, batches.len() as u64);
             let epoch = |student: &mut Student, seed| {
@@ -279,8 +318,9 @@ mod tests {
 
             let (path, mut student) = (folder.path().join("resume.safetensors"), begin());
             epoch(&mut student, 7);
-            checkpoint::save_resume(&path, &student, 1, &identity).unwrap();
-            let (mut student, _) = checkpoint::resume(&path, &identity, &network, timetable(), &Device::Cpu).unwrap();
+            checkpoint::save_resume(&path, &student, &step::Natural, 1, &identity).unwrap();
+            let resumed = checkpoint::resume(&path, &identity, &network, timetable(), &mut step::Natural, &Device::Cpu);
+            let (mut student, _) = resumed.unwrap();
             epoch(&mut student, 7);
             assert_eq!(weights(&student), uninterrupted, "{arch}");
         }
@@ -294,9 +334,12 @@ mod tests {
     fn spec(dataset: Dataset) -> TrainSpec {
         TrainSpec {
             dataset,
+            training_set: None,
             augmentation: Augmentation::Light,
             normalization: None,
             arch: "resnet18/16".parse().unwrap(),
+            initial: None,
+            temperature: 1.0,
             method: Method::Natural,
             optimizer: OptimizerSpec {
                 learning_rate: 0.01,
@@ -319,7 +362,7 @@ mod tests {
             dataset::write(folder.path(), "shades", dataset::Recipe { images: (1, 1), ..dataset::Recipe::EASY });
         let images = rrm_data::open(&dataset, Split::Train, folder.path()).unwrap();
         let (plain, path) = (spec(dataset), folder.path().join("teacher.safetensors"));
-        let network = network_spec(&plain, &images, None);
+        let network = network_spec(&plain, &images, None, None);
         Network::initialize(&network, 1, &Device::Cpu, DType::F32).unwrap().save(&path).unwrap();
         let teacher = ModelSource::Checkpoint(path);
         let method = Method::Rrm {
@@ -350,7 +393,7 @@ mod tests {
         let recipe = dataset::Recipe { images: (160, 1), ..dataset::Recipe::EASY };
         let spec = spec(dataset::write(folder.path(), "shades", recipe));
         let images = Arc::new(rrm_data::open(&spec.dataset, Split::Train, folder.path()).unwrap());
-        let network = network_spec(&spec, &images, None);
+        let network = network_spec(&spec, &images, None, None);
         let network = Network::initialize(&network, 1, &Device::Cpu, DType::F32).unwrap();
         let mut student = Student::new(network, Timetable::new(&spec.optimizer, 1, 10)).unwrap();
         let (mut sink, stop) = (|_| (), AtomicBool::new(false));

@@ -4,7 +4,8 @@
 //! progress display alone; it ignores that restarts run on the surviving images only.
 
 use rrm_spec::{
-    ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Method, PgdSpec, PgdTarget, SquareSpec, TrainSpec,
+    ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Method, PgdSpec, PgdTarget, SquareSpec, SynthesizeSpec,
+    TrainSpec,
 };
 
 /// Forward, backward to the layers' inputs and backward to their weights.
@@ -60,8 +61,21 @@ pub(crate) fn training(method: &Method) -> u64 {
     match method {
         Method::Natural => UPDATE,
         Method::AdversarialTraining { attack: spec, attack_mode: _ } => attack(spec) + UPDATE,
+        // The backward pass to the image comes on top of an update.
+        Method::FreeAdversarialTraining { replays, .. } => (UPDATE + 1) * u64::from(replays.get()),
+        Method::KnowledgeDistillation { .. } => 1 + UPDATE,
+        Method::AdversariallyRobustDistillation { attack: spec, alpha, .. } => {
+            // Of the natural images there is a forward pass, and a backward one where the cross-entropy counts.
+            attack(spec) + 1 + UPDATE + if *alpha < 1.0 { UPDATE } else { 1 }
+        }
+        Method::Trades { steps, .. } => 2 + u64::from(steps.get()) * GRADIENT_STEP + 2 * UPDATE,
         Method::Rrm { replays, .. } => 1 + UPDATE * u64::from(replays.get()),
     }
+}
+
+/// One image of a synthesis: its target, its descent, and how it is classified in the end.
+pub(crate) fn synthesis(spec: &SynthesizeSpec) -> u64 {
+    u64::from(spec.steps.get()) * GRADIENT_STEP + 3
 }
 
 /// One epoch over so many training images, and its validation on so many test images.

@@ -57,7 +57,8 @@ pub(crate) struct ExecArgs {
     /// Folder that checkpoints are written to
     #[arg(long, default_value = ".", value_name = "DIR")]
     work_dir: PathBuf,
-    /// File with the weights of a network that the spec refers to, by its job's number or as sha256:HASH; may be repeated
+    /// File with the weights of a network, or the images, that the spec refers to, by its job's number or as sha256:HASH; may be
+    /// repeated
     #[arg(long = "input", value_name = "NAME=PATH")]
     inputs: Vec<Input>,
     /// Checkpoint to go on from

@@ -46,7 +46,7 @@ impl OnWire for NetworkSpec {
     type Wire = wire::Network;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { arch, channels, classes, normalization, representation_width } = self;
+        let Self { arch, channels, classes, normalization, representation_width, temperature } = self;
         // A valid network's sizes are far below 2^32.
         let size = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
         wire::Network {
@@ -55,11 +55,12 @@ impl OnWire for NetworkSpec {
             classes: size(classes),
             normalization: normalization.to_wire(),
             representation_width: size(representation_width),
+            temperature: Some(temperature),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::Network { arch, channels, classes, normalization, representation_width } = wire;
+        let wire::Network { arch, channels, classes, normalization, representation_width, temperature } = wire;
         let arch = reader.required("arch", arch);
         let normalization = reader.field("normalization", normalization);
         Some(Self {
@@ -68,6 +69,7 @@ impl OnWire for NetworkSpec {
             classes: classes as usize,
             normalization: normalization?,
             representation_width: representation_width as usize,
+            temperature: temperature.unwrap_or(1.0),
         })
     }
 }

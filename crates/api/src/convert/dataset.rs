@@ -5,12 +5,14 @@ use rrm_spec::{Arch, Dataset, DatasetName, Family};
 use super::{OnWire, Reader, wire_enum};
 use crate::wire;
 
-wire_enum!(Augmentation { None => None, Light => Light });
+wire_enum!(Augmentation { None => None, Light => Light, Heavy => Heavy, ImageNet => Imagenet });
 wire_enum!(Normalization {
     Cifar10Madry => Cifar10Madry,
     Cifar10Fast => Cifar10Fast,
     FashionMnist => FashionMnist,
     Identity => Identity,
+    Cifar100 => Cifar100,
+    Svhn => Svhn,
     RestrictedImageNet => RestrictedImagenet,
 });
 wire_enum!(Family {
@@ -47,7 +49,10 @@ impl OnWire for DatasetName {
         use wire::dataset_name::Name;
         let name = match self {
             Self::Cifar10 => Name::Cifar10(wire::Cifar10 {}),
+            Self::Cifar100 => Name::Cifar100(wire::Cifar100 {}),
+            Self::Svhn => Name::Svhn(wire::Svhn {}),
             Self::FashionMnist => Name::FashionMnist(wire::FashionMnist {}),
+            Self::RestrictedImageNet => Name::RestrictedImagenet(wire::RestrictedImageNet {}),
             Self::Folder(folder) => Name::Folder(folder),
         };
         wire::DatasetName { name: Some(name) }
@@ -58,7 +63,10 @@ impl OnWire for DatasetName {
         let wire::DatasetName { name } = wire;
         match name {
             Some(Name::Cifar10(wire::Cifar10 {})) => Some(Self::Cifar10),
+            Some(Name::Cifar100(wire::Cifar100 {})) => Some(Self::Cifar100),
+            Some(Name::Svhn(wire::Svhn {})) => Some(Self::Svhn),
             Some(Name::FashionMnist(wire::FashionMnist {})) => Some(Self::FashionMnist),
+            Some(Name::RestrictedImagenet(wire::RestrictedImageNet {})) => Some(Self::RestrictedImageNet),
             // Through the parser, which refuses paths that lead out of the data directory.
             Some(Name::Folder(folder)) => reader.parse(&format!("folder:{folder}")),
             None => reader.missing(),

@@ -1,6 +1,8 @@
 //! Jobs.
 
-use rrm_spec::{EvaluateSpec, JobId, JobRef, JobSpec, ModelSource, TrainSpec, Validation};
+use rrm_spec::{
+    EvaluateSpec, ImagesSource, JobId, JobRef, JobSpec, ModelSource, SynthesizeSpec, TrainSpec, Validation,
+};
 
 use super::{OnWire, Reader, list, wire_enum};
 use crate::wire;
@@ -15,6 +17,7 @@ impl OnWire for JobSpec {
         let kind = match self {
             Self::Train(spec) => wire::job_spec::Kind::Train(spec.to_wire()),
             Self::Evaluate(spec) => wire::job_spec::Kind::Evaluate(spec.to_wire()),
+            Self::Synthesize(spec) => wire::job_spec::Kind::Synthesize(spec.to_wire()),
         };
         wire::JobSpec { kind: Some(kind) }
     }
@@ -24,6 +27,9 @@ impl OnWire for JobSpec {
         match kind {
             Some(wire::job_spec::Kind::Train(spec)) => TrainSpec::from_wire(spec, reader).map(Self::Train),
             Some(wire::job_spec::Kind::Evaluate(spec)) => EvaluateSpec::from_wire(spec, reader).map(Self::Evaluate),
+            Some(wire::job_spec::Kind::Synthesize(spec)) => {
+                SynthesizeSpec::from_wire(spec, reader).map(Self::Synthesize)
+            }
             None => reader.at("kind").missing(),
         }
     }
@@ -35,9 +41,12 @@ impl OnWire for TrainSpec {
     fn to_wire(self) -> Self::Wire {
         let Self {
             dataset,
+            training_set,
             augmentation,
             normalization,
             arch,
+            initial,
+            temperature,
             method,
             optimizer,
             epochs,
@@ -58,15 +67,21 @@ impl OnWire for TrainSpec {
             seed,
             validation: Some(validation.to_wire()),
             precision: Some(precision.to_wire()),
+            temperature: Some(temperature),
+            initial: initial.map(OnWire::to_wire),
+            training_set: training_set.map(OnWire::to_wire),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
         let wire::TrainSpec {
             dataset,
+            training_set,
             augmentation,
             normalization,
             arch,
+            initial,
+            temperature,
             method,
             optimizer,
             epochs,
@@ -76,9 +91,11 @@ impl OnWire for TrainSpec {
             validation,
         } = wire;
         let dataset = reader.required("dataset", dataset);
+        let training_set = reader.optional("training_set", training_set);
         let augmentation = reader.field("augmentation", augmentation);
         let normalization = reader.optional("normalization", normalization);
         let arch = reader.required("arch", arch);
+        let initial = reader.optional("initial", initial);
         let method = reader.required("method", method);
         let optimizer = reader.required("optimizer", optimizer);
         let epochs = reader.field("epochs", epochs);
@@ -87,9 +104,12 @@ impl OnWire for TrainSpec {
         let validation = reader.required("validation", validation);
         Some(Self {
             dataset: dataset?,
+            training_set: training_set?,
             augmentation: augmentation?,
             normalization: normalization?,
             arch: arch?,
+            initial: initial?,
+            temperature: temperature.unwrap_or(1.0),
             method: method?,
             optimizer: optimizer?,
             epochs: epochs?,
@@ -134,6 +154,67 @@ impl OnWire for EvaluateSpec {
             batch_size: batch_size?,
             seed,
         })
+    }
+}
+
+impl OnWire for SynthesizeSpec {
+    type Wire = wire::SynthesizeSpec;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { model, dataset, steps, step_size, parts, batch_size, seed } = self;
+        wire::SynthesizeSpec {
+            model: Some(model.to_wire()),
+            dataset: Some(dataset.to_wire()),
+            steps: steps.to_wire(),
+            step_size: step_size.to_wire(),
+            parts: parts.to_wire(),
+            batch_size: batch_size.to_wire(),
+            seed,
+        }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::SynthesizeSpec { model, dataset, steps, step_size, parts, batch_size, seed } = wire;
+        let model = reader.required("model", model);
+        let dataset = reader.required("dataset", dataset);
+        let steps = reader.field("steps", steps);
+        let step_size = reader.field("step_size", step_size);
+        let parts = reader.field("parts", parts);
+        let batch_size = reader.field("batch_size", batch_size);
+        Some(Self {
+            model: model?,
+            dataset: dataset?,
+            steps: steps?,
+            step_size: step_size?,
+            parts: parts?,
+            batch_size: batch_size?,
+            seed,
+        })
+    }
+}
+
+impl OnWire for ImagesSource {
+    type Wire = wire::ImagesSource;
+
+    fn to_wire(self) -> Self::Wire {
+        use wire::images_source::Source;
+        let source = match self {
+            Self::Job(job) => Source::Job(job.to_wire()),
+            // Plans are UTF-8 texts, so their paths are.
+            Self::File(path) => Source::File(path.to_string_lossy().into_owned()),
+        };
+        wire::ImagesSource { source: Some(source) }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        use wire::images_source::Source;
+        let wire::ImagesSource { source } = wire;
+        match source {
+            Some(Source::Job(job)) => reader.field("job", job).map(Self::Job),
+            Some(Source::File(path)) if path.is_empty() => reader.at("file").missing(),
+            Some(Source::File(path)) => Some(Self::File(path.into())),
+            None => reader.missing(),
+        }
     }
 }
 

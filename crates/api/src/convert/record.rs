@@ -1,8 +1,8 @@
 //! What a trainer tells.
 
 use rrm_spec::{
-    Accuracy, CheckpointRecord, ClosestPoint, EpochRecord, EvaluationRecord, ImageOutcome, Outcome, Progress, Record,
-    RunStarted,
+    Accuracy, CheckpointRecord, ClassAccuracy, ClosestPoint, EpochRecord, EvaluationRecord, ImageOutcome, Outcome,
+    Progress, Record, RunStarted,
 };
 
 use super::{OnWire, Reader, list, wire_enum};
@@ -142,7 +142,7 @@ impl OnWire for EvaluationRecord {
     type Wire = wire::EvaluationRecord;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { attack, natural, robust, elapsed_us, weights, images } = self;
+        let Self { attack, natural, robust, elapsed_us, weights, images, classes } = self;
         wire::EvaluationRecord {
             attack: Some(attack.to_wire()),
             natural: Some(natural.to_wire()),
@@ -150,16 +150,18 @@ impl OnWire for EvaluationRecord {
             elapsed_us,
             weights: weights.to_wire(),
             images: list(images),
+            classes: list(classes),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::EvaluationRecord { attack, natural, robust, elapsed_us, weights, images } = wire;
+        let wire::EvaluationRecord { attack, natural, robust, elapsed_us, weights, images, classes } = wire;
         let attack = reader.required("attack", attack);
         let natural = reader.required("natural", natural);
         let robust = reader.required("robust", robust);
         let weights = reader.field("weights", weights);
         let images = reader.list("images", images);
+        let classes = reader.list("classes", classes);
         Some(Self {
             attack: attack?,
             natural: natural?,
@@ -167,7 +169,24 @@ impl OnWire for EvaluationRecord {
             elapsed_us,
             weights: weights?,
             images: images?,
+            classes: classes?,
         })
+    }
+}
+
+impl OnWire for ClassAccuracy {
+    type Wire = wire::ClassAccuracy;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { label, natural, robust } = self;
+        wire::ClassAccuracy { label, natural: Some(natural.to_wire()), robust: Some(robust.to_wire()) }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::ClassAccuracy { label, natural, robust } = wire;
+        let natural = reader.required("natural", natural);
+        let robust = reader.required("robust", robust);
+        Some(Self { label, natural: natural?, robust: robust? })
     }
 }
 

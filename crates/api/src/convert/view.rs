@@ -14,7 +14,7 @@ wire_enum!(JobState {
     Cancelled => Cancelled,
     Skipped => Skipped,
 });
-wire_enum!(JobKind { Train => Train, Evaluate => Evaluate });
+wire_enum!(JobKind { Train => Train, Evaluate => Evaluate, Synthesize => Synthesize });
 wire_enum!(Stop { Cancel => Cancel });
 wire_enum!(AttemptOutcome {
     Ok => Ok,

@@ -194,6 +194,7 @@ fn imported(sha256: &ArtifactHash, bytes: u64) -> ImportedNetwork {
         classes: 10,
         normalization: Normalization::Cifar10Madry,
         representation_width: 32,
+        temperature: 1.0,
     };
     let (name, sha256, origin) = ("madry-linf".parse().unwrap(), sha256.clone(), "cifar_linf_8.pt".to_owned());
     ImportedNetwork { name, sha256, bytes, network, origin }

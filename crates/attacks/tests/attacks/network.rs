@@ -26,6 +26,7 @@ fn network(dtype: DType) -> Network {
         classes: 10,
         normalization: Normalization::Cifar10Fast,
         representation_width: arch.representation_width(),
+        temperature: 1.0,
     };
     Network::initialize(&spec, 5, &Device::Cpu, dtype).unwrap()
 }

@@ -29,6 +29,7 @@ fn every_form_gives_the_same_network() {
             classes: 10,
             normalization: Normalization::Cifar10Madry,
             representation_width: 32,
+            temperature: 1.0,
         }
     );
     assert_eq!(bare.tensors.len(), 16);

@@ -8,7 +8,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use rrm_data::{
     Description,
-    catalogue::{self, Catalogue, DebianPackage, RemoteFile},
+    catalogue::{self, Absent, Catalogue, DebianPackage, RemoteFile},
 };
 use rrm_spec::DatasetName;
 use serde_json::Value;
@@ -27,10 +27,7 @@ use crate::{
 
 pub(super) fn run(arguments: &FetchArguments, output: Output) -> Result<Exit, Failure> {
     let name = &arguments.name;
-    let Some(catalogue) = catalogue::sources(name) else {
-        let failure = Failure::new(Exit::Invalid, format!("{name} cannot be fetched: its images are your own"));
-        return Err(failure.next("put them into train/CLASS and test/CLASS of that folder in the data folder"));
-    };
+    let catalogue = catalogue::sources(name).map_err(|absent| not_fetched(name, absent))?;
     let data_dir = match &arguments.data_dir {
         Some(folder) => folder.clone(),
         None => folders::data()?,
@@ -41,6 +38,20 @@ pub(super) fn run(arguments: &FetchArguments, output: Output) -> Result<Exit, Fa
     let (description, came) = fetch.run().map_err(|failure| failure.context(format!("fetch {name}")))?;
     show(&description, came, output)?;
     Ok(Exit::Done)
+}
+
+/// What to do where nobody serves the images.
+fn not_fetched(name: &DatasetName, absent: Absent) -> Failure {
+    let (why, next) = match absent {
+        Absent::Own => {
+            ("its images are your own", "put them into train/CLASS and test/CLASS of that folder in the data folder")
+        }
+        Absent::Registration => (
+            "ImageNet is given to registered researchers only",
+            "put its folders train/WNID and val/WNID, or some of them, into imagenet in the data folder",
+        ),
+    };
+    Failure::new(Exit::Invalid, format!("{name} cannot be fetched: {why}")).next(next)
 }
 
 /// Two fetches into the same folder at once would write into each other's files.

@@ -31,12 +31,13 @@ pub(crate) async fn run(command: ModelCommand, global: &Global, output: Output) 
 
 /// What a network is, in one line.
 fn described(network: &NetworkSpec) -> String {
-    let NetworkSpec { arch, channels, classes, normalization, representation_width } = network;
+    let NetworkSpec { arch, channels, classes, normalization, representation_width, temperature } = network;
     let side = arch.family().image_side();
     let adapter = if network.has_adapter() { " by an adapter" } else { "" };
+    let temperature = if *temperature == 1.0 { String::new() } else { format!(", temperature {temperature}") };
     format!(
         "{arch} for images of {channels}×{side}×{side}, {classes} classes, representation of {representation_width}{adapter}, \
-         normalisation {normalization}"
+         normalisation {normalization}{temperature}"
     )
 }
 

@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &ModelShowArguments, output: Output) -> Result<Exit
 pub(super) fn authors(arch: Arch) -> NetworkSpec {
     let classes = if arch.family().image_side() == 32 { 10 } else { 9 };
     let (normalization, representation_width) = (Normalization::Identity, arch.representation_width());
-    NetworkSpec { arch, channels: 3, classes, normalization, representation_width }
+    NetworkSpec { arch, channels: 3, classes, normalization, representation_width, temperature: 1.0 }
 }
 
 /// A whole number with its thousands apart.
@@ -115,7 +115,8 @@ fn role_name(role: Role) -> &'static str {
 
 /// An architecture as a JSON object, without its layers.
 pub(super) fn summary(anatomy: &Anatomy) -> Value {
-    let NetworkSpec { arch, channels, classes, normalization: _, representation_width } = &anatomy.network;
+    let NetworkSpec { arch, channels, classes, normalization: _, representation_width, temperature: _ } =
+        &anatomy.network;
     json!({
         "arch": arch,
         "image": [channels, arch.family().image_side(), arch.family().image_side()],

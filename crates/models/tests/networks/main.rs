@@ -27,6 +27,7 @@ fn cifar10(arch: &str) -> NetworkSpec {
         classes: 10,
         normalization: Normalization::Cifar10Fast,
         representation_width: arch.representation_width(),
+        temperature: 1.0,
     }
 }
 

@@ -180,6 +180,7 @@ pub(crate) fn evaluate(jobs: &mut [JobDetail], name: &str, natural: u64, robust:
         elapsed_us: 1,
         weights: "0".repeat(64).parse().unwrap(),
         images: vec![],
+        classes: vec![],
     }];
 }
 

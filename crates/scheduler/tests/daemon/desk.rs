@@ -210,12 +210,14 @@ pub(crate) fn whole_run(lease: &Assignment) -> Vec<Record> {
     let first = lease.resume.as_ref().map_or(1, |resume| resume.epoch + 1);
     let mut records = vec![started(first)];
     match &lease.spec {
-        JobSpec::Train(spec) => {
-            for number in first..=spec.epochs.get() {
+        // A synthesis tells its parts as epochs.
+        JobSpec::Train(_) | JobSpec::Synthesize(_) => {
+            let epochs = lease.spec.epochs();
+            for number in first..=epochs {
                 records.push(epoch(number));
                 records.push(checkpoint(lease.attempt, number, CheckpointRole::Resume));
             }
-            records.push(checkpoint(lease.attempt, spec.epochs.get(), CheckpointRole::Final));
+            records.push(checkpoint(lease.attempt, epochs, CheckpointRole::Final));
         }
         JobSpec::Evaluate(spec) => records.push(Record::Evaluation(EvaluationRecord {
             attack: spec.attack.clone(),
@@ -230,6 +232,7 @@ pub(crate) fn whole_run(lease: &Assignment) -> Vec<Record> {
                 outcome: Outcome::Broken { restart: 0 },
                 closest: None,
             }],
+            classes: vec![],
         })),
     }
     records

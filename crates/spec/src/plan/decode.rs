@@ -50,10 +50,10 @@ pub(super) fn take_text(table: &mut Table, field: &str, found: &mut Vec<Violatio
 pub(super) fn take_defaults(document: &mut Table, found: &mut Vec<Violation>) -> Table {
     match document.remove("defaults") {
         Some(Value::Table(defaults)) => {
-            let (known, unknown): (Table, Table) = defaults
-                .into_iter()
-                .partition(|(kind, value)| matches!(kind.as_str(), "train" | "evaluate") && value.is_table());
-            refuse_unknown(&unknown, "defaults", "the tables train and evaluate", found);
+            let (known, unknown): (Table, Table) = defaults.into_iter().partition(|(kind, value)| {
+                matches!(kind.as_str(), "train" | "evaluate" | "synthesize") && value.is_table()
+            });
+            refuse_unknown(&unknown, "defaults", "the tables train, evaluate and synthesize", found);
             known
         }
         Some(other) => {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::{
-    Dataset, JobRef, JobSpec, Method, Violation, Violations,
+    Dataset, JobRef, JobSpec, Method, Need, Violation, Violations,
     validate::{Checker, join},
 };
 
@@ -130,34 +130,31 @@ fn is_job_name(name: &str) -> bool {
 
 impl PlannedJob {
     fn edge_faults(&self, path: &str, earlier: &HashMap<&str, &JobSpec>) -> Vec<(String, String, &'static str)> {
-        let field = match &self.spec {
-            JobSpec::Train(_) => join(path, "method.teacher.job"),
-            JobSpec::Evaluate(_) => join(path, "model.job"),
-        };
-        let named = self.spec.needs().into_iter().filter_map(|job| match job {
-            JobRef::Name(name) => Some(name),
+        let named = self.spec.needs().into_iter().filter_map(|need| match need.job {
+            JobRef::Name(name) => Some((need, name)),
             JobRef::Id(_) => None,
         });
         named
-            .filter_map(|name| {
+            .filter_map(|(Need { field, product, .. }, name)| {
                 let allowed = match earlier.get(name.as_str()) {
                     None => "must name a job further up in the plan, or #ID",
-                    Some(JobSpec::Evaluate(_)) => "must name a train job: an evaluation makes no network",
-                    Some(JobSpec::Train(parent)) if contradict(&parent.dataset, self.spec.dataset()) => {
-                        "must name a network of the same dataset"
-                    }
-                    Some(JobSpec::Train(_)) => return None,
+                    Some(parent) => match product.refusal(parent.kind()) {
+                        Some(refusal) => refusal,
+                        None if contradict(parent.dataset(), self.spec.dataset()) => product.of_another_dataset(),
+                        None => return None,
+                    },
                 };
-                Some((field.clone(), name.clone(), allowed))
+                Some((join(path, field), name.clone(), allowed))
             })
             .collect()
     }
 
-    /// The method's label, or that it is an evaluation.
+    /// The method's label, or that it is an evaluation or a synthesis.
     pub fn label(&self) -> &'static str {
         match &self.spec {
             JobSpec::Train(spec) => Method::label(&spec.method),
             JobSpec::Evaluate(_) => "evaluate",
+            JobSpec::Synthesize(_) => "synthesize",
         }
     }
 }

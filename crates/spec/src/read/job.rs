@@ -8,9 +8,9 @@ use super::{
     search_attack::{carlini_wagner, fab, square},
 };
 use crate::{
-    ApgdLoss, ApgdSpec, Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobSpec, Method, Mode,
-    ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, RepresentationLoss, Schedule, ThreatModel,
-    TrainSpec, Validation,
+    ApgdLoss, ApgdSpec, Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, ImagesSource, JobRef,
+    JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart, RepresentationLoss,
+    Schedule, SynthesizeSpec, ThreatModel, TrainSpec, Validation,
 };
 
 /// Valid wherever a whole number is wanted.
@@ -30,15 +30,19 @@ impl DatasetName {
 }
 
 pub(super) fn job(fields: &mut Fields<'_>) -> JobSpec {
-    fields.tagged(&[("train", train as Reading<JobSpec>), ("evaluate", evaluate)])
+    fields.tagged(&[("train", train as Reading<JobSpec>), ("evaluate", evaluate), ("synthesize", synthesize)])
 }
 
 fn train(fields: &mut Fields<'_>) -> JobSpec {
+    let dataset = fields.table("dataset", dataset);
     JobSpec::Train(TrainSpec {
-        dataset: fields.table("dataset", dataset),
-        augmentation: fields.optional("augmentation").unwrap_or_default(),
+        training_set: fields.optional_table("training_set", images_source),
+        augmentation: fields.optional("augmentation").unwrap_or_else(|| dataset.name.augmentation()),
+        dataset,
         normalization: fields.optional("normalization"),
         arch: fields.required("arch", Arch::new(Family::Dnn, 1).expect("1 is a divisor")),
+        initial: fields.optional_table("initial", source),
+        temperature: fields.optional("temperature").unwrap_or(1.0),
         method: fields.table("method", method),
         optimizer: fields.table("optimizer", optimizer),
         epochs: fields.required("epochs", EPOCHS),
@@ -56,6 +60,18 @@ fn evaluate(fields: &mut Fields<'_>) -> JobSpec {
         images: fields.optional("images"),
         attack: fields.table("attack", attack),
         epsilons: fields.optional("epsilons").unwrap_or_default(),
+        batch_size: fields.required("batch_size", ONE),
+        seed: fields.required("seed", 0),
+    })
+}
+
+fn synthesize(fields: &mut Fields<'_>) -> JobSpec {
+    JobSpec::Synthesize(SynthesizeSpec {
+        model: fields.table("model", source),
+        dataset: fields.table("dataset", dataset),
+        steps: fields.required("steps", ONE),
+        step_size: fields.required("step_size", Epsilon::from(1.0)),
+        parts: fields.optional("parts").unwrap_or_else(SynthesizeSpec::default_parts),
         batch_size: fields.required("batch_size", ONE),
         seed: fields.required("seed", 0),
     })
@@ -80,9 +96,27 @@ fn source(fields: &mut Fields<'_>) -> ModelSource {
     job.or(file).or(artifact).unwrap_or(ModelSource::Checkpoint(PathBuf::new()))
 }
 
+fn images_source(fields: &mut Fields<'_>) -> ImagesSource {
+    let (has_job, has_file) = (fields.has("job"), fields.has("file"));
+    if has_job == has_file {
+        fields.fault("job", String::new(), "either a job or a file must be named");
+    }
+    let job: Option<JobRef> = fields.optional("job");
+    let file: Option<PathBuf> = fields.optional("file");
+    job.map(ImagesSource::Job).or(file.map(ImagesSource::File)).unwrap_or(ImagesSource::File(PathBuf::new()))
+}
+
 fn method(fields: &mut Fields<'_>) -> Method {
     let natural: Reading<Method> = |_| Method::Natural;
-    fields.tagged(&[("natural", natural), ("adversarial-training", adversarial_training), ("rrm", rrm)])
+    fields.tagged(&[
+        ("natural", natural),
+        ("adversarial-training", adversarial_training),
+        ("free-adversarial-training", free_adversarial_training),
+        ("rrm", rrm),
+        ("knowledge-distillation", knowledge_distillation),
+        ("adversarially-robust-distillation", robust_distillation),
+        ("trades", trades),
+    ])
 }
 
 fn adversarial_training(fields: &mut Fields<'_>) -> Method {
@@ -92,12 +126,50 @@ fn adversarial_training(fields: &mut Fields<'_>) -> Method {
     }
 }
 
+fn free_adversarial_training(fields: &mut Fields<'_>) -> Method {
+    Method::FreeAdversarialTraining {
+        threat: fields.table("threat", threat),
+        step_size: fields.required("step_size", Epsilon::from(1.0)),
+        replays: fields.required("replays", ONE),
+        perturbation: fields.optional("perturbation").unwrap_or_default(),
+    }
+}
+
 fn rrm(fields: &mut Fields<'_>) -> Method {
     Method::Rrm {
         teacher: fields.table("teacher", source),
         representation_loss: fields.required("representation_loss", RepresentationLoss::Cosine),
         lambda: fields.required("lambda", 0.0),
         replays: fields.optional("replays").unwrap_or(ONE),
+    }
+}
+
+fn knowledge_distillation(fields: &mut Fields<'_>) -> Method {
+    Method::KnowledgeDistillation {
+        teacher: fields.table("teacher", source),
+        temperature: fields.required("temperature", 1.0),
+        alpha: fields.required("alpha", 1.0),
+        form: fields.optional("form").unwrap_or_default(),
+    }
+}
+
+fn robust_distillation(fields: &mut Fields<'_>) -> Method {
+    Method::AdversariallyRobustDistillation {
+        teacher: fields.table("teacher", source),
+        attack: fields.table("attack", attack),
+        attack_mode: fields.required("attack_mode", Mode::Eval),
+        temperature: fields.required("temperature", 1.0),
+        alpha: fields.required("alpha", 1.0),
+        form: fields.optional("form").unwrap_or_default(),
+    }
+}
+
+fn trades(fields: &mut Fields<'_>) -> Method {
+    Method::Trades {
+        threat: fields.table("threat", threat),
+        steps: fields.required("steps", ONE),
+        step_size: fields.required("step_size", Epsilon::from(1.0)),
+        beta: fields.required("beta", 1.0),
     }
 }
 

@@ -9,10 +9,10 @@ use proptest::{
 };
 use rrm_spec::{
     ApgdDialect, ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, AutoAttackPart, AutoAttackSpec, AutoAttackVersion,
-    CarliniWagnerSpec, CustomAutoAttack, Dataset, DatasetName, Epsilon, EvaluateSpec, FabSpec, Family, FgsmDialect,
-    FgsmSpec, JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, OptimizerSpec, PgdSelection, PgdSpec, PgdStart,
-    PgdTarget, Precision, RepresentationLoss, Schedule, SquareLoss, SquareSchedule, SquareSpec, ThreatModel, TrainSpec,
-    Validation,
+    CarliniWagnerSpec, CustomAutoAttack, Dataset, DatasetName, DistillationForm, Epsilon, EvaluateSpec, FabSpec,
+    Family, FgsmDialect, FgsmSpec, ImagesSource, JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm,
+    OptimizerSpec, Perturbation, PgdSelection, PgdSpec, PgdStart, PgdTarget, Precision, RepresentationLoss, Schedule,
+    SquareLoss, SquareSchedule, SquareSpec, SynthesizeSpec, ThreatModel, TrainSpec, Validation,
 };
 
 fn count(most: u32) -> impl Strategy<Value = NonZeroU32> {
@@ -135,14 +135,37 @@ fn source() -> impl Strategy<Value = ModelSource> {
     ]
 }
 
+fn form() -> impl Strategy<Value = DistillationForm> {
+    prop_oneof![Just(DistillationForm::Textbook), Just(DistillationForm::Released)]
+}
+
 fn method() -> impl Strategy<Value = Method> {
     let mode = prop_oneof![Just(Mode::Train), Just(Mode::Eval)];
     let loss = prop_oneof![Just(RepresentationLoss::Cosine), Just(RepresentationLoss::RelativeL2)];
+    let perturbation = prop_oneof![Just(Perturbation::Carried), Just(Perturbation::Reset)];
     prop_oneof![
         Just(Method::Natural),
         (attack(), mode).prop_map(|(attack, attack_mode)| Method::AdversarialTraining { attack, attack_mode }),
+        (threat(), 0.001..1.0f64, count(64), perturbation).prop_map(|(threat, step, replays, perturbation)| {
+            Method::FreeAdversarialTraining { threat, step_size: step.into(), replays, perturbation }
+        }),
         (source(), loss, 0.0..1000.0f64, count(8)).prop_map(|(teacher, representation_loss, lambda, replays)| {
             Method::Rrm { teacher, representation_loss, lambda, replays }
+        }),
+        (source(), 0.1..100.0f64, 0.0..1.0f64, form()).prop_map(|(teacher, temperature, alpha, form)| {
+            Method::KnowledgeDistillation { teacher, temperature, alpha, form }
+        }),
+        (source(), attack(), 0.1..100.0f64, 0.0..1.0f64, form()).prop_map(
+            |(teacher, attack, temperature, alpha, form)| {
+                let attack_mode = Mode::Train;
+                Method::AdversariallyRobustDistillation { teacher, attack, attack_mode, temperature, alpha, form }
+            }
+        ),
+        (threat(), count(100), 0.001..1.0f64, 0.0..100.0f64).prop_map(|(threat, steps, step, beta)| Method::Trades {
+            threat,
+            steps,
+            step_size: step.into(),
+            beta,
         }),
     ]
 }
@@ -159,6 +182,8 @@ fn schedule() -> impl Strategy<Value = Schedule> {
 fn dataset() -> impl Strategy<Value = Dataset> {
     let name = prop_oneof![
         Just(DatasetName::Cifar10),
+        Just(DatasetName::Cifar100),
+        Just(DatasetName::Svhn),
         Just(DatasetName::FashionMnist),
         "[a-z]{1,9}".prop_map(DatasetName::Folder)
     ];
@@ -185,13 +210,28 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
         (option::of(count(10_000)), option::of(attack())).prop_map(|(images, attack)| Validation { images, attack });
     let precision = select(&Precision::ALL[..]);
     let seed = 0..=i64::MAX as u64;
-    (dataset(), arch(), method(), optimizer, 5..1000u32, count(4096), precision, seed, validation).prop_map(
-        |(dataset, arch, method, optimizer, epochs, batch_size, precision, seed, validation)| {
+    let beginnings = (option::of(images_source()), option::of(source()));
+    (dataset(), arch(), beginnings, method(), optimizer, 5..1000u32, count(4096), precision, seed, validation).prop_map(
+        |(
+            dataset,
+            arch,
+            (training_set, initial),
+            method,
+            optimizer,
+            epochs,
+            batch_size,
+            precision,
+            seed,
+            validation,
+        )| {
             JobSpec::Train(TrainSpec {
                 dataset,
+                training_set,
                 augmentation: Augmentation::Light,
                 normalization: None,
                 arch,
+                initial,
+                temperature: 30.0,
                 method,
                 optimizer,
                 epochs: NonZeroU32::new(epochs).expect("the range begins at 5"),
@@ -202,6 +242,22 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
             })
         },
     )
+}
+
+pub(crate) fn synthesize() -> impl Strategy<Value = JobSpec> {
+    (source(), dataset(), count(1000), 0.001..1.0f64, count(100), count(4096)).prop_map(
+        |(model, dataset, steps, step, parts, batch_size)| {
+            let step_size = step.into();
+            JobSpec::Synthesize(SynthesizeSpec { model, dataset, steps, step_size, parts, batch_size, seed: 7 })
+        },
+    )
+}
+
+fn images_source() -> impl Strategy<Value = ImagesSource> {
+    prop_oneof![
+        (1..1_000_000i64).prop_map(|id| ImagesSource::Job(JobRef::Id(JobId(id)))),
+        "[a-z/]{1,20}".prop_map(|path| ImagesSource::File(path.into())),
+    ]
 }
 
 pub(crate) fn evaluate() -> impl Strategy<Value = JobSpec> {

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use rrm_spec::{
-    Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Device,
-    DeviceInfo, EpochRecord, EvaluationRecord, ImageOutcome, JobDetail, JobId, JobState, Outcome, Plan, Record,
+    Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, ClassAccuracy,
+    Device, DeviceInfo, EpochRecord, EvaluationRecord, ImageOutcome, JobDetail, JobId, JobState, Outcome, Plan, Record,
     Registration, RunStarted, WorkerId,
 };
 use rrm_store::{
@@ -251,17 +251,16 @@ pub(crate) fn checkpoint(attempt: AttemptId, epoch: u32, role: CheckpointRole) -
 
 pub(crate) fn evaluation(spec: &rrm_spec::JobSpec) -> EvaluationRecord {
     let rrm_spec::JobSpec::Evaluate(spec) = spec else { panic!("a train job has no evaluation") };
-    let image = |image, outcome| ImageOutcome { image, label: image % 10, prediction: 3, outcome, closest: None };
+    let image = |image, outcome| ImageOutcome { image, label: image % 2, prediction: 3, outcome, closest: None };
+    let images =
+        vec![image(0, Outcome::Robust), image(1, Outcome::Broken { restart: 1 }), image(2, Outcome::Misclassified)];
     EvaluationRecord {
         attack: spec.attack.clone(),
         natural: Accuracy { correct: 2, total: 3 },
         robust: Accuracy { correct: 1, total: 3 },
         elapsed_us: 9_000_000,
         weights: hash("weights"),
-        images: vec![
-            image(0, Outcome::Robust),
-            image(1, Outcome::Broken { restart: 1 }),
-            image(2, Outcome::Misclassified),
-        ],
+        classes: ClassAccuracy::of(&images),
+        images,
     }
 }

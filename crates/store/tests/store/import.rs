@@ -13,6 +13,7 @@ fn network(content: &str) -> ImportedNetwork {
         classes: 10,
         normalization: Normalization::FashionMnist,
         representation_width: 32,
+        temperature: 1.0,
     };
     let (name, origin) = (NAME.parse().unwrap(), "cifar_linf_8.pt".to_owned());
     ImportedNetwork { name, sha256: hash(content), bytes: 10, network, origin }

@@ -3,13 +3,11 @@
 use std::num::NonZeroU32;
 
 use candle_core::Tensor;
-use rrm_kernels::first_not_finite;
 use rrm_losses::{cosine, cross_entropy, relative_l2};
 use rrm_models::{Model, Network, Output};
 use rrm_spec::{Accuracy, Mode, RepresentationLoss};
 
 use super::{Step, StepStats, TrainBatch, accuracy};
-use crate::divergence::NotFinite;
 use crate::student::{Student, UpdateError};
 
 /// Below which a representation's norm is taken to be this, as in the authors' `CosineSimilarity(eps=1e-6)`.
@@ -44,16 +42,6 @@ impl Rrm {
     }
 }
 
-/// Where the student's own numbers are finite and its loss is not, the teacher's may be the reason.
-fn blame_target(error: UpdateError, target: &Tensor) -> UpdateError {
-    let UpdateError::NotFinite(NotFinite::Loss { loss }) = error else { return error };
-    match first_not_finite([target]) {
-        Ok(Some(_)) => UpdateError::NotFinite(NotFinite::Target { loss }),
-        Ok(None) => error,
-        Err(failed) => UpdateError::Compute(failed),
-    }
-}
-
 impl Step for Rrm {
     fn step(&mut self, student: &mut Student, batch: &TrainBatch) -> Result<StepStats, UpdateError> {
         let target = self.teacher.forward(&batch.pixels, Mode::Eval)?.representation.detach();
@@ -61,7 +49,7 @@ impl Step for Rrm {
         for _ in 0..self.replays.get() {
             let output = student.network().forward(&batch.pixels, Mode::Train)?;
             let loss = self.loss(&output, &target, &batch.labels)?;
-            let update = student.update(&loss, &batch.pixels).map_err(|error| blame_target(error, &target))?;
+            let update = student.update(&loss, &batch.pixels).map_err(|error| error.or_of_target(&target))?;
             stats.loss_sum += update.loss;
             stats.updates += 1;
             stats.accuracy = accuracy(&output.logits, &batch.classes)?;

@@ -40,6 +40,7 @@ fn of_type(arch: &str, device: &Device, dtype: DType) -> anyhow::Result<Network>
         classes: 10,
         normalization: Normalization::Cifar10Fast,
         representation_width: arch.representation_width(),
+        temperature: 1.0,
     };
     Ok(Network::initialize(&spec, 7, device, dtype)?)
 }

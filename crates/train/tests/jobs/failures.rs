@@ -41,6 +41,7 @@ fn a_teacher_of_another_kind_of_image_is_refused() {
         classes: 2,
         normalization: rrm_spec::Normalization::Identity,
         representation_width: 32,
+        temperature: 1.0,
     };
     let grey = rrm_models::Network::initialize(&spec, 1, &candle_core::Device::Cpu, candle_core::DType::F32).unwrap();
     std::fs::create_dir(bench.path("teacher")).unwrap();

@@ -1,10 +1,12 @@
 //! Every method learns, and the robust ones become robust.
 
-use rrm_spec::{Augmentation, EpochRecord, Method, PgdSelection, RepresentationLoss, TrainSpec};
+use rrm_spec::{
+    Augmentation, DistillationForm, EpochRecord, Method, Perturbation, PgdSelection, RepresentationLoss, TrainSpec,
+};
 
 use crate::{
     dataset::Recipe,
-    support::{Bench, count, fast_at, fraction, pgd, rrm, sat},
+    support::{Bench, count, distillation, fast_at, fgsm, fraction, free, pgd, robust_distillation, rrm, sat, trades},
 };
 
 /// Two and a half times as strong as the tint of [`Recipe::TEMPTING`], and half as strong as its halves.
@@ -39,6 +41,17 @@ fn adversarial_training_and_rrm_are_robust_where_natural_training_is_not() {
 }
 
 #[test]
+fn free_training_trades_and_robust_distillation_are_robust_too() {
+    let bench = Bench::new(Recipe::TEMPTING);
+    let free = trained(&bench, "free", free(EPSILON, 4, Perturbation::Carried), 6);
+    let trades = trained(&bench, "trades", trades(EPSILON, "8/255", 4, 6.0), 10);
+    trained(&bench, "teacher", sat(EPSILON, "8/255", 4), 10);
+    let student = trained(&bench, "student", robust_distillation(EPSILON, "8/255", 4, 1.0), 15);
+    let all = format!("free {free:?}, trades {trades:?}, student {student:?}");
+    assert!([free, trades, student].iter().all(|(natural, robust)| *natural > 0.7 && *robust > 0.5), "{all}");
+}
+
+#[test]
 fn every_method_learns_easy_classes_with_every_network() {
     let bench = Bench::new(Recipe { images: (40, 10), ..Recipe::EASY });
     let easy = |arch: &str, epochs, method| TrainSpec { epochs: count(epochs), ..bench.spec(arch, method) };
@@ -48,6 +61,12 @@ fn every_method_learns_easy_classes_with_every_network() {
         ("vgg11/16", 5, fast_at("4/255", "2/255", 2)),
         ("resnet18/16", 5, sat("4/255", "2/255", 2)),
         ("vgg11/16", 5, rrm(0.5, 2, RepresentationLoss::RelativeL2)),
+        ("vgg11/16", 5, fgsm("4/255", "5/255")),
+        ("vgg11/16", 4, free("4/255", 4, Perturbation::Carried)),
+        ("vgg11/16", 4, free("4/255", 4, Perturbation::Reset)),
+        ("resnet18/16", 6, distillation(4.0, 0.5, DistillationForm::Textbook)),
+        ("vgg11/16", 6, robust_distillation("4/255", "2/255", 2, 0.5)),
+        ("vgg11/16", 6, trades("4/255", "2/255", 2, 2.0)),
     ];
     for (i, (arch, epochs, method)) in methods.into_iter().enumerate() {
         let environment = bench.environment_with(&format!("work-{i}"), "teacher");

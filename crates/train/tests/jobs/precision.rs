@@ -77,6 +77,7 @@ mod lambda {
             classes: 10,
             normalization: Normalization::Cifar10Fast,
             representation_width: 64,
+            temperature: 1.0,
         };
         Network::initialize(&spec, 3, &Device::Cpu, DType::F32).unwrap().with_precision(precision)
     }

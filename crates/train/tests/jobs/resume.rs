@@ -7,14 +7,17 @@ use std::{
 };
 
 use rrm_spec::{
-    CheckpointRecord, CheckpointRole, EpochRecord, FailureClass, JobSpec, Method, Precision, Record,
-    RepresentationLoss, Schedule, TrainSpec, Validation,
+    CheckpointRecord, CheckpointRole, DistillationForm, EpochRecord, FailureClass, JobSpec, Method, Perturbation,
+    Precision, Record, RepresentationLoss, Schedule, TrainSpec, Validation,
 };
 use rrm_train::{Completion, Environment};
 
 use crate::{
     dataset::Recipe,
-    support::{Bench, bytes, closes, count, epochs, fast_at, pgd, records, rrm, sat},
+    support::{
+        Bench, bytes, closes, count, distillation, epochs, fast_at, free, pgd, records, robust_distillation, rrm, sat,
+        trades,
+    },
 };
 
 /// Runs `spec` undisturbed, then once per epoch stopped after it and resumed, and compares everything but the times.
@@ -93,6 +96,46 @@ fn rrm_with_replays_and_an_adapter_resumes_bit_by_bit() {
 }
 
 #[test]
+fn free_adversarial_training_resumes_bit_by_bit_with_the_change_that_it_carries() {
+    let bench = Bench::new(Recipe::EASY);
+    // The last batch of an epoch has four images of ten.
+    for perturbation in [Perturbation::Carried, Perturbation::Reset] {
+        let mut spec = bench.spec("vgg11/16", free("8/255", 3, perturbation));
+        spec.optimizer.schedule = Schedule::Triangular { peak_momentum: Some(0.8) };
+        every_interruption_ends_alike(&bench, &spec, |work| bench.environment(work));
+    }
+}
+
+#[test]
+fn distillation_and_trades_resume_bit_by_bit() {
+    let bench = Bench::new(Recipe::EASY);
+    bench.train(&bench.spec("dnn/8", Method::Natural), &bench.environment("teacher"));
+    let methods = [
+        distillation(30.0, 0.9, DistillationForm::Released),
+        robust_distillation("8/255", "2/255", 2, 0.5),
+        trades("8/255", "2/255", 2, 6.0),
+    ];
+    for method in methods {
+        let spec = TrainSpec { temperature: 2.0, ..bench.spec("vgg11/16", method) };
+        every_interruption_ends_alike(&bench, &spec, |work| bench.environment_with(work, "teacher"));
+    }
+}
+
+#[test]
+fn a_checkpoint_with_what_its_method_does_not_remember_is_refused() {
+    let bench = Bench::new(Recipe::EASY);
+    let spec = bench.spec("dnn/16", Method::Natural);
+    bench.train(&spec, &bench.environment("work"));
+    let whole = bytes(&bench.path("work/resume.safetensors"));
+    let tensors = safetensors::SafeTensors::deserialize(&whole).unwrap();
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&whole).unwrap();
+    let stranger = ("step.perturbation", tensors.tensor("network.classifier.bias").unwrap());
+    let doctored = safetensors::serialize(tensors.iter().chain([stranger]), metadata.metadata().clone()).unwrap();
+    let (text, _) = refusal(&bench, &spec, &doctored);
+    assert!(text.contains("perturbation"), "{text}");
+}
+
+#[test]
 fn every_method_resumes_bit_by_bit_in_bf16() {
     let bench = Bench::new(Recipe::EASY);
     bench.train(&bench.spec("dnn/8", Method::Natural), &bench.environment("teacher"));
@@ -100,6 +143,10 @@ fn every_method_resumes_bit_by_bit_in_bf16() {
         ("dnn/4", Method::Natural),
         ("vgg11/8", sat("8/255", "2/255", 2)),
         ("resnet18/8", rrm(5e-3, 2, RepresentationLoss::Cosine)),
+        ("vgg11/8", free("8/255", 2, Perturbation::Carried)),
+        ("vgg11/8", distillation(4.0, 0.5, DistillationForm::Textbook)),
+        ("vgg11/8", robust_distillation("8/255", "2/255", 2, 1.0)),
+        ("vgg11/8", trades("8/255", "2/255", 2, 6.0)),
     ];
     for (arch, method) in methods {
         let spec = TrainSpec { precision: Precision::Bf16, ..bench.spec(arch, method) };

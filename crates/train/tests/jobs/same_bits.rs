@@ -2,10 +2,10 @@
 
 use candle_core::{DType, Device};
 use rrm_models::{Network, NetworkSpec};
-use rrm_spec::{Method, Normalization, Precision, RepresentationLoss};
+use rrm_spec::{Method, Normalization, Perturbation, Precision, RepresentationLoss};
 use rrm_train::{Student, TrainBatch, step};
 
-use crate::support::{batch, fast_at, rrm, sat, student};
+use crate::support::{batch, fast_at, free, robust_distillation, rrm, sat, student, trades};
 
 /// In f32, and with 16 channels and more, so that every schedule of the fast convolutions is used.
 fn network(arch: &str, seed: u64) -> Network {
@@ -15,6 +15,7 @@ fn network(arch: &str, seed: u64) -> Network {
         classes: 4,
         normalization: Normalization::Identity,
         representation_width: 64,
+        temperature: 1.0,
     };
     Network::initialize(&spec, seed, &Device::Cpu, DType::F32).unwrap()
 }
@@ -61,6 +62,9 @@ fn a_step_of_every_method_has_the_same_bits_with_one_two_and_three_threads() {
         ("vgg11/4", fast_at("8/255", "2/255", 2)),
         ("resnet18/4", sat("8/255", "2/255", 2)),
         ("resnet18/4", rrm(5e-3, 2, RepresentationLoss::RelativeL2)),
+        ("vgg11/4", free("8/255", 2, Perturbation::Carried)),
+        ("vgg11/4", robust_distillation("8/255", "2/255", 2, 0.5)),
+        ("vgg11/4", trades("8/255", "2/255", 2, 6.0)),
     ];
     for (arch, method) in methods {
         for precision in Precision::ALL {

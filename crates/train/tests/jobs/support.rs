@@ -10,9 +10,10 @@ use std::{
 use candle_core::{DType, Device, Tensor};
 use rrm_models::{Network, NetworkSpec};
 use rrm_spec::{
-    Accuracy, AttackSpec, Augmentation, CheckpointRole, Dataset, EpochRecord, EvaluateSpec, EvaluationRecord, Event,
-    JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, Normalization, OptimizerSpec, PgdSelection, PgdSpec,
-    PgdStart, PgdTarget, Precision, Record, RepresentationLoss, Schedule, ThreatModel, TrainSpec, Validation,
+    Accuracy, AttackSpec, Augmentation, CheckpointRole, Dataset, DistillationForm, EpochRecord, EvaluateSpec,
+    EvaluationRecord, Event, JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, Normalization, OptimizerSpec,
+    Perturbation, PgdSelection, PgdSpec, PgdStart, PgdTarget, Precision, Record, RepresentationLoss, Schedule,
+    ThreatModel, TrainSpec, Validation,
 };
 use rrm_train::{Completion, Environment, Student, Timetable, TrainBatch, TrainError, run};
 
@@ -96,9 +97,12 @@ impl Bench {
     pub(crate) fn spec(&self, arch: &str, method: Method) -> TrainSpec {
         TrainSpec {
             dataset: self.dataset.clone(),
+            training_set: None,
             augmentation: Augmentation::None,
             normalization: None,
             arch: arch.parse().unwrap(),
+            initial: None,
+            temperature: 1.0,
             method,
             optimizer: OptimizerSpec {
                 learning_rate: 0.05,
@@ -174,6 +178,7 @@ pub(crate) fn network(arch: &str, seed: u64, width: usize) -> Network {
         classes: 4,
         normalization: Normalization::Identity,
         representation_width: width,
+        temperature: 1.0,
     };
     Network::initialize(&spec, seed, &Device::Cpu, DType::F64).unwrap()
 }
@@ -217,6 +222,40 @@ pub(crate) fn fast_at(epsilon: &str, step_size: &str, steps: u32) -> Method {
 pub(crate) fn rrm(lambda: f64, replays: u32, representation_loss: RepresentationLoss) -> Method {
     let teacher = ModelSource::Job(JobRef::Id(TEACHER));
     Method::Rrm { teacher, representation_loss, lambda, replays: count(replays) }
+}
+
+/// Wong et al.'s single step, by a quarter longer than the radius.
+pub(crate) fn fgsm(epsilon: &str, step_size: &str) -> Method {
+    fast_at(epsilon, step_size, 1)
+}
+
+/// With steps as long as the radius.
+pub(crate) fn free(epsilon: &str, replays: u32, perturbation: Perturbation) -> Method {
+    let threat = ThreatModel { norm: Norm::Linf, epsilon: epsilon.parse().unwrap() };
+    let step_size = threat.epsilon.clone();
+    Method::FreeAdversarialTraining { threat, step_size, replays: count(replays), perturbation }
+}
+
+pub(crate) fn distillation(temperature: f64, alpha: f64, form: DistillationForm) -> Method {
+    let teacher = ModelSource::Job(JobRef::Id(TEACHER));
+    Method::KnowledgeDistillation { teacher, temperature, alpha, form }
+}
+
+/// Goldblum et al.'s: attacked in train mode.
+pub(crate) fn robust_distillation(epsilon: &str, step_size: &str, steps: u32, alpha: f64) -> Method {
+    Method::AdversariallyRobustDistillation {
+        teacher: ModelSource::Job(JobRef::Id(TEACHER)),
+        attack: pgd(epsilon, step_size, steps, PgdSelection::Last),
+        attack_mode: Mode::Train,
+        temperature: 4.0,
+        alpha,
+        form: DistillationForm::Textbook,
+    }
+}
+
+pub(crate) fn trades(epsilon: &str, step_size: &str, steps: u32, beta: f64) -> Method {
+    let threat = ThreatModel { norm: Norm::Linf, epsilon: epsilon.parse().unwrap() };
+    Method::Trades { threat, steps: count(steps), step_size: step_size.parse().unwrap(), beta }
 }
 
 pub(crate) fn bytes(path: &Path) -> Vec<u8> {

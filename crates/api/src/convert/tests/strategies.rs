@@ -164,7 +164,14 @@ fn carlini_wagner() -> impl Strategy<Value = CarliniWagnerSpec> {
 
 fn dataset() -> impl Strategy<Value = Dataset> {
     let folder = "[a-z][a-z .]{0,8}".prop_map(DatasetName::Folder);
-    let name = prop_oneof![Just(DatasetName::Cifar10), Just(DatasetName::FashionMnist), folder];
+    let fixed = [
+        DatasetName::Cifar10,
+        DatasetName::Cifar100,
+        DatasetName::Svhn,
+        DatasetName::FashionMnist,
+        DatasetName::RestrictedImageNet,
+    ];
+    let name = prop_oneof![select(fixed.to_vec()), folder];
     (name, of(positive())).prop_map(|(name, train_images)| Dataset { name, train_images })
 }
 
@@ -197,6 +204,7 @@ pub(super) fn imported_network() -> impl Strategy<Value = ImportedNetwork> {
         classes,
         normalization,
         representation_width,
+        temperature: 1.0,
     });
     (network_name(), hash(), any::<u64>(), network, ".{0,20}")
         .prop_map(|(name, sha256, bytes, network, origin)| ImportedNetwork { name, sha256, bytes, network, origin })
@@ -210,7 +218,32 @@ fn method() -> impl Strategy<Value = Method> {
         (model_source(), losses, number(), positive()).prop_map(|(teacher, representation_loss, lambda, replays)| {
             Method::Rrm { teacher, representation_loss, lambda, replays }
         });
-    prop_oneof![Just(Method::Natural), adversarial, rrm]
+    let free = (threat(), epsilon(), positive(), select(vec![Perturbation::Carried, Perturbation::Reset])).prop_map(
+        |(threat, step_size, replays, perturbation)| Method::FreeAdversarialTraining {
+            threat,
+            step_size,
+            replays,
+            perturbation,
+        },
+    );
+    let forms = || select(vec![DistillationForm::Textbook, DistillationForm::Released]);
+    let distilled = (model_source(), number(), number(), forms()).prop_map(|(teacher, temperature, alpha, form)| {
+        Method::KnowledgeDistillation { teacher, temperature, alpha, form }
+    });
+    let modes = select(vec![Mode::Train, Mode::Eval]);
+    let robust = (model_source(), attack(), modes, number(), number(), forms()).prop_map(
+        |(teacher, attack, attack_mode, temperature, alpha, form)| Method::AdversariallyRobustDistillation {
+            teacher,
+            attack,
+            attack_mode,
+            temperature,
+            alpha,
+            form,
+        },
+    );
+    let trades = (threat(), positive(), epsilon(), number())
+        .prop_map(|(threat, steps, step_size, beta)| Method::Trades { threat, steps, step_size, beta });
+    prop_oneof![Just(Method::Natural), adversarial, free, rrm, distilled, robust, trades]
 }
 
 fn schedule() -> impl Strategy<Value = Schedule> {
@@ -237,6 +270,8 @@ fn normalization() -> impl Strategy<Value = Normalization> {
         Normalization::Cifar10Fast,
         Normalization::FashionMnist,
         Normalization::Identity,
+        Normalization::Cifar100,
+        Normalization::Svhn,
         Normalization::RestrictedImageNet,
     ])
 }
@@ -246,20 +281,24 @@ fn validation() -> impl Strategy<Value = Validation> {
 }
 
 fn train_spec() -> impl Strategy<Value = TrainSpec> {
-    let pixels = (dataset(), select(vec![Augmentation::None, Augmentation::Light]), of(normalization()));
-    let network = (arch(), method(), optimizer());
+    let augmentations = vec![Augmentation::None, Augmentation::Light, Augmentation::Heavy, Augmentation::ImageNet];
+    let pixels = (dataset(), of(images_source()), select(augmentations), of(normalization()));
+    let network = (arch(), of(model_source()), number(), method(), optimizer());
     let size = (positive(), positive(), select(Precision::ALL.to_vec()), any::<u64>(), validation());
     (pixels, network, size).prop_map(
         |(
-            (dataset, augmentation, normalization),
-            (arch, method, optimizer),
+            (dataset, training_set, augmentation, normalization),
+            (arch, initial, temperature, method, optimizer),
             (epochs, batch_size, precision, seed, validation),
         )| {
             TrainSpec {
                 dataset,
+                training_set,
                 augmentation,
                 normalization,
                 arch,
+                initial,
+                temperature,
                 method,
                 optimizer,
                 epochs,
@@ -286,8 +325,31 @@ fn evaluate_spec() -> impl Strategy<Value = EvaluateSpec> {
     )
 }
 
+fn images_source() -> impl Strategy<Value = ImagesSource> {
+    let job = prop_oneof!["[a-z]{1,8}".prop_map(JobRef::Name), job_id().prop_map(JobRef::Id)];
+    prop_oneof![job.prop_map(ImagesSource::Job), "/[a-zä/ ]{1,12}".prop_map(|path| ImagesSource::File(path.into()))]
+}
+
+fn synthesize_spec() -> impl Strategy<Value = SynthesizeSpec> {
+    (model_source(), dataset(), positive(), epsilon(), positive(), positive(), any::<u64>()).prop_map(
+        |(model, dataset, steps, step_size, parts, batch_size, seed)| SynthesizeSpec {
+            model,
+            dataset,
+            steps,
+            step_size,
+            parts,
+            batch_size,
+            seed,
+        },
+    )
+}
+
 pub(super) fn job_spec() -> impl Strategy<Value = JobSpec> {
-    prop_oneof![train_spec().prop_map(JobSpec::Train), evaluate_spec().prop_map(JobSpec::Evaluate)]
+    prop_oneof![
+        train_spec().prop_map(JobSpec::Train),
+        evaluate_spec().prop_map(JobSpec::Evaluate),
+        synthesize_spec().prop_map(JobSpec::Synthesize),
+    ]
 }
 
 fn accuracy() -> impl Strategy<Value = Accuracy> {
@@ -355,14 +417,17 @@ pub(super) fn image_outcome() -> impl Strategy<Value = ImageOutcome> {
 }
 
 fn evaluation_record() -> impl Strategy<Value = EvaluationRecord> {
-    (attack(), accuracy(), accuracy(), any::<u64>(), hash(), vec(image_outcome(), 0..4)).prop_map(
-        |(attack, natural, robust, elapsed_us, weights, images)| EvaluationRecord {
+    let class = (any::<u32>(), accuracy(), accuracy());
+    let class = class.prop_map(|(label, natural, robust)| ClassAccuracy { label, natural, robust });
+    (attack(), accuracy(), accuracy(), any::<u64>(), hash(), vec(image_outcome(), 0..4), vec(class, 0..4)).prop_map(
+        |(attack, natural, robust, elapsed_us, weights, images, classes)| EvaluationRecord {
             attack,
             natural,
             robust,
             elapsed_us,
             weights,
             images,
+            classes,
         },
     )
 }
@@ -378,7 +443,7 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
 
 pub(super) fn job_summary() -> impl Strategy<Value = JobSummary> {
     let names = (job_id(), submission_id(), text(), text());
-    let kinds = (select(vec![JobKind::Train, JobKind::Evaluate]), select(JobState::ALL.to_vec()));
+    let kinds = (select(JobKind::ALL.to_vec()), select(JobState::ALL.to_vec()));
     let counts = (of(Just(Stop::Cancel)), any::<i32>(), any::<u32>(), any::<u32>(), any::<u32>());
     let rest = (of(progress()), of(text()), any::<i64>(), of(any::<i64>()), of(any::<i64>()));
     (names, kinds, counts, rest).prop_map(

@@ -1,4 +1,4 @@
-//! Random changes to training images.
+//! Crop of the padded image, and flip.
 
 use crate::{ImageRng, Shape};
 
@@ -12,6 +12,13 @@ pub enum Flip {
     Keep,
     /// Left becomes right.
     Mirror,
+}
+
+impl Flip {
+    /// Either, equally often.
+    pub(super) fn from_rng(rng: &mut ImageRng) -> Self {
+        if rng.below(2) == 0 { Self::Keep } else { Self::Mirror }
+    }
 }
 
 /// The random choices of light augmentation (digest §4.1) for one image.
@@ -30,8 +37,7 @@ impl Draws {
     pub fn from_rng(rng: &mut ImageRng) -> Self {
         let offsets = 2 * PADDING as u64 + 1;
         let (top, left) = (rng.below(offsets) as usize, rng.below(offsets) as usize);
-        let flip = if rng.below(2) == 0 { Flip::Keep } else { Flip::Mirror };
-        Self { top, left, flip }
+        Self { top, left, flip: Flip::from_rng(rng) }
     }
 }
 
