@@ -144,8 +144,8 @@ def trades(folder, recipes):
     """Zhang et al.'s loss with beta = 6; its search is in eval mode, from noise that is given."""
     g, told, step, beta = folder.generator, {}, 2 / 255, 6.0
     for suffix, dtype in recipes.DTYPES.items():
-        net, rates = recipes.network(g, "vgg11", dtype, "madry"), recipes.cosine_rates(0.1)[:3]
-        optimizer, lists = recipes.descend(net, 0.1, 5e-4), {"total": [], "xent": [], "feat": [], "delta": []}
+        net, rates = recipes.network(g, "vgg11", dtype, "madry"), recipes.cosine_rates(0.01)[:3]
+        optimizer, lists = recipes.descend(net, 0.01, 5e-4), {"total": [], "xent": [], "feat": [], "delta": []}
         for i, rate in enumerate(rates):
             x, y = recipes.batch(g, "trades", i, 8, dtype)
             net.eval()
