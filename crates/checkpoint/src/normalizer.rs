@@ -4,8 +4,8 @@ use rrm_spec::Normalization;
 
 use crate::{CheckpointError, Finding};
 
-/// Constants are written with four digits, and stored as f32 or f16.
-const TOLERANCE: f64 = 2e-4;
+/// Constants are written with four digits, and stored as f32 or f16, whose numbers from 1/2 to 1 are 2⁻¹¹ apart.
+const TOLERANCE: f64 = 2.5e-4;
 
 /// A file's own constants, per channel.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -210,7 +210,10 @@ fn an_architecture_is_shown_layer_by_layer() {
     let plain = stdout(&rrm(&home, &["-q", "model", "show", "resnet50/16", "--adapter", "none", "--classes", "7"]));
     assert!(plain.contains("linear.weight") && !plain.contains("added_linear"), "{plain}");
     let keys = stdout(&rrm(&home, &["model", "show", "vgg11", "--keys", "--channels", "1"]));
-    assert!(keys.contains("features.1.num_batches_tracked  scalar") && keys.contains("64×1×3×3"), "{keys}");
+    assert!(
+        keys.contains("features.1.num_batches_tracked ") && keys.contains("scalar") && keys.contains("64×1×3×3"),
+        "{keys}"
+    );
     let refused = rrm(&home, &["--json", "model", "show", "dnn", "--classes", "0"]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert!(stderr(&refused).contains("must be 1 to 65536"), "{refused:?}");

@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn deep_nesting_and_a_list_that_holds_itself_do_no_harm() {
         let mut bomb = b"\x80\x02K\x01".to_vec();
-        bomb.extend([0x85; 1_000_000]);
+        bomb.extend(std::iter::repeat_n(0x85, 1_000_000));
         bomb.push(b'.');
         assert_eq!(parse(&bomb).unwrap().root().tuple().unwrap().len(), 1);
         let pickle = parse(b"\x80\x02]q\x00h\x00a.").unwrap();

@@ -307,6 +307,8 @@ proptest! {
     fn renaming_the_classes_changes_nothing(spec in attacks(), seed: u64) {
         // A random target is drawn among numbers.
         prop_assume!(!matches!(&spec, AttackSpec::Pgd(PgdSpec { target: PgdTarget::Random, .. })));
+        // The DLR loss of an image whose class is third is 1 whatever its pixels: its gradient is rounding alone.
+        prop_assume!(spec.parts().iter().all(|part| !matches!(part, AttackSpec::Apgd(ApgdSpec { loss: ApgdLoss::Dlr, .. }))));
         let scene = Scene::new(4, seed, DType::F64);
         let renamed: Vec<u32> = scene.labels.iter().map(|&label| [2, 0, 3, 1][label as usize]).collect();
         let (found, expected) = (scene.attack_on(&spec, &[1, 3, 0, 2], &renamed), scene.attack(&spec));

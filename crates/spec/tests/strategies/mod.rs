@@ -25,6 +25,11 @@ fn threat() -> impl Strategy<Value = ThreatModel> {
     (norm, epsilon).prop_map(|(norm, text)| ThreatModel { norm, epsilon: text.parse().expect("a number") })
 }
 
+/// Of methods whose own steps change every pixel.
+fn dense_threat() -> impl Strategy<Value = ThreatModel> {
+    threat().prop_filter("no l1", |threat| threat.norm != Norm::L1)
+}
+
 fn fgsm() -> impl Strategy<Value = AttackSpec> {
     let dialect = select(&[FgsmDialect::Goodfellow, FgsmDialect::Wong, FgsmDialect::Tramer][..]);
     (threat(), dialect, option::of(0.001..1.0f64)).prop_map(|(threat, dialect, step)| {
@@ -87,15 +92,15 @@ fn autoattack() -> impl Strategy<Value = AttackSpec> {
         .prop_map(|(threat, version)| AttackSpec::AutoAttack(AutoAttackSpec { threat, version }))
 }
 
-fn attack() -> impl Strategy<Value = AttackSpec> {
-    prop_oneof![fgsm(), pgd(), apgd(), square(), fab(), carlini_wagner(), autoattack()]
+/// Boxed, as the methods are: nested where they lie, they would not fit a test's stack.
+fn attack() -> BoxedStrategy<AttackSpec> {
+    prop_oneof![fgsm(), pgd(), apgd(), square(), fab(), carlini_wagner(), autoattack()].boxed()
 }
 
 fn square() -> impl Strategy<Value = AttackSpec> {
     let loss = select(&[SquareLoss::Margin, SquareLoss::Ce][..]);
     let schedule = select(&[SquareSchedule::Fixed, SquareSchedule::Rescaled][..]);
-    let threat = threat().prop_filter("Square has no l1", |threat| threat.norm != Norm::L1);
-    (threat, count(5000), count(10), loss, 0.01..=1.0f64, schedule).prop_map(
+    (dense_threat(), count(5000), count(10), loss, 0.01..=1.0f64, schedule).prop_map(
         |(threat, queries, restarts, loss, initial_share, schedule)| {
             AttackSpec::Square(SquareSpec { threat, queries, restarts, loss, initial_share, schedule })
         },
@@ -139,14 +144,14 @@ fn form() -> impl Strategy<Value = DistillationForm> {
     prop_oneof![Just(DistillationForm::Textbook), Just(DistillationForm::Released)]
 }
 
-fn method() -> impl Strategy<Value = Method> {
+fn method() -> BoxedStrategy<Method> {
     let mode = prop_oneof![Just(Mode::Train), Just(Mode::Eval)];
     let loss = prop_oneof![Just(RepresentationLoss::Cosine), Just(RepresentationLoss::RelativeL2)];
     let perturbation = prop_oneof![Just(Perturbation::Carried), Just(Perturbation::Reset)];
     prop_oneof![
         Just(Method::Natural),
         (attack(), mode).prop_map(|(attack, attack_mode)| Method::AdversarialTraining { attack, attack_mode }),
-        (threat(), 0.001..1.0f64, count(64), perturbation).prop_map(|(threat, step, replays, perturbation)| {
+        (dense_threat(), 0.001..1.0f64, count(64), perturbation).prop_map(|(threat, step, replays, perturbation)| {
             Method::FreeAdversarialTraining { threat, step_size: step.into(), replays, perturbation }
         }),
         (source(), loss, 0.0..1000.0f64, count(8)).prop_map(|(teacher, representation_loss, lambda, replays)| {
@@ -161,13 +166,10 @@ fn method() -> impl Strategy<Value = Method> {
                 Method::AdversariallyRobustDistillation { teacher, attack, attack_mode, temperature, alpha, form }
             }
         ),
-        (threat(), count(100), 0.001..1.0f64, 0.0..100.0f64).prop_map(|(threat, steps, step, beta)| Method::Trades {
-            threat,
-            steps,
-            step_size: step.into(),
-            beta,
-        }),
+        (dense_threat(), count(100), 0.001..1.0f64, 0.0..100.0f64)
+            .prop_map(|(threat, steps, step, beta)| Method::Trades { threat, steps, step_size: step.into(), beta }),
     ]
+    .boxed()
 }
 
 fn schedule() -> impl Strategy<Value = Schedule> {

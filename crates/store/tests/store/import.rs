@@ -6,7 +6,7 @@ use crate::bench::{Bench, CHAIN, hash, plan};
 const NAME: &str = "madry-linf";
 
 /// An imported network for the images of the plans here.
-fn network(content: &str) -> ImportedNetwork {
+pub(crate) fn network(content: &str) -> ImportedNetwork {
     let network = NetworkSpec {
         arch: "dnn/16".parse().unwrap(),
         channels: 1,
@@ -20,7 +20,7 @@ fn network(content: &str) -> ImportedNetwork {
 }
 
 impl Bench {
-    async fn import(&self, import: &ImportedNetwork) -> Result<(), StoreError> {
+    pub(crate) async fn import(&self, import: &ImportedNetwork) -> Result<(), StoreError> {
         self.keep(&import.sha256).await;
         self.write(KeepImport { import: import.clone() }).await
     }

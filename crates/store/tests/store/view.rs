@@ -45,6 +45,7 @@ async fn history(bench: &Bench) {
         assert_eq!(bench.finish(&lease).await, JobState::Succeeded);
     }
     bench.submit(&single("later")).await.unwrap();
+    bench.import(&crate::import::network("imported")).await.unwrap();
 }
 
 type Row = (String, i64, f64, Option<f64>, Option<String>, Option<i64>, Option<i64>);

@@ -48,7 +48,7 @@ fn natural_training_on_robust_images_is_robust() {
     let train =
         |method, epochs| TrainSpec { epochs: count(epochs), batch_size: count(20), ..bench.spec("vgg11/16", method) };
     bench.train(&train(sat("20/255", "8/255", 4), 10), &bench.environment("teacher"));
-    let told = synthesize(&bench, &spec(&bench, 60, 2), "set");
+    let told = synthesize(&bench, &spec(&bench, 200, 2), "set");
     let parts = epochs(&told);
     let accuracies: Vec<f64> = parts.iter().map(|part| fraction(part.train)).collect();
     assert!(parts.len() == 2 && accuracies.iter().all(|&accuracy| accuracy > 0.7), "{parts:?}");

@@ -113,7 +113,8 @@ fn autoattack() -> impl Strategy<Value = AutoAttackSpec> {
     (threat(), prop_oneof![named, custom]).prop_map(|(threat, version)| AutoAttackSpec { threat, version })
 }
 
-fn attack() -> impl Strategy<Value = AttackSpec> {
+/// Boxed, as methods and trainings are: nested where they lie, they would not fit a test's stack.
+fn attack() -> BoxedStrategy<AttackSpec> {
     prop_oneof![
         fgsm().prop_map(AttackSpec::Fgsm),
         pgd().prop_map(AttackSpec::Pgd),
@@ -123,6 +124,7 @@ fn attack() -> impl Strategy<Value = AttackSpec> {
         carlini_wagner().prop_map(AttackSpec::CarliniWagner),
         autoattack().prop_map(AttackSpec::AutoAttack),
     ]
+    .boxed()
 }
 
 fn square() -> impl Strategy<Value = SquareSpec> {
@@ -210,7 +212,7 @@ pub(super) fn imported_network() -> impl Strategy<Value = ImportedNetwork> {
         .prop_map(|(name, sha256, bytes, network, origin)| ImportedNetwork { name, sha256, bytes, network, origin })
 }
 
-fn method() -> impl Strategy<Value = Method> {
+fn method() -> BoxedStrategy<Method> {
     let adversarial = (attack(), select(vec![Mode::Train, Mode::Eval]))
         .prop_map(|(attack, attack_mode)| Method::AdversarialTraining { attack, attack_mode });
     let losses = select(vec![RepresentationLoss::Cosine, RepresentationLoss::RelativeL2]);
@@ -243,7 +245,7 @@ fn method() -> impl Strategy<Value = Method> {
     );
     let trades = (threat(), positive(), epsilon(), number())
         .prop_map(|(threat, steps, step_size, beta)| Method::Trades { threat, steps, step_size, beta });
-    prop_oneof![Just(Method::Natural), adversarial, free, rrm, distilled, robust, trades]
+    prop_oneof![Just(Method::Natural), adversarial, free, rrm, distilled, robust, trades].boxed()
 }
 
 fn schedule() -> impl Strategy<Value = Schedule> {
@@ -344,12 +346,13 @@ fn synthesize_spec() -> impl Strategy<Value = SynthesizeSpec> {
     )
 }
 
-pub(super) fn job_spec() -> impl Strategy<Value = JobSpec> {
+pub(super) fn job_spec() -> BoxedStrategy<JobSpec> {
     prop_oneof![
         train_spec().prop_map(JobSpec::Train),
         evaluate_spec().prop_map(JobSpec::Evaluate),
         synthesize_spec().prop_map(JobSpec::Synthesize),
     ]
+    .boxed()
 }
 
 fn accuracy() -> impl Strategy<Value = Accuracy> {
