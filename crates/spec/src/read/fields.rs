@@ -69,6 +69,11 @@ impl<'a> Fields<'a> {
         self.table.contains_key(field)
     }
 
+    /// Whether the fields are read as one of several forms, since none was named.
+    pub(super) fn is_guessed(&self) -> bool {
+        self.lenient
+    }
+
     /// One of several forms, told apart by the field `kind`.
     ///
     /// Where that is unreadable, the form that knows most of the fields is taken.

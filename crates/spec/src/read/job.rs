@@ -199,9 +199,9 @@ fn pgd(fields: &mut Fields<'_>) -> AttackSpec {
 }
 
 fn apgd(fields: &mut Fields<'_>) -> AttackSpec {
-    // A loss that could not be read is one that goes with the targets.
-    let has_both = fields.has("loss") && fields.has("targets");
-    let stand_in = if has_both { ApgdLoss::TargetedDlr } else { ApgdLoss::default() };
+    // A loss that could not be read is one that goes with the targets; so is that of an attack whose kind could not be read.
+    let is_targeted = fields.has("targets") && (fields.has("loss") || fields.is_guessed());
+    let stand_in = if is_targeted { ApgdLoss::TargetedDlr } else { ApgdLoss::default() };
     AttackSpec::Apgd(ApgdSpec {
         threat: fields.table("threat", threat),
         iterations: fields.required("iterations", ONE),
