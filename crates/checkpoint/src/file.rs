@@ -118,7 +118,7 @@ impl<'b> Opened<'b> {
                 let storage = self.bytes.get(span.clone()).expect("spans were checked against the file's length");
                 tensor.gather(name, storage)
             }
-            Storage::Entry { key, bytes } => tensor.gather(name, &*self.entry(key, *bytes)?),
+            Storage::Entry { key, bytes } => tensor.gather(name, &self.entry(key, *bytes)?),
         }
     }
 

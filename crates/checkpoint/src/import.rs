@@ -217,7 +217,7 @@ fn constants(
     let mut numbers = |candidate: Candidate| {
         let Candidate { name, tensor } = candidate;
         // One for each channel; what is larger is no normaliser's.
-        if !tensor.elements().is_some_and(|elements| elements <= 16) {
+        if tensor.elements().is_none_or(|elements| elements > 16) {
             return Err(CheckpointError::malformed(
                 format!("the normaliser's constants `{name}`"),
                 "they are too many",

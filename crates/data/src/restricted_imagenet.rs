@@ -68,7 +68,7 @@ pub(crate) fn read(folder: &Path, split: Split) -> Result<Images, DataError> {
                         fishes, crabs and insects";
         return Err(DataError::contents(folder, expected, "none"));
     }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found.sort_by_key(|(key, ..)| *key);
     let (pictures, labels) = found.into_iter().map(|(_, picture, label)| (picture, label)).unzip();
     let shape = Shape { channels: 3, height: SIDE, width: SIDE };
     Ok(Images::of_pictures(shape, pictures, labels, CLASS_NAMES.map(str::to_owned).to_vec()))

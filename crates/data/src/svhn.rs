@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn contents_that_are_not_svhn_s_are_told() {
         let (x, y) = (array("X", &[32, 32, 3, 1], &[0; 3072]), array("y", &[1, 1], &[1]));
-        assert!(message(&[x.clone()]).contains("expected an array y, found none"));
+        assert!(message(std::slice::from_ref(&x)).contains("expected an array y, found none"));
         let label = message(&[x.clone(), array("y", &[1, 1], &[11])]);
         assert!(label.contains("expected labels of 1 to 10, found 11"), "{label}");
         let more = message(&[x, array("y", &[2, 1], &[1, 2])]);

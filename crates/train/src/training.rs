@@ -180,9 +180,9 @@ fn must_attack(spec: &TrainSpec, images: &Images) -> Result<(), TrainError> {
         | Method::KnowledgeDistillation { .. }
         | Method::Trades { .. } => None,
     };
-    let attacks = in_training.into_iter().chain(&spec.validation.attack);
+    let mut attacks = in_training.into_iter().chain(&spec.validation.attack);
     let check = |attack: &AttackSpec| attack.check_classes(images.classes() as u32);
-    attacks.map(check).collect::<Result<(), _>>().map_err(|faults| TrainError::Attack { faults })
+    attacks.try_for_each(check).map_err(|faults| TrainError::Attack { faults })
 }
 
 fn load_teacher(spec: &TrainSpec, images: &Images, environment: &Environment) -> Result<Option<Source>, TrainError> {

@@ -207,7 +207,7 @@ async fn a_network_is_imported_by_users_alone_and_listed() {
     let import = imported(&sha256, bytes);
     assert_eq!(daemon.worker().import(&import, &path).await, Err(ApiError::PermissionDenied));
     daemon.user().import(&import, &path).await.unwrap();
-    assert_eq!(daemon.user().imports().await.unwrap(), [import.clone()]);
+    assert_eq!(daemon.user().imports().await.unwrap(), std::slice::from_ref(&import));
     assert_eq!(daemon.memory.artifacts.lock().unwrap()[&sha256], std::fs::read(&path).unwrap());
     let longer = ImportedNetwork { bytes: bytes + 1, ..import.clone() };
     assert!(matches!(daemon.user().import(&longer, &path).await, Err(ApiError::Invalid(_))));
