@@ -8,7 +8,6 @@ use super::plain;
 use super::shape::ConvShape;
 use crate::epilogue::{Activation, Finish};
 use crate::output::overwritable;
-use crate::precision::{Precision, bf16_products};
 use crate::simd::Isa;
 
 /// Convolutions of every kind that is worth a test, small.
@@ -78,11 +77,12 @@ fn error(got: &[f32], expected: &[f64], floor: f64) -> f64 {
 pub(crate) fn check_against_definition(s: &ConvShape, implementation: &Implementation) {
     let Implementation { tolerance, bf16_tolerance, .. } = *implementation;
     check(s, implementation, &Isa::available(), numbers, |got, expected, _| (error(got, expected, 1e-3), tolerance));
-    if bf16_products() {
+    let for_bf16 = Isa::available_for_bf16();
+    if !for_bf16.is_empty() {
         // A sum of a few products may be small by chance, and then no measure of what their rounding may cost.
         let usual = |products: usize| (products as f64).sqrt() / 3.0;
         let cut = |seed, len| rounded(&numbers(seed, len));
-        check(s, implementation, &[Isa::of(Precision::Bf16)], cut, |got, expected, products| {
+        check(s, implementation, &for_bf16, cut, |got, expected, products| {
             (error(got, expected, usual(products)), bf16_tolerance)
         });
     }

@@ -13,6 +13,8 @@ mod products;
 mod rounding;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod tiling;
 mod transform;
 mod weight_gradient;

@@ -16,7 +16,7 @@ use crate::conv::shape::ConvShape;
 use crate::epilogue::Finish;
 use crate::output::{Shared, overwritable};
 use crate::scratch;
-use crate::simd::Isa;
+use crate::simd::{Isa, Ready};
 
 /// Weights beyond this number (their transform takes 16 MB) are transformed group by group, where they are used.
 const MAX_SHARED_WEIGHTS: usize = 16 * 1024 * 1024 / (POINTS * 4);
@@ -46,6 +46,7 @@ pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: 
 }
 
 struct Pass<'a> {
+    isa: Isa,
     functions: &'static Lines,
     products: &'static kernel::Products,
     tiling: Tiling,
@@ -55,7 +56,7 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new(isa: Isa, tiling: Tiling, weights: Weights<'a>, images: Images<'a>) -> Self {
-        Self { functions: Lines::of(isa), products: kernel::Products::of(isa), tiling, weights, images }
+        Self { isa, functions: Lines::of(isa), products: kernel::Products::of(isa), tiling, weights, images }
     }
 
     fn run(&self, output: Output<'_>) {
@@ -71,17 +72,18 @@ impl<'a> Pass<'a> {
     /// The weights are transformed once; each task takes a unit of tiles from the images to the output.
     fn by_tiles(&self, output: Output<'_>) {
         let transformed = self.weights.transform_all(self.functions, self.products);
-        let (rows, lines) = (self.weights.rows(self.functions), self.lines());
-        let units = self.tiling.units(0..self.tiling.images, tiles_per_unit(lines.0 + lines.1));
+        let (rows, lines) = (self.weights.rows(self.products), self.lines());
+        let units = self.tiling.units(0..self.tiling.images, self.tiles_per_unit());
         units.into_par_iter().for_each(|unit| {
-            let tiles = unit.tiles(&self.tiling);
-            let (v_numbers, m_numbers) = (self.v_numbers(tiles), tiles * lines.1 * LINE);
+            let panels = Panels::new(self.products, unit.tiles(&self.tiling));
+            let tiles = panels.room();
+            let (v_numbers, m_numbers) = (panels.numbers(tiles, lines.0), tiles * lines.1 * LINE);
             let (v_len, m_len) = (points_len(v_numbers), points_len(m_numbers));
             scratch::with(v_len + m_len + 2 * strip_len(&self.tiling, &unit), |memory| {
                 let (v, rest) = memory.split_at_mut(v_len);
                 let (m, strip) = rest.split_at_mut(m_len);
-                let panels = Panels::new(tiles, self.products.tiles());
                 self.transform(&unit, 0, &panels, &Shared::new(overwritable(v)), point_stride(v_numbers), strip);
+                let ready = self.isa.ready();
                 for point in 0..POINTS {
                     let v = &v[point * point_stride(v_numbers)..];
                     let m = &mut m[point * point_stride(m_numbers)..];
@@ -89,9 +91,10 @@ impl<'a> Pass<'a> {
                     for group in (0..lines.1).step_by(self.products.lines()) {
                         let width = self.products.lines().min(lines.1 - group);
                         let (u, m) = (&u[group * rows * LINE..], &mut m[group * tiles * LINE..]);
-                        self.multiply(&panels, width, tiles, v, u, m);
+                        self.multiply(&ready, &panels, width, v, u, m);
                     }
                 }
+                drop(ready);
                 let stride = point_stride(m_numbers);
                 let products = Products { points: m, stride, tiles, first_line: 0, lines: lines.1 };
                 // SAFETY: units share no rows of an image.
@@ -103,10 +106,9 @@ impl<'a> Pass<'a> {
     /// All tiles are transformed; then each task takes a group of computed channels from its weights to the output.
     fn by_channels(&self, images: std::ops::Range<usize>, output: Output<'_>) {
         let all = Unit { images: images.clone(), rows: 0..self.tiling.rows() };
-        let tiles = all.tiles(&self.tiling);
         let lines = self.lines();
-        let panels = Panels::new(tiles, self.products.tiles());
-        let v_stride = point_stride(self.v_numbers(tiles));
+        let panels = Panels::new(self.products, all.tiles(&self.tiling));
+        let v_stride = point_stride(panels.numbers(panels.room(), lines.0));
         scratch::with(POINTS * v_stride, |v| {
             let shared = Shared::new(overwritable(v));
             let units = self.tiling.units(images, self.products.tiles());
@@ -123,10 +125,10 @@ impl<'a> Pass<'a> {
 
     /// One group of computed channels for all tiles of a unit.
     fn group(&self, unit: &Unit, panels: &Panels, v: &[f32], group: usize, output: Output<'_>) {
-        let tiles = unit.tiles(&self.tiling);
-        let width = self.products.lines().min(self.weights.computed_lines() - group);
-        let u_stride = point_stride(self.weights.rows(self.functions) * width * LINE);
-        let (v_stride, m_stride) = (point_stride(self.v_numbers(tiles)), point_stride(tiles * width * LINE));
+        let (tiles, lines) = (panels.room(), self.lines());
+        let width = self.products.lines().min(lines.1 - group);
+        let u_stride = point_stride(self.weights.rows(self.products) * width * LINE);
+        let (v_stride, m_stride) = (point_stride(panels.numbers(tiles, lines.0)), point_stride(tiles * width * LINE));
         let len = POINTS * (u_stride + m_stride) + 2 * strip_len(&self.tiling, unit);
         scratch::with(len, |memory| {
             let (u, rest) = memory.split_at_mut(POINTS * u_stride);
@@ -134,12 +136,14 @@ impl<'a> Pass<'a> {
             // SAFETY: `u` has a stride for each point.
             unsafe {
                 let (reduced, lines) = (0..self.weights.reduced, group..group + width);
-                self.weights.transform(self.functions, reduced, lines, u.as_mut_ptr(), u_stride);
+                self.weights.transform((self.functions, self.products), reduced, lines, u.as_mut_ptr(), u_stride);
             }
+            let ready = self.isa.ready();
             for point in 0..POINTS {
                 let (v, u) = (&v[point * v_stride..], &u[point * u_stride..]);
-                self.multiply(panels, width, tiles, v, u, &mut m[point * m_stride..]);
+                self.multiply(&ready, panels, width, v, u, &mut m[point * m_stride..]);
             }
+            drop(ready);
             let products = Products { points: m, stride: m_stride, tiles, first_line: group, lines: width };
             // SAFETY: groups share no channels.
             unsafe { write_unit(self.functions, &self.tiling, unit, products, output, strip) };
@@ -162,17 +166,21 @@ impl<'a> Pass<'a> {
     }
 
     /// One point's product for `width` lines of computed channels, for all panels of tiles.
-    fn multiply(&self, panels: &Panels, width: usize, tiles: usize, v: &[f32], u: &[f32], m: &mut [f32]) {
-        let rows = self.weights.rows(self.functions);
+    fn multiply(&self, _: &Ready, panels: &Panels, width: usize, v: &[f32], u: &[f32], m: &mut [f32]) {
+        let (rows, lines, tiles) = (self.weights.rows(self.products), self.lines().0, panels.room());
         let products = self.products.by_lines[width - 1].tiles;
-        assert!(v.len() >= self.v_numbers(tiles) && u.len() >= rows * width * LINE && m.len() >= width * tiles * LINE);
+        assert!(
+            v.len() >= panels.numbers(tiles, lines)
+                && u.len() >= rows * width * LINE
+                && m.len() >= width * tiles * LINE
+        );
         for panel in panels.iter() {
             // SAFETY: the assert bounds what is read and written: the panel's lines in `v`, the rows of weights in `u`, and the
-            // panel's lines of each computed channel line in `m`.
+            // panel's lines of each computed channel line in `m`, whole blocks of them where the products take blocks.
             unsafe {
                 products[panel.len() - 1](
                     rows,
-                    v.as_ptr().add(self.v_numbers(panel.start)),
+                    v.as_ptr().add(panels.numbers(panel.start, lines)),
                     u.as_ptr(),
                     m.as_mut_ptr().add(panel.start * LINE),
                     tiles * LINE,
@@ -186,14 +194,11 @@ impl<'a> Pass<'a> {
         (self.weights.reduced_lines(), self.weights.computed_lines())
     }
 
-    /// Numbers of `tiles` transformed tiles at one point.
-    fn v_numbers(&self, tiles: usize) -> usize {
-        tiles * self.weights.reduced_lines() * (LINE / self.products.terms)
+    /// Tiles per unit: as many as fit a core's second-level cache with all their channels, but enough to use the weights well.
+    fn tiles_per_unit(&self) -> usize {
+        const CACHE: usize = 1024 * 1024;
+        let lines = self.lines().0 + self.lines().1;
+        let tiles = (CACHE / (POINTS * lines * LINE * 4)).clamp(28, 64);
+        if self.products.in_blocks() { tiles.next_multiple_of(self.products.tiles()) } else { tiles }
     }
-}
-
-/// Tiles per unit: as many as fit a core's second-level cache with all their channels, but enough to use the weights well.
-fn tiles_per_unit(lines: usize) -> usize {
-    const CACHE: usize = 1024 * 1024;
-    (CACHE / (POINTS * lines * LINE * 4)).clamp(28, 64)
 }
