@@ -15,6 +15,8 @@ pub(crate) mod passes;
 #[cfg(test)]
 mod plain;
 mod shape;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod winograd;
 
 use candle_core::{Result, Tensor, bail};

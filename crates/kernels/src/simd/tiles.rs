@@ -239,6 +239,118 @@ pub(crate) unsafe fn product<const A: usize, const B: usize>(
     unsafe { shape(steps, a, b, c, onto) }
 }
 
+/// One step of a sum: where its tiles lie, in bytes from the first ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Step {
+    a: usize,
+    b: usize,
+}
+
+impl Step {
+    /// For distances in numbers.
+    pub(crate) fn new(a: usize, b: usize) -> Self {
+        Self { a: 4 * a, b: 4 * b }
+    }
+}
+
+/// Tiles that follow each other without a gap between rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Tiles {
+    pub(crate) first: *const f32,
+    /// From a tile to that of the next rows (`A`) or columns (`B`), in numbers.
+    pub(crate) next: usize,
+}
+
+/// One shape of the loop over listed steps.
+macro_rules! listed_shape {
+    ($name:ident, sums: [$($sum:literal at $place:literal),*], $($step:literal),*) => {
+        /// # Safety
+        /// As [`listed_product`].
+        unsafe fn $name(steps: &[Step], a: Tiles, b: Tiles, c: Target, onto: bool) {
+            let (down, right) = (c.first.wrapping_add(c.down), c.first.wrapping_add(c.right));
+            let places = [c.first, right, down, down.wrapping_add(c.right)];
+            // SAFETY: the caller guarantees that the tiles are ready, and the reads and writes. The block alone touches the tile
+            // registers, which it reads after it wrote them.
+            unsafe {
+                asm!(
+                    "test {onto:l}, {onto:l}",
+                    "jz 2f",
+                    $(concat!("mov {t}, [{places} + ", $place, "]"), concat!("tileloadd ", $sum, ", [{t} + {c_row}]"),)*
+                    "jmp 3f",
+                    "2:",
+                    $(concat!("tilezero ", $sum),)*
+                    "3:",
+                    "test {left}, {left}",
+                    "jz 5f",
+                    "4:",
+                    "mov {t}, [{steps}]",
+                    "mov {u}, [{steps} + 8]",
+                    "add {steps}, 16",
+                    "add {t}, {a}",
+                    "add {u}, {b}",
+                    $($step,)*
+                    "dec {left}",
+                    "jnz 4b",
+                    "5:",
+                    $(concat!("mov {t}, [{places} + ", $place, "]"), concat!("tilestored [{t} + {c_row}], ", $sum),)*
+                    onto = in(reg) usize::from(onto),
+                    places = in(reg) places.as_ptr(),
+                    c_row = in(reg) 4 * c.row,
+                    steps = inout(reg) steps.as_ptr() => _,
+                    left = inout(reg) steps.len() => _,
+                    a = in(reg) a.first,
+                    b = in(reg) b.first,
+                    a_next = in(reg) 4 * a.next,
+                    b_next = in(reg) 4 * b.next,
+                    row = in(reg) 4 * PAIRS,
+                    t = out(reg) _,
+                    u = out(reg) _,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                )
+            }
+        }
+    };
+}
+
+listed_shape!(listed_one_by_one, sums: ["tmm0" at 0],
+    "tileloadd tmm4, [{t} + {row}]", "tileloadd tmm6, [{u} + {row}]", "tdpbf16ps tmm0, tmm4, tmm6",
+    "/* {a_next} {b_next} */");
+
+listed_shape!(listed_one_by_two, sums: ["tmm0" at 0, "tmm1" at 8],
+    "tileloadd tmm4, [{t} + {row}]", "tileloadd tmm6, [{u} + {row}]", "tdpbf16ps tmm0, tmm4, tmm6",
+    "add {u}, {b_next}", "tileloadd tmm7, [{u} + {row}]", "tdpbf16ps tmm1, tmm4, tmm7", "/* {a_next} */");
+
+listed_shape!(listed_two_by_one, sums: ["tmm0" at 0, "tmm2" at 16],
+    "tileloadd tmm4, [{t} + {row}]", "tileloadd tmm6, [{u} + {row}]", "tdpbf16ps tmm0, tmm4, tmm6",
+    "add {t}, {a_next}", "tileloadd tmm5, [{t} + {row}]", "tdpbf16ps tmm2, tmm5, tmm6", "/* {b_next} */");
+
+listed_shape!(listed_two_by_two, sums: ["tmm0" at 0, "tmm1" at 8, "tmm2" at 16, "tmm3" at 24],
+    "tileloadd tmm4, [{t} + {row}]", "tileloadd tmm6, [{u} + {row}]", "tdpbf16ps tmm0, tmm4, tmm6",
+    "add {u}, {b_next}", "tileloadd tmm7, [{u} + {row}]", "tdpbf16ps tmm1, tmm4, tmm7",
+    "add {t}, {a_next}", "tileloadd tmm5, [{t} + {row}]", "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7");
+
+/// `c = Σ a b` over the steps, in order, or `c += Σ a b` where `onto` says so, for `shape.0` tiles of `A` and `shape.1` of `B`, one or two of
+/// each. Without any step the sums are zero.
+///
+/// # Safety
+/// This thread's tiles are [`Ready`]; all tiles of the factors can be read at every step, and those of the target written, and read where
+/// `onto` says so.
+#[inline(always)]
+pub(crate) unsafe fn listed_product(shape: (usize, usize), steps: &[Step], a: Tiles, b: Tiles, c: Target, onto: bool) {
+    let product = match shape {
+        (1, 1) => listed_one_by_one,
+        (1, 2) => listed_one_by_two,
+        (2, 1) => listed_two_by_one,
+        (2, 2) => listed_two_by_two,
+        _ => unreachable!("no kernel asks for this shape"),
+    };
+    // SAFETY: the same contract.
+    unsafe { product(steps, a, b, c, onto) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +390,46 @@ mod tests {
             let (row, column) = (i / columns, i % columns);
             let expected: f32 = (0..terms).map(|term| a(row, term) * b(term, column)).sum();
             assert_eq!(sum, expected + f32::from(u8::from(onto)), "{A}x{B}, {steps} steps: {row}, {column}");
+        }
+    }
+
+    fn check_listed(shape: (usize, usize), count: usize, onto: bool) {
+        let (rows, columns) = (shape.0 * ROWS, shape.1 * ROWS);
+        let tile = |seed: usize| (0..TILE).map(move |i| pair(number(seed, 2 * i), number(seed, 2 * i + 1)));
+        let left: Vec<f32> = (0..2 * count).flat_map(tile).collect();
+        let right: Vec<f32> = (0..2 * count).flat_map(|seed| tile(seed + 4)).collect();
+        // Backwards through the first, so that places and order differ.
+        let steps: Vec<Step> = (0..count).map(|i| Step::new(2 * (count - 1 - i) * TILE, 2 * i * TILE)).collect();
+        let mut sums = vec![if onto { 1.0 } else { f32::NAN }; rows * columns];
+        // SAFETY: the tiles are granted; the vectors hold all tiles.
+        unsafe {
+            let _ready = Ready::new();
+            let tiles = |numbers: &[f32]| Tiles { first: numbers.as_ptr(), next: TILE };
+            let to = Target { first: sums.as_mut_ptr(), row: columns, down: ROWS * columns, right: ROWS };
+            listed_product(shape, &steps, tiles(&left), tiles(&right), to, onto);
+        }
+        for (i, &sum) in sums.iter().enumerate() {
+            let (row, column) = (i / columns, i % columns);
+            let term = |step: usize, k: usize| {
+                let (a, b) = (2 * (count - 1 - step) + row / ROWS, 2 * step + column / ROWS + 4);
+                let a = number(a, 2 * (row % ROWS * PAIRS + k / 2) + k % 2);
+                a * number(b, 2 * (k / 2 * PAIRS + column % ROWS) + k % 2)
+            };
+            let expected: f32 =
+                (0..count).flat_map(|step| (0..2 * PAIRS).map(move |k| (step, k))).map(|(step, k)| term(step, k)).sum();
+            assert_eq!(sum, expected + f32::from(u8::from(onto)), "{shape:?}, {count} steps: {row}, {column}");
+        }
+    }
+
+    #[test]
+    fn every_shape_multiplies_listed_tiles() {
+        if !granted() {
+            return; // Not on this processor.
+        }
+        for shape in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+            for (count, onto) in [(0, false), (0, true), (1, true), (3, false)] {
+                check_listed(shape, count, onto);
+            }
         }
     }
 

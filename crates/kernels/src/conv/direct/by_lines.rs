@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
+use crate::conv::partials::in_order;
 use crate::conv::shape::ConvShape;
 use crate::conv::winograd::{Images, LINE, Lines, Products};
 use crate::scratch;
@@ -55,7 +56,7 @@ pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
                 pass.sum_products(tap, line, images, (x_lines, z), sums, first > 0);
             });
         }
-        pass.write(sums, out);
+        in_order(s, sums, pass.row(), pass.lines.0 * pass.sums_len(), out);
     });
 }
 
@@ -206,25 +207,5 @@ impl Pass<'_> {
             }
         }
         drop(ready);
-    }
-
-    /// Brings the sums into the order of the weights.
-    fn write(&self, sums: &[f32], out: &mut [MaybeUninit<f32>]) {
-        let (s, row) = (self.s, self.row());
-        let (of_tap, filter) = (self.lines.0 * self.sums_len(), s.in_channels * s.taps());
-        out.par_chunks_mut(LINE * filter).enumerate().for_each(|(line, out)| {
-            // In blocks of input channels whose sums stay in the cache while one filter after the other is written.
-            for block in (0..s.in_channels).step_by(LINE) {
-                for (lane, out) in out.chunks_exact_mut(filter).enumerate() {
-                    let kernels = out.chunks_exact_mut(s.taps()).enumerate().skip(block).take(LINE);
-                    for (c, kernel) in kernels {
-                        let from = &sums[c * row + line * LINE + lane..];
-                        kernel.iter_mut().enumerate().for_each(|(tap, out)| {
-                            out.write(from[tap * of_tap]);
-                        });
-                    }
-                }
-            }
-        });
     }
 }

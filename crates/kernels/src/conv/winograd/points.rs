@@ -227,10 +227,10 @@ pub(super) fn strip_len(tiling: &Tiling, unit: &Unit) -> usize {
 
 /// The output of a pass.
 #[derive(Clone, Copy)]
-pub(super) struct Output<'a> {
-    pub(super) numbers: &'a Shared<'a, f32>,
-    pub(super) channels: usize,
-    pub(super) finish: Finish<'a, f32>,
+pub(in crate::conv) struct Output<'a> {
+    pub(in crate::conv) numbers: &'a Shared<'a, f32>,
+    pub(in crate::conv) channels: usize,
+    pub(in crate::conv) finish: Finish<'a, f32>,
 }
 
 /// Where a unit's products lie: at each point the lines of its tiles, one channel line after the other.
@@ -274,44 +274,47 @@ pub(super) unsafe fn write_unit(
             }
             // SAFETY: the caller's promise.
             unsafe {
-                write_line(functions, tiling, output, (image, products.first_line + index), &rows, strip, planes)
-            };
+                let plane = (tiling.out_height, tiling.out_width);
+                output.write_line(functions, plane, (image, products.first_line + index), &rows, strip, planes);
+            }
         }
     }
 }
 
-/// Writes rows `rows` of one image's channel line from the strip of its lines.
-///
-/// # Safety
-/// These rows belong to this task alone.
-unsafe fn write_line(
-    functions: &Lines,
-    tiling: &Tiling,
-    output: Output<'_>,
-    (image, line): (usize, usize),
-    rows: &Range<usize>,
-    strip: &[f32],
-    planes: &mut [f32],
-) {
-    let plane = tiling.out_height * tiling.out_width;
-    let channels = (output.channels - line * LINE).min(LINE);
-    let pixels = rows.len() * tiling.out_width;
-    let place =
-        |channel: usize| (image * output.channels + line * LINE + channel) * plane + rows.start * tiling.out_width;
-    if output.finish.is_none() {
-        // SAFETY: `channels` runs of `pixels` numbers at `place(..)`, `plane` apart, lie inside the output and are ours.
-        unsafe {
-            (functions.to_planes)(strip.as_ptr(), pixels, output.numbers.pointer(place(0)), plane, channels);
+impl Output<'_> {
+    /// Writes rows `rows` of one image's channel line from the strip of its lines; `plane` is height and width of the image, and
+    /// `planes` room for what the strip holds.
+    ///
+    /// # Safety
+    /// These rows belong to this task alone.
+    pub(in crate::conv) unsafe fn write_line(
+        &self,
+        functions: &Lines,
+        plane: (usize, usize),
+        (image, line): (usize, usize),
+        rows: &Range<usize>,
+        strip: &[f32],
+        planes: &mut [f32],
+    ) {
+        let ((height, width), channels) = (plane, (self.channels - line * LINE).min(LINE));
+        let (plane, pixels) = (height * width, rows.len() * width);
+        let place = |channel: usize| (image * self.channels + line * LINE + channel) * plane + rows.start * width;
+        assert!(pixels * LINE <= strip.len());
+        if self.finish.is_none() {
+            // SAFETY: `channels` runs of `pixels` numbers at `place(..)`, `plane` apart, lie inside the output and are ours.
+            unsafe {
+                (functions.to_planes)(strip.as_ptr(), pixels, self.numbers.pointer(place(0)), plane, channels);
+            }
+            return;
         }
-        return;
-    }
-    assert!(channels * pixels <= planes.len());
-    // SAFETY: the assert bounds the planes.
-    unsafe { (functions.to_planes)(strip.as_ptr(), pixels, planes.as_mut_ptr(), pixels, channels) };
-    for (channel, from) in planes.chunks_exact(pixels).take(channels).enumerate() {
-        // SAFETY: the caller's promise.
-        let out = unsafe { output.numbers.plane(place(channel), pixels) };
-        output.finish.write_run(place(channel), line * LINE + channel, from, out);
+        assert!(channels * pixels <= planes.len());
+        // SAFETY: the assert bounds the planes.
+        unsafe { (functions.to_planes)(strip.as_ptr(), pixels, planes.as_mut_ptr(), pixels, channels) };
+        for (channel, from) in planes.chunks_exact(pixels).take(channels).enumerate() {
+            // SAFETY: the caller's promise.
+            let out = unsafe { self.numbers.plane(place(channel), pixels) };
+            self.finish.write_run(place(channel), line * LINE + channel, from, out);
+        }
     }
 }
 
