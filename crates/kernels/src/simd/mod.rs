@@ -40,7 +40,11 @@ pub(crate) type Join = unsafe fn(*const f32, *const f32, usize, *mut f32);
 #[cfg(target_arch = "x86_64")]
 pub(crate) type Ready = Option<tiles::Ready>;
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) type Ready = ();
+pub(crate) type Ready = Option<NoTiles>;
+
+/// Other processors have nothing to make ready.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) struct NoTiles;
 
 /// Names the instruction set to use instead of the best; read once per process.
 const FORCED: &str = "RRM_KERNELS_ISA";
