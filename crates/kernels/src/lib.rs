@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod activation;
+mod changes;
 mod conv;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -25,7 +26,7 @@ mod threads;
 
 pub use activation::relu;
 pub use conv::{
-    Conv2dConfig, FrozenNorm, conv2d, conv2d_activated, conv2d_frozen_norm, weight_gradient_passes,
+    Conv2dConfig, FrozenNorm, KeptConv2d, conv2d, conv2d_activated, conv2d_frozen_norm, weight_gradient_passes,
     with_direct_convolutions,
 };
 pub use dropout::dropout;

@@ -4,7 +4,7 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::conv::passes::Passes;
-use crate::conv::{ConvShape, gradients, passes};
+use crate::conv::{ConvShape, Weight, gradients, passes};
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::device::by_device;
@@ -43,7 +43,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
             let y = {
                 let (x, weight, bias) = (Borrowed::of(&x), Borrowed::of(&weight), bias.as_ref().map(Borrowed::of));
                 let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
-                <T as Passes>::forward(Precision::F32, &shape, x.numbers()?, weight.numbers()?, Finish { bias, ..Finish::NONE })
+                <T as Passes>::forward(Precision::F32, &shape, x.numbers()?, Weight::passing(weight.numbers()?), Finish { bias, ..Finish::NONE })
             };
             record(&arguments, y, (rows, outputs), operation)
         }),
@@ -81,7 +81,7 @@ impl Linear {
     fn input_gradient(&self, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         let s = &self.shape;
         by_device!(gradient, "linear",
-            cpu => passes::input_gradient(Precision::F32, s, weight, gradient)?.reshape((s.images, s.in_channels)),
+            cpu => passes::input_gradient(Precision::F32, s, weight, None, gradient)?.reshape((s.images, s.in_channels)),
             cuda => cuda::linear::input_gradient(weight, gradient),
         )
     }

@@ -5,6 +5,7 @@ use candle_core::CudaStorage;
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
+use crate::changes;
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::device::by_device;
@@ -40,6 +41,7 @@ pub fn sgd_step(parameter: &Var, gradient: &Tensor, momentum_buffer: &Var, confi
     }
     let (gradient, buffer) = (gradient.detach().contiguous()?, momentum_buffer.as_detached_tensor());
     let weight = parameter.as_detached_tensor();
+    changes::note(&weight);
     by_device!(weight, "sgd",
         cpu => {
             let SgdConfig { learning_rate, momentum, weight_decay } = config;
@@ -59,6 +61,7 @@ pub fn update_running(running: &Tensor, batch: &Tensor, momentum: f64) -> Result
         bail!("running statistics: {:?} cannot take {:?}", running.shape(), batch.shape());
     }
     let (running, batch) = (running.detach(), batch.detach().to_dtype(running.dtype())?);
+    changes::note(&running);
     running.inplace_op2(&batch.contiguous()?, &Blend { keep: 1.0 - momentum, add: momentum })
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 use candle_nn::{VarBuilder, init};
-use rrm_kernels::{Activation, Conv2dConfig, Epilogue, FrozenNorm, PoolConfig};
+use rrm_kernels::{Activation, Conv2dConfig, Epilogue, FrozenNorm, KeptConv2d, PoolConfig};
 use rrm_spec::Mode;
 
 use crate::init::Beginning;
@@ -51,6 +51,8 @@ pub(crate) struct Conv {
     weight: Tensor,
     bias: Option<Tensor>,
     config: Conv2dConfig,
+    /// What passes of a frozen network make of the weights alone.
+    kept: KeptConv2d,
 }
 
 impl Conv {
@@ -78,16 +80,20 @@ impl Conv {
         let Kernel { size, config } = kernel;
         let [weight, _] = beginning.conv(inputs, outputs, size);
         let weight = vb.get_with_hints((outputs, inputs, size, size), "weight", weight)?;
-        Ok(Self { weight, bias: None, config })
+        Ok(Self { weight, bias: None, config, kept: KeptConv2d::default() })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        rrm_kernels::conv2d(x, &self.weight, self.bias.as_ref(), self.config)
+        self.forward_activated(x, Activation::Identity)
     }
 
     /// relu(conv(x)), as one operation.
     pub(crate) fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
-        rrm_kernels::conv2d_activated(x, &self.weight, self.bias.as_ref(), self.config, Activation::Relu)
+        self.forward_activated(x, Activation::Relu)
+    }
+
+    fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        self.kept.conv2d_activated(x, &self.weight, self.bias.as_ref(), self.config, activation)
     }
 }
 
@@ -139,19 +145,23 @@ impl Norm {
 
 /// A convolution and the batch-norm after it, which share their passes over the image.
 pub(crate) struct ConvNorm {
-    pub(crate) conv: Conv,
-    pub(crate) norm: Norm,
+    conv: Conv,
+    norm: Norm,
+    /// What passes of a frozen network in eval mode make of both.
+    kept: KeptConv2d,
 }
 
 impl ConvNorm {
+    pub(crate) fn new(conv: Conv, norm: Norm) -> Self {
+        Self { conv, norm, kept: KeptConv2d::default() }
+    }
+
     /// `epilogue(norm(conv(x)))`. With running statistics and nothing tracked but `x`, both are one operation.
     pub(crate) fn forward(&self, x: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
-        let Conv { weight, bias, config } = &self.conv;
+        let Conv { weight, bias, config, kept: _ } = &self.conv;
         match mode {
             Mode::Train => self.norm.forward_train(&self.conv.forward(x)?, epilogue),
-            Mode::Eval => {
-                rrm_kernels::conv2d_frozen_norm(x, weight, bias.as_ref(), *config, self.norm.frozen(), epilogue)
-            }
+            Mode::Eval => self.kept.conv2d_frozen_norm(x, weight, bias.as_ref(), *config, self.norm.frozen(), epilogue),
         }
     }
 }

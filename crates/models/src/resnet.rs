@@ -182,5 +182,5 @@ fn conv_norm(
     beginning: Beginning,
 ) -> Result<ConvNorm> {
     let conv = Conv::without_bias(&conv, inputs, outputs, kernel, beginning)?;
-    Ok(ConvNorm { conv, norm: Norm::new(&norm, outputs)? })
+    Ok(ConvNorm::new(conv, Norm::new(&norm, outputs)?))
 }

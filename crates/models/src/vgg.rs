@@ -94,7 +94,7 @@ impl Vgg {
                 Conv3x3(width) => {
                     let (width, kernel) = (width / spec.arch.width_divisor(), Kernel::three(1));
                     let conv = Conv::with_bias(&vb.pp(position), inputs, width, kernel, Beginning::Uniform)?;
-                    let conv = ConvNorm { conv, norm: Norm::new(&vb.pp(position + 1), width)? };
+                    let conv = ConvNorm::new(conv, Norm::new(&vb.pp(position + 1), width)?);
                     layers.push(Layer { conv, pooled: false });
                     (position, inputs) = (position + 3, width);
                 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::plain;
 use super::shape::ConvShape;
+use super::weight::{Forms, Weight};
 use crate::epilogue::{Activation, Finish};
 use crate::output::overwritable;
 use crate::simd::Isa;
@@ -36,8 +37,8 @@ pub(crate) fn cases(usual: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-type Forward = fn(Isa, &ConvShape, &[f32], &[f32], Finish<'_, f32>, &mut [MaybeUninit<f32>]);
-type InputGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [MaybeUninit<f32>]);
+type Forward = fn(Isa, &ConvShape, &[f32], Weight<'_, f32>, Finish<'_, f32>, &mut [MaybeUninit<f32>]);
+type InputGradient = fn(Isa, &ConvShape, &[f32], Weight<'_, f32>, &mut [MaybeUninit<f32>]);
 type WeightGradient = fn(Isa, &ConvShape, &[f32], &[f32], &mut [MaybeUninit<f32>]);
 
 /// The three passes of one fast implementation, and how far a number of theirs may be from the definition's, over the root mean
@@ -59,6 +60,10 @@ pub(crate) fn numbers(seed: u64, len: usize) -> Vec<f32> {
         ((state >> 40) as f32) / (1u64 << 23) as f32 - 1.0
     };
     std::iter::repeat_with(next).take(len).collect()
+}
+
+fn same_bits(a: &[f32], b: &[f32]) -> bool {
+    a.iter().map(|number| number.to_bits()).eq(b.iter().map(|number| number.to_bits()))
 }
 
 fn wide(numbers: &[f32]) -> Vec<f64> {
@@ -123,12 +128,25 @@ fn check(
     };
     for &isa in isas {
         // Started from NaN: whatever is not written shows.
-        let mut got = vec![f32::NAN; s.out_len()];
-        (implementation.forward)(isa, s, &x, &weight, finish, overwritable(&mut got));
-        judge("forward", isa, &got, &expected, s.in_channels * s.taps());
-        let mut got = vec![f32::NAN; s.in_len()];
-        (implementation.input_gradient)(isa, s, &gradient, &weight, overwritable(&mut got));
-        judge("input gradient", isa, &got, &expected_dx, s.out_channels * s.taps());
+        let forward = |weight| {
+            let mut got = vec![f32::NAN; s.out_len()];
+            (implementation.forward)(isa, s, &x, weight, finish, overwritable(&mut got));
+            got
+        };
+        let input_gradient = |weight| {
+            let mut got = vec![f32::NAN; s.in_len()];
+            (implementation.input_gradient)(isa, s, &gradient, weight, overwritable(&mut got));
+            got
+        };
+        let (y, dx) = (forward(Weight::passing(&weight)), input_gradient(Weight::passing(&weight)));
+        judge("forward", isa, &y, &expected, s.in_channels * s.taps());
+        judge("input gradient", isa, &dx, &expected_dx, s.out_channels * s.taps());
+        // The same bits, whether a form of the weight is made or found.
+        let forms = Forms::default();
+        for _ in 0..2 {
+            let lasting = Weight::new(&weight, Some(&forms));
+            assert!(same_bits(&forward(lasting), &y) && same_bits(&input_gradient(lasting), &dx), "{isa:?} {s:?}");
+        }
         let mut got = vec![f32::NAN; s.weight_len()];
         (implementation.weight_gradient)(isa, s, &x, &gradient, overwritable(&mut got));
         judge("weight gradient", isa, &got, &expected_dw, s.images * s.out_plane());

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::direct::{self, Kernels, Panels};
 use super::shape::ConvShape;
+use super::weight::{Purpose, Weight};
 use crate::epilogue::Finish;
 use crate::output::{cleared, written};
 use crate::simd::Isa;
@@ -82,7 +83,7 @@ pub(crate) fn forward(
     isa: Isa,
     s: &ConvShape,
     x: &[f32],
-    weight: &[f32],
+    weight: Weight<'_, f32>,
     finish: Finish<'_, f32>,
     out: &mut [MaybeUninit<f32>],
 ) {
@@ -91,16 +92,24 @@ pub(crate) fn forward(
     let finish = Finish { bias: bias.as_deref(), ..finish };
     let layer = layer(s);
     let kernels = Kernels::for_rows(isa, layer.out_channels);
-    direct::forward_packed(kernels, &layer, x, packed(kernels, s, weight, Rows::Outputs), finish, out);
+    let matrix = weight.form(Purpose::Forward, isa, s, || packed(kernels, s, weight.numbers, Rows::Outputs));
+    direct::forward_packed(kernels, &layer, x, &matrix, finish, out);
 }
 
 /// Gradient of the input, from the gradient of the output; writes all of `out`.
-pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
+pub(crate) fn input_gradient(
+    isa: Isa,
+    s: &ConvShape,
+    gradient: &[f32],
+    weight: Weight<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
     // The transposed layer's forward pass.
     let ConvShape { in_channels, out_channels, .. } = layer(s);
     let kernels = Kernels::for_rows(isa, in_channels);
     let transposed = ConvShape::of_pixels(s.images, out_channels, in_channels);
-    direct::forward_packed(kernels, &transposed, gradient, packed(kernels, s, weight, Rows::Inputs), Finish::NONE, out);
+    let matrix = weight.form(Purpose::InputGradient, isa, s, || packed(kernels, s, weight.numbers, Rows::Inputs));
+    direct::forward_packed(kernels, &transposed, gradient, &matrix, Finish::NONE, out);
 }
 
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.

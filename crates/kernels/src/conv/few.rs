@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use self::kernel::Kernels;
 use super::shape::ConvShape;
+use super::weight::Weight;
 use crate::epilogue::Finish;
 use crate::output::Shared;
 use crate::scratch;
@@ -43,7 +44,7 @@ pub(crate) fn forward(
     isa: Isa,
     s: &ConvShape,
     x: &[f32],
-    weight: &[f32],
+    weight: Weight<'_, f32>,
     finish: Finish<'_, f32>,
     out: &mut [MaybeUninit<f32>],
 ) {
@@ -55,7 +56,7 @@ pub(crate) fn forward(
         images.iter_mut().zip(x[input..].iter().step_by(inputs)).for_each(|(to, from)| *to = *from);
     });
     let out = Shared::new(out);
-    weight.par_chunks(TASK_OUTPUTS * inputs).enumerate().for_each(|(task, weight)| {
+    weight.numbers.par_chunks(TASK_OUTPUTS * inputs).enumerate().for_each(|(task, weight)| {
         let (first, outputs) = (task * TASK_OUTPUTS, weight.len() / inputs);
         scratch::with(outputs * width, |sums: &mut [f32]| {
             kernels.forward(inputs, weight, &images, sums);
@@ -72,14 +73,20 @@ pub(crate) fn forward(
 }
 
 /// Gradient of the input, from the gradient of the output; writes all of `out`.
-pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
+pub(crate) fn input_gradient(
+    isa: Isa,
+    s: &ConvShape,
+    gradient: &[f32],
+    weight: Weight<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
     let (kernels, out) = (Kernels::of(isa), Shared::new(out));
     (0..s.in_channels).into_par_iter().step_by(TASK_INPUTS).for_each(|first| {
         // Rows a power of two apart would share their cache sets.
         let (inputs, stride) = (TASK_INPUTS.min(s.in_channels - first), TASK_INPUTS + 16);
         scratch::with(s.images * stride, |sums: &mut [f32]| {
             sums.fill(0.0);
-            kernels.input_gradient(s, gradient, &weight[first..], inputs, (sums, stride));
+            kernels.input_gradient(s, gradient, &weight.numbers[first..], inputs, (sums, stride));
             for (image, sums) in sums.chunks_exact(stride).enumerate() {
                 // SAFETY: tasks share no inputs.
                 let out = unsafe { out.plane(image * s.in_channels + first, inputs) };
@@ -130,10 +137,11 @@ mod tests {
             for isa in Isa::available() {
                 let mut found = [vec![f32::NAN; s.out_len()], vec![f32::NAN; s.in_len()]];
                 let mut packed = found.clone();
-                forward(isa, &s, &x, &weight, Finish::NONE, overwritable(&mut found[0]));
-                direct::forward(isa, &s, &x, &weight, Finish::NONE, overwritable(&mut packed[0]));
-                input_gradient(isa, &s, &gradient, &weight, overwritable(&mut found[1]));
-                direct::input_gradient(isa, &s, &gradient, &weight, overwritable(&mut packed[1]));
+                let weight = Weight::passing(&weight);
+                forward(isa, &s, &x, weight, Finish::NONE, overwritable(&mut found[0]));
+                direct::forward(isa, &s, &x, weight, Finish::NONE, overwritable(&mut packed[0]));
+                input_gradient(isa, &s, &gradient, weight, overwritable(&mut found[1]));
+                direct::input_gradient(isa, &s, &gradient, weight, overwritable(&mut packed[1]));
                 prop_assert!(found.concat().iter().map(|n| n.to_bits()).eq(packed.concat().iter().map(|n| n.to_bits())));
             }
         }

@@ -1,11 +1,14 @@
 //! Convolution and frozen batch-norm in one pass, for attacks, evaluation and frozen teachers.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::gradients;
 use super::passes::Passes;
 use super::shape::ConvShape;
+use super::weight::{Forms, Weight};
 use super::{Conv2dConfig, check_bias, conv2d};
 #[cfg(feature = "cuda")]
 use crate::cuda;
@@ -48,17 +51,71 @@ pub fn conv2d_frozen_norm(
     norm: FrozenNorm<'_>,
     epilogue: Epilogue<'_>,
 ) -> Result<Tensor> {
-    let FrozenNorm { gamma, beta, running_mean, running_var, epsilon } = norm;
-    let tracked = [weight, gamma, beta].iter().any(|t| t.track_op()) || bias.is_some_and(Tensor::track_op);
-    if tracked {
+    if is_tracked(weight, bias, &norm) {
         let y = conv2d(x, weight, bias, config)?;
+        let FrozenNorm { gamma, beta, running_mean, running_var, epsilon } = norm;
         return batch_norm_eval(&y, gamma, beta, running_mean, running_var, epsilon, epilogue);
     }
-    let shape = ConvShape::new(x, weight, config)?;
-    check_bias(bias, &shape)?;
-    check_norm(&norm, &shape)?;
-    let (weight, bias) = fold(x, weight, bias, norm)?;
-    folded(x, shape, weight, bias, epilogue)
+    Arc::new(Constant::folded(x, weight, bias, norm)?).apply(x, config, epilogue)
+}
+
+/// Whether something other than the images is tracked.
+pub(super) fn is_tracked(weight: &Tensor, bias: Option<&Tensor>, norm: &FrozenNorm<'_>) -> bool {
+    [weight, norm.gamma, norm.beta].into_iter().chain(bias).any(Tensor::track_op)
+}
+
+/// A convolution whose weight and bias ask for no gradient.
+#[derive(Debug)]
+pub(super) struct Constant {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    forms: Option<Forms>,
+}
+
+impl Constant {
+    /// With these weights.
+    pub(super) fn plain(weight: &Tensor, bias: Option<&Tensor>) -> Result<Self> {
+        let bias = bias.map(|bias| bias.detach().contiguous()).transpose()?;
+        Ok(Self { weight: weight.detach().contiguous()?, bias, forms: None })
+    }
+
+    /// With the norm after it folded into the weights, for images like `x`.
+    pub(super) fn folded(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, norm: FrozenNorm<'_>) -> Result<Self> {
+        check_norm(&norm, weight.dim(0)?)?;
+        let (weight, bias) = fold(x, weight, bias, norm)?;
+        Ok(Self { weight, bias: Some(bias), forms: None })
+    }
+
+    /// With a place for the forms of its weight: it will be applied more than once.
+    pub(super) fn kept(self) -> Self {
+        Self { forms: Some(Forms::default()), ..self }
+    }
+
+    /// `activation(conv(x) + residual)`, of which `x` and the residual may be tracked.
+    pub(super) fn apply(self: &Arc<Self>, x: &Tensor, config: Conv2dConfig, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        let shape = ConvShape::new(x, &self.weight, config)?;
+        check_bias(self.bias.as_ref(), &shape)?;
+        let Epilogue { residual, activation } = epilogue;
+        if let Some(residual) = residual
+            && residual.dims4()? != shape.out_dims()
+        {
+            bail!("conv2d: the residual is {:?}, the output {:?}", residual.shape(), shape.out_dims());
+        }
+        let (x, residual) = (x.contiguous()?, residual.map(Tensor::contiguous).transpose()?);
+        let arguments: Vec<&Tensor> = std::iter::once(&x).chain(&residual).collect();
+        let operation = FrozenConv { precision: Precision::current(), shape, constant: self.clone(), activation };
+        by_device!(x, "conv2d_frozen_norm",
+            cpu => by_element!(x.dtype(), "conv2d", T => {
+                let y = operation.forward::<T>(&x, residual.as_ref())?;
+                record(&arguments, y, shape.out_dims(), operation)
+            }),
+            cuda => {
+                let epilogue = Epilogue { residual: residual.as_ref(), activation };
+                let y = cuda::conv::forward(&shape, &x, &self.weight, self.bias.as_ref(), epilogue)?;
+                record_stored(&arguments, y, shape.out_dims(), operation)
+            },
+        )
+    }
 }
 
 /// Weight and bias of the convolution that does what convolution and norm do.
@@ -77,12 +134,12 @@ fn fold(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, norm: FrozenNorm<'_>
     )
 }
 
-fn check_norm(norm: &FrozenNorm<'_>, shape: &ConvShape) -> Result<()> {
+fn check_norm(norm: &FrozenNorm<'_>, channels: usize) -> Result<()> {
     let FrozenNorm { gamma, beta, running_mean, running_var, epsilon: _ } = norm;
     let named = [("gamma", gamma), ("beta", beta), ("running mean", running_mean), ("running variance", running_var)];
-    match named.into_iter().find(|(_, tensor)| tensor.dims() != [shape.out_channels]) {
+    match named.into_iter().find(|(_, tensor)| tensor.dims() != [channels]) {
         Some((name, tensor)) => {
-            bail!("conv2d_frozen_norm: the {name} is {:?} for {} output channels", tensor.shape(), shape.out_channels)
+            bail!("conv2d_frozen_norm: the {name} is {:?} for {channels} output channels", tensor.shape())
         }
         None => Ok(()),
     }
@@ -104,41 +161,30 @@ fn scaled(weight: &Tensor, scale: &Tensor) -> Result<Tensor> {
     })
 }
 
-fn folded(x: &Tensor, shape: ConvShape, weight: Tensor, bias: Tensor, epilogue: Epilogue<'_>) -> Result<Tensor> {
-    let Epilogue { residual, activation } = epilogue;
-    if let Some(residual) = residual
-        && residual.dims4()? != shape.out_dims()
-    {
-        bail!("conv2d: the residual is {:?}, the output {:?}", residual.shape(), shape.out_dims());
-    }
-    let (x, residual) = (x.contiguous()?, residual.map(Tensor::contiguous).transpose()?);
-    let arguments: Vec<&Tensor> = std::iter::once(&x).chain(&residual).collect();
-    let precision = Precision::current();
-    by_device!(x, "conv2d_frozen_norm",
-        cpu => by_element!(x.dtype(), "conv2d", T => {
-            let y = {
-                let (x, weight, bias) = (Borrowed::of(&x), Borrowed::of(&weight), Borrowed::of(&bias));
-                let residual = residual.as_ref().map(Borrowed::of);
-                let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
-                let finish = Finish { bias: Some(bias.numbers()?), residual, activation };
-                <T as Passes>::forward(precision, &shape, x.numbers()?, weight.numbers()?, finish)
-            };
-            record(&arguments, y, shape.out_dims(), FrozenConv { precision, shape, weight, activation })
-        }),
-        cuda => {
-            let epilogue = Epilogue { residual: residual.as_ref(), activation };
-            let y = cuda::conv::forward(&shape, &x, &weight, Some(&bias), epilogue)?;
-            record_stored(&arguments, y, shape.out_dims(), FrozenConv { precision, shape, weight, activation })
-        },
-    )
-}
-
 /// Convolution of (x) or (x, residual) with constant weight and bias.
 struct FrozenConv {
     precision: Precision,
     shape: ConvShape,
-    weight: Tensor,
+    constant: Arc<Constant>,
     activation: Activation,
+}
+
+impl FrozenConv {
+    fn forward<T: Passes>(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Vec<T>> {
+        let Constant { weight, bias, forms } = &*self.constant;
+        let (x, weight) = (Borrowed::of(x), Borrowed::of(weight));
+        let (bias, residual) = (bias.as_ref().map(Borrowed::of), residual.map(Borrowed::of));
+        let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
+        let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
+        let finish = Finish { bias, residual, activation: self.activation };
+        let weight = Weight::new(weight.numbers()?, forms.as_ref());
+        Ok(T::forward(self.precision, &self.shape, x.numbers()?, weight, finish))
+    }
+
+    fn input_gradient(&self, gradient: &Tensor) -> Result<Tensor> {
+        let Constant { weight, forms, .. } = &*self.constant;
+        gradients::input(self.precision, &self.shape, weight, forms.as_ref(), gradient)
+    }
 }
 
 impl Backward for FrozenConv {
@@ -152,7 +198,7 @@ impl Backward for FrozenConv {
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
         let gradient = arrived.before(self.activation)?;
-        let dx = arrived.wanted(0, || gradients::input(self.precision, &self.shape, &self.weight, &gradient))?;
+        let dx = arrived.wanted(0, || self.input_gradient(&gradient))?;
         let wants_residual = arrived.wanted.get(1).is_some_and(|&wanted| wanted);
         Ok(vec![dx, wants_residual.then_some(gradient)])
     }

@@ -4,15 +4,22 @@ use candle_core::{Result, Tensor};
 
 use super::passes;
 use super::shape::ConvShape;
+use super::weight::Forms;
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::device::by_device;
 use crate::precision::Precision;
 
-/// Gradient of the input; `gradient` must be contiguous.
-pub(super) fn input(precision: Precision, s: &ConvShape, weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+/// Gradient of the input; `gradient` must be contiguous. `forms` is the weight's, where it has a place for them.
+pub(super) fn input(
+    precision: Precision,
+    s: &ConvShape,
+    weight: &Tensor,
+    forms: Option<&Forms>,
+    gradient: &Tensor,
+) -> Result<Tensor> {
     by_device!(gradient, "conv2d",
-        cpu => passes::input_gradient(precision, s, weight, gradient),
+        cpu => passes::input_gradient(precision, s, weight, forms, gradient),
         cuda => cuda::conv::input_gradient(s, weight, gradient),
     )
 }

@@ -9,6 +9,7 @@ mod direct;
 mod few;
 mod frozen;
 pub(crate) mod gradients;
+mod kept;
 mod op;
 mod partials;
 pub(crate) mod passes;
@@ -17,15 +18,18 @@ mod plain;
 mod shape;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
+mod weight;
 mod winograd;
 
 use candle_core::{Result, Tensor, bail};
 
 pub use choice::with_direct_convolutions;
 pub use frozen::{FrozenNorm, conv2d_frozen_norm};
+pub use kept::KeptConv2d;
 pub use passes::weight_gradient_passes;
 
 pub(crate) use shape::ConvShape;
+pub(crate) use weight::Weight;
 
 use crate::epilogue::Activation;
 

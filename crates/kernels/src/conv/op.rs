@@ -5,6 +5,7 @@ use candle_core::{Result, Tensor};
 use super::gradients;
 use super::passes::Passes;
 use super::shape::ConvShape;
+use super::weight::Weight;
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::device::by_device;
@@ -40,7 +41,7 @@ pub(super) fn apply(
             let y = {
                 let (x, weight, bias) = (Borrowed::of(x), Borrowed::of(weight), bias.map(Borrowed::of));
                 let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
-                <T as Passes>::forward(precision, &shape, x.numbers()?, weight.numbers()?, Finish { bias, residual: None, activation })
+                <T as Passes>::forward(precision, &shape, x.numbers()?, Weight::passing(weight.numbers()?), Finish { bias, residual: None, activation })
             };
             record(&arguments, y, shape.out_dims(), operation)
         }),
@@ -70,7 +71,8 @@ impl Backward for Conv2d {
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
         let gradient = &arrived.before(self.activation)?;
-        let dx = self.weight.as_ref().map(|weight| gradients::input(self.precision, &self.shape, weight, gradient));
+        let dx =
+            self.weight.as_ref().map(|weight| gradients::input(self.precision, &self.shape, weight, None, gradient));
         let dw = self.x.as_ref().map(|x| gradients::weight(self.precision, &self.shape, x, gradient));
         let db = match arrived.wanted {
             [_, _, true] => Some(gradients::bias(&self.shape, gradient)?),

@@ -9,6 +9,7 @@ use super::choice::{Algorithm, Pass, algorithm};
 use super::shape::ConvShape;
 #[cfg(target_arch = "x86_64")]
 use super::tiles;
+use super::weight::{Forms, Weight};
 use super::{columns, dense, direct, few, winograd};
 use crate::element::{Borrowed, Element, by_element};
 use crate::epilogue::Finish;
@@ -34,16 +35,27 @@ pub(crate) fn count_weight_gradient() {
 /// Number types that convolutions are computed in.
 pub(crate) trait Passes: Element {
     /// `finish(conv(x, weight))`.
-    fn forward(precision: Precision, s: &ConvShape, x: &[Self], weight: &[Self], finish: Finish<'_, Self>)
-    -> Vec<Self>;
+    fn forward(
+        precision: Precision,
+        s: &ConvShape,
+        x: &[Self],
+        weight: Weight<'_, Self>,
+        finish: Finish<'_, Self>,
+    ) -> Vec<Self>;
     /// Gradient of the input.
-    fn input_gradient(precision: Precision, s: &ConvShape, gradient: &[Self], weight: &[Self]) -> Vec<Self>;
+    fn input_gradient(precision: Precision, s: &ConvShape, gradient: &[Self], weight: Weight<'_, Self>) -> Vec<Self>;
     /// Gradient of the weight.
     fn weight_gradient(precision: Precision, s: &ConvShape, x: &[Self], gradient: &[Self]) -> Vec<Self>;
 }
 
 impl Passes for f32 {
-    fn forward(precision: Precision, s: &ConvShape, x: &[f32], weight: &[f32], finish: Finish<'_, f32>) -> Vec<f32> {
+    fn forward(
+        precision: Precision,
+        s: &ConvShape,
+        x: &[f32],
+        weight: Weight<'_, f32>,
+        finish: Finish<'_, f32>,
+    ) -> Vec<f32> {
         // SAFETY: `forward` writes the whole output.
         unsafe {
             written(s.out_len(), |out| match algorithm(precision, s, Pass::Images) {
@@ -57,7 +69,7 @@ impl Passes for f32 {
         }
     }
 
-    fn input_gradient(precision: Precision, s: &ConvShape, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
+    fn input_gradient(precision: Precision, s: &ConvShape, gradient: &[f32], weight: Weight<'_, f32>) -> Vec<f32> {
         // SAFETY: `input_gradient` writes the whole output.
         unsafe {
             written(s.in_len(), |out| match algorithm(precision, s, Pass::Images) {
@@ -87,12 +99,12 @@ impl Passes for f32 {
 }
 
 impl Passes for f64 {
-    fn forward(_: Precision, s: &ConvShape, x: &[f64], weight: &[f64], finish: Finish<'_, f64>) -> Vec<f64> {
-        columns::forward(s, x, weight, finish)
+    fn forward(_: Precision, s: &ConvShape, x: &[f64], weight: Weight<'_, f64>, finish: Finish<'_, f64>) -> Vec<f64> {
+        columns::forward(s, x, weight.numbers, finish)
     }
 
-    fn input_gradient(_: Precision, s: &ConvShape, gradient: &[f64], weight: &[f64]) -> Vec<f64> {
-        columns::input_gradient(s, gradient, weight)
+    fn input_gradient(_: Precision, s: &ConvShape, gradient: &[f64], weight: Weight<'_, f64>) -> Vec<f64> {
+        columns::input_gradient(s, gradient, weight.numbers)
     }
 
     fn weight_gradient(_: Precision, s: &ConvShape, x: &[f64], gradient: &[f64]) -> Vec<f64> {
@@ -100,16 +112,17 @@ impl Passes for f64 {
     }
 }
 
-/// Gradient of the input; `gradient` must be contiguous.
+/// Gradient of the input; `gradient` must be contiguous. `forms` is the weight's, where it has a place for them.
 pub(crate) fn input_gradient(
     precision: Precision,
     s: &ConvShape,
     weight: &Tensor,
+    forms: Option<&Forms>,
     gradient: &Tensor,
 ) -> Result<Tensor> {
     let (w, g) = (Borrowed::of(weight), Borrowed::of(gradient));
     by_element!(gradient.dtype(), "conv2d", T => {
-        let out = <T as Passes>::input_gradient(precision, s, g.numbers()?, w.numbers()?);
+        let out = <T as Passes>::input_gradient(precision, s, g.numbers()?, Weight::new(w.numbers()?, forms));
         Tensor::from_vec(out, (s.images, s.in_channels, s.height, s.width), gradient.device())
     })
 }

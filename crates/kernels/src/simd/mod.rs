@@ -15,7 +15,7 @@ pub(crate) use vector::{Four, Sums, Vector};
 use crate::precision::Precision;
 
 /// An instruction set that kernels are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Isa {
     /// 16 lanes, 32 registers.
     #[cfg(target_arch = "x86_64")]

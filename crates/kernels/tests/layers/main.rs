@@ -5,6 +5,7 @@ mod conventions;
 mod frozen;
 mod gradients;
 mod instruction_sets;
+mod kept;
 mod not_finite;
 mod precision;
 mod single;

@@ -12,9 +12,10 @@ use super::packing::{PACKED_NUMBERS, Packed, Wanted, packed_len};
 use super::panels::{Panels, in_place_len};
 use super::planes::{Planes, Source};
 use super::pointwise;
-use super::product::{Product, gradient_products};
+use super::product::{Product, gradient_products, gradient_weights};
 use super::target::Target;
 use crate::conv::shape::ConvShape;
+use crate::conv::weight::{Purpose, Weight};
 use crate::epilogue::Finish;
 use crate::output::Shared;
 use crate::scratch;
@@ -25,14 +26,17 @@ pub(crate) fn forward(
     isa: Isa,
     s: &ConvShape,
     x: &[f32],
-    weight: &[f32],
+    weight: Weight<'_, f32>,
     finish: Finish<'_, f32>,
     out: &mut [MaybeUninit<f32>],
 ) {
     let kernels = Kernels::for_rows(isa, s.out_channels);
-    let terms = s.in_channels * s.taps();
-    let first: Vec<usize> = (0..terms).collect();
-    forward_packed(kernels, s, x, Panels::pack(kernels, s.out_channels, weight, &first, terms), finish, out);
+    let weights = weight.form(Purpose::Forward, isa, s, || {
+        let terms = s.in_channels * s.taps();
+        let first: Vec<usize> = (0..terms).collect();
+        Panels::pack(kernels, s.out_channels, weight.numbers, &first, terms)
+    });
+    forward_packed(kernels, s, x, &weights, finish, out);
 }
 
 /// The same with weights that are packed already: a row of inputs and taps for each output channel.
@@ -40,12 +44,12 @@ pub(crate) fn forward_packed(
     kernels: &Kernels,
     s: &ConvShape,
     x: &[f32],
-    weights: Panels,
+    weights: &Panels,
     finish: Finish<'_, f32>,
     out: &mut [MaybeUninit<f32>],
 ) {
     if pointwise::suits(kernels, s) {
-        return pointwise::run(kernels, s, x, &weights, finish, out);
+        return pointwise::run(kernels, s, x, weights, finish, out);
     }
     let (planes, taps) = input_planes(s, |numbers, pixels| group_images(s.images, numbers, pixels));
     let (rows, columns) = (Pixels { first: 0, count: s.out_height() }, Pixels { first: 0, count: s.out_width() });
@@ -69,15 +73,20 @@ pub(crate) fn forward_packed(
 }
 
 /// Gradient of the input, from the gradient of the output; writes all of `out`.
-pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
+pub(crate) fn input_gradient(
+    isa: Isa,
+    s: &ConvShape,
+    gradient: &[f32],
+    weight: Weight<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
     let kernels = Kernels::for_rows(isa, s.in_channels);
+    let weights = weight.form(Purpose::InputGradient, isa, s, || gradient_weights(kernels, s, weight.numbers));
     if pointwise::suits(kernels, s) {
-        let first: Vec<usize> = (0..s.out_channels).map(|o| o * s.in_channels).collect();
-        let weights = Panels::pack(kernels, s.in_channels, weight, &first, 1);
         let transposed = ConvShape { in_channels: s.out_channels, out_channels: s.in_channels, ..*s };
-        return pointwise::run(kernels, &transposed, gradient, &weights, Finish::NONE, out);
+        return pointwise::run(kernels, &transposed, gradient, &weights[0], Finish::NONE, out);
     }
-    let (planes, products) = gradient_products(kernels, s, weight);
+    let (planes, products) = gradient_products(kernels, s, &weights);
     if products.len() < s.stride * s.stride {
         // Some input pixels are read by no tap.
         out.fill(MaybeUninit::new(0.0));
@@ -98,7 +107,7 @@ pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: 
 struct Pass<'a> {
     kernels: &'a Kernels,
     planes: &'a Planes,
-    products: &'a [Product],
+    products: &'a [Product<'a>],
     target: Target<'a>,
 }
 

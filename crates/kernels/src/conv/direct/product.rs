@@ -9,15 +9,15 @@ use super::planes::Planes;
 use crate::conv::shape::ConvShape;
 
 /// One product: which phase of which output pixels it yields, from which offsets.
-pub(super) struct Product {
-    pub(super) weights: Panels,
+pub(super) struct Product<'a> {
+    pub(super) weights: &'a Panels,
     pub(super) offsets: Vec<u32>,
     pub(super) rows: Pixels,
     pub(super) columns: Pixels,
     pub(super) wanted: Wanted,
 }
 
-impl Product {
+impl Product<'_> {
     /// Whether so few rows share the pixels that packing them would cost as much as multiplying: then the planes are read
     /// where they are, padding included.
     pub(super) fn reads_in_place(&self, kernels: &Kernels) -> bool {
@@ -31,46 +31,62 @@ impl Product {
     }
 }
 
-/// Planes of the output gradient, and one product for each phase of the input that has pixels.
-pub(super) fn gradient_products(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> (Planes, Vec<Product>) {
+/// A phase of the input's pixels: for rows and columns its number, and its taps with their shifts.
+struct Phase {
+    rows: (usize, Vec<(usize, usize)>),
+    columns: (usize, Vec<(usize, usize)>),
+}
+
+impl Phase {
+    /// Each tap of the kernel, and where it reads the output gradient: rows and columns.
+    fn taps(&self) -> impl Iterator<Item = ((usize, usize), (usize, usize))> {
+        self.rows.1.iter().flat_map(|row| self.columns.1.iter().map(move |column| (*row, *column)))
+    }
+}
+
+/// The phases of the input that have pixels.
+fn phases(s: &ConvShape) -> impl Iterator<Item = Phase> {
+    let of = |extent: Extent| {
+        let taps = extent.of_gradient().1.into_iter().enumerate();
+        taps.filter(move |&(phase, _)| extent.pixels(phase).count > 0).collect::<Vec<_>>()
+    };
+    let (rows, columns) = (of(Extent::rows(s)), of(Extent::columns(s)));
+    rows.into_iter()
+        .flat_map(move |rows| columns.clone().into_iter().map(move |columns| Phase { rows: rows.clone(), columns }))
+}
+
+/// For each phase of the input that has pixels the weights of its taps, from all output channels.
+pub(super) fn gradient_weights(kernels: &Kernels, s: &ConvShape, weight: &[f32]) -> Vec<Panels> {
+    let of = |phase: Phase| {
+        let of_output = |o: usize| {
+            let first = o * s.in_channels * s.taps();
+            phase.taps().map(move |(row, column)| first + row.0 * s.kernel + column.0)
+        };
+        let first: Vec<usize> = (0..s.out_channels).flat_map(of_output).collect();
+        Panels::pack(kernels, s.in_channels, weight, &first, s.taps())
+    };
+    phases(s).map(of).collect()
+}
+
+/// Planes of the output gradient, and the product of each of the [`gradient_weights`].
+pub(super) fn gradient_products<'a>(
+    kernels: &Kernels,
+    s: &ConvShape,
+    weights: &'a [Panels],
+) -> (Planes, Vec<Product<'a>>) {
     let (row_extent, column_extent) = (Extent::rows(s), Extent::columns(s));
     let ((rows, row_phases), (columns, column_phases)) = (row_extent.of_gradient(), column_extent.of_gradient());
     let pixels = rows.pitch * columns.pitch;
     let images = group_images(s.images, s.out_channels * pixels, pixels);
     let reach = |phases: &[Vec<(usize, usize)>]| phases.iter().map(|taps| furthest(taps)).max().unwrap_or(0);
     let planes = Planes::new(rows, columns, images, (reach(&row_phases), reach(&column_phases)));
-    let mut products = Vec::new();
-    for (row_phase, row_taps) in row_phases.iter().enumerate() {
-        for (column_phase, column_taps) in column_phases.iter().enumerate() {
-            let (rows, columns) = (row_extent.pixels(row_phase), column_extent.pixels(column_phase));
-            if rows.count > 0 && columns.count > 0 {
-                let (weights, offsets) = phase_terms(kernels, s, weight, &planes, row_taps, column_taps);
-                let wanted = Wanted::new(kernels, &planes, rows, columns);
-                products.push(Product { weights, offsets, rows, columns, wanted });
-            }
-        }
-    }
+    let product = |(phase, weights): (Phase, &'a Panels)| {
+        let offset = |o| phase.taps().map(move |(row, column)| (o, row.1, column.1));
+        let offsets = (0..s.out_channels).flat_map(offset);
+        let offsets = offsets.map(|(o, row, column)| planes.offset(o, (0, row), (0, column))).collect();
+        let (rows, columns) = (row_extent.pixels(phase.rows.0), column_extent.pixels(phase.columns.0));
+        Product { weights, offsets, rows, columns, wanted: Wanted::new(kernels, &planes, rows, columns) }
+    };
+    let products = phases(s).zip(weights).map(product).collect();
     (planes, products)
-}
-
-/// The weights and offsets of one phase of the input: all output channels, and the taps of that phase.
-fn phase_terms(
-    kernels: &Kernels,
-    s: &ConvShape,
-    weight: &[f32],
-    planes: &Planes,
-    row_taps: &[(usize, usize)],
-    column_taps: &[(usize, usize)],
-) -> (Panels, Vec<u32>) {
-    let (mut first, mut offsets) = (Vec::new(), Vec::new());
-    for o in 0..s.out_channels {
-        for row in row_taps {
-            for column in column_taps {
-                first.push(o * s.in_channels * s.taps() + row.0 * s.kernel + column.0);
-                offsets.push(planes.offset(o, (0, row.1), (0, column.1)));
-            }
-        }
-    }
-    let weights = Panels::pack(kernels, s.in_channels, weight, &first, s.taps());
-    (weights, offsets)
 }

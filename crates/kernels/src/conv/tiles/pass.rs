@@ -9,6 +9,7 @@ use super::axis::Axis;
 use super::images::Layout;
 use super::weights::Weights;
 use crate::conv::shape::ConvShape;
+use crate::conv::weight::{Purpose, Weight};
 use crate::conv::winograd::{Images, LINE, Lines, Output};
 use crate::epilogue::Finish;
 use crate::output::Shared;
@@ -27,20 +28,26 @@ pub(crate) fn forward(
     isa: Isa,
     s: &ConvShape,
     x: &[f32],
-    weight: &[f32],
+    weight: Weight<'_, f32>,
     finish: Finish<'_, f32>,
     out: &mut [MaybeUninit<f32>],
 ) {
     let images = Images { numbers: x, channels: s.in_channels, height: s.height, width: s.width };
-    let weights = Weights::forward(s, weight);
+    let weights = weight.form(Purpose::Forward, isa, s, || Weights::forward(s, weight.numbers));
     let pass = Pass::new(isa, s, images, Axis::of_forward(s), &weights);
     pass.run(s.images, Output { numbers: &Shared::new(out), channels: s.out_channels, finish });
 }
 
 /// Gradient of the input, from the gradient of the output; writes all of `out`.
-pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
+pub(crate) fn input_gradient(
+    isa: Isa,
+    s: &ConvShape,
+    gradient: &[f32],
+    weight: Weight<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
     let images = Images { numbers: gradient, channels: s.out_channels, height: s.out_height(), width: s.out_width() };
-    let weights = Weights::backward(s, weight);
+    let weights = weight.form(Purpose::InputGradient, isa, s, || Weights::backward(s, weight.numbers));
     let pass = Pass::new(isa, s, images, Axis::of_backward(s), &weights);
     pass.run(s.images, Output { numbers: &Shared::new(out), channels: s.in_channels, finish: Finish::NONE });
 }

@@ -117,25 +117,24 @@ unsafe fn window_to_points<V: Vector, F: Factor<V>>(
             }
             return;
         }
-        // On the border the window is put together first, so that there is one transform for all cases.
-        let mut window = [0.0; WINDOW * WINDOW * LINE];
-        for (i, window) in window.chunks_exact_mut(WINDOW * LINE).enumerate() {
+        // On the border some pixels are zeros.
+        let mut pixels = [ZEROS.as_ptr(); WINDOW * WINDOW];
+        for (i, pixels) in pixels.chunks_exact_mut(WINDOW).enumerate() {
             let y = top + i as isize;
             if y < 0 || y >= strip.rows as isize {
                 continue;
             }
-            for (j, window) in window.chunks_exact_mut(LINE).enumerate() {
+            for (j, pixel) in pixels.iter_mut().enumerate() {
                 let x = column + j as isize;
                 if x >= 0 && x < strip.width as isize {
-                    let pixel = from.add((y as usize * strip.width + x as usize) * LINE);
-                    std::ptr::copy_nonoverlapping(pixel, window.as_mut_ptr(), LINE);
+                    *pixel = from.add((y as usize * strip.width + x as usize) * LINE);
                 }
             }
         }
         for half in (0..LINE).step_by(V::LANES) {
             both_ways!(
                 input, 6 => 6,
-                |i, j| V::load(window.as_ptr().add((i * WINDOW + j) * LINE + half)),
+                |i, j| V::load(pixels[i * WINDOW + j].add(half)),
                 |r, c, point| F::write(point, to.add((r * WINDOW + c) * stride), half)
             );
         }

@@ -9,16 +9,18 @@ use super::lines::{Lines, point_stride, points_len};
 use super::points::{
     Destination, Images, Kind, Output, Panels, Products, Summed, strip_len, transform_unit, write_unit,
 };
-use super::tiling::{Tiling, Unit};
+use super::tiling::{Tiling, UNIT_TILES, Unit};
 use super::transform::POINTS;
-use super::weights::Weights;
+use super::weights::{Transformed, Weights};
 use crate::conv::shape::ConvShape;
+use crate::conv::weight::{Purpose, Weight};
 use crate::epilogue::Finish;
 use crate::output::{Shared, overwritable};
 use crate::scratch;
 use crate::simd::{Isa, Ready};
 
-/// Weights beyond this number (their transform takes 16 MB) are transformed group by group, where they are used.
+/// Weights beyond this number (their transform takes 16 MB) are read once for many tiles, and, unless they last, transformed group by
+/// group where they are used.
 const MAX_SHARED_WEIGHTS: usize = 16 * 1024 * 1024 / (POINTS * 4);
 
 /// Tiles that one transform of a group's weights serves.
@@ -29,20 +31,31 @@ pub(crate) fn forward(
     isa: Isa,
     s: &ConvShape,
     x: &[f32],
-    weight: &[f32],
+    weight: Weight<'_, f32>,
     finish: Finish<'_, f32>,
     out: &mut [MaybeUninit<f32>],
 ) {
     let images = Images { numbers: x, channels: s.in_channels, height: s.height, width: s.width };
-    let pass = Pass::new(isa, Tiling::forward(s), Weights::forward(s, weight), images);
-    pass.run(Output { numbers: &Shared::new(out), channels: s.out_channels, finish });
+    let pass = Pass::new(isa, Tiling::forward(s), Weights::forward(s, weight.numbers), images);
+    let transformed = (weight.lasts() || !pass.are_many())
+        .then(|| weight.form(Purpose::Forward, isa, s, || pass.transform_weights()));
+    pass.run(transformed.as_deref(), Output { numbers: &Shared::new(out), channels: s.out_channels, finish });
 }
 
 /// Gradient of the input, from the gradient of the output; writes all of `out`.
-pub(crate) fn input_gradient(isa: Isa, s: &ConvShape, gradient: &[f32], weight: &[f32], out: &mut [MaybeUninit<f32>]) {
+pub(crate) fn input_gradient(
+    isa: Isa,
+    s: &ConvShape,
+    gradient: &[f32],
+    weight: Weight<'_, f32>,
+    out: &mut [MaybeUninit<f32>],
+) {
     let images = Images { numbers: gradient, channels: s.out_channels, height: s.out_height(), width: s.out_width() };
-    let pass = Pass::new(isa, Tiling::backward(s), Weights::backward(s, weight), images);
-    pass.run(Output { numbers: &Shared::new(out), channels: s.in_channels, finish: Finish::NONE });
+    let pass = Pass::new(isa, Tiling::backward(s), Weights::backward(s, weight.numbers), images);
+    let transformed = (weight.lasts() || !pass.are_many())
+        .then(|| weight.form(Purpose::InputGradient, isa, s, || pass.transform_weights()));
+    let output = Output { numbers: &Shared::new(out), channels: s.in_channels, finish: Finish::NONE };
+    pass.run(transformed.as_deref(), output);
 }
 
 struct Pass<'a> {
@@ -59,21 +72,29 @@ impl<'a> Pass<'a> {
         Self { isa, functions: Lines::of(isa), products: kernel::Products::of(isa), tiling, weights, images }
     }
 
-    fn run(&self, output: Output<'_>) {
-        if self.weights.reduced * self.weights.computed <= MAX_SHARED_WEIGHTS {
-            return self.by_tiles(output);
+    /// Whether a core's caches do not hold the weights' transform.
+    fn are_many(&self) -> bool {
+        self.weights.reduced * self.weights.computed > MAX_SHARED_WEIGHTS
+    }
+
+    fn transform_weights(&self) -> Transformed {
+        self.weights.transform_all(self.functions, self.products)
+    }
+
+    fn run(&self, transformed: Option<&Transformed>, output: Output<'_>) {
+        if let (false, Some(transformed)) = (self.are_many(), transformed) {
+            return self.by_tiles(transformed, output);
         }
         let images = (TILES_PER_WEIGHTS / self.tiling.per_image()).max(1);
         for first in (0..self.tiling.images).step_by(images) {
-            self.by_channels(first..self.tiling.images.min(first + images), output);
+            self.by_channels(first..self.tiling.images.min(first + images), transformed, output);
         }
     }
 
-    /// The weights are transformed once; each task takes a unit of tiles from the images to the output.
-    fn by_tiles(&self, output: Output<'_>) {
-        let transformed = self.weights.transform_all(self.functions, self.products);
+    /// Each task takes a unit of tiles from the images to the output.
+    fn by_tiles(&self, transformed: &Transformed, output: Output<'_>) {
         let (rows, lines) = (self.weights.rows(self.products), self.lines());
-        let units = self.tiling.units(0..self.tiling.images, self.tiles_per_unit());
+        let units = self.tiling.units(0..self.tiling.images, UNIT_TILES);
         units.into_par_iter().for_each(|unit| {
             let panels = Panels::new(self.products, unit.tiles(&self.tiling));
             let tiles = panels.room();
@@ -104,7 +125,7 @@ impl<'a> Pass<'a> {
     }
 
     /// All tiles are transformed; then each task takes a group of computed channels from its weights to the output.
-    fn by_channels(&self, images: std::ops::Range<usize>, output: Output<'_>) {
+    fn by_channels(&self, images: std::ops::Range<usize>, transformed: Option<&Transformed>, output: Output<'_>) {
         let all = Unit { images: images.clone(), rows: 0..self.tiling.rows() };
         let lines = self.lines();
         let panels = Panels::new(self.products, all.tiles(&self.tiling));
@@ -119,35 +140,58 @@ impl<'a> Pass<'a> {
                 });
             });
             let groups = (0..lines.1).into_par_iter().step_by(self.products.lines());
-            groups.for_each(|group| self.group(&all, &panels, v, group, output));
+            groups.for_each(|group| self.group(&all, &panels, v, group, transformed, output));
         });
     }
 
     /// One group of computed channels for all tiles of a unit.
-    fn group(&self, unit: &Unit, panels: &Panels, v: &[f32], group: usize, output: Output<'_>) {
-        let (tiles, lines) = (panels.room(), self.lines());
-        let width = self.products.lines().min(lines.1 - group);
-        let u_stride = point_stride(self.weights.rows(self.products) * width * LINE);
-        let (v_stride, m_stride) = (point_stride(panels.numbers(tiles, lines.0)), point_stride(tiles * width * LINE));
-        let len = POINTS * (u_stride + m_stride) + 2 * strip_len(&self.tiling, unit);
-        scratch::with(len, |memory| {
-            let (u, rest) = memory.split_at_mut(POINTS * u_stride);
+    fn group(
+        &self,
+        unit: &Unit,
+        panels: &Panels,
+        v: &[f32],
+        group: usize,
+        transformed: Option<&Transformed>,
+        output: Output<'_>,
+    ) {
+        let (tiles, lines) = (panels.room(), group..self.lines().1.min(group + self.products.lines()));
+        let v_stride = point_stride(panels.numbers(tiles, self.lines().0));
+        let m_stride = point_stride(tiles * lines.len() * LINE);
+        let u_len = if transformed.is_some() { 0 } else { points_len(self.u_numbers(lines.len())) };
+        scratch::with(u_len + POINTS * m_stride + 2 * strip_len(&self.tiling, unit), |memory| {
+            let (u, rest) = memory.split_at_mut(u_len);
             let (m, strip) = rest.split_at_mut(POINTS * m_stride);
-            // SAFETY: `u` has a stride for each point.
-            unsafe {
-                let (reduced, lines) = (0..self.weights.reduced, group..group + width);
-                self.weights.transform((self.functions, self.products), reduced, lines, u.as_mut_ptr(), u_stride);
-            }
+            let (u, u_stride) = self.group_weights(lines.clone(), transformed, u);
             let ready = self.isa.ready();
             for point in 0..POINTS {
                 let (v, u) = (&v[point * v_stride..], &u[point * u_stride..]);
-                self.multiply(&ready, panels, width, v, u, &mut m[point * m_stride..]);
+                self.multiply(&ready, panels, lines.len(), v, u, &mut m[point * m_stride..]);
             }
             drop(ready);
-            let products = Products { points: m, stride: m_stride, tiles, first_line: group, lines: width };
+            let products = Products { points: m, stride: m_stride, tiles, first_line: group, lines: lines.len() };
             // SAFETY: groups share no channels.
             unsafe { write_unit(self.functions, &self.tiling, unit, products, output, strip) };
         });
+    }
+
+    /// The transformed weights of a group of lines and the distance of their points; what is not transformed yet comes into `memory`.
+    fn group_weights<'m>(
+        &self,
+        lines: std::ops::Range<usize>,
+        transformed: Option<&'m Transformed>,
+        memory: &'m mut [f32],
+    ) -> (&'m [f32], usize) {
+        if let Some(Transformed { numbers, stride }) = transformed {
+            return (&numbers[self.u_numbers(lines.start)..], *stride);
+        }
+        let stride = point_stride(self.u_numbers(lines.len()));
+        assert!(memory.len() >= POINTS * stride);
+        // SAFETY: by the assert there is a stride for each point.
+        unsafe {
+            let functions = (self.functions, self.products);
+            self.weights.transform(functions, 0..self.weights.reduced, lines, memory.as_mut_ptr(), stride);
+        }
+        (memory, stride)
     }
 
     /// Transforms a unit's windows to `points`, where its tiles start with `first_tile`.
@@ -194,11 +238,8 @@ impl<'a> Pass<'a> {
         (self.weights.reduced_lines(), self.weights.computed_lines())
     }
 
-    /// Tiles per unit: as many as fit a core's second-level cache with all their channels, but enough to use the weights well.
-    fn tiles_per_unit(&self) -> usize {
-        const CACHE: usize = 1024 * 1024;
-        let lines = self.lines().0 + self.lines().1;
-        let tiles = (CACHE / (POINTS * lines * LINE * 4)).clamp(28, 64);
-        if self.products.in_blocks() { tiles.next_multiple_of(self.products.tiles()) } else { tiles }
+    /// Numbers of the transformed weights of `lines` lines at one point.
+    fn u_numbers(&self, lines: usize) -> usize {
+        self.weights.rows(self.products) * lines * LINE
     }
 }

@@ -12,6 +12,7 @@ use super::{forward, input_gradient, weight_gradient};
 use crate::conv::checks::numbers;
 use crate::conv::plain;
 use crate::conv::shape::ConvShape;
+use crate::conv::weight::Weight;
 use crate::epilogue::Finish;
 use crate::output::overwritable;
 use crate::simd::Isa;
@@ -90,10 +91,10 @@ fn every_pass_rounds_no_coarser_than_winograd_must_on_every_instruction_set() {
         let bf16 = bf16.map(|isa| (isa, (|_| OF_BF16) as fn(usize) -> Rounding, OF_BF16));
         for (isa, of_images, of_weights) in f32s.chain(bf16) {
             let mut found = vec![f32::NAN; s.out_len()];
-            forward(isa, &s, &x, &weight, Finish::NONE, overwritable(&mut found));
+            forward(isa, &s, &x, Weight::passing(&weight), Finish::NONE, overwritable(&mut found));
             Rounding::of(&found, &y).within(of_images(s.in_channels), &format!("forward, {isa:?} {s:?}"));
             let mut found = vec![f32::NAN; s.in_len()];
-            input_gradient(isa, &s, &gradient, &weight, overwritable(&mut found));
+            input_gradient(isa, &s, &gradient, Weight::passing(&weight), overwritable(&mut found));
             Rounding::of(&found, &dx).within(of_images(s.out_channels), &format!("input gradient, {isa:?} {s:?}"));
             let mut found = vec![f32::NAN; s.weight_len()];
             weight_gradient(isa, &s, &x, &gradient, overwritable(&mut found));

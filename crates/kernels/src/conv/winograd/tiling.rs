@@ -10,6 +10,10 @@ pub(super) const TILE: usize = 4;
 /// Inputs per tile and axis.
 pub(super) const WINDOW: usize = 6;
 
+/// Tiles that one task takes from the images to its sums. All of a layer's weights, or sums of weights, are read for each unit: with fewer
+/// tiles that takes longer than their products from 128 channels on, whose weights no second-level cache holds.
+pub(super) const UNIT_TILES: usize = 64;
+
 /// One 3×3 convolution of stride 1, of channels that are all computed or all read: sizes of a forward pass or of an input
 /// gradient, which is the same with inputs and outputs exchanged.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::kernel::{LINE, Products};
 use super::lines::{Lines, point_stride};
 use super::points::{Destination, Images, Kind, Summed, strip_len, transform_unit};
-use super::tiling::{Tiling, Unit};
+use super::tiling::{Tiling, UNIT_TILES, Unit};
 use super::transform::POINTS;
 use crate::conv::partials::sum_partials;
 use crate::conv::shape::ConvShape;
@@ -85,7 +85,7 @@ impl Pass<'_> {
         if images.is_empty() {
             return out.fill(MaybeUninit::new(0.0));
         }
-        let units = self.tiling.units(images, tiles_per_unit(self.lines.0 + self.lines.1));
+        let units = self.tiling.units(images, UNIT_TILES);
         let tiles = units.iter().map(|unit| unit.tiles(&self.tiling)).max().unwrap_or(0);
         let strip = units.iter().map(|unit| strip_len(&self.tiling, unit)).max().unwrap_or(0);
         let (v_len, z_len) = self.lens(tiles);
@@ -350,10 +350,4 @@ struct Group {
     units: Vec<(usize, Unit)>,
     /// Tiles, those included that only fill a unit's last number.
     tiles: usize,
-}
-
-/// Tiles per unit: as many as fit a core's second-level cache beside the sums.
-fn tiles_per_unit(lines: usize) -> usize {
-    const CACHE: usize = 1024 * 1024;
-    (CACHE / (POINTS * lines * LINE * 4)).clamp(28, 64)
 }
