@@ -3,6 +3,9 @@
 use clap::Parser;
 use rrm_bench::{arguments::Arguments, driver};
 
+#[global_allocator]
+static ALLOCATOR: rrm_kernels::CacheLines = rrm_kernels::CacheLines;
+
 fn main() -> anyhow::Result<()> {
     driver::main(&Arguments::parse())
 }

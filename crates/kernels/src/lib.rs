@@ -34,7 +34,7 @@ pub use epilogue::{Activation, Epilogue};
 pub use finite::{Culprit, first_not_finite, watched};
 pub use graph::live_results;
 pub use linear::linear;
-pub use memory::keep_freed_memory;
+pub use memory::{CacheLines, keep_freed_memory};
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
 pub use normalize::normalize;
 pub use pool::{PoolConfig, avg_pool2d, max_pool2d, relu_max_pool2d};

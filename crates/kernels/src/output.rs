@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use crate::element::Element;
+use crate::scratch::ALIGNMENT;
 
 /// A vector of `len` numbers, all of which `write` writes.
 ///
@@ -17,6 +18,38 @@ pub(crate) unsafe fn written<T: Copy>(len: usize, write: impl FnOnce(&mut [Maybe
     // SAFETY: the capacity is there, and the caller guarantees that all numbers are written.
     unsafe { numbers.set_len(len) };
     numbers
+}
+
+/// Numbers from a multiple of 64 bytes on, as [working memory](crate::scratch) has them.
+pub(crate) struct Aligned {
+    /// Never grows, and so stays where it is.
+    numbers: Vec<f32>,
+    start: usize,
+}
+
+impl Aligned {
+    /// `len` numbers, all of which `write` writes.
+    ///
+    /// # Safety
+    /// `write` must write every number.
+    pub(crate) unsafe fn written(len: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Self {
+        let mut numbers = Vec::<f32>::with_capacity(len + ALIGNMENT / size_of::<f32>());
+        let start = numbers.as_ptr().align_offset(ALIGNMENT);
+        let (before, rest) = numbers.spare_capacity_mut().split_at_mut(start);
+        before.fill(MaybeUninit::new(0.0));
+        write(&mut rest[..len]);
+        // SAFETY: the capacity is there; the first numbers are written, and the caller guarantees the others.
+        unsafe { numbers.set_len(start + len) };
+        Self { numbers, start }
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.numbers[self.start..]
+    }
 }
 
 /// Written numbers, seen as ones that may be overwritten.

@@ -25,7 +25,7 @@ thread_local! {
 ///
 /// This means f32 tensors on the CPU: f64 is never rounded, and on a CUDA device the type of the activations decides instead.
 /// Everything but convolutions stays f32, and so do those passes that bf16 would not make faster (gradients of images with up to four
-/// channels, and of few weights). A processor without [`bf16_products`] computes all of it in f32.
+/// channels, and of few weights, on processors without AMX). A processor without [`bf16_products`] computes all of it in f32.
 pub fn autocast<R>(precision: Precision, work: impl FnOnce() -> R) -> R {
     scoped::with(&PRECISION, precision, work)
 }

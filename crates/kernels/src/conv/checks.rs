@@ -9,7 +9,6 @@ use super::shape::ConvShape;
 use super::weight::{Forms, Weight};
 use crate::epilogue::{Activation, Finish};
 use crate::output::overwritable;
-use crate::precision::{Precision, bf16_products};
 use crate::simd::Isa;
 
 /// Convolutions of every kind that is worth a test, small.
@@ -81,14 +80,20 @@ fn error(got: &[f32], expected: &[f64], floor: f64) -> f64 {
 
 /// Checks all three passes on every instruction set of this processor against the definition in f64.
 pub(crate) fn check_against_definition(s: &ConvShape, implementation: &Implementation) {
-    let Implementation { tolerance, bf16_tolerance, .. } = *implementation;
+    let tolerance = implementation.tolerance;
     check(s, implementation, &Isa::available(), numbers, |got, expected, _| (error(got, expected, 1e-3), tolerance));
-    if bf16_products() {
+    check_on(&Isa::available_for_bf16(), s, implementation);
+}
+
+/// Checks all three passes on instruction sets for bf16.
+pub(crate) fn check_on(isas: &[Isa], s: &ConvShape, implementation: &Implementation) {
+    let tolerance = implementation.bf16_tolerance;
+    if !isas.is_empty() {
         // A sum of a few products may be small by chance, and then no measure of what their rounding may cost.
         let usual = |products: usize| (products as f64).sqrt() / 3.0;
         let cut = |seed, len| rounded(&numbers(seed, len));
-        check(s, implementation, &[Isa::of(Precision::Bf16)], cut, |got, expected, products| {
-            (error(got, expected, usual(products)), bf16_tolerance)
+        check(s, implementation, isas, cut, |got, expected, products| {
+            (error(got, expected, usual(products)), tolerance)
         });
     }
 }

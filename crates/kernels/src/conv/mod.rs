@@ -16,6 +16,8 @@ pub(crate) mod passes;
 #[cfg(test)]
 mod plain;
 mod shape;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod weight;
 mod winograd;
 

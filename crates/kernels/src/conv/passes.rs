@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::choice::{Algorithm, algorithm};
+use super::choice::{Algorithm, Pass, algorithm};
 use super::shape::ConvShape;
+#[cfg(target_arch = "x86_64")]
+use super::tiles;
 use super::weight::{Forms, Weight};
 use super::{columns, dense, direct, few, winograd};
 use crate::element::{Borrowed, Element, by_element};
@@ -56,11 +58,13 @@ impl Passes for f32 {
     ) -> Vec<f32> {
         // SAFETY: `forward` writes the whole output.
         unsafe {
-            written(s.out_len(), |out| match algorithm(precision, s) {
+            written(s.out_len(), |out| match algorithm(precision, s, Pass::Images) {
                 Algorithm::Winograd => winograd::forward(Isa::of(precision), s, x, weight, finish, out),
                 Algorithm::Direct => direct::forward(Isa::of(precision), s, x, weight, finish, out),
                 Algorithm::Dense => dense::forward(Isa::of(precision), s, x, weight, finish, out),
                 Algorithm::Few => few::forward(Isa::of(precision), s, x, weight, finish, out),
+                #[cfg(target_arch = "x86_64")]
+                Algorithm::Tiles => tiles::forward(Isa::of(precision), s, x, weight, finish, out),
             })
         }
     }
@@ -68,11 +72,13 @@ impl Passes for f32 {
     fn input_gradient(precision: Precision, s: &ConvShape, gradient: &[f32], weight: Weight<'_, f32>) -> Vec<f32> {
         // SAFETY: `input_gradient` writes the whole output.
         unsafe {
-            written(s.in_len(), |out| match algorithm(precision, s) {
+            written(s.in_len(), |out| match algorithm(precision, s, Pass::Images) {
                 Algorithm::Winograd => winograd::input_gradient(Isa::of(precision), s, gradient, weight, out),
                 Algorithm::Direct => direct::input_gradient(Isa::of(precision), s, gradient, weight, out),
                 Algorithm::Dense => dense::input_gradient(Isa::of(precision), s, gradient, weight, out),
                 Algorithm::Few => few::input_gradient(Isa::of(precision), s, gradient, weight, out),
+                #[cfg(target_arch = "x86_64")]
+                Algorithm::Tiles => tiles::input_gradient(Isa::of(precision), s, gradient, weight, out),
             })
         }
     }
@@ -80,11 +86,13 @@ impl Passes for f32 {
     fn weight_gradient(precision: Precision, s: &ConvShape, x: &[f32], gradient: &[f32]) -> Vec<f32> {
         // SAFETY: `weight_gradient` writes the whole output.
         unsafe {
-            written(s.weight_len(), |out| match algorithm(precision, s) {
+            written(s.weight_len(), |out| match algorithm(precision, s, Pass::WeightGradient) {
                 Algorithm::Winograd => winograd::weight_gradient(Isa::of(precision), s, x, gradient, out),
                 Algorithm::Direct => direct::weight_gradient(Isa::of(precision), s, x, gradient, out),
                 Algorithm::Dense => dense::weight_gradient(Isa::of(precision), s, x, gradient, out),
                 Algorithm::Few => few::weight_gradient(Isa::of(precision), s, x, gradient, out),
+                #[cfg(target_arch = "x86_64")]
+                Algorithm::Tiles => tiles::weight_gradient(Isa::of(precision), s, x, gradient, out),
             })
         }
     }

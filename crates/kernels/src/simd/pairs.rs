@@ -112,3 +112,32 @@ pub(crate) unsafe fn join(first: *const f32, second: *const f32, len: usize, to:
         }
     }
 }
+
+/// Rounds `count` lines of sixteen numbers to bf16, those of `second` beside those of `first`: line `i` of both goes to `to[i * stride..]`, as
+/// sixteen pairs of neighbours.
+///
+/// # Safety
+/// The processor must have AVX-512 and `avx512bf16`; the pointers must be valid for that.
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16")]
+pub(crate) unsafe fn side_by_side(first: *const f32, second: *const f32, count: usize, to: *mut f32, stride: usize) {
+    // SAFETY: the caller's promises; both types are 64 bytes without invalid values.
+    unsafe {
+        for i in 0..count {
+            let (first, second) = (_mm512_loadu_ps(first.add(16 * i)), _mm512_loadu_ps(second.add(16 * i)));
+            let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+            _mm512_storeu_si512(to.add(i * stride).cast(), halves);
+        }
+    }
+}
+
+/// Rounds `count` lines of sixteen numbers to bf16, and joins each of `first` and of `second` to sixteen pairs at `to[i * stride..]`.
+///
+/// # Safety
+/// As [`side_by_side`].
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16")]
+pub(crate) unsafe fn join_lines(first: *const f32, second: *const f32, count: usize, to: *mut f32, stride: usize) {
+    for i in 0..count {
+        // SAFETY: the caller's promises.
+        unsafe { join(first.add(16 * i), second.add(16 * i), 16, to.add(i * stride)) };
+    }
+}

@@ -309,7 +309,7 @@ mod tests {
         for isa in Isa::available() {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 | Isa::Avx512Bf16 => transposes::<__m512>(),
+                Isa::Avx512 | Isa::Avx512Bf16 | Isa::Avx512Amx => transposes::<__m512>(),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => transposes::<__m256>(),
                 Isa::Portable => transposes::<Four>(),

@@ -8,10 +8,11 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
+use crate::conv::partials::in_order;
 use crate::conv::shape::ConvShape;
 use crate::conv::winograd::{Images, LINE, Lines, Products};
 use crate::scratch;
-use crate::simd::{Isa, Join};
+use crate::simd::Isa;
 
 /// Pixels of a group: as many as a core's caches hold of a line of either side.
 const PIXELS: usize = 2048;
@@ -29,9 +30,9 @@ pub(super) fn suits(s: &ConvShape) -> bool {
 pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [MaybeUninit<f32>]) {
     let images = (PIXELS / s.out_plane()).clamp(1, s.images.max(1));
     let pass = Pass {
+        isa,
         functions: Lines::of(isa),
         products: Products::of(isa),
-        join: isa.join(),
         s,
         lines: (s.in_channels.div_ceil(LINE), s.out_channels.div_ceil(LINE)),
         images,
@@ -44,26 +45,27 @@ pub(super) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
             let images = images.min(s.images - first);
             pass.to_lines((x, s.in_channels, s.height, s.width), first..first + images, x_lines);
             pass.to_lines((gradient, s.out_channels, s.out_height(), s.out_width()), first..first + images, z);
-            pass.factors(images * s.out_plane(), pass.images * s.out_plane(), z);
+            let pixels = images * s.out_plane();
+            let each = pass.images * s.out_plane() * LINE;
+            z.par_chunks_exact_mut(each).for_each(|z| pass.factor(pixels, z));
             if pass.pointwise() {
-                pass.factors(images * s.in_plane(), pass.images * s.in_plane(), x_lines);
+                x_lines.par_chunks_exact_mut(each).for_each(|x| pass.input_factor(pixels, x));
             }
             sums.par_chunks_exact_mut(pass.sums_len()).enumerate().for_each(|(task, sums)| {
                 let (tap, line) = (task / pass.lines.0, task % pass.lines.0);
                 pass.sum_products(tap, line, images, (x_lines, z), sums, first > 0);
             });
         }
-        pass.write(sums, out);
+        in_order(s, sums, pass.row(), pass.lines.0 * pass.sums_len(), out);
     });
 }
 
 static ZEROS: [f32; LINE] = [0.0; LINE];
 
 struct Pass<'a> {
+    isa: Isa,
     functions: &'static Lines,
     products: &'static Products,
-    /// Makes pairs of pixels, where the products' numbers are pairs.
-    join: Option<Join>,
     s: &'a ConvShape,
     /// Lines of input and of output channels.
     lines: (usize, usize),
@@ -103,15 +105,15 @@ impl Pass<'_> {
         (self.s.kernel, self.s.stride, self.s.padding) == (1, 1, 0)
     }
 
-    /// Makes factors of the first `pixels` lines of each channel line, which are `distance` lines apart.
-    fn factors(&self, pixels: usize, distance: usize, lines: &mut [f32]) {
-        lines.par_chunks_exact_mut(distance * LINE).for_each(|lines| self.factor(pixels, lines));
+    /// Lines of a factor of `pixels` pixels, with those that fill up the products' step.
+    fn rows(&self, pixels: usize) -> usize {
+        pixels.div_ceil(self.products.terms).next_multiple_of(self.products.step)
     }
 
-    /// Makes a factor of `pixels` lines: pairs of neighbours, where the products' numbers are pairs.
+    /// Makes a factor of `pixels` lines: pairs of neighbours, where the products' numbers are pairs, and zeros up to their step.
     fn factor(&self, pixels: usize, lines: &mut [f32]) {
-        let Some(join) = self.join else { return };
-        assert!(pixels * LINE <= lines.len());
+        let Some(join) = self.isa.join() else { return };
+        assert!(pixels.max(self.rows(pixels)) * LINE <= lines.len());
         let to = lines.as_mut_ptr();
         let from = to.cast_const();
         for pair in 0..pixels.div_ceil(2) {
@@ -122,6 +124,17 @@ impl Pass<'_> {
                 let second = if second < pixels { from.add(second * LINE) } else { ZEROS.as_ptr() };
                 join(from.add(first * LINE), second, LINE, to.add(pair * LINE));
             }
+        }
+        lines[pixels.div_ceil(2) * LINE..][..(self.rows(pixels) - pixels.div_ceil(2)) * LINE].fill(0.0);
+    }
+
+    /// The same of input channels, which some products take turned.
+    fn input_factor(&self, pixels: usize, lines: &mut [f32]) {
+        self.factor(pixels, lines);
+        if let Some(turn) = self.products.turn {
+            assert!(self.rows(pixels) * LINE <= lines.len());
+            // SAFETY: the processor has the pass's instruction set; the assert bounds the blocks.
+            unsafe { turn(self.rows(pixels) / LINE, lines.as_mut_ptr()) };
         }
     }
 
@@ -136,14 +149,15 @@ impl Pass<'_> {
         onto: bool,
     ) {
         let s = self.s;
-        let x = &x[line * self.images * s.in_plane() * LINE..][..images * s.in_plane() * LINE];
+        let x = &x[line * self.images * s.in_plane() * LINE..][..self.images * s.in_plane() * LINE];
         if self.pointwise() {
             return self.multiply(images, (x, z), sums, onto);
         }
-        scratch::with(images * s.out_plane() * LINE, |v: &mut [f32]| {
+        let pixels = images * s.out_plane();
+        scratch::with(pixels.max(self.rows(pixels)) * LINE, |v: &mut [f32]| {
             let planes = x.chunks_exact(s.in_plane() * LINE).zip(v.chunks_exact_mut(s.out_plane() * LINE));
-            planes.for_each(|(x, v)| self.read_tap(tap, x, v));
-            self.factor(images * s.out_plane(), v);
+            planes.take(images).for_each(|(x, v)| self.read_tap(tap, x, v));
+            self.input_factor(pixels, v);
             self.multiply(images, (v, z), sums, onto);
         });
     }
@@ -172,14 +186,16 @@ impl Pass<'_> {
         let (pixels, row) = (images * self.s.out_plane(), self.row());
         // Lines of output channels are a whole group apart.
         let distance = self.images * self.s.out_plane() * LINE;
-        assert!(v.len() >= pixels * LINE && z.len() >= self.lines.1 * distance && sums.len() >= LINE * row);
+        let rows = self.rows(pixels);
+        assert!(rows * LINE <= distance.min(v.len()) && z.len() >= self.lines.1 * distance && sums.len() >= LINE * row);
+        let ready = self.isa.ready();
         for group in (0..self.lines.1).step_by(self.products.lines()) {
             let product = self.products.by_lines[self.products.lines().min(self.lines.1 - group) - 1].gradient;
             for channel in (0..LINE).step_by(self.products.channel_step) {
                 // SAFETY: the assert bounds the line of all pixels in `v`, the group's lines in `z`, and the rows of the sums.
                 unsafe {
                     product(
-                        pixels.div_ceil(self.products.terms),
+                        rows,
                         v.as_ptr().add(channel),
                         z.as_ptr().add(group * distance),
                         distance,
@@ -190,25 +206,6 @@ impl Pass<'_> {
                 }
             }
         }
-    }
-
-    /// Brings the sums into the order of the weights.
-    fn write(&self, sums: &[f32], out: &mut [MaybeUninit<f32>]) {
-        let (s, row) = (self.s, self.row());
-        let (of_tap, filter) = (self.lines.0 * self.sums_len(), s.in_channels * s.taps());
-        out.par_chunks_mut(LINE * filter).enumerate().for_each(|(line, out)| {
-            // In blocks of input channels whose sums stay in the cache while one filter after the other is written.
-            for block in (0..s.in_channels).step_by(LINE) {
-                for (lane, out) in out.chunks_exact_mut(filter).enumerate() {
-                    let kernels = out.chunks_exact_mut(s.taps()).enumerate().skip(block).take(LINE);
-                    for (c, kernel) in kernels {
-                        let from = &sums[c * row + line * LINE + lane..];
-                        kernel.iter_mut().enumerate().for_each(|(tap, out)| {
-                            out.write(from[tap * of_tap]);
-                        });
-                    }
-                }
-            }
-        });
+        drop(ready);
     }
 }

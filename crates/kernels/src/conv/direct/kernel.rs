@@ -182,8 +182,11 @@ pub(crate) type Gather = unsafe fn(
 
 /// The kernels of one instruction set; entry `i` of a table is for `i + 1` rows.
 pub(crate) struct Kernels {
+    pub(crate) isa: Isa,
     /// Numbers per vector.
     pub(crate) lanes: usize,
+    /// Rows of packed numbers that a product takes at once: both factors are filled up to a multiple with zeros.
+    pub(crate) step: usize,
     /// Makes pairs of two rows of terms, where packed numbers are pairs.
     pub(crate) join: Option<Join>,
     /// All take [`COLUMNS`] vectors of pixels.
@@ -209,11 +212,21 @@ impl Kernels {
         if self.join.is_some() { 2 } else { 1 }
     }
 
+    /// Rows of `terms` packed terms, and those that fill up the products' step.
+    pub(crate) fn packed_rows(&self, terms: usize) -> usize {
+        terms.div_ceil(self.terms()).next_multiple_of(self.step)
+    }
+
+    /// Whether products take whole tiles of a processor's: then weights are packed row by row, in blocks of 16 by 16 numbers.
+    pub(crate) fn in_blocks(&self) -> bool {
+        self.step > 1
+    }
+
     /// The kernels of `isa` for so many rows: those that read their factors in place, because there are few, take f32 alone.
     pub(crate) fn for_rows(isa: Isa, rows: usize) -> &'static Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Bf16 if rows <= AVX512.spread_in_place.len() => &AVX512,
+            Isa::Avx512Bf16 | Isa::Avx512Amx if rows <= AVX512.spread_in_place.len() => &AVX512,
             _ => Self::of(isa),
         }
     }
@@ -226,6 +239,8 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => &AVX512_BF16,
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Amx => &super::tiles::KERNELS,
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &AVX2,
             Isa::Portable => &PORTABLE,
         }
@@ -235,7 +250,7 @@ impl Kernels {
 /// Writes the two loops once more for one instruction set, with a table over the register tiles that fit its registers.
 macro_rules! kernels {
     (
-        $table:ident, $module:ident, $vector:ty, $(#[$feature:meta])?
+        $table:ident, $isa:ident, $module:ident, $vector:ty, $(#[$feature:meta])?
         spread: [$($rows:literal),*],
         in_place: [$(($few:literal, $columns:literal)),*],
         gather: [$([$(($r:literal, $t:literal)),*]),*]
@@ -292,8 +307,10 @@ macro_rules! kernels {
             }
         }
 
-        static $table: Kernels = Kernels {
+        pub(super) static $table: Kernels = Kernels {
+            isa: Isa::$isa,
             lanes: <$vector as Sums>::LANES,
+            step: 1,
             join: None,
             spread: &[$($module::spread::<$rows>),*],
             spread_in_place: &[$(($module::spread_in_place::<$few, $columns>, $columns)),*],
@@ -305,7 +322,7 @@ macro_rules! kernels {
 
 // 32 registers: 28 sums, two vectors of pixels, one weight; gathering, 24 sums, 6 vectors of pixels, one row.
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX512, avx512, __m512, #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
+kernels!(AVX512, Avx512, avx512, __m512, #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
     spread: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14],
     in_place: [(1, 6), (2, 6), (3, 6), (4, 6)],
     gather: [
@@ -337,7 +354,9 @@ mod avx512_bf16 {
     }
 
     pub(super) static KERNELS: Kernels = Kernels {
+        isa: Isa::Avx512Bf16,
         lanes: AVX512.lanes,
+        step: 1,
         join: Some(crate::simd::pairs::join),
         spread: spreads!(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14),
         spread_in_place: &[],
@@ -350,7 +369,7 @@ use avx512_bf16::KERNELS as AVX512_BF16;
 
 // 16 registers: 12 sums, two or three vectors of pixels, one weight or row.
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX2, avx2, __m256, #[target_feature(enable = "avx2,fma")]
+kernels!(AVX2, Avx2, avx2, __m256, #[target_feature(enable = "avx2,fma")]
     spread: [1, 2, 3, 4, 5, 6],
     in_place: [(1, 6), (2, 5), (3, 3), (4, 3)],
     gather: [
@@ -358,7 +377,7 @@ kernels!(AVX2, avx2, __m256, #[target_feature(enable = "avx2,fma")]
     ]
 );
 
-kernels!(PORTABLE, portable, Four,
+kernels!(PORTABLE, Portable, portable, Four,
     spread: [1, 2, 3, 4],
     in_place: [(1, 6), (2, 5), (3, 3), (4, 3)],
     gather: [

@@ -17,6 +17,8 @@ mod product;
 mod target;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod weight_gradient;
 
 pub(super) use kernel::Kernels;

@@ -83,6 +83,8 @@ impl Wanted {
             // SAFETY: the kernels belong to this processor; a block is a whole number of its vectors.
             unsafe { join(first.as_ptr(), second.as_ptr(), to.len(), to.as_mut_ptr()) };
         }
+        let (rows, all) = (offsets.len().div_ceil(2), kernels.packed_rows(offsets.len()));
+        to[rows * kernels.block()..all * kernels.block()].fill(0.0);
     }
 }
 
@@ -95,7 +97,7 @@ pub(crate) fn packed_len(kernels: &Kernels, terms: usize, blocks: usize) -> usiz
 }
 
 fn block_len(kernels: &Kernels, terms: usize) -> usize {
-    terms.div_ceil(kernels.terms()) * kernels.block() + kernels.lanes
+    kernels.packed_rows(terms) * kernels.block() + kernels.lanes
 }
 
 /// Some packed blocks.
@@ -124,7 +126,7 @@ impl<'a> Packed<'a> {
         self.terms
     }
 
-    /// Each block's numbers: a row of pixels for every term, or pair of terms.
+    /// Each block's numbers: a row of pixels for every term, or pair of terms, and rows of zeros up to the products' step.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &'a [f32]> + use<'a> {
         self.numbers.chunks_exact(self.block_len)
     }

@@ -19,7 +19,7 @@ use crate::conv::weight::{Purpose, Weight};
 use crate::epilogue::Finish;
 use crate::output::Shared;
 use crate::scratch;
-use crate::simd::Isa;
+use crate::simd::{Isa, Ready};
 
 /// `out = finish(conv(x, weight))`; writes all of `out`.
 pub(crate) fn forward(
@@ -165,10 +165,12 @@ impl Pass<'_> {
                         product.wanted.pack(self.kernels, filling, &product.offsets, block, to);
                     }
                     let packed = Packed::new(self.kernels, terms, packed, start);
+                    let ready = self.kernels.isa.ready();
                     for panel in 0..product.weights.count() {
                         // SAFETY: groups share no images.
-                        unsafe { self.panel(product, panel, &images, &packed, memory) };
+                        unsafe { self.panel(&ready, product, panel, &images, &packed, memory) };
                     }
+                    drop(ready);
                 }
             }
         });
@@ -212,8 +214,9 @@ impl Pass<'_> {
             let packed = Packed::new(self.kernels, terms, &packed, 0);
             (0..product.weights.count()).into_par_iter().for_each(|panel| {
                 scratch::with(product.weights.memory(self.kernels, packed.pixels()), |memory| {
+                    let ready = self.kernels.isa.ready();
                     // SAFETY: panels share no channels.
-                    unsafe { self.panel(product, panel, &(first..first + source.images()), &packed, memory) };
+                    unsafe { self.panel(&ready, product, panel, &(first..first + source.images()), &packed, memory) };
                 });
             });
         }
@@ -225,13 +228,14 @@ impl Pass<'_> {
     /// These pixels of these rows belong to this task alone.
     unsafe fn panel(
         &self,
+        ready: &Ready,
         product: &Product,
         panel: usize,
         images: &Range<usize>,
         packed: &Packed<'_>,
         memory: &mut [f32],
     ) {
-        let (channels, products) = product.weights.multiply(self.kernels, panel, packed, memory);
+        let (channels, products) = product.weights.multiply(ready, self.kernels, panel, packed, memory);
         let all = images.len() * product.rows.count * product.columns.count;
         let pixels = packed.first_pixel()..(packed.first_pixel() + packed.pixels()).min(all);
         // SAFETY: the caller's promise.

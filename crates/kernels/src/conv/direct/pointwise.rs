@@ -14,6 +14,7 @@ use crate::conv::shape::ConvShape;
 use crate::epilogue::Finish;
 use crate::output::Shared;
 use crate::scratch;
+use crate::simd::Ready;
 
 /// Tasks of a batch at least, so that there is parallel work.
 const MIN_TASKS: usize = 16;
@@ -68,16 +69,18 @@ impl Part<'_> {
         scratch::with(packed_len + memory, |scratch| {
             let (packed, memory) = scratch.split_at_mut(packed_len);
             self.pack(x, packed);
+            let ready = self.kernels.isa.ready();
             for panel in 0..self.weights.count() {
                 // SAFETY: the caller's promise.
-                unsafe { self.panel(panel, packed, memory, out) };
+                unsafe { self.panel(&ready, panel, packed, memory, out) };
             }
+            drop(ready);
         });
     }
 
-    /// Packed rows of a block: one for each input channel, or pair of them.
+    /// Packed rows of a block: one for each input channel, or pair of them, and rows of zeros up to the products' step.
     fn rows(&self) -> usize {
-        self.s.in_channels.div_ceil(self.kernels.terms())
+        self.kernels.packed_rows(self.s.in_channels)
     }
 
     /// Brings the pixels into blocks, all channels of a block together.
@@ -99,13 +102,15 @@ impl Part<'_> {
                 unsafe { join(first.as_ptr(), second.as_ptr(), block, to.as_mut_ptr()) };
             }
         }
+        let present = self.s.in_channels.div_ceil(self.kernels.terms()) * block;
+        packed.chunks_exact_mut(row_len).for_each(|packed| packed[present..].fill(0.0));
     }
 
     /// One panel of output channels.
     ///
     /// # Safety
     /// As [`Self::run`].
-    unsafe fn panel(&self, panel: usize, packed: &[f32], memory: &mut [f32], out: &Shared<'_, f32>) {
+    unsafe fn panel(&self, ready: &Ready, panel: usize, packed: &[f32], memory: &mut [f32], out: &Shared<'_, f32>) {
         let (block, plane, pixels) = (self.kernels.block(), self.s.out_plane(), self.last - self.first);
         let rows = self.weights.rows_of(panel);
         let place = |channel: usize| (self.image * self.s.out_channels + channel) * plane + self.first;
@@ -118,7 +123,7 @@ impl Part<'_> {
         for (index, pixels) in packed.chunks_exact(self.rows() * block).enumerate() {
             // SAFETY: by the asserts each row has room for all blocks, in the output, where it is this task's alone, or in the
             // working memory.
-            unsafe { self.weights.multiply_block(self.kernels, panel, pixels, to.add(index * block), stride) };
+            unsafe { self.weights.multiply_block(ready, self.kernels, panel, pixels, to.add(index * block), stride) };
         }
         if !self.finish.is_none() {
             for (channel, from) in rows.zip(memory.chunks_exact(pixels)) {

@@ -143,7 +143,7 @@ impl Kernels {
     pub(super) fn of(isa: Isa) -> &'static Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Bf16 => &AVX512,
+            Isa::Avx512 | Isa::Avx512Bf16 | Isa::Avx512Amx => &AVX512,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &AVX2,
             Isa::Portable => &PORTABLE,

@@ -118,9 +118,16 @@ pub(in crate::conv) struct Products {
     pub(in crate::conv) by_lines: &'static [ByLines],
     /// Neighbours along the sum that one number of a factor holds.
     pub(in crate::conv) terms: usize,
+    /// Numbers along the sum that a product takes at once: both factors are filled up to a multiple with zeros.
+    pub(in crate::conv) step: usize,
     /// Input channels that a gradient's product takes; divides a line.
     pub(in crate::conv) channel_step: usize,
+    /// Makes what a gradient's product reads of a line of input channels; see [`Turn`].
+    pub(in crate::conv) turn: Option<Turn>,
 }
+
+/// Turns `blocks` blocks of [`LINE`] lines, one behind the other, so that rows become columns.
+pub(in crate::conv) type Turn = unsafe fn(blocks: usize, lines: *mut f32);
 
 /// The products for a number of lines.
 pub(in crate::conv) struct ByLines {
@@ -138,6 +145,8 @@ impl Products {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => &AVX512_BF16,
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Amx => &super::tiles::PRODUCTS,
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &AVX2,
             Isa::Portable => &PORTABLE,
         }
@@ -151,6 +160,11 @@ impl Products {
     /// Most tiles that are multiplied at once.
     pub(in crate::conv) fn tiles(&self) -> usize {
         self.by_lines[0].tiles.len()
+    }
+
+    /// Whether they take whole tiles of a processor's: then their factors lie in blocks of 16 by 16 numbers.
+    pub(in crate::conv) fn in_blocks(&self) -> bool {
+        self.step > 1
     }
 }
 
@@ -193,7 +207,9 @@ macro_rules! products {
         static $table: Products = Products {
             by_lines: products!(@ $module [$($vectors),*] [$($tiles),*]),
             terms: <$vector as Sums>::TERMS,
+            step: 1,
             channel_step: $channels,
+            turn: None,
         };
     };
     (@ $module:ident [$($vectors:literal),*] $tiles:tt) => {

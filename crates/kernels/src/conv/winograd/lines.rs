@@ -279,7 +279,7 @@ impl Lines {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => &AVX512,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Bf16 => &AVX512_BF16,
+            Isa::Avx512Bf16 | Isa::Avx512Amx => &AVX512_BF16,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &AVX2,
             Isa::Portable => &PORTABLE,

@@ -13,6 +13,8 @@ mod products;
 mod rounding;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod tiling;
 mod transform;
 mod weight_gradient;
@@ -20,7 +22,7 @@ mod weights;
 
 pub(super) use kernel::{LINE, Products};
 pub(super) use lines::Lines;
-pub(super) use points::Images;
+pub(super) use points::{Images, Output};
 pub(crate) use products::{forward, input_gradient};
 pub(crate) use weight_gradient::weight_gradient;
 

@@ -17,7 +17,7 @@ use crate::conv::weight::{Purpose, Weight};
 use crate::epilogue::Finish;
 use crate::output::{Shared, overwritable};
 use crate::scratch;
-use crate::simd::Isa;
+use crate::simd::{Isa, Ready};
 
 /// Weights beyond this number (their transform takes 16 MB) are read once for many tiles, and, unless they last, transformed group by
 /// group where they are used.
@@ -59,6 +59,7 @@ pub(crate) fn input_gradient(
 }
 
 struct Pass<'a> {
+    isa: Isa,
     functions: &'static Lines,
     products: &'static kernel::Products,
     tiling: Tiling,
@@ -68,7 +69,7 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new(isa: Isa, tiling: Tiling, weights: Weights<'a>, images: Images<'a>) -> Self {
-        Self { functions: Lines::of(isa), products: kernel::Products::of(isa), tiling, weights, images }
+        Self { isa, functions: Lines::of(isa), products: kernel::Products::of(isa), tiling, weights, images }
     }
 
     /// Whether a core's caches do not hold the weights' transform.
@@ -92,17 +93,18 @@ impl<'a> Pass<'a> {
 
     /// Each task takes a unit of tiles from the images to the output.
     fn by_tiles(&self, transformed: &Transformed, output: Output<'_>) {
-        let (rows, lines) = (self.weights.rows(self.functions), self.lines());
+        let (rows, lines) = (self.weights.rows(self.products), self.lines());
         let units = self.tiling.units(0..self.tiling.images, UNIT_TILES);
         units.into_par_iter().for_each(|unit| {
-            let tiles = unit.tiles(&self.tiling);
-            let (v_numbers, m_numbers) = (self.v_numbers(tiles), tiles * lines.1 * LINE);
+            let panels = Panels::new(self.products, unit.tiles(&self.tiling));
+            let tiles = panels.room();
+            let (v_numbers, m_numbers) = (panels.numbers(tiles, lines.0), tiles * lines.1 * LINE);
             let (v_len, m_len) = (points_len(v_numbers), points_len(m_numbers));
             scratch::with(v_len + m_len + 2 * strip_len(&self.tiling, &unit), |memory| {
                 let (v, rest) = memory.split_at_mut(v_len);
                 let (m, strip) = rest.split_at_mut(m_len);
-                let panels = Panels::new(tiles, self.products.tiles());
                 self.transform(&unit, 0, &panels, &Shared::new(overwritable(v)), point_stride(v_numbers), strip);
+                let ready = self.isa.ready();
                 for point in 0..POINTS {
                     let v = &v[point * point_stride(v_numbers)..];
                     let m = &mut m[point * point_stride(m_numbers)..];
@@ -110,9 +112,10 @@ impl<'a> Pass<'a> {
                     for group in (0..lines.1).step_by(self.products.lines()) {
                         let width = self.products.lines().min(lines.1 - group);
                         let (u, m) = (&u[group * rows * LINE..], &mut m[group * tiles * LINE..]);
-                        self.multiply(&panels, width, tiles, v, u, m);
+                        self.multiply(&ready, &panels, width, v, u, m);
                     }
                 }
+                drop(ready);
                 let stride = point_stride(m_numbers);
                 let products = Products { points: m, stride, tiles, first_line: 0, lines: lines.1 };
                 // SAFETY: units share no rows of an image.
@@ -124,10 +127,9 @@ impl<'a> Pass<'a> {
     /// All tiles are transformed; then each task takes a group of computed channels from its weights to the output.
     fn by_channels(&self, images: std::ops::Range<usize>, transformed: Option<&Transformed>, output: Output<'_>) {
         let all = Unit { images: images.clone(), rows: 0..self.tiling.rows() };
-        let tiles = all.tiles(&self.tiling);
         let lines = self.lines();
-        let panels = Panels::new(tiles, self.products.tiles());
-        let v_stride = point_stride(self.v_numbers(tiles));
+        let panels = Panels::new(self.products, all.tiles(&self.tiling));
+        let v_stride = point_stride(panels.numbers(panels.room(), lines.0));
         scratch::with(POINTS * v_stride, |v| {
             let shared = Shared::new(overwritable(v));
             let units = self.tiling.units(images, self.products.tiles());
@@ -152,18 +154,20 @@ impl<'a> Pass<'a> {
         transformed: Option<&Transformed>,
         output: Output<'_>,
     ) {
-        let tiles = unit.tiles(&self.tiling);
-        let lines = group..self.weights.computed_lines().min(group + self.products.lines());
-        let (v_stride, m_stride) = (point_stride(self.v_numbers(tiles)), point_stride(tiles * lines.len() * LINE));
+        let (tiles, lines) = (panels.room(), group..self.lines().1.min(group + self.products.lines()));
+        let v_stride = point_stride(panels.numbers(tiles, self.lines().0));
+        let m_stride = point_stride(tiles * lines.len() * LINE);
         let u_len = if transformed.is_some() { 0 } else { points_len(self.u_numbers(lines.len())) };
         scratch::with(u_len + POINTS * m_stride + 2 * strip_len(&self.tiling, unit), |memory| {
             let (u, rest) = memory.split_at_mut(u_len);
             let (m, strip) = rest.split_at_mut(POINTS * m_stride);
             let (u, u_stride) = self.group_weights(lines.clone(), transformed, u);
+            let ready = self.isa.ready();
             for point in 0..POINTS {
                 let (v, u) = (&v[point * v_stride..], &u[point * u_stride..]);
-                self.multiply(panels, lines.len(), tiles, v, u, &mut m[point * m_stride..]);
+                self.multiply(&ready, panels, lines.len(), v, u, &mut m[point * m_stride..]);
             }
+            drop(ready);
             let products = Products { points: m, stride: m_stride, tiles, first_line: group, lines: lines.len() };
             // SAFETY: groups share no channels.
             unsafe { write_unit(self.functions, &self.tiling, unit, products, output, strip) };
@@ -184,7 +188,8 @@ impl<'a> Pass<'a> {
         assert!(memory.len() >= POINTS * stride);
         // SAFETY: by the assert there is a stride for each point.
         unsafe {
-            self.weights.transform(self.functions, 0..self.weights.reduced, lines, memory.as_mut_ptr(), stride);
+            let functions = (self.functions, self.products);
+            self.weights.transform(functions, 0..self.weights.reduced, lines, memory.as_mut_ptr(), stride);
         }
         (memory, stride)
     }
@@ -205,17 +210,21 @@ impl<'a> Pass<'a> {
     }
 
     /// One point's product for `width` lines of computed channels, for all panels of tiles.
-    fn multiply(&self, panels: &Panels, width: usize, tiles: usize, v: &[f32], u: &[f32], m: &mut [f32]) {
-        let rows = self.weights.rows(self.functions);
+    fn multiply(&self, _: &Ready, panels: &Panels, width: usize, v: &[f32], u: &[f32], m: &mut [f32]) {
+        let (rows, lines, tiles) = (self.weights.rows(self.products), self.lines().0, panels.room());
         let products = self.products.by_lines[width - 1].tiles;
-        assert!(v.len() >= self.v_numbers(tiles) && u.len() >= rows * width * LINE && m.len() >= width * tiles * LINE);
+        assert!(
+            v.len() >= panels.numbers(tiles, lines)
+                && u.len() >= rows * width * LINE
+                && m.len() >= width * tiles * LINE
+        );
         for panel in panels.iter() {
             // SAFETY: the assert bounds what is read and written: the panel's lines in `v`, the rows of weights in `u`, and the
-            // panel's lines of each computed channel line in `m`.
+            // panel's lines of each computed channel line in `m`, whole blocks of them where the products take blocks.
             unsafe {
                 products[panel.len() - 1](
                     rows,
-                    v.as_ptr().add(self.v_numbers(panel.start)),
+                    v.as_ptr().add(panels.numbers(panel.start, lines)),
                     u.as_ptr(),
                     m.as_mut_ptr().add(panel.start * LINE),
                     tiles * LINE,
@@ -231,11 +240,6 @@ impl<'a> Pass<'a> {
 
     /// Numbers of the transformed weights of `lines` lines at one point.
     fn u_numbers(&self, lines: usize) -> usize {
-        self.weights.rows(self.functions) * lines * LINE
-    }
-
-    /// Numbers of `tiles` transformed tiles at one point.
-    fn v_numbers(&self, tiles: usize) -> usize {
-        tiles * self.weights.reduced_lines() * (LINE / self.products.terms)
+        self.weights.rows(self.products) * lines * LINE
     }
 }

@@ -15,7 +15,6 @@ use crate::conv::shape::ConvShape;
 use crate::conv::weight::Weight;
 use crate::epilogue::Finish;
 use crate::output::overwritable;
-use crate::precision::{Precision, bf16_products};
 use crate::simd::Isa;
 
 /// An error against f64.
@@ -88,7 +87,8 @@ fn every_pass_rounds_no_coarser_than_winograd_must_on_every_instruction_set() {
         let dx = plain::input_gradient(&s, &wide_gradient, &wide_weight);
         let dw = plain::weight_gradient(&s, &wide_x, &wide_gradient);
         let f32s = Isa::available().into_iter().map(|isa| (isa, of_images as fn(usize) -> Rounding, OF_WEIGHTS));
-        let bf16 = bf16_products().then(|| (Isa::of(Precision::Bf16), (|_| OF_BF16) as fn(usize) -> Rounding, OF_BF16));
+        let bf16 = Isa::available_for_bf16().into_iter();
+        let bf16 = bf16.map(|isa| (isa, (|_| OF_BF16) as fn(usize) -> Rounding, OF_BF16));
         for (isa, of_images, of_weights) in f32s.chain(bf16) {
             let mut found = vec![f32::NAN; s.out_len()];
             forward(isa, &s, &x, Weight::passing(&weight), Finish::NONE, overwritable(&mut found));

@@ -14,7 +14,7 @@ use crate::conv::partials::sum_partials;
 use crate::conv::shape::ConvShape;
 use crate::output::{Shared, overwritable};
 use crate::scratch;
-use crate::simd::Isa;
+use crate::simd::{Isa, Ready};
 
 /// Up to this many weights, chunks of images are summed each for themselves; beyond, points are shared out.
 const MAX_PARTIAL: usize = 128 * 128;
@@ -34,6 +34,7 @@ const MAX_FEW_TILES: usize = 256;
 /// `out[o][c][ky][kx] = Σ gradient * x` over all images; writes all of `out`.
 pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f32], out: &mut [MaybeUninit<f32>]) {
     let pass = Pass {
+        isa,
         functions: Lines::of(isa),
         products: Products::of(isa),
         tiling: Tiling::forward(s),
@@ -52,6 +53,7 @@ pub(crate) fn weight_gradient(isa: Isa, s: &ConvShape, x: &[f32], gradient: &[f3
 }
 
 struct Pass<'a> {
+    isa: Isa,
     functions: &'static Lines,
     products: &'static Products,
     tiling: Tiling,
@@ -95,9 +97,13 @@ impl Pass<'_> {
             for (index, unit) in units.iter().enumerate() {
                 let tiles = unit.tiles(&self.tiling);
                 self.transform(unit, 0, tiles, (&Shared::new(overwritable(v)), &Shared::new(overwritable(z))), strip);
+                self.fill(tiles, v, z);
+                self.points(0, tiles, v).for_each(|v| self.turn(v, tiles));
+                let ready = self.isa.ready();
                 for (point, sums) in sums.chunks_exact_mut(self.sums_stride()).enumerate() {
-                    self.multiply(point, tiles, (v, z), sums, index > 0);
+                    self.multiply(&ready, point, tiles, (v, z), sums, index > 0);
                 }
+                drop(ready);
             }
             for (line, out) in out.chunks_mut(LINE * self.x.channels * 9).enumerate() {
                 self.write_line(sums, line, out);
@@ -118,7 +124,7 @@ impl Pass<'_> {
             for (index, group) in groups.iter().enumerate() {
                 self.transform_group(group, v, z);
                 sums.par_chunks_exact_mut(self.sums_stride()).enumerate().for_each(|(point, sums)| {
-                    self.multiply(point, group.tiles, (v, z), sums, index > 0);
+                    self.multiply(&self.isa.ready(), point, group.tiles, (v, z), sums, index > 0);
                 });
             }
             let lines = out.par_chunks_mut(LINE * self.x.channels * 9).enumerate();
@@ -140,9 +146,12 @@ impl Pass<'_> {
             let stride = step * self.row() + LINE;
             (0..self.x.channels.div_ceil(step)).into_par_iter().for_each(|task| {
                 scratch::with(POINTS * stride, |sums: &mut [f32]| {
+                    let ready = self.isa.ready();
                     for (point, sums) in sums.chunks_exact_mut(stride).enumerate() {
-                        self.multiply_channels(point, task * step..(task + 1) * step, tiles, (v, z), sums, false);
+                        let channels = task * step..(task + 1) * step;
+                        self.multiply_channels(&ready, point, channels, tiles, (v, z), sums, false);
                     }
+                    drop(ready);
                     // SAFETY: tasks share no input channels.
                     unsafe { self.write_channels(sums, stride, task * step, &out) };
                 });
@@ -193,6 +202,43 @@ impl Pass<'_> {
                 self.transform(unit, *first, group.tiles, (&points.0, &points.1), strip);
             });
         });
+        self.fill(group.tiles, v, z);
+        if self.products.turn.is_some() {
+            let stride = self.strides(group.tiles)[0];
+            v.par_chunks_exact_mut(stride).take(POINTS).for_each(|v| self.turn(v, group.tiles));
+        }
+    }
+
+    /// Writes the zeros that fill up the products' step behind the rows of `tiles` tiles.
+    fn fill(&self, tiles: usize, v: &mut [f32], z: &mut [f32]) {
+        let (rows, first) = (self.rows(tiles), tiles.div_ceil(self.products.terms));
+        if rows == first {
+            return;
+        }
+        for (side, points) in [v, z].into_iter().enumerate() {
+            let lines = self.points(side, tiles, points).flat_map(|point| point.chunks_exact_mut(rows * LINE));
+            lines.for_each(|line| line[first * LINE..].fill(0.0));
+        }
+    }
+
+    /// The lines of each point of `tiles` transformed inputs (side 0) or gradients (1).
+    fn points<'p>(
+        &self,
+        side: usize,
+        tiles: usize,
+        points: &'p mut [f32],
+    ) -> impl Iterator<Item = &'p mut [f32]> + use<'p> {
+        let stride = self.strides(tiles)[side];
+        points.chunks_exact_mut(stride).take(POINTS).map(move |point| &mut point[..stride - LINE])
+    }
+
+    /// Turns the inputs of one point, where the products take them so.
+    fn turn(&self, v: &mut [f32], tiles: usize) {
+        let Some(turn) = self.products.turn else { return };
+        let blocks = self.rows(tiles) / LINE * self.lines.0;
+        assert!(blocks * LINE * LINE <= v.len());
+        // SAFETY: the processor has the pass's instruction set; the assert bounds the blocks.
+        unsafe { turn(blocks, v.as_mut_ptr()) };
     }
 
     /// Transforms a unit's inputs and gradients, whose tiles start with `first_tile` of `tiles`.
@@ -204,7 +250,7 @@ impl Pass<'_> {
         (v, z): (&Shared<'_, f32>, &Shared<'_, f32>),
         strip: &mut [f32],
     ) {
-        let (summed, [v_stride, z_stride]) = (Summed::Tiles(tiles), self.strides(tiles));
+        let (summed, [v_stride, z_stride]) = (Summed::Tiles(self.rows(tiles)), self.strides(tiles));
         let to_v = Destination { points: v, stride: v_stride, summed, first_tile };
         let to_z = Destination { points: z, stride: z_stride, summed, first_tile };
         // SAFETY: units share no tiles, and the points have room for all of them.
@@ -215,13 +261,22 @@ impl Pass<'_> {
     }
 
     /// Sums one point's products over `tiles` tiles, onto its sums before if `onto`.
-    fn multiply(&self, point: usize, tiles: usize, factors: (&[f32], &[f32]), sums: &mut [f32], onto: bool) {
-        self.multiply_channels(point, 0..self.lines.0 * LINE, tiles, factors, sums, onto);
+    fn multiply(
+        &self,
+        ready: &Ready,
+        point: usize,
+        tiles: usize,
+        factors: (&[f32], &[f32]),
+        sums: &mut [f32],
+        onto: bool,
+    ) {
+        self.multiply_channels(ready, point, 0..self.lines.0 * LINE, tiles, factors, sums, onto);
     }
 
     /// The same for some input channels, a whole number of the products' steps, whose rows of sums are `sums`.
     fn multiply_channels(
         &self,
+        _: &Ready,
         point: usize,
         channels: Range<usize>,
         tiles: usize,
@@ -256,9 +311,9 @@ impl Pass<'_> {
         }
     }
 
-    /// Numbers along the sum over `tiles` tiles.
+    /// Numbers along the sum over `tiles` tiles, and those that fill up the products' step.
     fn rows(&self, tiles: usize) -> usize {
-        tiles.div_ceil(self.products.terms)
+        tiles.div_ceil(self.products.terms).next_multiple_of(self.products.step)
     }
 
     /// Numbers between two points of `tiles` transformed inputs and of gradients.

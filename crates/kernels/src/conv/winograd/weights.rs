@@ -1,12 +1,14 @@
 //! Transformed weights.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::kernel::{LINE, Products};
 use super::lines::{Lines, point_stride};
 use super::transform::POINTS;
 use crate::conv::shape::ConvShape;
-use crate::output::Shared;
+use crate::output::{Aligned, Shared};
 
 /// The weights as one pass reads them: it sums over `reduced` channels for each of `computed` channels.
 #[derive(Clone, Copy)]
@@ -52,25 +54,33 @@ impl<'a> Weights<'a> {
         taps
     }
 
-    /// Rows of a transform: one for as many reduced channels as a number holds.
-    pub(super) fn rows(&self, functions: &Lines) -> usize {
-        self.reduced.div_ceil(functions.terms())
+    /// Rows of a transform: one for as many reduced channels as a number holds, and those of zeros that fill up the products' step.
+    pub(super) fn rows(&self, products: &Products) -> usize {
+        self.reduced.div_ceil(products.terms).next_multiple_of(products.step)
     }
 
     /// Transforms `reduced` channels, from the first of a row on, of lines `lines`: at each point rows of `lines.len()` lines, points
-    /// `stride` apart.
+    /// `stride` apart. With the last channels go the rows of zeros behind them.
     ///
     /// # Safety
     /// `to` can be written for that.
     pub(super) unsafe fn transform(
         &self,
-        functions: &Lines,
+        (functions, products): (&Lines, &Products),
         reduced: std::ops::Range<usize>,
         lines: std::ops::Range<usize>,
         to: *mut f32,
         stride: usize,
     ) {
         let terms = functions.terms();
+        if reduced.end == self.reduced {
+            let first = (self.reduced.div_ceil(terms) - reduced.start / terms) * lines.len() * LINE;
+            let len = (self.rows(products) - self.reduced.div_ceil(terms)) * lines.len() * LINE;
+            for point in 0..POINTS {
+                // SAFETY: the caller's promise.
+                unsafe { to.add(point * stride + first).write_bytes(0, len) };
+            }
+        }
         for (index, channel) in reduced.enumerate() {
             let (row, term) = (index / terms, index % terms);
             for (index, line) in lines.clone().enumerate() {
@@ -86,35 +96,34 @@ impl<'a> Weights<'a> {
 
     /// Transforms everything, in parallel, in groups of as many lines as the products take.
     pub(super) fn transform_all(&self, functions: &Lines, products: &Products) -> Transformed {
-        let rows = self.rows(functions);
+        let rows = self.rows(products);
         let stride = point_stride(rows * self.computed_lines() * LINE);
         let group = products.lines();
         let groups = self.computed_lines().div_ceil(group);
-        let mut numbers = Vec::with_capacity(POINTS * stride);
-        let shared = Shared::new(&mut numbers.spare_capacity_mut()[..POINTS * stride]);
         let blocks = self.reduced_lines();
-        (0..blocks * groups).into_par_iter().for_each(|task| {
-            let (block, group_index) = (task % blocks, task / blocks);
-            let lines = group_index * group..self.computed_lines().min((group_index + 1) * group);
-            let reduced = block * LINE..self.reduced.min((block + 1) * LINE);
-            let at = (lines.start * rows + reduced.start / functions.terms() * lines.len()) * LINE;
-            // SAFETY: the group's rows for these channels, at every point, are this task's own and inside the vector.
-            unsafe { self.transform(functions, reduced, lines, shared.pointer(at), stride) };
-        });
-        // Between two points lie LINE numbers that nobody reads.
-        for point in 0..POINTS {
-            let start = point * stride + stride - LINE;
-            numbers.spare_capacity_mut()[start..start + LINE].fill(std::mem::MaybeUninit::new(0.0));
-        }
-        // SAFETY: the tasks wrote each point's rows, the loop the rest.
-        unsafe { numbers.set_len(POINTS * stride) };
-        Transformed { numbers, stride }
+        let write = |numbers: &mut [MaybeUninit<f32>]| {
+            // Between two points lie LINE numbers that nobody reads.
+            for numbers in numbers.chunks_exact_mut(stride) {
+                numbers[stride - LINE..].fill(MaybeUninit::new(0.0));
+            }
+            let shared = Shared::new(numbers);
+            (0..blocks * groups).into_par_iter().for_each(|task| {
+                let (block, group_index) = (task % blocks, task / blocks);
+                let lines = group_index * group..self.computed_lines().min((group_index + 1) * group);
+                let reduced = block * LINE..self.reduced.min((block + 1) * LINE);
+                let at = (lines.start * rows + reduced.start / functions.terms() * lines.len()) * LINE;
+                // SAFETY: the group's rows for these channels, at every point, are this task's own and inside the numbers.
+                unsafe { self.transform((functions, products), reduced, lines, shared.pointer(at), stride) };
+            });
+        };
+        // SAFETY: the tasks write each point's rows, the loop the rest.
+        Transformed { numbers: unsafe { Aligned::written(POINTS * stride, write) }, stride }
     }
 }
 
 /// All weights, transformed.
 pub(super) struct Transformed {
-    pub(super) numbers: Vec<f32>,
+    pub(super) numbers: Aligned,
     /// Distance of two points.
     pub(super) stride: usize,
 }
