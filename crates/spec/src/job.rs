@@ -74,7 +74,7 @@ impl Product {
 /// A reference from one job to another: an edge of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need<'a> {
-    /// Where the spec names it.
+    /// The field of the spec whose `job` it is.
     pub field: &'static str,
     /// The other job.
     pub job: &'a JobRef,
@@ -89,13 +89,6 @@ impl fmt::Display for JobKind {
             Self::Evaluate => "evaluate",
             Self::Synthesize => "synthesize",
         })
-    }
-}
-
-fn network<'a>(field: &'static str, source: Option<&'a ModelSource>) -> Option<Need<'a>> {
-    match source {
-        Some(ModelSource::Job(job)) => Some(Need { field, job, product: Product::Network }),
-        Some(ModelSource::Checkpoint(_) | ModelSource::Artifact(_)) | None => None,
     }
 }
 
@@ -148,55 +141,53 @@ impl JobSpec {
         }
     }
 
+    /// The synthesised images that this job is trained on.
+    fn training_set(&self) -> Option<&ImagesSource> {
+        match self {
+            Self::Train(spec) => spec.training_set.as_ref(),
+            Self::Evaluate(_) | Self::Synthesize(_) => None,
+        }
+    }
+
     /// The jobs that must have succeeded before this one can run: the graph's edges, and its only representation.
     pub fn needs(&self) -> Vec<Need<'_>> {
-        let found = match self {
-            Self::Train(spec) => {
-                let images = match &spec.training_set {
-                    Some(ImagesSource::Job(job)) => {
-                        Some(Need { field: "training_set.job", job, product: Product::Images })
-                    }
-                    Some(ImagesSource::File(_)) | None => None,
-                };
-                let teacher = network("method.teacher.job", spec.method.teacher());
-                vec![teacher, network("initial.job", spec.initial.as_ref()), images]
-            }
-            Self::Evaluate(spec) => vec![network("model.job", Some(&spec.model))],
-            Self::Synthesize(spec) => vec![network("model.job", Some(&spec.model))],
-        };
-        found.into_iter().flatten().collect()
+        let networks = self.networks().into_iter().filter_map(|(field, network)| match network {
+            ModelSource::Job(job) => Some(Need { field, job, product: Product::Network }),
+            ModelSource::Checkpoint(_) | ModelSource::Artifact(_) => None,
+        });
+        let images = self.training_set().and_then(|images| match images {
+            ImagesSource::Job(job) => Some(Need { field: "training_set", job, product: Product::Images }),
+            ImagesSource::File(_) => None,
+        });
+        networks.chain(images).collect()
     }
 
     /// The same references, to be replaced.
     pub fn needs_mut(&mut self) -> Vec<&mut JobRef> {
-        fn job(source: &mut ModelSource) -> Option<&mut JobRef> {
-            match source {
-                ModelSource::Job(job) => Some(job),
-                ModelSource::Checkpoint(_) | ModelSource::Artifact(_) => None,
-            }
-        }
-        match self {
+        let (networks, images) = match self {
             Self::Train(TrainSpec { method, initial, training_set, .. }) => {
-                let images = match training_set {
-                    Some(ImagesSource::Job(job)) => Some(job),
-                    Some(ImagesSource::File(_)) | None => None,
-                };
-                let networks = method.teacher_mut().into_iter().chain(initial).filter_map(job);
-                networks.chain(images).collect()
+                (method.teacher_mut().into_iter().chain(initial).collect(), training_set.as_mut())
             }
-            Self::Evaluate(spec) => job(&mut spec.model).into_iter().collect(),
-            Self::Synthesize(spec) => job(&mut spec.model).into_iter().collect(),
-        }
+            Self::Evaluate(EvaluateSpec { model, .. }) | Self::Synthesize(SynthesizeSpec { model, .. }) => {
+                (vec![model], None)
+            }
+        };
+        let networks = networks.into_iter().filter_map(|network| match network {
+            ModelSource::Job(job) => Some(job),
+            ModelSource::Checkpoint(_) | ModelSource::Artifact(_) => None,
+        });
+        let images = images.and_then(|images| match images {
+            ImagesSource::Job(job) => Some(job),
+            ImagesSource::File(_) => None,
+        });
+        networks.chain(images).collect()
     }
 
     /// Whether the job starts from a file or an artifact, of whose making nothing is known.
     pub fn starts_from_a_file(&self) -> bool {
         let is_file = |network: &ModelSource| matches!(network, ModelSource::Checkpoint(_) | ModelSource::Artifact(_));
-        let images = match self {
-            Self::Train(spec) => matches!(spec.training_set, Some(ImagesSource::File(_))),
-            Self::Evaluate(_) | Self::Synthesize(_) => false,
-        };
-        images || self.networks().into_iter().any(|(_, network)| is_file(network))
+        self.networks().into_iter().any(|(_, network)| is_file(network))
+            || matches!(self.training_set(), Some(ImagesSource::File(_)))
     }
 
     /// The images that the job works on.

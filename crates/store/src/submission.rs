@@ -125,7 +125,7 @@ fn edge_fault(planned: &PlannedJob, need: Need<'_>, parent: &JobRow) -> Option<V
         None if parent.dataset != planned.spec.dataset().name.to_string() => product.of_another_dataset(),
         None => return None,
     };
-    let field = format!("job.{}.{field}", planned.name);
+    let field = format!("job.{}.{field}.job", planned.name);
     Some(Violation { field, value: format!("#{}", parent.id), allowed: allowed.to_owned() })
 }
 

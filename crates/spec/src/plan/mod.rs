@@ -144,7 +144,7 @@ impl PlannedJob {
                         None => return None,
                     },
                 };
-                Some((join(path, field), name.clone(), allowed))
+                Some((join(&join(path, field), "job"), name.clone(), allowed))
             })
             .collect()
     }
