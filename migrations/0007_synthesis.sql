@@ -10,7 +10,7 @@ update job set new_kind = kind;
 alter table job drop column kind;
 alter table job rename column new_kind to kind;
 
--- One row per evaluation job that succeeded, from its newest attempt.
+-- One row per radius of each evaluation job that succeeded, from its newest attempt.
 create view evaluations as
 select
     j.job_id, j.submission_id, s.name as plan, j.name, j.dataset,
@@ -23,7 +23,8 @@ select
     v.robust_correct, v.robust_total, 1.0 * v.robust_correct / nullif(v.robust_total, 0) as robust_accuracy,
     v.robust_low, v.robust_high,
     v.elapsed_us / 1e6 as elapsed_s, v.weights as weights_sha256, v.attempt_id,
-    strftime('%Y-%m-%dT%H:%M:%fZ', v.recorded_at / 1e6, 'unixepoch') as recorded_at
+    strftime('%Y-%m-%dT%H:%M:%fZ', v.recorded_at / 1e6, 'unixepoch') as recorded_at,
+    v.evaluation_id
 from job j
 join submission s on s.submission_id = j.submission_id
 join attempt a on a.job_id = j.job_id
@@ -86,7 +87,8 @@ left join attempt va on va.outcome = 'ok' and va.job_id = case j.kind
         where m.parent_id = j.job_id and e.kind = 'evaluate' and e.state = 'succeeded'
     )
 end
-left join evaluation v on v.attempt_id = va.attempt_id
+-- Of several radii the last that was told, so that a job stays one row.
+left join evaluation v on v.evaluation_id = (select max(n.evaluation_id) from evaluation n where n.attempt_id = va.attempt_id)
 left join attempt a on a.attempt_id = (select max(n.attempt_id) from attempt n where n.job_id = j.job_id)
 left join worker w on w.worker_id = a.worker_id;
 

@@ -161,7 +161,9 @@ impl Sorted {
             self.check_fit(&network, wanted)?;
         }
         let (normalization, finding) = chosen?;
-        Ok((NetworkSpec { normalization, ..network }, finding))
+        // A state dict of others does not say it.
+        let temperature = described.map_or(network.temperature, |described| described.temperature);
+        Ok((NetworkSpec { normalization, temperature, ..network }, finding))
     }
 
     fn check_fit(&self, network: &NetworkSpec, wanted: &Wanted) -> Result<(), CheckpointError> {

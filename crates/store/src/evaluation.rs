@@ -103,11 +103,13 @@ pub(crate) async fn get(
     with_classes(&mut *tx.connection, found).await
 }
 
-pub(crate) async fn exists(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<bool, StoreError> {
-    let found = sqlx::query_scalar("select exists (select 1 from evaluation where attempt_id = ?)")
+/// Evaluations that the attempt has told.
+pub(crate) async fn told_by(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<u64, StoreError> {
+    let found: i64 = sqlx::query_scalar("select count(*) from evaluation where attempt_id = ?")
         .bind(attempt.0)
-        .fetch_one(&mut *tx.connection);
-    Ok(found.await?)
+        .fetch_one(&mut *tx.connection)
+        .await?;
+    names::unsigned(found)
 }
 
 /// The evaluations of the job's newest attempt that has any, without images.

@@ -90,11 +90,12 @@ async fn by_hash(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<Option<Import
     Ok(found.map(|ImportRow(import)| import))
 }
 
-/// Whether a hash is that of a job's final weights, whose file is kept.
+/// Whether a hash is that of a training's final weights, whose file is kept.
 async fn is_final(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<bool, StoreError> {
     let found = sqlx::query_scalar(
         "select exists (select 1 from checkpoint join artifact using (sha256) \
-         where sha256 = ? and role = 'final' and released_at is null)",
+         join attempt using (attempt_id) join job using (job_id) \
+         where sha256 = ? and role = 'final' and released_at is null and job.kind = 'train')",
     )
     .bind(sha256.as_str())
     .fetch_one(&mut *tx.connection)

@@ -1,7 +1,7 @@
 //! The end of an attempt, and what follows for its job and the jobs that wait for it.
 
 use rrm_spec::{
-    AttemptId, AttemptOutcome, Disposition, JobId, JobKind, JobState, RetryBudget, Transition, disposition,
+    AttemptId, AttemptOutcome, Disposition, JobId, JobKind, JobSpec, JobState, RetryBudget, Transition, disposition,
 };
 use serde_json::json;
 
@@ -54,8 +54,7 @@ impl Settle {
         let missing = match job.kind {
             // A synthesis records its parts as epochs, and its images as a final checkpoint.
             JobKind::Train | JobKind::Synthesize => missing_training(tx, job, row).await?,
-            JobKind::Evaluate if evaluation::exists(tx, row.id).await? => None,
-            JobKind::Evaluate => Some("its evaluation"),
+            JobKind::Evaluate => missing_evaluation(tx, job, row).await?,
         };
         Ok(match missing {
             None => self.end.clone(),
@@ -64,6 +63,22 @@ impl Settle {
             }
         })
     }
+}
+
+async fn missing_evaluation(
+    tx: &mut Tx<'_>,
+    job: &JobRow,
+    row: &AttemptRow,
+) -> Result<Option<&'static str>, StoreError> {
+    let wanted = match job::spec_of(tx, job.id).await? {
+        JobSpec::Evaluate(spec) => spec.attacks().len() as u64,
+        JobSpec::Train(_) | JobSpec::Synthesize(_) => 1,
+    };
+    Ok(match evaluation::told_by(tx, row.id).await? {
+        0 => Some("its evaluation"),
+        found if found < wanted => Some("an evaluation at each of its radii"),
+        _ => None,
+    })
 }
 
 async fn missing_training(tx: &mut Tx<'_>, job: &JobRow, row: &AttemptRow) -> Result<Option<&'static str>, StoreError> {

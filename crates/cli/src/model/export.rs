@@ -1,7 +1,7 @@
 //! `rrm model export`: a state dict that PyTorch loads.
 
 use rrm_checkpoint::{Wanted, import, read_file};
-use rrm_spec::{ArtifactHash, ArtifactRef, CheckpointRole, JobId};
+use rrm_spec::{ArtifactHash, ArtifactRef, CheckpointRole, JobId, JobKind};
 use serde_json::json;
 
 use super::{described, failure, sha256_of, write_whole};
@@ -35,9 +35,13 @@ pub(super) async fn run(arguments: &ModelExportArguments, daemon: &Daemon, outpu
         Format::Human => {
             output.line(&described(&network.network))?;
             let (mean, std) = network.network.normalization.constants();
+            let logits = match network.network.temperature {
+                1.0 => String::new(),
+                temperature => format!(", logits divided by {temperature} after"),
+            };
             output.note(&format!(
                 "wrote {}: load_state_dict(safetensors.torch.load_file(..)) takes it; pixels in [0, 1] are to be normalised by \
-                 mean {mean:?}, deviation {std:?} before",
+                 mean {mean:?}, deviation {std:?} before{logits}",
                 arguments.output.display()
             ));
         }
@@ -62,6 +66,10 @@ async fn find(arguments: &ModelExportArguments, daemon: &Daemon) -> Result<Artif
 /// The job's final weights.
 async fn final_of(id: JobId, daemon: &Daemon) -> Result<ArtifactHash, Failure> {
     let job = daemon.client.job(id).await.map_err(|error| Failure::from(error).context(format!("export job {id}")))?;
+    if job.summary.kind != JobKind::Train {
+        let what = format!("job {id} is of kind {} and makes no network", job.summary.kind);
+        return Err(Failure::new(Exit::Invalid, what).next("name a train job that has succeeded"));
+    }
     let checkpoint = job.checkpoints.into_iter().rev().find(|checkpoint| checkpoint.role == CheckpointRole::Final);
     checkpoint.map(|checkpoint| checkpoint.sha256).ok_or_else(|| {
         let state = job.summary.state;

@@ -1,7 +1,8 @@
-use rrm_spec::{AttemptOutcome, CheckpointRole, Device, JobState};
+use rrm_spec::{AttackSpec, AttemptOutcome, CheckpointRole, Device, EvaluationRecord, JobSpec, JobState, Record};
 use rrm_store::StoreError;
 
-use crate::bench::{Bench, CHAIN, checkpoint, epoch, plan, single, started};
+use crate::bench::{Bench, CHAIN, checkpoint, epoch, evaluation, plan, single, started};
+use crate::view::reader;
 
 const CPU: Device = Device::Cpu;
 
@@ -81,6 +82,42 @@ async fn a_success_without_results_is_none() {
     let ended = bench.job(job).await.attempts.remove(0);
     assert_eq!(ended.outcome, Some(AttemptOutcome::WorkerError));
     assert!(ended.message.unwrap().contains("final checkpoint"));
+}
+
+#[tokio::test]
+async fn an_evaluation_at_several_radii_needs_them_all_and_is_one_run() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let radii = CHAIN.replace(
+        "iterations = 5, restarts = 2 }",
+        "iterations = 5, restarts = 2 }\n    epsilons = [\"4/255\", \"8/255\"]",
+    );
+    let jobs = bench.submitted(&plan(&radii)).await;
+    for _ in 0..2 {
+        let lease = bench.start(worker).await;
+        assert_eq!(bench.finish(&lease).await, JobState::Succeeded);
+    }
+    let lease = bench.start(worker).await;
+    let JobSpec::Evaluate(spec) = &lease.spec else { panic!("{lease:?}") };
+    let at = |attack: &AttackSpec| {
+        Record::Evaluation(EvaluationRecord { attack: attack.clone(), ..evaluation(&lease.spec) })
+    };
+    let told: Vec<Record> = spec.attacks().iter().map(at).collect();
+    bench.report(lease.attempt, 1, &[started(1), told[0].clone()]).await.unwrap();
+    assert_ne!(bench.settle(lease.attempt, 2, AttemptOutcome::Ok).await.unwrap(), JobState::Succeeded);
+    assert!(bench.job(jobs[2]).await.attempts.remove(0).message.unwrap().contains("each of its radii"));
+
+    bench.skip_time(100_000_000);
+    let lease = bench.start(worker).await;
+    bench.report(lease.attempt, 1, &[started(1), told[0].clone(), told[1].clone()]).await.unwrap();
+    assert_eq!(bench.settle(lease.attempt, 3, AttemptOutcome::Ok).await.unwrap(), JobState::Succeeded);
+    let pool = reader(&bench).await;
+    let rows: Vec<(String, Option<String>)> =
+        sqlx::query_as("select name, epsilon from runs order by job_id").fetch_all(&pool).await.unwrap();
+    let last = Some("8/255".to_owned());
+    assert_eq!(rows, [("teacher".into(), None), ("student".into(), last.clone()), ("attack".into(), last)]);
+    let radii: i64 = sqlx::query_scalar("select count(*) from evaluations").fetch_one(&pool).await.unwrap();
+    assert_eq!(radii, 2);
 }
 
 #[tokio::test]

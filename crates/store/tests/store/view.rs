@@ -140,7 +140,7 @@ async fn the_queue_shows_what_has_not_ended() {
 }
 
 /// A reader from outside, as a dashboard has it.
-async fn reader(bench: &Bench) -> sqlx::SqlitePool {
+pub(crate) async fn reader(bench: &Bench) -> sqlx::SqlitePool {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database(bench)).read_only(true);
     sqlx::SqlitePool::connect_with(options).await.unwrap()
 }
