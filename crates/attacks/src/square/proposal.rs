@@ -84,10 +84,12 @@ impl Proposer<'_> {
     fn with_mass_moved(&self, mut change: Vec<f64>, query: u32, random: &mut impl Randomness) -> Vec<f64> {
         let side = self.square.odd_side(query, self.extent);
         let (to, from) = (self.window(side, random), self.window(side, random));
-        let budget = self.budget(&change, to, from);
         let bump = bump(side, random);
         let moved: Vec<Vec<f64>> = (0..self.extent.channels)
-            .map(|channel| self.rewritten(&change, to, channel, &bump, sign(random), budget))
+            .map(|channel| {
+                let budget = self.budget(&change, channel, to, from);
+                self.rewritten(&change, to, channel, &bump, sign(random), budget)
+            })
             .collect();
         for (channel, moved) in moved.iter().enumerate() {
             self.extent.places(from, channel).for_each(|(_, place)| change[place] = 0.0);
@@ -96,17 +98,15 @@ impl Proposer<'_> {
         change
     }
 
-    /// The length that each channel of the receiving window gets.
-    fn budget(&self, change: &[f64], to: Window, from: Window) -> f64 {
-        let square = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|number| number * number).sum::<f64>();
+    /// The length that a channel of the receiving window gets: what that channel has in both windows, and its share of what the change
+    /// lacks of ε.
+    fn budget(&self, change: &[f64], channel: usize, to: Window, from: Window) -> f64 {
+        let missing = (self.square.ball.epsilon.powi(2) - length(change).powi(2)).max(0.0);
         let mut in_windows = vec![false; change.len()];
-        for channel in 0..self.extent.channels {
-            let places = self.extent.places(to, channel).chain(self.extent.places(from, channel));
-            places.for_each(|(_, place)| in_windows[place] = true);
-        }
-        let whole = square(&mut change.iter().copied());
-        let windows = square(&mut change.iter().zip(&in_windows).filter(|&(_, &inside)| inside).map(|(&c, _)| c));
-        let missing = (self.square.ball.epsilon.powi(2) - whole).max(0.0);
+        let places = self.extent.places(to, channel).chain(self.extent.places(from, channel));
+        places.for_each(|(_, place)| in_windows[place] = true);
+        let inside = change.iter().zip(&in_windows).filter(|&(_, &inside)| inside);
+        let windows: f64 = inside.map(|(number, _)| number * number).sum();
         (missing / self.extent.channels as f64 + windows).sqrt()
     }
 
@@ -146,4 +146,32 @@ impl Proposer<'_> {
 fn sign(random: &mut impl Randomness) -> f64 {
     let number = 2.0 * random.uniform() - 1.0;
     f64::from(i8::from(number > 0.0) - i8::from(number < 0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rrm_data::{ImageRng, Stream};
+    use rrm_spec::{SquareLoss, SquareSchedule};
+
+    use super::*;
+    use crate::Ball;
+
+    proptest! {
+        #[test]
+        fn moving_mass_fills_what_the_change_lacks_of_the_radius(
+            seed: u64,
+            numbers in prop::collection::vec(-1.0..1.0f64, 3 * 9 * 9),
+            share in 0.1..1.0f64,
+            query in 1..100u32,
+        ) {
+            let ball = Ball { norm: Norm::L2, epsilon: length(&numbers) / share };
+            let (loss, schedule) = (SquareLoss::Margin, SquareSchedule::Fixed);
+            let square = Square { ball, queries: 100, restarts: 1, loss, initial_share: 0.3, schedule };
+            let extent = Extent { channels: 3, height: 9, width: 9 };
+            let mut random = ImageRng::new(seed, Stream::AttackEvaluation, &[]);
+            let moved = Proposer { square: &square, extent }.with_mass_moved(numbers, query, &mut random);
+            prop_assert!((length(&moved) / square.ball.epsilon - 1.0).abs() < 1e-9);
+        }
+    }
 }
