@@ -8,7 +8,7 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Which crates of ours each crate may use: the arrows of ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("spec", &[]),
     ("kernels", &[]),
     ("losses", &[]),
@@ -22,10 +22,11 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("bench", &["spec", "kernels", "train"]),
     ("api", &["spec"]),
     ("store", &["spec"]),
-    ("report", &["spec"]),
+    ("recipes", &["spec"]),
+    ("report", &["spec", "recipes"]),
     ("scheduler", &["spec", "api", "store"]),
     ("worker", &["spec", "api", "kernels", "train"]),
-    ("cli", &["spec", "anatomy", "checkpoint", "api", "data", "report"]),
+    ("cli", &["spec", "anatomy", "checkpoint", "api", "data", "recipes", "report"]),
 ];
 
 const SERVING: [&str; 3] = ["tokio", "tonic", "sqlx"];
