@@ -28,12 +28,13 @@ pub fn keep_freed_memory() {
 pub struct CacheLines;
 
 impl CacheLines {
+    /// Blocks from this size on are large: smaller ones would waste a good part of a line.
+    const LARGE: usize = 4096;
+
     /// How the system is asked for a block.
     fn wide(layout: Layout) -> Layout {
-        /// Blocks from this size on: smaller ones would waste a good part of a line.
-        const LARGE: usize = 4096;
         const LINE: usize = 64;
-        if layout.size() < LARGE {
+        if layout.size() < Self::LARGE {
             return layout;
         }
         layout.align_to(LINE).unwrap_or(layout)
@@ -58,7 +59,23 @@ unsafe impl GlobalAlloc for CacheLines {
         unsafe { System.alloc_zeroed(Self::wide(layout)) }
     }
 
-    // Blocks grow by being copied, as the trait does it where nothing else is said: the system would forget the alignment.
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        if layout.size().max(new_size) < Self::LARGE {
+            // SAFETY: the caller's promise; small blocks are asked for as the caller asks.
+            return unsafe { System.realloc(block, layout, new_size) };
+        }
+        // The system would forget the alignment.
+        // SAFETY: the caller promises that the size is not zero and does not overflow, rounded up to the alignment; both blocks hold what
+        // is copied, and are two.
+        unsafe {
+            let grown = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            if !grown.is_null() {
+                std::ptr::copy_nonoverlapping(block, grown, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            grown
+        }
+    }
 }
 
 #[cfg(test)]

@@ -41,15 +41,17 @@ pub fn sgd_step(parameter: &Var, gradient: &Tensor, momentum_buffer: &Var, confi
     }
     let (gradient, buffer) = (gradient.detach().contiguous()?, momentum_buffer.as_detached_tensor());
     let weight = parameter.as_detached_tensor();
-    changes::note(&weight);
-    by_device!(weight, "sgd",
+    let done = by_device!(weight, "sgd",
         cpu => {
             let SgdConfig { learning_rate, momentum, weight_decay } = config;
             buffer.inplace_op3(&gradient, &weight, &Direction { momentum, weight_decay })?;
             weight.inplace_op2(&buffer, &Blend { keep: 1.0, add: -learning_rate })
         },
         cuda => cuda::update::sgd(&weight, &buffer, &gradient.to_dtype(weight.dtype())?, config),
-    )
+    );
+    // After the change: what was made of the weight meanwhile is stale.
+    changes::note(&weight);
+    done
 }
 
 /// `running = (1 - momentum) * running + momentum * batch`, in place on the storage of `running`.
@@ -61,8 +63,9 @@ pub fn update_running(running: &Tensor, batch: &Tensor, momentum: f64) -> Result
         bail!("running statistics: {:?} cannot take {:?}", running.shape(), batch.shape());
     }
     let (running, batch) = (running.detach(), batch.detach().to_dtype(running.dtype())?);
+    let done = running.inplace_op2(&batch.contiguous()?, &Blend { keep: 1.0 - momentum, add: momentum });
     changes::note(&running);
-    running.inplace_op2(&batch.contiguous()?, &Blend { keep: 1.0 - momentum, add: momentum })
+    done
 }
 
 /// `a += b`, in place on the storage of `a`.
