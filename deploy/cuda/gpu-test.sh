@@ -43,5 +43,10 @@ if [ -x "$folder/rrm-worker" ]; then
             done
         done
     done
+    if python3 -c 'import torch' 2>/dev/null; then
+        timeout 150 python3 "$packed/on_gpu.py" 128
+    else
+        echo "skipped: no PyTorch to compare with"
+    fi
 fi
 exit $status

@@ -178,13 +178,14 @@ def network(arch):
     return nn.Sequential(Normalize(IMAGENET_MEAN, IMAGENET_STD), IMAGENET[name](divisor)), 224, 9
 
 
-def work(arch, workload, batch, precision, variant):
+def work(arch, workload, batch, precision, variant, device="cpu"):
     """A function that does `workload` once."""
     torch.manual_seed(0)
     net, side, classes = network(arch)
     if workload.startswith("autoattack:"):
         return contest(net, workload.removeprefix("autoattack:"), batch, variant)
-    pixels, labels = torch.rand(batch, 3, side, side), torch.arange(batch) % classes
+    net = net.to(device)
+    pixels, labels = torch.rand(batch, 3, side, side).to(device), (torch.arange(batch) % classes).to(device)
     if variant["layout"] == "channels_last":
         net = net.to(memory_format=torch.channels_last)
         pixels = pixels.to(memory_format=torch.channels_last)
@@ -193,7 +194,7 @@ def work(arch, workload, batch, precision, variant):
     bf16 = precision == "bf16"
 
     def logits(x):
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
             return forward(x)
 
     def train():
