@@ -92,6 +92,7 @@ impl Service for Daemon {
     }
 
     async fn import(&self, _: Caller, import: ImportedNetwork, body: Replies<Bytes>) -> Result<(), ApiError> {
+        self.store.name_is_free_for(&import).await.map_err(answer)?;
         let file = KeepArtifact { sha256: import.sha256.clone(), bytes: import.bytes };
         self.artifacts.receive(&self.store, wall_us(), file, body).await?;
         tracing::info!(name = %import.name, sha256 = %import.sha256, arch = %import.network.arch, "imported");

@@ -7,7 +7,7 @@ use rrm_spec::{
     PlannedJob, Violation, Violations,
 };
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 use sqlx::{FromRow, Row};
 
 use crate::event::Of;
@@ -40,14 +40,8 @@ impl Write for KeepImport {
 
     async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let ImportedNetwork { name, sha256, bytes, network, origin } = &self.import;
-        if let Some(earlier) = by_name(tx, name).await? {
-            return match earlier.sha256 == *sha256 {
-                true => Ok(()),
-                false => Err(StoreError::conflict(format!(
-                    "the name {name} is that of another imported network, sha256:{}",
-                    earlier.sha256
-                ))),
-            };
+        if let Some(earlier) = by_name(&mut *tx.connection, name).await? {
+            return same(&self.import, &earlier);
         }
         sqlx::query("insert into import (name, sha256, bytes, network, origin, imported_at) values (?, ?, ?, ?, ?, ?)")
             .bind(name.as_str())
@@ -62,7 +56,27 @@ impl Write for KeepImport {
     }
 }
 
+/// A name means one network for ever.
+fn same(import: &ImportedNetwork, earlier: &ImportedNetwork) -> Result<(), StoreError> {
+    if import.sha256 == earlier.sha256 {
+        return Ok(());
+    }
+    let (name, sha256) = (&earlier.name, &earlier.sha256);
+    Err(StoreError::conflict(format!("the name {name} is that of another imported network, sha256:{sha256}")))
+}
+
 impl Store {
+    /// Whether a network can have its name, so that nobody sends a file in vain; [`KeepImport`] asks once more.
+    ///
+    /// # Errors
+    /// A conflict where another network has the name, and where the database cannot be read.
+    pub async fn name_is_free_for(&self, import: &ImportedNetwork) -> Result<(), StoreError> {
+        match by_name(&self.readers, &import.name).await? {
+            Some(earlier) => same(import, &earlier),
+            None => Ok(()),
+        }
+    }
+
     /// The networks that were imported, by name.
     ///
     /// # Errors
@@ -74,11 +88,12 @@ impl Store {
     }
 }
 
-async fn by_name(tx: &mut Tx<'_>, name: &NetworkName) -> Result<Option<ImportedNetwork>, StoreError> {
-    let found: Option<ImportRow> = sqlx::query_as("select * from import where name = ?")
-        .bind(name.as_str())
-        .fetch_optional(&mut *tx.connection)
-        .await?;
+async fn by_name<'c>(
+    database: impl SqliteExecutor<'c>,
+    name: &NetworkName,
+) -> Result<Option<ImportedNetwork>, StoreError> {
+    let found: Option<ImportRow> =
+        sqlx::query_as("select * from import where name = ?").bind(name.as_str()).fetch_optional(database).await?;
     Ok(found.map(|ImportRow(import)| import))
 }
 
@@ -146,9 +161,9 @@ enum Found {
 
 async fn find(tx: &mut Tx<'_>, artifact: &ArtifactRef) -> Result<Found, StoreError> {
     let import = match artifact {
-        ArtifactRef::Name(name) => by_name(tx, name).await?,
+        ArtifactRef::Name(name) => by_name(&mut *tx.connection, name).await?,
         ArtifactRef::Hash(sha256) => by_hash(tx, sha256).await?,
-        ArtifactRef::Pinned(name, sha256) => by_name(tx, name).await?.filter(|import| import.sha256 == *sha256),
+        ArtifactRef::Pinned(name, sha256) => by_name(&mut *tx.connection, name).await?.filter(|import| import.sha256 == *sha256),
     };
     if let Some(import) = import {
         // A file that was lost must be imported anew.

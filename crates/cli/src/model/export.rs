@@ -1,7 +1,9 @@
 //! `rrm model export`: a state dict that PyTorch loads.
 
+use std::path::Path;
+
 use rrm_checkpoint::{Wanted, import, read_file};
-use rrm_spec::{ArtifactHash, ArtifactRef, CheckpointRole, JobId, JobKind};
+use rrm_spec::{ArtifactHash, ArtifactRef, CheckpointRole, JobId, JobKind, NetworkSpec};
 use serde_json::json;
 
 use super::{described, failure, sha256_of, write_whole};
@@ -19,30 +21,49 @@ pub(super) async fn run(arguments: &ModelExportArguments, daemon: &Daemon, outpu
     let copy = folder.path().join(sha256.as_str());
     let fetched = daemon.client.download(&sha256, &copy).await;
     fetched.map_err(|error| Failure::from(error).context(format!("fetch sha256:{sha256}")))?;
-    let fault = |error| failure("export", &copy, &error);
-    let bytes = read_file(&copy).map_err(fault)?;
-    let network = import(&bytes, &Wanted::default()).map_err(fault)?;
-    let exported = network.to_artifact();
-    write_whole(&arguments.output, &exported)?;
+    let target = arguments.output.clone();
+    let exporting = tokio::task::spawn_blocking(move || write_state_dict(&copy, &target)).await;
+    let exported = exporting.map_err(|error| Failure::new(Exit::Failed, format!("export: {error}")))??;
+    show(&exported, &arguments.output, output)
+}
+
+/// What was written.
+struct Exported {
+    network: NetworkSpec,
+    sha256: ArtifactHash,
+    bytes: usize,
+}
+
+fn write_state_dict(artifact: &Path, target: &Path) -> Result<Exported, Failure> {
+    let fault = |error| failure("export", artifact, &error);
+    let bytes = read_file(artifact).map_err(fault)?;
+    let imported = import(&bytes, &Wanted::default()).map_err(fault)?;
+    let exported = imported.to_artifact();
+    write_whole(target, &exported)?;
+    Ok(Exported { network: imported.network, sha256: sha256_of(&exported), bytes: exported.len() })
+}
+
+fn show(exported: &Exported, file: &Path, output: Output) -> Result<Exit, Failure> {
+    let Exported { network, sha256, bytes } = exported;
     match output.format() {
-        Format::Ids => output.line(&format!("sha256:{}", sha256_of(&exported)))?,
+        Format::Ids => output.line(&format!("sha256:{sha256}"))?,
         Format::Json => output.document(json!({
-            "file": arguments.output,
-            "sha256": sha256_of(&exported),
-            "bytes": exported.len(),
-            "network": network.network,
+            "file": file,
+            "sha256": sha256.as_str(),
+            "bytes": bytes,
+            "network": network,
         }))?,
         Format::Human => {
-            output.line(&described(&network.network))?;
-            let (mean, std) = network.network.normalization.constants();
-            let logits = match network.network.temperature {
+            output.line(&described(network))?;
+            let (mean, std) = network.normalization.constants();
+            let logits = match network.temperature {
                 1.0 => String::new(),
                 temperature => format!(", logits divided by {temperature} after"),
             };
             output.note(&format!(
                 "wrote {}: load_state_dict(safetensors.torch.load_file(..)) takes it; pixels in [0, 1] are to be normalised by \
                  mean {mean:?}, deviation {std:?} before{logits}",
-                arguments.output.display()
+                file.display()
             ));
         }
     }

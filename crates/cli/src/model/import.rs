@@ -18,8 +18,9 @@ use crate::{
 struct Converted {
     imported: Imported,
     artifact: Vec<u8>,
+    sha256: ArtifactHash,
     /// Hash of the file that it was made of.
-    origin_sha256: String,
+    origin: ArtifactHash,
 }
 
 pub(super) async fn run(arguments: &ModelImportArguments, global: &Global, output: Output) -> Result<Exit, Failure> {
@@ -37,7 +38,7 @@ pub(super) async fn run(arguments: &ModelImportArguments, global: &Global, outpu
             show(&converted, json!({"file": path}), &format!("wrote {}", path.display()), output)?;
         }
         Target::Daemon(daemon, name) => {
-            let import = announce(arguments, name, &converted)?;
+            let import = announce(arguments, name, &converted);
             send(&daemon, &import, &converted.artifact).await?;
             let next = format!("name it in a plan by {{ artifact = \"{}\" }}", import.name);
             show(&converted, json!({"name": import.name, "origin": import.origin}), &next, output)?;
@@ -72,21 +73,15 @@ fn convert(path: &Path, wanted: &Wanted) -> Result<Converted, Failure> {
     let fault = |error| failure("import", path, &error);
     let bytes = read_file(path).map_err(fault)?;
     let imported = import(&bytes, wanted).map_err(fault)?;
-    let (artifact, origin_sha256) = (imported.to_artifact(), sha256_of(&bytes));
-    Ok(Converted { imported, artifact, origin_sha256 })
+    let artifact = imported.to_artifact();
+    Ok(Converted { sha256: sha256_of(&artifact), origin: sha256_of(&bytes), imported, artifact })
 }
 
-fn announce(
-    arguments: &ModelImportArguments,
-    name: NetworkName,
-    converted: &Converted,
-) -> Result<ImportedNetwork, Failure> {
-    let Converted { imported, artifact, origin_sha256 } = converted;
-    let sha256 = sha256_of(artifact).parse::<ArtifactHash>();
-    let sha256 = sha256.map_err(|error| Failure::new(Exit::Failed, format!("import: {error}")))?;
+fn announce(arguments: &ModelImportArguments, name: NetworkName, converted: &Converted) -> ImportedNetwork {
+    let Converted { imported, artifact, sha256, origin } = converted;
     let file = arguments.file.file_name().unwrap_or_default().to_string_lossy();
     let (bytes, network) = (artifact.len() as u64, imported.network.clone());
-    Ok(ImportedNetwork { name, sha256, bytes, network, origin: format!("{file} sha256:{origin_sha256}") })
+    ImportedNetwork { name, sha256: sha256.clone(), bytes, network, origin: format!("{file} sha256:{origin}") }
 }
 
 async fn send(daemon: &Daemon, import: &ImportedNetwork, artifact: &[u8]) -> Result<(), Failure> {
@@ -102,12 +97,11 @@ async fn send(daemon: &Daemon, import: &ImportedNetwork, artifact: &[u8]) -> Res
 }
 
 fn show(converted: &Converted, mut fields: Value, next: &str, output: Output) -> Result<(), Failure> {
-    let Converted { imported, artifact, .. } = converted;
-    let sha256 = sha256_of(artifact);
+    let Converted { imported, artifact, sha256, .. } = converted;
     match output.format() {
         Format::Ids => output.line(&format!("sha256:{sha256}")),
         Format::Json => {
-            fields["sha256"] = sha256.into();
+            fields["sha256"] = sha256.as_str().into();
             fields["bytes"] = artifact.len().into();
             fields["network"] = json!(imported.network);
             fields["findings"] = imported.findings.iter().map(finding).collect();

@@ -8,7 +8,7 @@ mod show;
 use std::path::Path;
 
 use rrm_checkpoint::CheckpointError;
-use rrm_spec::NetworkSpec;
+use rrm_spec::{ArtifactHash, NetworkSpec};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -41,8 +41,8 @@ fn described(network: &NetworkSpec) -> String {
     )
 }
 
-fn sha256_of(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
+fn sha256_of(bytes: &[u8]) -> ArtifactHash {
+    hex::encode(Sha256::digest(bytes)).parse().expect("a digest in hexadecimal digits is a hash")
 }
 
 /// A checkpoint that could not be used.

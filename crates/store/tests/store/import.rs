@@ -35,10 +35,14 @@ fn taught_by(artifact: &str) -> rrm_spec::Plan {
 async fn a_name_stands_for_one_network_for_good() {
     let bench = Bench::new().await;
     for _ in 0..2 {
+        bench.store.name_is_free_for(&network("weights")).await.unwrap();
         bench.import(&network("weights")).await.unwrap();
     }
-    let refused = bench.import(&network("others")).await;
-    assert!(matches!(&refused, Err(StoreError::Conflict { what }) if what.contains(NAME)), "{refused:?}");
+    // Before a file is sent and after.
+    let early = bench.store.name_is_free_for(&network("others")).await;
+    for refused in [early, bench.import(&network("others")).await] {
+        assert!(matches!(&refused, Err(StoreError::Conflict { what }) if what.contains(NAME)), "{refused:?}");
+    }
     assert_eq!(bench.store.imports().await.unwrap(), [network("weights")]);
     assert_eq!(bench.event_kinds().await, ["import"]);
 }
