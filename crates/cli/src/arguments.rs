@@ -12,6 +12,7 @@ use clap::{
     builder::{FalseyValueParser, TypedValueParser},
 };
 use clap_complete::Shell;
+use rrm_recipes::{Seeds, Setting, Switch};
 use rrm_spec::{Arch, DatasetName, JobState, NetworkName, Normalization, RequestId};
 
 use crate::{
@@ -129,6 +130,9 @@ pub(crate) enum Command {
     Cancel(CancelArguments),
     /// Show a plan's results as a table and as a figure
     Report(ReportArguments),
+    /// See how the paper's tables and figures are made
+    #[command(subcommand)]
+    Recipe(RecipeCommand),
     /// See the machines that train
     #[command(subcommand)]
     Worker(WorkerCommand),
@@ -155,11 +159,24 @@ Examples:
   rrm submit plan.toml --dry-run        what would be submitted, sweeps expanded
   rrm submit plan.toml --wait           and follow it until it is done
   rrm wait $(rrm -q submit plan.toml)   the same in a script
-  generate-plan | rrm submit -")]
+  generate-plan | rrm submit -
+  rrm submit --recipe cpu/table1        one of the paper's tables and figures (rrm recipe list)
+  rrm submit --recipe paper/table2 --switch kd-loss=paper --seeds 0..3")]
 pub(crate) struct SubmitArguments {
     /// The plan (TOML); - reads standard input
-    #[arg(value_name = "PLAN.toml")]
-    pub(crate) plan: PathBuf,
+    #[arg(
+        value_name = "PLAN.toml",
+        required_unless_present = "recipe",
+        conflicts_with_all = ["recipe", "switches", "seeds", "settings"]
+    )]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// A recipe's plan instead of one from a file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) recipe: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) changes: RecipeChanges,
 
     /// Follow the jobs until they have ended; the exit code says how
     #[arg(long)]
@@ -172,6 +189,51 @@ pub(crate) struct SubmitArguments {
     /// Name of this submission (8 to 64 letters, digits and hyphens): repeated, it submits nothing new [default: a fresh one]
     #[arg(long, value_name = "ID")]
     pub(crate) request_id: Option<RequestId>,
+}
+
+/// What is to be other than in the recipe.
+#[derive(Debug, Args)]
+pub(crate) struct RecipeChanges {
+    /// Where paper and released code differ, follow this one; may be repeated
+    #[arg(long = "switch", value_name = "NAME=paper|code")]
+    pub(crate) switches: Vec<Switch>,
+
+    /// Repeat every training with each of these seeds: 0..3 (0, 1 and 2), 0..=2 or 0,1,2 [default: the recipe's]
+    #[arg(long, value_name = "SEEDS")]
+    pub(crate) seeds: Option<Seeds>,
+
+    /// Set a field of a job, or of all trainings of a name with *: linf-resnet50-sat.epochs=120, *.precision=f32; may be repeated
+    #[arg(long = "set", value_name = "JOB.FIELD=VALUE")]
+    pub(crate) settings: Vec<Setting>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecipeCommand {
+    /// List the recipes, with their jobs, data sets and cost
+    #[command(after_help = "\
+Those of paper/ are at the paper's size, those of cpu/ make the same comparisons on two cores.
+
+Examples:
+  rrm recipe list
+  rrm --json recipe list | jq '.recipes[] | [.name, .datasets]'")]
+    List,
+    /// Print a recipe's plan, as TOML that `rrm submit` takes, and where paper and released code differ about it
+    Show(RecipeShowArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rrm recipe show paper/table1
+  rrm recipe show paper/table2 --switch kd-loss=paper
+  rrm recipe show cpu/table1 --set '*.epochs=2' > mine.toml && rrm submit mine.toml")]
+pub(crate) struct RecipeShowArguments {
+    /// The recipe
+    #[arg(value_name = "NAME")]
+    pub(crate) recipe: String,
+
+    #[command(flatten)]
+    pub(crate) changes: RecipeChanges,
 }
 
 #[derive(Debug, Args)]
