@@ -12,6 +12,7 @@ mod sheet;
 mod speed_up;
 mod student_t;
 mod table;
+mod table_sheet;
 mod text;
 mod timing;
 
@@ -23,12 +24,12 @@ pub use timing::EpochTime;
 impl Table {
     /// Aligned text for terminals, with footnotes.
     pub fn to_text(&self) -> String {
-        text::render(self)
+        text::render(&self.plan, &table_sheet::sheet(self))
     }
 
     /// A GitHub-flavoured Markdown table, with footnotes.
     pub fn to_markdown(&self) -> String {
-        markdown::render(self)
+        markdown::render(&table_sheet::sheet(self))
     }
 
     /// Comma-separated values (RFC 4180) with a header: raw counts and microseconds.
@@ -38,7 +39,7 @@ impl Table {
 
     /// A LaTeX `tabular` that needs the package booktabs, with footnotes below.
     pub fn to_latex(&self) -> String {
-        latex::render(self)
+        latex::render(&table_sheet::sheet(self))
     }
 
     /// A JSON document with `"schema": 1`: raw counts and microseconds.
