@@ -6,6 +6,8 @@ mod figure;
 mod json;
 mod latex;
 mod markdown;
+mod mcnemar;
+mod mean;
 mod number;
 mod remarks;
 mod sheet;
@@ -18,6 +20,8 @@ mod timing;
 
 pub use collect::table;
 pub use figure::{ReportError, figure};
+pub use mcnemar::McNemar;
+pub use mean::SampleMean;
 pub use table::{Baseline, Comparable, Measurement, Row, Source, SpeedUp, Table, Teacher};
 pub use timing::EpochTime;
 
