@@ -12,11 +12,12 @@ use clap::{
     builder::{FalseyValueParser, TypedValueParser},
 };
 use clap_complete::Shell;
+use rrm_recipes::{Seeds, Setting, Switch};
 use rrm_spec::{Arch, DatasetName, JobState, NetworkName, Normalization, RequestId};
 
 use crate::{
     output::Format,
-    selector::{JobSelector, NetworkSelector, PlanSelector},
+    selector::{JobSelector, NetworkSelector, PlanSelector, ReportSubject},
     time::parse_duration,
 };
 
@@ -129,6 +130,9 @@ pub(crate) enum Command {
     Cancel(CancelArguments),
     /// Show a plan's results as a table and as a figure
     Report(ReportArguments),
+    /// See how the paper's tables and figures are made
+    #[command(subcommand)]
+    Recipe(RecipeCommand),
     /// See the machines that train
     #[command(subcommand)]
     Worker(WorkerCommand),
@@ -155,11 +159,24 @@ Examples:
   rrm submit plan.toml --dry-run        what would be submitted, sweeps expanded
   rrm submit plan.toml --wait           and follow it until it is done
   rrm wait $(rrm -q submit plan.toml)   the same in a script
-  generate-plan | rrm submit -")]
+  generate-plan | rrm submit -
+  rrm submit --recipe cpu/table1        one of the paper's tables and figures (rrm recipe list)
+  rrm submit --recipe paper/table2 --switch kd-loss=paper --seeds 0..3")]
 pub(crate) struct SubmitArguments {
     /// The plan (TOML); - reads standard input
-    #[arg(value_name = "PLAN.toml")]
-    pub(crate) plan: PathBuf,
+    #[arg(
+        value_name = "PLAN.toml",
+        required_unless_present = "recipe",
+        conflicts_with_all = ["recipe", "switches", "seeds", "settings"]
+    )]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// A recipe's plan instead of one from a file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) recipe: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) changes: RecipeChanges,
 
     /// Follow the jobs until they have ended; the exit code says how
     #[arg(long)]
@@ -172,6 +189,51 @@ pub(crate) struct SubmitArguments {
     /// Name of this submission (8 to 64 letters, digits and hyphens): repeated, it submits nothing new [default: a fresh one]
     #[arg(long, value_name = "ID")]
     pub(crate) request_id: Option<RequestId>,
+}
+
+/// What is to be other than in the recipe.
+#[derive(Debug, Args)]
+pub(crate) struct RecipeChanges {
+    /// Where paper and released code differ, follow this one; may be repeated
+    #[arg(long = "switch", value_name = "NAME=paper|code")]
+    pub(crate) switches: Vec<Switch>,
+
+    /// Repeat every training with each of these seeds: 0..3 (0, 1 and 2), 0..=2 or 0,1,2 [default: the recipe's]
+    #[arg(long, value_name = "SEEDS")]
+    pub(crate) seeds: Option<Seeds>,
+
+    /// Set a field of a job, or of all trainings of a name with *: linf-resnet50-sat.epochs=120, *.precision=f32; may be repeated
+    #[arg(long = "set", value_name = "JOB.FIELD=VALUE")]
+    pub(crate) settings: Vec<Setting>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecipeCommand {
+    /// List the recipes, with their jobs, data sets and cost
+    #[command(after_help = "\
+Those of paper/ are at the paper's size, those of cpu/ make the same comparisons on two cores.
+
+Examples:
+  rrm recipe list
+  rrm --json recipe list | jq '.recipes[] | [.name, .datasets]'")]
+    List,
+    /// Print a recipe's plan, as TOML that `rrm submit` takes, and where paper and released code differ about it
+    Show(RecipeShowArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rrm recipe show paper/table1
+  rrm recipe show paper/table2 --switch kd-loss=paper
+  rrm recipe show cpu/table1 --set '*.epochs=2' > mine.toml && rrm submit mine.toml")]
+pub(crate) struct RecipeShowArguments {
+    /// The recipe
+    #[arg(value_name = "NAME")]
+    pub(crate) recipe: String,
+
+    #[command(flatten)]
+    pub(crate) changes: RecipeChanges,
 }
 
 #[derive(Debug, Args)]
@@ -301,25 +363,49 @@ pub(crate) struct CancelArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-One row per trained network: natural and robust accuracy with intervals, epoch time with interval, training \
-time without and with teacher, speed-up over adversarial training of the same network. Jobs that have not \
-succeeded show their state. Teachers from earlier plans are included.
+Of a plan: one row per trained network, with natural and robust accuracy and their intervals, epoch time with interval, training \
+time without and with teacher, speed-up over adversarial training of the same network. Jobs that have not succeeded show their \
+state. Teachers from earlier plans are included.
+
+Of one of the paper's tables: its rows over all seeds, the paper's numbers below ours, paired comparisons of the rows (McNemar's \
+exact test on the same images among them), and where each number comes from. Of one of its figures: its points in the same way, or \
+the drawing with -o FILE.svg or FILE.png.
+
+table1 means the newest plan named paper/table1 or cpu/table1; --plan has the same rows looked up in another plan.
 
 Examples:
   rrm report                                  of the last plan
   rrm report 3 --format latex > table.tex
   rrm report last --format csv                raw counts and microseconds
-  rrm report last --figure report.svg         the table here, the figure there")]
+  rrm report last --figure report.svg         the table here, the figure there
+  rrm report table1                           the paper's Table 1, ours beside the paper's
+  rrm report cpu/table1 -o table1.md          the format by the file's ending: txt, md, csv, tex, json
+  rrm report fig4 -o fig4.png                 svg or png
+  rrm report fig4                             its points as a table
+  rrm report table9 --plan 7                  of the plan with this id
+  rrm report --layout mine.toml               in the form of your own table or figure")]
 pub(crate) struct ReportArguments {
-    /// The plan: its id, or last
-    #[arg(value_name = "PLAN", default_value = "last")]
-    pub(crate) plan: PlanSelector,
+    /// A plan (its id, or last), or a table or figure of the paper (table1, cpu/fig4) [default: last]
+    #[arg(value_name = "PLAN|RECIPE")]
+    pub(crate) subject: Option<ReportSubject>,
 
-    /// How the table is written [default: text, or json with --json]
+    /// The plan whose jobs a table or figure is of: its id, or last [default: the newest plan of that name]
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) plan: Option<PlanSelector>,
+
+    /// A table or figure of your own instead of the paper's: a TOML file with [table] or [figure], as in a recipe's report
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) layout: Option<PathBuf>,
+
+    /// How the report is written [default: text, or json with --json]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) format: Option<TableFormat>,
 
-    /// Draw the figure (SVG) into this file as well
+    /// Write the report into this file instead, in the format of its ending: txt, md, csv, tex, json; a figure also as svg, png
+    #[arg(long, short, value_name = "FILE", conflicts_with = "format")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Draw the figure (SVG, or PNG by the ending) into this file as well
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) figure: Option<PathBuf>,
 }

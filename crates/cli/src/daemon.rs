@@ -89,6 +89,21 @@ impl Daemon {
         Ok(jobs)
     }
 
+    /// The newest plan that has one of these names: a job of it.
+    pub(crate) async fn newest_plan_named(&self, names: &[String]) -> Result<Option<JobSummary>, Failure> {
+        let mut before = None;
+        loop {
+            // 0 asks for as many as the daemon hands out at once.
+            let filter = JobFilter { states: Vec::new(), submission: None, before, limit: 0 };
+            let page = self.client.list(filter).await?;
+            let Some(oldest) = page.last() else { return Ok(None) };
+            before = Some(oldest.id);
+            if let Some(job) = page.into_iter().find(|job| names.contains(&job.plan)) {
+                return Ok(Some(job));
+            }
+        }
+    }
+
     /// Jobs, newest first, page by page.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod list;
 mod logs;
 mod model;
 mod output;
+mod recipe;
 mod report;
 mod selector;
 mod show;
@@ -128,6 +129,7 @@ async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, 
         Command::Logs(arguments) => logs::run(&arguments, &daemon()?, output).await,
         Command::Wait(arguments) => wait::run(&arguments, &daemon()?, output).await,
         Command::Cancel(arguments) => cancel::run(&arguments, &daemon()?, output).await,
+        Command::Recipe(command) => recipe::run(&command, output),
         Command::Report(arguments) => report::run(&arguments, &daemon()?, output).await,
         Command::Worker(command) => worker::run(&command, &daemon()?, output).await,
         Command::Model(command) => model::run(command, global, output).await,

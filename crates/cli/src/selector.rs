@@ -81,6 +81,31 @@ impl FromStr for PlanSelector {
     }
 }
 
+/// What a report is of: a plan, or one of the paper's tables and figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ReportSubject {
+    /// A plan, network by network.
+    Plan(PlanSelector),
+    /// A recipe by its whole name, `cpu/table1`, or without its size, `table1`.
+    Recipe(String),
+}
+
+impl FromStr for ReportSubject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(plan) = text.parse() {
+            return Ok(Self::Plan(plan));
+        }
+        match text.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            true => Ok(Self::Recipe(text.to_owned())),
+            false => Err(format!(
+                "`{text}` names no plan and no table or figure: write a plan's id, last, or such as table1"
+            )),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +143,17 @@ mod tests {
         assert_eq!("last".parse(), Ok(PlanSelector::Last));
         assert_eq!("3".parse(), Ok(PlanSelector::Id(SubmissionId(3))));
         assert!("latest".parse::<PlanSelector>().is_err());
+    }
+
+    #[test]
+    fn reports_are_of_plans_or_of_the_papers_tables_and_figures() {
+        assert_eq!("last".parse(), Ok(ReportSubject::Plan(PlanSelector::Last)));
+        assert_eq!("3".parse(), Ok(ReportSubject::Plan(PlanSelector::Id(SubmissionId(3)))));
+        for name in ["table1", "cpu/fig4"] {
+            assert_eq!(name.parse(), Ok(ReportSubject::Recipe(name.to_owned())));
+        }
+        for text in ["", "-1", "0", "@student"] {
+            assert!(text.parse::<ReportSubject>().is_err(), "{text}");
+        }
     }
 }

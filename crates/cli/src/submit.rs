@@ -1,4 +1,4 @@
-//! `rrm submit`: a plan to the daemon.
+//! `rrm submit`: a plan, or a recipe's, to the daemon.
 
 use std::{fs, io::Read, path::Path};
 
@@ -13,12 +13,17 @@ use crate::{
     daemon::Daemon,
     exit::{Exit, Failure},
     output::{Format, Output},
+    recipe,
     selector::PlanSelector,
     watch,
 };
 
 pub(crate) async fn run(arguments: &SubmitArguments, global: &Global, output: Output) -> Result<Exit, Failure> {
-    let plan = read(&arguments.plan)?;
+    let plan = match (&arguments.plan, &arguments.recipe) {
+        (Some(path), _) => read(path)?,
+        (None, Some(name)) => recipe::plan(name, &arguments.changes)?,
+        (None, None) => unreachable!("the command line has one of them"),
+    };
     if arguments.dry_run {
         show_plan(&plan, output)?;
         return Ok(Exit::Done);

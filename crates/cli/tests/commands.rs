@@ -220,6 +220,89 @@ fn an_architecture_is_shown_layer_by_layer() {
     assert_eq!(rrm(&home, &["model", "show", "resnet34"]).status.code(), Some(2));
 }
 
+#[test]
+fn recipes_are_listed_with_what_they_need() {
+    let home = home();
+    let document = document(&rrm(&home, &["--json", "recipe", "list"]));
+    let recipes = document["recipes"].as_array().unwrap();
+    let table3 = recipes.iter().find(|recipe| recipe["name"] == "paper/table3").unwrap();
+    assert_eq!((&table3["datasets"][0], &table3["jobs"]), (&"restricted-imagenet".into(), &9.into()));
+    assert!(table3["cost"].as_str().unwrap().contains("V100"), "{table3}");
+    let names = stdout(&rrm(&home, &["-q", "recipe", "list"]));
+    assert_eq!(names.lines().count(), recipes.len());
+    let table = stdout(&rrm(&home, &["recipe", "list"]));
+    assert!(table.contains("cpu/table1") && table.contains("Figure 5"), "{table}");
+}
+
+#[test]
+fn a_recipe_is_printed_as_a_plan_that_is_the_same_when_it_is_submitted() {
+    let home = home();
+    let changes = ["--switch", "kd-loss=paper", "--seeds", "0..2", "--set", "l2-resnet50-rrm-vgg11.epochs=7"];
+    let printed = rrm(&home, &[&["recipe", "show", "paper/table2"], &changes[..]].concat());
+    assert_eq!(printed.status.code(), Some(0), "{printed:?}");
+    let text = stdout(&printed);
+    for part in [
+        "# Table 2",
+        "#   kd-loss: the paper is followed here",
+        "--switch rdt-schedule=code",
+        "name = \"paper/table2\"",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    let from_file = rrm(&home, &["--json", "submit", "--dry-run", &plan(&home, &text)]);
+    let from_name =
+        rrm(&home, &[&["--json", "submit", "--dry-run", "--recipe", "paper/table2"], &changes[..]].concat());
+    assert_eq!(document(&from_file), document(&from_name));
+    let shown = document(&rrm(&home, &[&["--json", "recipe", "show", "paper/table2"], &changes[..]].concat()));
+    assert_eq!(shown["plan"], document(&from_name)["plan"]);
+    let follows = shown["recipe"]["differences"].as_array().unwrap().iter().find(|it| it["name"] == "kd-loss").unwrap();
+    assert_eq!((&follows["follows"], &follows["switchable"]), (&"code".into(), &true.into()));
+}
+
+#[test]
+fn a_recipe_is_submitted_instead_of_a_file_and_never_with_one() {
+    let home = home();
+    let output = rrm(&home, &["submit", "--recipe", "paper/table1", "--seeds", "0,1", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = stdout(&output);
+    assert!(text.contains("linf-resnet50-rrm-vgg11[seed=1]") && text.contains("APGD-CE (ART) 50x10"), "{text}");
+    assert!(stderr(&output).contains("paper/table1: 28 jobs, none of them submitted"), "{output:?}");
+    for arguments in [
+        &["submit", "plan.toml", "--recipe", "paper/table1"][..],
+        &["submit"],
+        &["submit", "--switch", "kd-loss=code"],
+        &["submit", "plan.toml", "--seeds", "0..2"],
+        &["submit", "--recipe", "paper/table1", "--seeds", "2..0"],
+        &["submit", "--recipe", "paper/table1", "--switch", "kd-loss"],
+        &["submit", "--recipe", "paper/table1", "--set", "epochs=1"],
+    ] {
+        assert_eq!(rrm(&home, arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    assert_eq!(rrm(&home, &["submit", "--recipe", "paper/table1"]).status.code(), Some(6), "without a daemon");
+}
+
+#[test]
+fn what_a_recipe_does_not_have_is_answered_with_what_it_has() {
+    let home = home();
+    let answer = |arguments: &[&str]| {
+        let output = rrm(&home, arguments);
+        (output.status.code().unwrap(), stderr(&output))
+    };
+    let (code, text) = answer(&["recipe", "show", "table1"]);
+    assert!(
+        code == 3 && text.contains("paper/table1, ") && text.contains("next:  see `rrm recipe list`"),
+        "{code}: {text}"
+    );
+    let (code, text) = answer(&["submit", "--recipe", "paper/table5", "--dry-run"]);
+    assert!(code == 3 && text.contains("hyperparameters of RRM"), "{code}: {text}");
+    let (code, text) = answer(&["recipe", "show", "paper/table1", "--switch", "kd-loss=code"]);
+    assert!(code == 2 && text.contains("no switch `kd-loss`") && text.contains("free-at-delta"), "{code}: {text}");
+    let (code, text) = answer(&["recipe", "show", "paper/table1", "--set", "linf-resnet50-sat.epochs=10"]);
+    assert!(code == 2 && text.contains("job.linf-resnet50-sat.optimizer.schedule.milestones"), "{code}: {text}");
+    let (code, text) = answer(&["recipe", "show", "paper/table1", "--set", "nobody.epochs=10"]);
+    assert!(code == 2 && text.contains("linf-vgg11-fast"), "{code}: {text}");
+}
+
 /// A file that PyTorch wrote.
 fn checkpoint(name: &str) -> String {
     format!("{}/../../tests/checkpoints/data/{name}", env!("CARGO_MANIFEST_DIR"))

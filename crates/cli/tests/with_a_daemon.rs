@@ -1,5 +1,6 @@
 //! The commands against a daemon that answers what we tell it to.
 
+#[allow(dead_code, reason = "each test target uses its own part")]
 mod fake;
 
 use std::{

@@ -2,7 +2,7 @@
 
 use rrm_spec::Accuracy;
 
-use crate::{EpochTime, Measurement, Row, Table, Teacher, sheet::attack_labels};
+use crate::{EpochTime, Measurement, Row, Table, Teacher, table_sheet::attack_labels};
 
 const NAMING: [&str; 13] = [
     "job",
@@ -125,11 +125,12 @@ fn speed_up(row: &Row) -> [String; 5] {
     }
 }
 
-fn optional(value: Option<impl ToString>) -> String {
+pub(crate) fn optional(value: Option<impl ToString>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-fn line(fields: Vec<String>) -> String {
+/// One line of them.
+pub(crate) fn line(fields: Vec<String>) -> String {
     let quoted: Vec<String> = fields.iter().map(|field| quote(field)).collect();
     quoted.join(",") + "\r\n"
 }

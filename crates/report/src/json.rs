@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Measurement, Row, Source, Table,
-    sheet::{attack_labels, sheet},
+    table_sheet::{attack_labels, sheet},
 };
 
 pub(crate) fn render(table: &Table) -> Value {
@@ -18,12 +18,13 @@ pub(crate) fn render(table: &Table) -> Value {
         "plan": table.plan,
         "submission": table.submission,
         "attacks": attacks,
-        "rows": table.rows.iter().map(row).collect::<Vec<_>>(),
+        "rows": table.rows.iter().map(run).collect::<Vec<_>>(),
         "notes": sheet.footnotes.iter().chain(&sheet.remarks).collect::<Vec<_>>(),
     })
 }
 
-fn row(row: &Row) -> Value {
+/// One trained network.
+pub(crate) fn run(row: &Row) -> Value {
     json!({
         "job": row.job,
         "submission": row.submission,
@@ -51,7 +52,8 @@ fn row(row: &Row) -> Value {
     })
 }
 
-fn measurement(measurement: Measurement) -> Value {
+/// An accuracy, or where its evaluation stands.
+pub(crate) fn measurement(measurement: Measurement) -> Value {
     match measurement {
         Measurement::Absent => Value::Null,
         Measurement::Pending { job, state } => json!({"job": job, "state": state}),

@@ -1,16 +1,13 @@
 //! LaTeX with booktabs.
 
-use crate::{
-    Table,
-    sheet::{Cell, NAMING_COLUMNS, letter, sheet},
-};
+use crate::sheet::{Cell, Place, Sheet, letter};
 
-pub(crate) fn render(table: &Table) -> String {
-    let sheet = sheet(table);
-    let numbers = sheet.headers.len() - NAMING_COLUMNS;
+pub(crate) fn render(sheet: &Sheet) -> String {
+    let columns: String =
+        (0..sheet.headers.len()).map(|column| if sheet.is_left(column) { 'l' } else { 'r' }).collect();
     let mut lines = vec![
         "% Needs \\usepackage{booktabs}.".to_owned(),
-        format!("\\begin{{tabular}}{{{}{}}}", "l".repeat(NAMING_COLUMNS), "r".repeat(numbers)),
+        format!("\\begin{{tabular}}{{{columns}}}"),
         "\\toprule".to_owned(),
     ];
     let heading_lines = sheet.headers.iter().map(Vec::len).max().unwrap_or(0);
@@ -19,7 +16,13 @@ pub(crate) fn render(table: &Table) -> String {
         lines.push(line(cells));
     }
     lines.push("\\midrule".to_owned());
-    lines.extend(sheet.rows.iter().map(|row| line(row.iter().map(cell))));
+    let grouped = sheet.rows.iter().any(|row| row.place == Place::Below);
+    for (index, row) in sheet.rows.iter().enumerate() {
+        if grouped && index > 0 && row.place == Place::Apart {
+            lines.push("\\addlinespace".to_owned());
+        }
+        lines.push(line(row.cells.iter().map(cell)));
+    }
     lines.extend(["\\bottomrule".to_owned(), "\\end{tabular}".to_owned()]);
     let footnotes = sheet.footnotes.iter().enumerate();
     let footnotes = footnotes.map(|(index, text)| format!("\\textsuperscript{{{}}} {}", letter(index), escape(text)));

@@ -1,17 +1,12 @@
 //! GitHub-flavoured Markdown.
 
-use crate::{
-    Table,
-    sheet::{Cell, NAMING_COLUMNS, letter, sheet},
-};
+use crate::sheet::{Cell, Sheet, letter};
 
-pub(crate) fn render(table: &Table) -> String {
-    let sheet = sheet(table);
+pub(crate) fn render(sheet: &Sheet) -> String {
     let headers: Vec<String> = sheet.headers.iter().map(|lines| escape(&lines.join(" "))).collect();
-    let rule: Vec<&str> =
-        (0..headers.len()).map(|column| if column < NAMING_COLUMNS { ":--" } else { "--:" }).collect();
+    let rule: Vec<&str> = (0..headers.len()).map(|column| if sheet.is_left(column) { ":--" } else { "--:" }).collect();
     let mut lines = vec![line(&headers), line(&rule)];
-    lines.extend(sheet.rows.iter().map(|row| line(&row.iter().map(cell).collect::<Vec<_>>())));
+    lines.extend(sheet.rows.iter().map(|row| line(&row.cells.iter().map(cell).collect::<Vec<_>>())));
     let footnotes = sheet.footnotes.iter().enumerate();
     let footnotes = footnotes.map(|(index, text)| format!("<sup>{}</sup> {}", letter(index), escape(text)));
     for note in footnotes.chain(sheet.remarks.iter().map(|remark| escape(remark))) {

@@ -85,6 +85,11 @@ pub(crate) fn ratio(value: f64) -> String {
     }
 }
 
+/// A probability, after `p`: `= 0.0029`, or `< 0.0001`.
+pub(crate) fn probability(p: f64) -> String {
+    if p < 1e-4 { "< 0.0001".to_owned() } else { format!("= {p:.4}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +101,11 @@ mod tests {
         assert_eq!(percent(Accuracy { correct: 0, total: 0 }), NONE);
         // Newcombe 1998: 8 of 10 gives 0.4902 to 0.9433.
         assert_eq!(interval(Accuracy { correct: 8, total: 10 }), "49.0–94.3");
+    }
+
+    #[test]
+    fn a_probability_too_small_to_print_is_bounded() {
+        assert_eq!([0.002_855, 1.0, 3e-6].map(probability), ["= 0.0029", "= 1.0000", "< 0.0001"]);
     }
 
     #[test]

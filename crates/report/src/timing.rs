@@ -1,10 +1,8 @@
 //! Epoch times: mean, spread and interval (digest §5).
 
-use std::num::NonZeroUsize;
-
 use serde::Serialize;
 
-use crate::student_t::quantile95;
+use crate::SampleMean;
 
 /// Times of a network's epochs, in microseconds: the training loop alone, data loading in, validation and checkpoint out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,15 +20,8 @@ pub struct EpochTime {
 impl EpochTime {
     /// Summary of `times_us`; `None` of no epochs.
     pub fn of(times_us: &[u64]) -> Option<Self> {
-        let n = NonZeroUsize::new(times_us.len())?.get();
-        let mean_us = times_us.iter().map(|&time| time as f64).sum::<f64>() / n as f64;
-        let std_us = NonZeroUsize::new(n - 1).map(|degrees| {
-            let squares: f64 = times_us.iter().map(|&time| (time as f64 - mean_us).powi(2)).sum();
-            (squares / degrees.get() as f64).sqrt()
-        });
-        let half_width_us = NonZeroUsize::new(n - 1)
-            .zip(std_us)
-            .map(|(degrees, std_us)| quantile95(degrees) * std_us / (n as f64).sqrt());
+        let times_us: Vec<f64> = times_us.iter().map(|&time| time as f64).collect();
+        let SampleMean { n, mean: mean_us, std: std_us, half_width: half_width_us } = SampleMean::of(&times_us)?;
         Some(Self { n, mean_us, std_us, half_width_us })
     }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{complete, job, waiting};
+use common::{complete, job, waiting, well_formed};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use rrm_report::{figure, table};
 use rrm_spec::JobDetail;
@@ -136,22 +136,6 @@ fn a_figure_grows_with_its_rows() {
         svg[start..].split('"').next().unwrap().parse::<u32>().unwrap()
     };
     assert!(height(&complete()) > height(&complete()[..2]));
-}
-
-/// Every tag that opens closes, and text has no bare markup: what a strict XML reader checks first.
-fn well_formed(svg: &str) {
-    let mut open = Vec::new();
-    for part in svg.split('<').skip(1) {
-        let (tag, text) = part.split_once('>').unwrap_or_else(|| panic!("unclosed tag: {part}"));
-        let name = tag.trim_end_matches('/').split_whitespace().next().unwrap();
-        match tag.strip_prefix('/') {
-            Some(closed) => assert_eq!(open.pop().as_deref(), Some(closed), "{part}"),
-            None if tag.ends_with('/') => assert_eq!(tag.matches('"').count() % 2, 0, "{tag}"),
-            None => open.push(name.to_owned()),
-        }
-        assert!(text.split('&').skip(1).all(|entity| entity.contains(';')), "{text}");
-    }
-    assert!(open.is_empty(), "{open:?}");
 }
 
 /// Writes the figure where `RRM_FIGURE` says, for looking at it.

@@ -16,7 +16,7 @@ fn every_command_has_examples_in_its_help() {
     let mut open = vec![Arguments::command()];
     while let Some(mut command) = open.pop() {
         let help = command.render_long_help().to_string();
-        let needs_none = matches!(command.get_name(), "version" | "help" | "worker" | "model" | "data");
+        let needs_none = matches!(command.get_name(), "version" | "help" | "worker" | "model" | "data" | "recipe");
         assert!(needs_none || help.contains("Examples:"), "{}", command.get_name());
         assert!(command.get_about().is_some(), "{}", command.get_name());
         open.extend(command.get_subcommands().cloned());
@@ -63,4 +63,18 @@ fn a_dry_run_neither_waits_nor_has_a_name() {
 fn datasets_are_checked_before_anything_is_fetched() {
     assert!(parse("rrm data fetch fashion-mnist --data-dir x").is_ok());
     assert_eq!(parse("rrm data fetch mnist").unwrap_err().exit_code(), 2);
+}
+
+#[test]
+fn a_recipe_stands_instead_of_a_plan() {
+    let Command::Submit(submit) =
+        parse("rrm submit --recipe cpu/table1 --switch a=paper --switch b=code --seeds 1..=2").unwrap().command
+    else {
+        panic!("another command")
+    };
+    assert_eq!((submit.plan, submit.recipe.as_deref()), (None, Some("cpu/table1")));
+    assert_eq!((submit.changes.switches.len(), submit.changes.seeds.unwrap().as_slice()), (2, &[1, 2][..]));
+    assert!(parse("rrm submit plan.toml --recipe cpu/table1").is_err());
+    assert!(parse("rrm submit plan.toml --set a.epochs=1").is_err());
+    assert!(parse("rrm submit").is_err());
 }

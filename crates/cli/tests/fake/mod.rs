@@ -291,8 +291,14 @@ impl Service for Serving {
         Ok(vec![WorkerView { id: WorkerId(1), node, version, online: true, last_seen_at: 1, devices }])
     }
 
-    async fn images(&self, _: Caller, _: JobId) -> Result<Vec<ImageOutcome>, ApiError> {
-        absent()
+    async fn images(&self, _: Caller, id: JobId) -> Result<Vec<ImageOutcome>, ApiError> {
+        let state = self.0.state();
+        let job = state.jobs.iter().find(|job| job.summary.id == id);
+        let images = job.and_then(|job| job.evaluations.last()).map_or(&[][..], |record| &record.images);
+        match images.is_empty() {
+            true => Err(ApiError::NotFound { what: format!("outcomes of job {id}") }),
+            false => Ok(images.to_vec()),
+        }
     }
 
     async fn download(&self, _: Caller, _: ArtifactHash) -> Result<Artifact, ApiError> {

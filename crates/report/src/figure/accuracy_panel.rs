@@ -9,7 +9,7 @@ use super::{
     palette,
     scale::Scale,
 };
-use crate::{Measurement, Row, Table, number::percent, sheet::attack_labels};
+use crate::{Measurement, Row, Table, number::percent, table_sheet::attack_labels};
 
 const BAR: i32 = 16;
 const BAR_GAP: i32 = 3;

@@ -2,7 +2,7 @@
 
 use plotters::{
     coord::Shift,
-    prelude::{DrawingArea, IntoDrawingArea, PathElement, Rectangle, SVGBackend, Text},
+    prelude::{Circle, DrawingArea, IntoDrawingArea, PathElement, Polygon, Rectangle, SVGBackend, Text},
     style::{
         Color, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE,
         text_anchor::{HPos, Pos, VPos},
@@ -70,6 +70,30 @@ impl<'a> Canvas<'a> {
         self.area.draw(&PathElement::new(points.to_vec(), style)).map_err(refused)
     }
 
+    /// A line of dashes and gaps, through all points.
+    pub(super) fn dashed(&self, points: &[(i32, i32)], color: RGBColor, width: u32) -> Result<(), ReportError> {
+        dashes(points).into_iter().try_for_each(|dash| self.line(dash, color, width))
+    }
+
+    /// A closed shape, filled and outlined.
+    pub(super) fn polygon(&self, corners: &[(i32, i32)], fill: RGBColor, outline: RGBColor) -> Result<(), ReportError> {
+        self.area.draw(&Polygon::new(corners.to_vec(), fill.filled())).map_err(refused)?;
+        let closed: Vec<_> = corners.iter().chain(corners.first()).copied().collect();
+        self.area.draw(&PathElement::new(closed, ShapeStyle::from(&outline).stroke_width(2))).map_err(refused)
+    }
+
+    /// A disc, filled and outlined.
+    pub(super) fn disc(
+        &self,
+        at: (i32, i32),
+        radius: i32,
+        fill: RGBColor,
+        outline: RGBColor,
+    ) -> Result<(), ReportError> {
+        self.area.draw(&Circle::new(at, radius, fill.filled())).map_err(refused)?;
+        self.area.draw(&Circle::new(at, radius, ShapeStyle::from(&outline).stroke_width(2))).map_err(refused)
+    }
+
     pub(super) fn hairline(&self, (x0, x1): (i32, i32), y: i32) -> Result<(), ReportError> {
         self.line([(x0, y), (x1, y)], palette::GRID, 1)
     }
@@ -113,6 +137,38 @@ impl<'a> Canvas<'a> {
     }
 }
 
+/// Pixels of a dash, and of the gap behind it.
+const DASH: (f64, f64) = (7.0, 5.0);
+
+/// Cuts the line through `points` into dashes; their rhythm goes on around corners.
+fn dashes(points: &[(i32, i32)]) -> Vec<[(i32, i32); 2]> {
+    let mut dashes = Vec::new();
+    let mut walked = 0.0;
+    for ends in points.windows(2) {
+        let [from, to] = [ends[0], ends[1]].map(|(x, y)| (f64::from(x), f64::from(y)));
+        let length = (to.0 - from.0).hypot(to.1 - from.1);
+        let at = |distance: f64| {
+            let share = distance / length;
+            let between = |from: f64, to: f64| (from + share * (to - from)).round() as i32;
+            (between(from.0, to.0), between(from.1, to.1))
+        };
+        let mut distance = 0.0;
+        while distance < length {
+            let phase = (walked + distance) % (DASH.0 + DASH.1);
+            let (end, drawn) = match phase < DASH.0 {
+                true => (distance + DASH.0 - phase, true),
+                false => (distance + DASH.0 + DASH.1 - phase, false),
+            };
+            if drawn {
+                dashes.push([at(distance), at(end.min(length))]);
+            }
+            distance = end;
+        }
+        walked += length;
+    }
+    dashes
+}
+
 /// XML has no way to write control characters.
 fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
@@ -140,6 +196,15 @@ pub(super) fn truncated(text: &str, size: i32, weight: Weight, width: i32) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dashes_cover_as_much_of_a_line_as_they_should_and_stay_on_it() {
+        let dashes = dashes(&[(0, 0), (60, 0), (60, 60)]);
+        assert_eq!(dashes[..2], [[(0, 0), (7, 0)], [(12, 0), (19, 0)]]);
+        assert_eq!(dashes.len(), 10, "{dashes:?}");
+        assert!(dashes.iter().flatten().all(|&(x, y)| y == 0 || x == 60), "{dashes:?}");
+        assert!(super::dashes(&[(3, 3), (3, 3)]).is_empty(), "a line of no length");
+    }
 
     #[test]
     fn long_names_are_cut_and_short_ones_are_not() {

@@ -1,10 +1,17 @@
-//! The table as a figure: accuracies on the left, training times on the right, one row per network.
+//! Drawings: a plan's table with accuracies on the left, training times on the right, one row per network; and the paper's figures.
 
 mod accuracy_panel;
+mod axis;
+mod bar_chart;
 mod canvas;
+mod chart;
 mod frame;
+mod legend;
+mod line_chart;
+mod marker;
 mod palette;
 mod scale;
+mod time_chart;
 mod time_panel;
 
 use crate::{Row, Table, Teacher};
@@ -12,12 +19,17 @@ use accuracy_panel::AccuracyPanel;
 use canvas::{Anchor, Canvas, Weight, text_width, truncated};
 use time_panel::TimePanel;
 
+pub(crate) use chart::chart;
+
 /// Why a figure could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The table has no row.
     #[error("draw a figure: the plan trains no network")]
     NothingToDraw,
+    /// No point of the figure has numbers.
+    #[error("draw a figure: no point of it has been measured yet")]
+    NoPoints,
     /// The drawing library refused.
     #[error("draw a figure: {0}")]
     Drawing(String),

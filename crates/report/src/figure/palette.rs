@@ -25,3 +25,8 @@ pub(super) const NATURAL: RGBColor = SKY_BLUE;
 pub(super) fn attack(index: usize) -> RGBColor {
     [VERMILLION, REDDISH_PURPLE, BLUE][index % 3]
 }
+
+/// The colour of the line or group of bars with that index.
+pub(super) fn series(index: usize) -> RGBColor {
+    [BLUE, VERMILLION, BLUISH_GREEN, REDDISH_PURPLE, ORANGE, SKY_BLUE][index % 6]
+}

@@ -2,9 +2,11 @@
 
 #![allow(dead_code, reason = "each test target uses its own part")]
 
+pub(crate) mod study;
+
 use rrm_spec::{
     Accuracy, AttemptId, AttemptView, EpochRecord, EvaluationRecord, JobDetail, JobId, JobRef, JobSpec, JobState,
-    JobSummary, ModelSource, Plan, RunStarted, SubmissionId, WorkerId,
+    JobSummary, Plan, RunStarted, SubmissionId, WorkerId,
 };
 
 const PLAN: &str = r#"
@@ -75,15 +77,24 @@ pub(crate) const SECOND: u64 = 1_000_000;
 
 /// Every job of the demonstration, still waiting.
 pub(crate) fn waiting() -> Vec<JobDetail> {
-    let plan = Plan::from_toml(PLAN).unwrap_or_else(|faults| panic!("{faults}"));
-    let names: Vec<String> = plan.jobs.iter().map(|job| job.name.clone()).collect();
-    let id = |name: &str| JobId(1 + names.iter().position(|known| known == name).unwrap() as i64);
+    planned(PLAN)
+}
+
+/// Every job of a plan, still waiting.
+pub(crate) fn planned(plan: &str) -> Vec<JobDetail> {
+    jobs_of(&Plan::from_toml(plan).unwrap_or_else(|faults| panic!("{faults}")))
+}
+
+/// Every job of a plan, still waiting.
+pub(crate) fn jobs_of(plan: &Plan) -> Vec<JobDetail> {
+    let names: Vec<&str> = plan.jobs.iter().map(|job| job.name.as_str()).collect();
+    let id = |name: &str| JobId(1 + names.iter().position(|known| *known == name).unwrap() as i64);
     let details = plan.jobs.iter().map(|job| {
         let mut spec = job.spec.clone();
-        if let Some(ModelSource::Job(reference)) = spec.source_mut()
-            && let JobRef::Name(name) = reference.clone()
-        {
-            *reference = JobRef::Id(id(&name));
+        for reference in spec.needs_mut() {
+            if let JobRef::Name(name) = reference.clone() {
+                *reference = JobRef::Id(id(&name));
+            }
         }
         detail(id(&job.name), &job.name, spec)
     });
@@ -110,12 +121,19 @@ fn detail(id: JobId, name: &str, spec: JobSpec) -> JobDetail {
             started_at: None,
             ended_at: None,
         },
-        parents: vec![],
+        parents: spec.needs().into_iter().filter_map(|need| parent(need.job)).collect(),
         spec,
         attempts: vec![],
         epochs: vec![],
         evaluations: vec![],
         checkpoints: vec![],
+    }
+}
+
+fn parent(job: &JobRef) -> Option<JobId> {
+    match job {
+        JobRef::Id(id) => Some(*id),
+        JobRef::Name(_) => None,
     }
 }
 
@@ -195,4 +213,20 @@ pub(crate) fn complete() -> Vec<JobDetail> {
     evaluate(&mut jobs, "attack student", 8530, 5210);
     evaluate(&mut jobs, "attack control", 9120, 13);
     jobs
+}
+
+/// Every tag that opens closes, and text has no bare markup: what a strict XML reader checks first.
+pub(crate) fn well_formed(svg: &str) {
+    let mut open = Vec::new();
+    for part in svg.split('<').skip(1) {
+        let (tag, text) = part.split_once('>').unwrap_or_else(|| panic!("unclosed tag: {part}"));
+        let name = tag.trim_end_matches('/').split_whitespace().next().unwrap();
+        match tag.strip_prefix('/') {
+            Some(closed) => assert_eq!(open.pop().as_deref(), Some(closed), "{part}"),
+            None if tag.ends_with('/') => assert_eq!(tag.matches('"').count() % 2, 0, "{tag}"),
+            None => open.push(name.to_owned()),
+        }
+        assert!(text.split('&').skip(1).all(|entity| entity.contains(';')), "{text}");
+    }
+    assert!(open.is_empty(), "{open:?}");
 }

@@ -54,10 +54,12 @@ pub enum DeviceRequest {
 }
 
 impl Plan {
-    /// Reads a plan from TOML: `name`, tables of `[defaults.train]` and `[defaults.evaluate]` that hold for every job of that
-    /// kind, and `[[job]]`s with an optional `[job.sweep]` of field paths to lists of values.
+    /// Reads a plan from TOML: `name`, tables such as `[defaults.train]` that hold for every job of that kind, and `[[job]]`s
+    /// with an optional `[job.sweep]` of field paths to lists of values.
     ///
-    /// A job that refers to a swept one is made once per variant.
+    /// A job that refers to a swept one, for whatever it needs of it, is made once per variant. Where several of the jobs that
+    /// it refers to, or it itself, are swept over the same values of the same field, their variants match up; over others, all
+    /// combinations are made.
     ///
     /// # Errors
     /// All faults at once.
