@@ -115,6 +115,7 @@ fn detail(id: JobId, name: &str, spec: JobSpec) -> JobDetail {
         attempts: vec![],
         epochs: vec![],
         evaluations: vec![],
+        diagnostics: None,
         checkpoints: vec![],
     }
 }

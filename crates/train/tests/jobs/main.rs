@@ -1,5 +1,6 @@
 //! Whole jobs on small image folders.
 
+mod adaptive;
 mod dataset;
 mod divergence;
 mod evaluation;
