@@ -11,12 +11,14 @@ mod remarks;
 mod sheet;
 mod speed_up;
 mod student_t;
+mod suspicion;
 mod table;
 mod text;
 mod timing;
 
 pub use collect::table;
 pub use figure::{ReportError, figure};
+pub use suspicion::{Finding, Level, Suspicion, suspicion};
 pub use table::{Baseline, Comparable, Measurement, Row, Source, SpeedUp, Table, Teacher};
 pub use timing::EpochTime;
 

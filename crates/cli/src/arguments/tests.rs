@@ -64,3 +64,17 @@ fn datasets_are_checked_before_anything_is_fetched() {
     assert!(parse("rrm data fetch fashion-mnist --data-dir x").is_ok());
     assert_eq!(parse("rrm data fetch mnist").unwrap_err().exit_code(), 2);
 }
+
+#[test]
+fn a_report_is_of_a_plan_or_of_what_is_suspicious_about_a_network() {
+    let report = |line: &str| match parse(line).unwrap().command {
+        Command::Report(report) => report,
+        other => panic!("{other:?}"),
+    };
+    let Some(ReportKind::Suspicion(suspicion)) = report("rrm report --json suspicion 12").kind else {
+        panic!("another report")
+    };
+    assert_eq!(suspicion.job, JobSelector::Id(rrm_spec::JobId(12)));
+    assert!(report("rrm report 3").kind.is_none() && report("rrm report").kind.is_none());
+    assert!(parse("rrm report suspicion").is_err());
+}

@@ -2,6 +2,7 @@
 
 mod adaptive;
 mod dataset;
+mod diagnostics;
 mod divergence;
 mod evaluation;
 mod failures;
