@@ -22,6 +22,7 @@ use rrm_spec::{ApgdLoss, ApgdSpec, Mode, PgdStart};
 use crate::{
     Attack, AttackRng, Attacked, Ball, Form, Seen, Victim,
     attack::one_each,
+    lead::Lead,
     pixels::{Pixel, Pixels, by_pixel},
     region::Region,
     start::Starts,
@@ -142,7 +143,13 @@ impl Apgd {
         Ok(Region::around(self.ball, Form::CroceHein, Pixels::read(pixels)?))
     }
 
-    fn attack(&self, victim: &Victim<'_>, pixels: &Tensor, labels: &[u32], starts: Starts<'_>) -> Result<Attacked> {
+    pub(crate) fn attack(
+        &self,
+        victim: &Victim<'_>,
+        pixels: &Tensor,
+        labels: &[u32],
+        starts: Starts<'_>,
+    ) -> Result<Attacked> {
         one_each("labels", labels.len(), pixels)?;
         if labels.is_empty() {
             return Ok(Attacked::new(pixels.clone(), Vec::new()));
@@ -185,8 +192,10 @@ impl Apgd {
         targets: Option<Vec<u32>>,
     ) -> Result<Finished<T>> {
         let (region, labels) = (batch.region.gather(rows), gather(batch.labels, rows));
+        let anchor = batch.victim.anchor_of(rows)?;
+        let lead = anchor.as_ref().map_or(batch.victim.lead, Lead::Away);
         let run = Run {
-            victim: batch.victim,
+            victim: &Victim { lead, ..*batch.victim },
             labels: &labels,
             region: &region,
             iterations: self.iterations,

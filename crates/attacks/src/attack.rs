@@ -5,7 +5,7 @@ use rrm_data::{ImageRng, Stream};
 use rrm_models::Model;
 use rrm_spec::{ApgdDialect, AttackSpec, Mode};
 
-use crate::{Apgd, ArtApgd, CarliniWagner, Ensemble, Fab, Fgsm, Pgd, Seen, Square};
+use crate::{Apgd, ArtApgd, CarliniWagner, Ensemble, Fab, Fgsm, Pgd, Seen, Square, adaptive::adaptive};
 
 /// Keys of the randomness of each image of a batch. What happens to an image depends on its key alone, not on the
 /// other images of its batch.
@@ -81,7 +81,19 @@ pub trait Attack: Send + Sync {
 }
 
 /// The attack that a spec describes.
+///
+/// # Panics
+/// When the attack is an adaptive one, which needs a teacher.
 pub fn build(spec: &AttackSpec) -> Box<dyn Attack> {
+    build_knowing(spec, None)
+}
+
+/// The attack that a spec describes, on a network that has learned from `teacher`: of the victim's type and on its device, and where
+/// representations are compared of its width.
+///
+/// # Panics
+/// When the attack is an adaptive one and there is no teacher.
+pub fn build_knowing<'t>(spec: &AttackSpec, teacher: Option<&'t (dyn Model + Sync)>) -> Box<dyn Attack + 't> {
     match spec {
         AttackSpec::Fgsm(spec) => Box::new(Fgsm::from(spec)),
         AttackSpec::Pgd(spec) => Box::new(Pgd::from(spec)),
@@ -93,6 +105,9 @@ pub fn build(spec: &AttackSpec) -> Box<dyn Attack> {
         AttackSpec::Fab(spec) => Box::new(Fab::from(spec)),
         AttackSpec::CarliniWagner(spec) => Box::new(CarliniWagner::from(spec)),
         AttackSpec::AutoAttack(spec) => Box::new(Ensemble::new(spec.parts().iter().map(build).collect())),
+        AttackSpec::Adaptive(spec) => {
+            adaptive(spec, teacher.expect("whoever makes an adaptive attack knows the teacher"))
+        }
     }
 }
 

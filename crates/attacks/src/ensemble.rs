@@ -7,18 +7,18 @@ use rrm_spec::Mode;
 use crate::{Attack, AttackRng, Attacked, Seen, attack::one_each};
 
 /// Attacks in their order.
-pub struct Ensemble {
-    parts: Vec<Box<dyn Attack>>,
+pub struct Ensemble<'t> {
+    parts: Vec<Box<dyn Attack + 't>>,
 }
 
-impl Ensemble {
+impl<'t> Ensemble<'t> {
     /// Of these attacks, in this order.
-    pub fn new(parts: Vec<Box<dyn Attack>>) -> Self {
+    pub fn new(parts: Vec<Box<dyn Attack + 't>>) -> Self {
         Self { parts }
     }
 }
 
-impl Attack for Ensemble {
+impl Attack for Ensemble<'_> {
     /// Hands back what the part that broke an image found, and the natural image where none did. `broken_by` counts that part's
     /// restarts, and `seen` names it.
     fn perturb(

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adaptive;
 pub mod apgd;
 mod attack;
 pub mod ball;
@@ -8,6 +9,7 @@ mod ensemble;
 pub mod fab;
 mod fgsm;
 mod l1;
+mod lead;
 mod logits;
 mod minimum;
 pub mod pgd;
@@ -21,7 +23,7 @@ mod survivors;
 mod victim;
 
 pub use apgd::{Apgd, ArtApgd};
-pub use attack::{Attack, AttackRng, Attacked, build};
+pub use attack::{Attack, AttackRng, Attacked, build, build_knowing};
 pub use ball::{Ball, Form};
 pub use carlini_wagner::CarliniWagner;
 pub use ensemble::Ensemble;

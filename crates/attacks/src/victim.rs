@@ -6,7 +6,10 @@ use candle_core::{Result, Tensor, Var, bail};
 use rrm_models::Model;
 use rrm_spec::Mode;
 
-use crate::pixels::{Pixel, Pixels};
+use crate::{
+    lead::{Anchor, Lead},
+    pixels::{Pixel, Pixels},
+};
 
 /// The loss that an attack maximises, per image: logits (N, classes) and classes (N) of u32 to (N). The classes are the labels, or
 /// the victim's targets.
@@ -27,6 +30,8 @@ pub struct Victim<'a> {
     /// Passes that each gradient is averaged over, for networks that draw random numbers. The verdict is that of the last one, as
     /// in the reference.
     pub passes: NonZeroU32,
+    /// What the loss is made of besides the objective of the victim's own logits.
+    pub(crate) lead: Lead<'a>,
 }
 
 /// What the victim makes of a batch, per image.
@@ -44,7 +49,7 @@ pub(crate) struct Verdict {
 impl<'a> Victim<'a> {
     /// A victim whose `objective` of the labels is maximised.
     pub fn new(model: &'a dyn Model, mode: Mode, objective: &'a Objective<'a>) -> Self {
-        Self { model, mode, objective, targets: None, passes: NonZeroU32::MIN }
+        Self { model, mode, objective, targets: None, passes: NonZeroU32::MIN, lead: Lead::Own }
     }
 
     /// A victim whose cross-entropy is maximised.
@@ -60,6 +65,14 @@ impl<'a> Victim<'a> {
     /// The targets of some images of the batch.
     pub(crate) fn targets_of(&self, rows: &[usize]) -> Option<Vec<u32>> {
         self.targets.map(|targets| rows.iter().map(|&row| targets[row]).collect())
+    }
+
+    /// The representations that some images of the batch are led away from.
+    pub(crate) fn anchor_of(&self, rows: &[usize]) -> Result<Option<Anchor>> {
+        match self.lead {
+            Lead::Own | Lead::Surrogate(_) => Ok(None),
+            Lead::Away(anchor) => anchor.gather(rows).map(Some),
+        }
     }
 
     /// Logits of each image, by the running statistics whatever the mode, so that looking changes nothing.
@@ -107,9 +120,26 @@ impl<'a> Victim<'a> {
 
     /// Losses (N), tracked where the pixels are, and what they say.
     fn forward(&self, pixels: &Tensor, labels: &[u32]) -> Result<(Tensor, Verdict)> {
-        let logits = self.model.forward(pixels, self.mode)?.logits;
-        let classes = self.targets.unwrap_or(labels);
-        let losses = (self.objective)(&logits, &Tensor::new(classes, self.model.device())?)?;
+        let classes = Tensor::new(self.targets.unwrap_or(labels), self.model.device())?;
+        let (losses, logits) = match self.lead {
+            Lead::Own => {
+                let logits = self.model.forward(pixels, self.mode)?.logits;
+                ((self.objective)(&logits, &classes)?, logits)
+            }
+            Lead::Surrogate(other) => {
+                let losses = (self.objective)(&other.forward(pixels, Mode::Eval)?.logits, &classes)?;
+                (losses, self.model.forward(&pixels.detach(), self.mode)?.logits)
+            }
+            Lead::Away(anchor) => {
+                let output = self.model.forward(pixels, self.mode)?;
+                let distance = anchor.distance_to(&output.representation)?;
+                let losses = match anchor.beside_objective {
+                    true => ((self.objective)(&output.logits, &classes)? + distance)?,
+                    false => distance,
+                };
+                (losses, output.logits)
+            }
+        };
         let loss = losses.detach().to_dtype(candle_core::DType::F64)?.to_vec1()?;
         Ok((losses, Verdict::of(loss, &rows_of(&logits)?, labels)))
     }

@@ -383,8 +383,12 @@ Examples:
   rrm report fig4 -o fig4.png                 svg or png
   rrm report fig4                             its points as a table
   rrm report table9 --plan 7                  of the plan with this id
-  rrm report --layout mine.toml               in the form of your own table or figure")]
+  rrm report --layout mine.toml               in the form of your own table or figure
+  rrm report suspicion @student               whether its robustness may be one of hidden gradients")]
 pub(crate) struct ReportArguments {
+    #[command(subcommand)]
+    pub(crate) kind: Option<ReportKind>,
+
     /// A plan (its id, or last), or a table or figure of the paper (table1, cpu/fig4) [default: last]
     #[arg(value_name = "PLAN|RECIPE")]
     pub(crate) subject: Option<ReportSubject>,
@@ -408,6 +412,32 @@ pub(crate) struct ReportArguments {
     /// Draw the figure (SVG, or PNG by the ending) into this file as well
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) figure: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportKind {
+    /// Say whether a network's robustness may be one of hidden gradients, and why
+    Suspicion(SuspicionArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Judged are all evaluations of the network in its own plan and in the job's. What an evaluation measures for this where its \
+plan has `diagnostics = N` (on the first N test images): the attack with the logits multiplied by 0.001 to 1000, gradients of zero, \
+radii up to one that holds everything, restarts, attacks by another loss and without gradients, batch-norm in train mode, other \
+constants of the first layer. Each finding has its numbers; a suspicious one says why it matters, what to do, and who says so.
+
+Examples:
+  rrm report suspicion @student
+  rrm --json report suspicion 12 | jq '.suspicion.findings[] | select(.level == \"suspicious\")'")]
+pub(crate) struct SuspicionArguments {
+    /// The job that trained the network or evaluated it: its id, or @NAME
+    #[arg(value_name = "JOB")]
+    pub(crate) job: JobSelector,
+
+    /// The plan in which @NAME is looked up
+    #[arg(long, value_name = "PLAN", default_value = "last")]
+    pub(crate) plan: PlanSelector,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -19,6 +19,7 @@ mod selector;
 mod show;
 mod submit;
 mod summary;
+mod suspicion;
 mod time;
 mod version;
 mod wait;
@@ -29,7 +30,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
-use arguments::{Arguments, Command, DataCommand, Global};
+use arguments::{Arguments, Command, DataCommand, Global, ReportArguments, ReportKind};
 use daemon::Daemon;
 use exit::{Exit, Failure};
 use output::{Format, Output};
@@ -130,6 +131,9 @@ async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, 
         Command::Wait(arguments) => wait::run(&arguments, &daemon()?, output).await,
         Command::Cancel(arguments) => cancel::run(&arguments, &daemon()?, output).await,
         Command::Recipe(command) => recipe::run(&command, output),
+        Command::Report(ReportArguments { kind: Some(ReportKind::Suspicion(arguments)), .. }) => {
+            suspicion::run(&arguments, &daemon()?, output).await
+        }
         Command::Report(arguments) => report::run(&arguments, &daemon()?, output).await,
         Command::Worker(command) => worker::run(&command, &daemon()?, output).await,
         Command::Model(command) => model::run(command, global, output).await,

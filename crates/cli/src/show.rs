@@ -1,8 +1,8 @@
 //! `rrm show`: everything that is recorded of a job.
 
 use rrm_spec::{
-    Accuracy, AttemptView, CheckpointRecord, CheckpointRole, EpochRecord, EvaluateSpec, EvaluationRecord, JobDetail,
-    JobSpec, Method, ModelSource, Precision, SynthesizeSpec, TrainSpec,
+    Accuracy, AttemptView, CheckpointRecord, CheckpointRole, DiagnosticsRecord, EpochRecord, EvaluateSpec,
+    EvaluationRecord, JobDetail, JobSpec, Method, ModelSource, Precision, SynthesizeSpec, TrainSpec,
 };
 use serde_json::json;
 
@@ -35,6 +35,7 @@ fn describe(job: &JobDetail, now_us: i64, output: Output) -> String {
         section("attempts", attempts(&job.attempts, output), output),
         section("epochs", epochs(&job.epochs, output), output),
         section("evaluations", evaluations(&job.evaluations, output), output),
+        section("diagnostics", diagnostics(job.diagnostics.as_ref(), output), output),
         section("checkpoints", checkpoints(&job.checkpoints, output), output),
     ];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
@@ -112,8 +113,10 @@ fn training(spec: &TrainSpec) -> String {
 
 fn evaluating(spec: &EvaluateSpec) -> String {
     let images = spec.images.map_or_else(|| "all".to_owned(), |images| format!("the first {images}"));
+    let teacher = spec.teacher.as_ref().map_or_else(String::new, |teacher| format!(", taught by {},", source(teacher)));
+    let diagnostics = spec.diagnostics.map_or_else(String::new, |images| format!(", diagnostics on {images}"));
     format!(
-        "{} of {} on {} test images of {}, seed {}",
+        "{} of {}{teacher} on {} test images of {}{diagnostics}, seed {}",
         spec.attacks().iter().map(threat).collect::<Vec<_>>().join("; "),
         source(&spec.model),
         images,
@@ -215,6 +218,15 @@ fn evaluations(evaluations: &[EvaluationRecord], output: Output) -> Option<Strin
         ]);
     }
     (!evaluations.is_empty()).then(|| columns.render(output))
+}
+
+/// The numbers as they are; what they mean, `rrm report suspicion` says.
+fn diagnostics(record: Option<&DiagnosticsRecord>, output: Output) -> Option<String> {
+    let mut columns = Columns::new([("number", Side::Left), ("value", Side::Right), ("detail", Side::Left)]);
+    for number in &record?.numbers {
+        columns.push([number.name.clone().into(), number.value.to_string().into(), printable(&number.detail).into()]);
+    }
+    Some(columns.render(output))
 }
 
 fn checkpoints(checkpoints: &[CheckpointRecord], output: Output) -> Option<String> {

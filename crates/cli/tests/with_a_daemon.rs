@@ -15,7 +15,9 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use rrm_spec::{Accuracy, EpochRecord, EvaluationRecord, JobSpec, JobState};
+use rrm_spec::{
+    Accuracy, Diagnostic, DiagnosticsRecord, EpochRecord, EvaluationRecord, JobSpec, JobState, Norm, ThreatModel,
+};
 use serde_json::{Value, json};
 
 const PLAN: &str = r#"
@@ -434,6 +436,41 @@ fn train_and_attack(fake: &Fake) {
         }];
     });
     fake.end_all(JobState::Succeeded);
+}
+
+/// Diagnostics of 100 images, most of which nothing but a factor on the logits breaks.
+fn masked() -> DiagnosticsRecord {
+    let numbers = [("images", 100.0), ("ladder.x1.robust", 90.0), ("ladder.x0.001.robust", 2.0)];
+    DiagnosticsRecord {
+        weights: "0".repeat(64).parse().unwrap(),
+        threat: ThreatModel { norm: Norm::Linf, epsilon: "8/255".parse().unwrap() },
+        elapsed_us: 1,
+        numbers: numbers.map(|(name, value)| Diagnostic::new(name, value, "")).to_vec(),
+    }
+}
+
+#[test]
+fn a_network_of_hidden_gradients_is_suspicious_and_the_report_says_why() {
+    let fake = Fake::with_plan();
+    train_and_attack(&fake);
+    fake.memory.with_job(2, |job| job.diagnostics = Some(masked()));
+    for job in ["1", "2"] {
+        let output = fake.rrm(&["report", "suspicion", job]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let told = text(&output.stdout);
+        for part in
+            ["evaluations: 2", "SUSPICIOUS    logit-scale", "×0.001 2", "why ", "DLR", "not measured  gradients"]
+        {
+            assert!(told.contains(part), "{part} is missing in:\n{told}");
+        }
+        let suspicion = &fake.json(&["report", "suspicion", job])["suspicion"];
+        let findings = suspicion["findings"].as_array().unwrap();
+        let suspicious: Vec<_> = findings.iter().filter(|finding| finding["level"] == "suspicious").collect();
+        assert_eq!((suspicious.len(), &suspicious[0]["check"]), (1, &serde_json::json!("logit-scale")));
+    }
+    let shown = fake.rrm(&["show", "2"]);
+    assert!(text(&shown.stdout).contains("ladder.x0.001.robust"), "{shown:?}");
+    assert_eq!(fake.rrm(&["report", "suspicion", "99"]).status.code(), Some(3));
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod sheet;
 mod speed_up;
 mod student_t;
 mod study;
+mod suspicion;
 mod table;
 mod table_sheet;
 mod text;
@@ -33,6 +34,7 @@ pub use plot::{PaperMark, Plot, PlotSeries, Point, plot};
 pub use provenance::{Evaluated, EvaluationProvenance, Place, Provenance};
 pub use runs::Run;
 pub use study::{Comparison, Outcomes, PairedTest, Ratios, Study, StudyRow, study};
+pub use suspicion::{Finding, Level, Suspicion, suspicion};
 pub use table::{Baseline, Comparable, Measurement, Row, Source, SpeedUp, Table, Teacher};
 pub use timing::EpochTime;
 

@@ -1,5 +1,6 @@
 //! Attacks that users name, with their parameters.
 
+mod adaptive;
 mod autoattack;
 mod carlini_wagner;
 mod fab;
@@ -8,6 +9,7 @@ mod square;
 
 use std::num::NonZeroU32;
 
+pub use adaptive::{AdaptiveSpec, Through};
 pub use autoattack::{AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CustomAutoAttack};
 pub use fgsm::{FgsmDialect, FgsmSpec};
 
@@ -37,6 +39,8 @@ pub enum AttackSpec {
     /// Several attacks in turn, each on the images that the ones before left.
     #[serde(rename = "autoattack")]
     AutoAttack(AutoAttackSpec),
+    /// AutoPGD with what is known of the network's teacher.
+    Adaptive(AdaptiveSpec),
 }
 
 impl AttackSpec {
@@ -50,6 +54,7 @@ impl AttackSpec {
             Self::Fab(spec) => &spec.threat,
             Self::CarliniWagner(spec) => &spec.threat,
             Self::AutoAttack(spec) => &spec.threat,
+            Self::Adaptive(spec) => &spec.threat,
         }
     }
 
@@ -63,6 +68,21 @@ impl AttackSpec {
             Self::Fab(spec) => spec.label(),
             Self::CarliniWagner(spec) => spec.label(),
             Self::AutoAttack(spec) => spec.label(),
+            Self::Adaptive(spec) => spec.label(),
+        }
+    }
+
+    /// The way through the network's teacher, of an attack that must know it.
+    pub fn through_teacher(&self) -> Option<Through> {
+        match self {
+            Self::Adaptive(spec) => Some(spec.through),
+            Self::Fgsm(_)
+            | Self::Pgd(_)
+            | Self::Apgd(_)
+            | Self::Square(_)
+            | Self::Fab(_)
+            | Self::CarliniWagner(_)
+            | Self::AutoAttack(_) => None,
         }
     }
 
@@ -76,7 +96,8 @@ impl AttackSpec {
             | Self::Square(_)
             | Self::Fab(_)
             | Self::CarliniWagner(_)
-            | Self::AutoAttack(_) => None,
+            | Self::AutoAttack(_)
+            | Self::Adaptive(_) => None,
         }
     }
 
@@ -96,6 +117,7 @@ impl AttackSpec {
             Self::Fab(spec) => Self::Fab(FabSpec { threat, ..spec }),
             Self::CarliniWagner(spec) => Self::CarliniWagner(CarliniWagnerSpec { threat, ..spec }),
             Self::AutoAttack(spec) => Self::AutoAttack(AutoAttackSpec { threat, ..spec }),
+            Self::Adaptive(spec) => Self::Adaptive(AdaptiveSpec { threat, ..spec }),
         }
     }
 }

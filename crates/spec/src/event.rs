@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Accuracy, ArtifactHash, AttackSpec, ClassAccuracy};
+use crate::{Accuracy, ArtifactHash, AttackSpec, ClassAccuracy, DiagnosticsRecord};
 
 /// A line on a trainer's standard output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub enum Record {
     Checkpoint(CheckpointRecord),
     /// An evaluation is complete.
     Evaluation(EvaluationRecord),
+    /// What an evaluation has measured besides.
+    Diagnostics(DiagnosticsRecord),
 }
 
 /// What runs where: part of every number's provenance.

@@ -120,14 +120,17 @@ impl JobSpec {
         }
     }
 
-    /// Every network that this job reads, under the field that names it: a teacher, what it begins with, or what it is about.
+    /// Every network that this job reads, under the field that names it: what it is about, a teacher, or what it begins with.
     pub fn networks(&self) -> Vec<(&'static str, &ModelSource)> {
         match self {
             Self::Train(spec) => {
                 let teacher = spec.method.teacher().map(|teacher| ("method.teacher", teacher));
                 teacher.into_iter().chain(spec.initial.iter().map(|initial| ("initial", initial))).collect()
             }
-            Self::Evaluate(spec) => vec![("model", &spec.model)],
+            Self::Evaluate(spec) => {
+                let teacher = spec.teacher.iter().map(|teacher| ("teacher", teacher));
+                std::iter::once(("model", &spec.model)).chain(teacher).collect()
+            }
             Self::Synthesize(spec) => vec![("model", &spec.model)],
         }
     }
@@ -136,7 +139,7 @@ impl JobSpec {
     pub fn networks_mut(&mut self) -> Vec<&mut ModelSource> {
         match self {
             Self::Train(spec) => spec.method.teacher_mut().into_iter().chain(&mut spec.initial).collect(),
-            Self::Evaluate(spec) => vec![&mut spec.model],
+            Self::Evaluate(spec) => std::iter::once(&mut spec.model).chain(&mut spec.teacher).collect(),
             Self::Synthesize(spec) => vec![&mut spec.model],
         }
     }
@@ -164,13 +167,14 @@ impl JobSpec {
 
     /// The same references, to be replaced.
     pub fn needs_mut(&mut self) -> Vec<&mut JobRef> {
-        let (networks, images) = match self {
+        let (networks, images): (Vec<_>, _) = match self {
             Self::Train(TrainSpec { method, initial, training_set, .. }) => {
                 (method.teacher_mut().into_iter().chain(initial).collect(), training_set.as_mut())
             }
-            Self::Evaluate(EvaluateSpec { model, .. }) | Self::Synthesize(SynthesizeSpec { model, .. }) => {
-                (vec![model], None)
+            Self::Evaluate(EvaluateSpec { model, teacher, .. }) => {
+                (std::iter::once(model).chain(teacher).collect(), None)
             }
+            Self::Synthesize(SynthesizeSpec { model, .. }) => (vec![model], None),
         };
         let networks = networks.into_iter().filter_map(|network| match network {
             ModelSource::Job(job) => Some(job),
@@ -296,6 +300,14 @@ pub struct EvaluateSpec {
     /// Where it is made with several radii in one pass: these instead of the attack's own, which its step sizes are meant for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub epsilons: Vec<Epsilon>,
+    /// The network from which the evaluated one has learned, of an adaptive attack alone; absent in a plan = that of the job that
+    /// `model` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<ModelSource>,
+    /// On the first so many test images it is measured, too, whether the network's robustness is one of hidden gradients; absent =
+    /// it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnostics: Option<NonZeroU32>,
     /// Images per forward pass; results do not depend on it.
     pub batch_size: NonZeroU32,
     /// Seed of the attack's starting points.

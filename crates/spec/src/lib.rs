@@ -5,6 +5,7 @@ mod arch;
 mod artifact;
 mod attack;
 mod dataset;
+mod diagnostic;
 mod event;
 mod ids;
 mod job;
@@ -24,11 +25,12 @@ pub use accuracy::{Accuracy, ClassAccuracy, balanced};
 pub use arch::{Arch, Family, ParseArchError};
 pub use artifact::{ArtifactRef, ImportedNetwork, NetworkName};
 pub use attack::{
-    ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CarliniWagnerSpec,
-    CustomAutoAttack, FabSpec, FgsmDialect, FgsmSpec, PgdSelection, PgdSpec, PgdStart, PgdTarget, SquareLoss,
-    SquareSchedule, SquareSpec,
+    AdaptiveSpec, ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion,
+    CarliniWagnerSpec, CustomAutoAttack, FabSpec, FgsmDialect, FgsmSpec, PgdSelection, PgdSpec, PgdStart, PgdTarget,
+    SquareLoss, SquareSchedule, SquareSpec, Through,
 };
 pub use dataset::{Augmentation, Dataset, DatasetName, Normalization};
+pub use diagnostic::{Diagnostic, DiagnosticsRecord};
 pub use event::{
     CheckpointRecord, CheckpointRole, ClosestPoint, EpochRecord, EvaluationRecord, Event, FailureClass, ImageOutcome,
     Outcome, Progress, Record, RunStarted,

@@ -133,7 +133,7 @@ fn train(spec: &TrainSpec, check: &mut Checker<'_>) {
     let mut validation = check.within("validation");
     test_images(spec.validation.images, &spec.dataset, &mut validation);
     if let Some(spec) = &spec.validation.attack {
-        attack(spec, &mut validation.within("attack"));
+        training_attack(spec, &mut validation.within("attack"));
     }
 }
 
@@ -142,6 +142,10 @@ fn evaluate(spec: &EvaluateSpec, check: &mut Checker<'_>) {
     test_images(spec.images, &spec.dataset, check);
     attack(&spec.attack, &mut check.within("attack"));
     attack::epsilons(&spec.epsilons, spec.attack.threat().norm, check);
+    attack::teacher(spec.teacher.as_ref(), &spec.attack, check);
+    if let Some(images) = spec.diagnostics {
+        check.at_most("diagnostics", images.get(), 10_000);
+    }
     check.at_most("batch_size", spec.batch_size.get(), 4096);
     seed(spec.seed, check);
 }
@@ -201,7 +205,9 @@ fn test_images(images: Option<std::num::NonZeroU32>, dataset: &Dataset, check: &
 fn method(method: &Method, check: &mut Checker<'_>) {
     match method {
         Method::Natural => {}
-        Method::AdversarialTraining { attack: spec, attack_mode: _ } => attack(spec, &mut check.within("attack")),
+        Method::AdversarialTraining { attack: spec, attack_mode: _ } => {
+            training_attack(spec, &mut check.within("attack"));
+        }
         Method::FreeAdversarialTraining { threat: ball, step_size, replays, perturbation: _ } => {
             dense_threat(ball, &mut check.within("threat"));
             positive(step_size, "step_size", check);
@@ -222,7 +228,7 @@ fn method(method: &Method, check: &mut Checker<'_>) {
             alpha,
             form: _,
         } => {
-            attack(spec, &mut check.within("attack"));
+            training_attack(spec, &mut check.within("attack"));
             soft_targets(*softness, *alpha, check);
         }
         Method::Trades { threat: ball, steps, step_size, beta } => {
@@ -237,6 +243,12 @@ fn method(method: &Method, check: &mut Checker<'_>) {
 fn soft_targets(softness: f64, alpha: f64, check: &mut Checker<'_>) {
     temperature(softness, check);
     check.require((0.0..=1.0).contains(&alpha), "alpha", alpha, "must be 0 to 1");
+}
+
+/// An attack that is a part of a training.
+fn training_attack(spec: &AttackSpec, check: &mut Checker<'_>) {
+    attack::without_teacher(spec, check);
+    attack(spec, check);
 }
 
 fn attack(spec: &AttackSpec, check: &mut Checker<'_>) {
@@ -258,6 +270,7 @@ fn attack(spec: &AttackSpec, check: &mut Checker<'_>) {
         AttackSpec::Fab(spec) => search_attack::fab(spec, check),
         AttackSpec::CarliniWagner(spec) => search_attack::carlini_wagner(spec, check),
         AttackSpec::AutoAttack(spec) => attack::autoattack(spec, check),
+        AttackSpec::Adaptive(spec) => attack::adaptive(spec, check),
     }
 }
 

@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptId, AttemptOutcome, CheckpointRecord, EpochRecord, EvaluationRecord, JobId, JobKind, JobSpec, JobState,
-    Progress, RunStarted, Stop, SubmissionId, WorkerId,
+    AttemptId, AttemptOutcome, CheckpointRecord, DiagnosticsRecord, EpochRecord, EvaluationRecord, JobId, JobKind,
+    JobSpec, JobState, Progress, RunStarted, Stop, SubmissionId, WorkerId,
 };
 
 /// A job in a list.
@@ -61,6 +61,9 @@ pub struct JobDetail {
     pub epochs: Vec<EpochRecord>,
     /// Its evaluations, without the outcomes of single images.
     pub evaluations: Vec<EvaluationRecord>,
+    /// What its evaluation has measured besides, where it was asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnostics: Option<DiagnosticsRecord>,
     /// Checkpoints that the artifact store holds.
     pub checkpoints: Vec<CheckpointRecord>,
 }

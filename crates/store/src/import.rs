@@ -163,7 +163,9 @@ async fn find(tx: &mut Tx<'_>, artifact: &ArtifactRef) -> Result<Found, StoreErr
     let import = match artifact {
         ArtifactRef::Name(name) => by_name(&mut *tx.connection, name).await?,
         ArtifactRef::Hash(sha256) => by_hash(tx, sha256).await?,
-        ArtifactRef::Pinned(name, sha256) => by_name(&mut *tx.connection, name).await?.filter(|import| import.sha256 == *sha256),
+        ArtifactRef::Pinned(name, sha256) => {
+            by_name(&mut *tx.connection, name).await?.filter(|import| import.sha256 == *sha256)
+        }
     };
     if let Some(import) = import {
         // A file that was lost must be imported anew.

@@ -4,6 +4,7 @@ mod artifact;
 mod attempt;
 mod cancel;
 mod checkpoint;
+mod diagnostic;
 mod epoch;
 mod error;
 mod evaluation;

@@ -1,14 +1,17 @@
 //! What a trainer reports, stored exactly once.
 
+use std::collections::BTreeSet;
+
 use rrm_spec::{
-    AttemptId, CheckpointRecord, ClassAccuracy, EpochRecord, EvaluationRecord, JobKind, Record, RunStarted, Violations,
+    AttemptId, CheckpointRecord, ClassAccuracy, DiagnosticsRecord, EpochRecord, EvaluationRecord, JobKind, Record,
+    RunStarted, Violations,
 };
 use serde::Serialize;
 use serde_json::json;
 
 use crate::attempt::AttemptRow;
 use crate::job::JobRow;
-use crate::{StoreError, Tx, Write, attempt, checkpoint, epoch, evaluation, event, job};
+use crate::{StoreError, Tx, Write, attempt, checkpoint, diagnostic, epoch, evaluation, event, job};
 
 /// Stores records of an attempt that are not stored yet.
 ///
@@ -53,6 +56,7 @@ async fn store(tx: &mut Tx<'_>, job: &JobRow, attempt: &mut AttemptRow, record: 
         Record::Epoch(epoch) => trained(tx, job, attempt, epoch).await,
         Record::Checkpoint(checkpoint) => saved(tx, job, attempt, checkpoint).await,
         Record::Evaluation(evaluation) => evaluated(tx, job, attempt, evaluation).await,
+        Record::Diagnostics(diagnostics) => diagnosed(tx, job, attempt, diagnostics).await,
     }
 }
 
@@ -119,15 +123,40 @@ async fn evaluated(
     tell_difference(tx, job, attempt, "error.evaluation-differs", &stored, &summary).await
 }
 
+async fn diagnosed(
+    tx: &mut Tx<'_>,
+    job: &JobRow,
+    attempt: &AttemptRow,
+    record: &DiagnosticsRecord,
+) -> Result<(), StoreError> {
+    if job.kind != JobKind::Evaluate {
+        return Err(refused("diagnostics", job.id, "must come from an evaluation job"));
+    }
+    let mut names = BTreeSet::new();
+    for number in &record.numbers {
+        if !number.is_sound() {
+            return Err(refused(&number.name, number.value, "must be a finite number with a plain name"));
+        }
+        if !names.insert(&number.name) {
+            return Err(refused("diagnostics", &number.name, "must name each number once"));
+        }
+    }
+    if diagnostic::insert(tx, attempt.id, record).await? {
+        return event::add(tx, "diagnostics", job.event_of(attempt.id), serde_json::to_value(record)?).await;
+    }
+    let stored = diagnostic::get(&mut *tx.connection, attempt.id).await?;
+    tell_difference(tx, job, attempt, "error.diagnostics-differ", &stored, &Some(record)).await
+}
+
 /// A second record of the same thing is kept out. Where it says something else, a computation that should be repeatable
 /// was not: that must not pass unseen.
-async fn tell_difference<T: Serialize>(
+async fn tell_difference<T: Serialize, U: Serialize>(
     tx: &mut Tx<'_>,
     job: &JobRow,
     attempt: &AttemptRow,
     kind: &str,
     stored: &T,
-    told: &T,
+    told: &U,
 ) -> Result<(), StoreError> {
     let (stored, told) = (serde_json::to_value(stored)?, serde_json::to_value(told)?);
     if stored == told {

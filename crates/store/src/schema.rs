@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
@@ -15,6 +15,7 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("norm", include_str!("../../../migrations/0006_norm.sql")),
     ("synthesis", include_str!("../../../migrations/0007_synthesis.sql")),
     ("class_accuracy", include_str!("../../../migrations/0008_class_accuracy.sql")),
+    ("diagnostic", include_str!("../../../migrations/0011_diagnostic.sql")),
 ];
 
 /// The schema that this version of the software makes.
@@ -41,6 +42,6 @@ mod tests {
     fn every_table_is_strict() {
         let tables = MIGRATIONS.iter().map(|(_, sql)| sql.matches("create table").count()).sum::<usize>();
         let strict = MIGRATIONS.iter().map(|(_, sql)| sql.matches(") strict").count()).sum::<usize>();
-        assert_eq!((tables, strict), (15, 15));
+        assert_eq!((tables, strict), (17, 17));
     }
 }

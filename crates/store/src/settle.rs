@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::attempt::{AttemptRow, End};
 use crate::event::Of;
 use crate::job::{JobRow, Move, Standing, Step};
-use crate::{StoreError, Tx, Write, attempt, checkpoint, epoch, evaluation, event, job};
+use crate::{StoreError, Tx, Write, attempt, checkpoint, diagnostic, epoch, evaluation, event, job};
 
 /// Ends an attempt as its worker tells. Telling the same again changes nothing.
 pub struct Settle {
@@ -70,13 +70,14 @@ async fn missing_evaluation(
     job: &JobRow,
     row: &AttemptRow,
 ) -> Result<Option<&'static str>, StoreError> {
-    let wanted = match job::spec_of(tx, job.id).await? {
-        JobSpec::Evaluate(spec) => spec.attacks().len() as u64,
-        JobSpec::Train(_) | JobSpec::Synthesize(_) => 1,
+    let (wanted, is_diagnosed) = match job::spec_of(tx, job.id).await? {
+        JobSpec::Evaluate(spec) => (spec.attacks().len() as u64, spec.diagnostics.is_some()),
+        JobSpec::Train(_) | JobSpec::Synthesize(_) => (1, false),
     };
     Ok(match evaluation::told_by(tx, row.id).await? {
         0 => Some("its evaluation"),
         found if found < wanted => Some("an evaluation at each of its radii"),
+        _ if is_diagnosed && diagnostic::get(&mut *tx.connection, row.id).await?.is_none() => Some("its diagnostics"),
         _ => None,
     })
 }

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection};
 
 use crate::checkpoint::CheckpointRow;
-use crate::{Store, StoreError, epoch, evaluation, names};
+use crate::{Store, StoreError, diagnostic, epoch, evaluation, names};
 
 /// Which jobs to list, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +149,7 @@ impl Store {
             attempts: attempts(&mut reader, id).await?,
             epochs: epoch::current(&mut reader, id).await?,
             evaluations: evaluation::of_job(&mut reader, id).await?,
+            diagnostics: diagnostic::of_job(&mut reader, id).await?,
             checkpoints: stored_checkpoints(&mut reader, id).await?,
         })
     }

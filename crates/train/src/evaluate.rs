@@ -1,12 +1,13 @@
 //! Evaluation of a trained network.
 
-use rrm_data::{Split, Stream};
-use rrm_models::Model;
-use rrm_spec::{AttackSpec, ClassAccuracy, EvaluateSpec, EvaluationRecord, Record};
+use rrm_data::{Images, Split, Stream};
+use rrm_models::{Model, Network};
+use rrm_spec::{AttackSpec, ClassAccuracy, EvaluateSpec, EvaluationRecord, Precision, Record, Through};
 
 use crate::{
     Environment,
     device::Stopwatch,
+    diagnose::{self, diagnose},
     error::{Halt, TrainError},
     measure::{Measurement, natural_accuracy, robust_accuracy},
     monitor::Monitor,
@@ -15,7 +16,8 @@ use crate::{
     work,
 };
 
-/// Measures natural and robust accuracy, told in one record for each radius, the smallest first.
+/// Measures natural and robust accuracy, told in one record for each radius, the smallest first; and where the spec asks for it
+/// what tells robustness from hidden gradients, in a record of its own.
 ///
 /// An image that a smaller radius broke counts as broken at the larger ones: the point that was found lies in their balls too. Nothing
 /// is concluded the other way, nor from a distance: an image counts as broken only where a point was found.
@@ -24,13 +26,16 @@ pub(crate) fn evaluate(spec: &EvaluateSpec, environment: &Environment, monitor: 
     let source = Source::load(&spec.model, environment)?;
     source.must_take(&images, "network")?;
     source.must_classify(&images, "network")?;
+    let teacher = teacher(spec, &source, &images, environment)?;
     let (attacks, classes) = (spec.attacks(), source.network.spec().classes);
     attacks[0].check_classes(classes as u32).map_err(|faults| TrainError::Attack { faults })?;
     let count = spec.images.map_or(images.len(), |count| images.len().min(count.get() as usize));
-    monitor.expect(0, count as u64 * (1 + attacks.iter().map(work::attack).sum::<u64>()));
+    let work = count as u64 * (1 + attacks.iter().map(work::attack).sum::<u64>());
+    monitor.expect(0, work + diagnose::work(spec, &source, &images));
     monitor.record(Record::Started(started(&source.network, 1)));
     let measurement = Measurement {
         attack: None,
+        teacher: teacher.as_ref(),
         images: Some(count),
         batch_size: spec.batch_size.get() as usize,
         seed: spec.seed,
@@ -55,7 +60,24 @@ pub(crate) fn evaluate(spec: &EvaluateSpec, environment: &Environment, monitor: 
         }));
         stopwatch = Stopwatch::start(source.network.device())?;
     }
-    Ok(())
+    diagnose(spec, &source, &images, monitor)
+}
+
+/// The network that the evaluated one has learned from, where the attack is to know it.
+fn teacher(
+    spec: &EvaluateSpec,
+    evaluated: &Source,
+    images: &Images,
+    environment: &Environment,
+) -> Result<Option<Network>, TrainError> {
+    let Some(model) = &spec.teacher else { return Ok(None) };
+    let source = Source::load(model, environment)?;
+    source.must_take(images, "teacher")?;
+    source.must_classify(images, "teacher")?;
+    if spec.attack.through_teacher().is_some_and(Through::compares_representations) {
+        evaluated.must_represent_like(&source)?;
+    }
+    Ok(Some(source.network.frozen().with_precision(Precision::F32)))
 }
 
 fn phase(attack: &AttackSpec, spec: &EvaluateSpec) -> String {

@@ -8,6 +8,7 @@ pub mod student;
 pub mod synthesis;
 
 mod device;
+mod diagnose;
 mod divergence;
 mod error;
 mod evaluate;

@@ -16,6 +16,8 @@ use crate::{
 pub(crate) struct Measurement<'a> {
     /// `None` = natural accuracy alone.
     pub(crate) attack: Option<&'a AttackSpec>,
+    /// The network that the measured one has learned from, for an attack that must know it; in f32.
+    pub(crate) teacher: Option<&'a Network>,
     /// The first so many test images; `None` = all.
     pub(crate) images: Option<usize>,
     pub(crate) batch_size: usize,
@@ -73,7 +75,7 @@ impl Measurement<'_> {
         let mut seen = vec![Seen::NOTHING; outcomes.len()];
         let attacked = robust(outcomes);
         for (number, spec) in (0u32..).zip(spec.parts()) {
-            let (attack, work) = (rrm_attacks::build(&spec), work::attack(&spec));
+            let (attack, work) = (rrm_attacks::build_knowing(&spec, self.teacher()), work::attack(&spec));
             let left = robust(outcomes);
             monitor.advance(0, (outcomes.len() - left.len()) as u64 * work);
             for positions in self.batches(&spec, &left) {
@@ -85,6 +87,10 @@ impl Measurement<'_> {
         }
         attacked.into_iter().for_each(|i| outcomes[i].closest = closest(&seen[i]));
         Ok(())
+    }
+
+    fn teacher(&self) -> Option<&(dyn Model + Sync)> {
+        self.teacher.map(|teacher| teacher as &(dyn Model + Sync))
     }
 
     /// Positions that are attacked together.
@@ -204,7 +210,8 @@ mod tests {
         let images = rrm_data::open(&dataset, Split::Test, folder.path()).unwrap();
         let (network, attack) = (undecided(&images).unwrap(), serde_json::from_str(ATTACK).unwrap());
         let (batch_size, stream) = (20, Stream::Validation);
-        let measurement = Measurement { attack: Some(&attack), images: None, batch_size, seed: 1, stream, epoch: 1 };
+        let measurement =
+            Measurement { attack: Some(&attack), teacher: None, images: None, batch_size, seed: 1, stream, epoch: 1 };
         let outcomes = |precision| {
             let (mut sink, stop) = (|_| (), AtomicBool::new(false));
             let network = network.frozen().with_precision(precision);

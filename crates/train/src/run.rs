@@ -50,7 +50,7 @@ pub enum Completion {
 /// Runs a job to its end.
 ///
 /// `sink` gets [`Event::Progress`] and [`Event::Record`] alone: `Started` first, then per epoch (or part of a synthesis) `Epoch` and
-/// its `Checkpoint`, or one `Evaluation`.
+/// its `Checkpoint`, or one `Evaluation` for each radius, and `Diagnostics` where they were asked for.
 ///
 /// # Errors
 /// [`TrainError`], whose class says whose fault it is. The checkpoint before stays in place.

@@ -44,6 +44,21 @@ impl Source {
         }
         Err(TrainError::Mismatch { what: format!("the {role} knows {wanted} classes, the dataset has {found}") })
     }
+
+    /// Refuses a teacher whose representations cannot be compared with this network's.
+    pub(crate) fn must_represent_like(&self, teacher: &Self) -> Result<(), TrainError> {
+        let width = |source: &Self| source.network.spec().representation_width;
+        let (own, wanted) = (width(self), width(teacher));
+        if own == wanted {
+            return Ok(());
+        }
+        Err(TrainError::Mismatch {
+            what: format!(
+                "the network's representations have {own} numbers, the teacher's {wanted}: an adaptive attack can go through the \
+                 teacher by transfer alone"
+            ),
+        })
+    }
 }
 
 fn resolve<'a>(model: &'a ModelSource, environment: &'a Environment) -> Result<&'a Path, TrainError> {

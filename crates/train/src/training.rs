@@ -236,6 +236,7 @@ fn validation<'a>(spec: &'a TrainSpec, test: &Images) -> Measurement<'a> {
     let wanted = spec.validation.images.map_or(test.len(), |images| images.get() as usize);
     Measurement {
         attack: spec.validation.attack.as_ref(),
+        teacher: None,
         images: Some(wanted.min(test.len())),
         batch_size: spec.batch_size.get() as usize,
         seed: spec.seed,

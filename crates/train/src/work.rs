@@ -4,8 +4,8 @@
 //! progress display alone; it ignores that restarts run on the surviving images only.
 
 use rrm_spec::{
-    ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Method, PgdSpec, PgdTarget, SquareSpec, SynthesizeSpec,
-    TrainSpec,
+    AdaptiveSpec, ApgdLoss, ApgdSpec, AttackSpec, CarliniWagnerSpec, FabSpec, Method, PgdSpec, PgdTarget, SquareSpec,
+    SynthesizeSpec, Through, TrainSpec,
 };
 
 /// Forward, backward to the layers' inputs and backward to their weights.
@@ -43,6 +43,20 @@ pub(crate) fn attack(spec: &AttackSpec) -> u64 {
             u64::from(search_steps.get()) * run(iterations.get(), 1)
         }
         AttackSpec::AutoAttack(spec) => spec.parts().iter().map(attack).sum(),
+        AttackSpec::Adaptive(AdaptiveSpec { through, iterations, restarts, .. }) => {
+            through_teacher(*through, iterations.get(), restarts.get())
+        }
+    }
+}
+
+/// The teacher's passes included, which count like the network's own.
+fn through_teacher(through: Through, iterations: u32, restarts: u32) -> u64 {
+    let climb = u64::from(restarts) * run(iterations, 1);
+    match through {
+        // Every iterate is judged by the network under attack, too.
+        Through::Transfer => climb + u64::from(restarts) * (u64::from(iterations) + 1),
+        Through::Representation | Through::Joint => climb + 1,
+        Through::All => through.ways().into_iter().map(|way| through_teacher(way, iterations, restarts)).sum(),
     }
 }
 

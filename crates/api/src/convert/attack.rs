@@ -1,5 +1,6 @@
 //! Attacks.
 
+mod adaptive;
 mod autoattack;
 mod carlini_wagner;
 mod fab;
@@ -9,8 +10,8 @@ mod square;
 use std::num::NonZeroU32;
 
 use rrm_spec::{
-    ApgdDialect, ApgdSpec, AttackSpec, AutoAttackSpec, CarliniWagnerSpec, FabSpec, FgsmSpec, PgdSpec, SquareSpec,
-    ThreatModel,
+    AdaptiveSpec, ApgdDialect, ApgdSpec, AttackSpec, AutoAttackSpec, CarliniWagnerSpec, FabSpec, FgsmSpec, PgdSpec,
+    SquareSpec, ThreatModel,
 };
 
 use super::{OnWire, Reader, wire_enum};
@@ -40,6 +41,7 @@ impl OnWire for AttackSpec {
             Self::CarliniWagner(spec) => wire::attack_spec::Kind::CarliniWagner(spec.to_wire()),
             Self::Fgsm(spec) => wire::attack_spec::Kind::Fgsm(spec.to_wire()),
             Self::AutoAttack(spec) => wire::attack_spec::Kind::Autoattack(spec.to_wire()),
+            Self::Adaptive(spec) => wire::attack_spec::Kind::Adaptive(spec.to_wire()),
         };
         wire::AttackSpec { kind: Some(kind) }
     }
@@ -58,6 +60,7 @@ impl OnWire for AttackSpec {
             Some(wire::attack_spec::Kind::Autoattack(spec)) => {
                 AutoAttackSpec::from_wire(spec, reader).map(Self::AutoAttack)
             }
+            Some(wire::attack_spec::Kind::Adaptive(spec)) => AdaptiveSpec::from_wire(spec, reader).map(Self::Adaptive),
             None => reader.at("kind").missing(),
         }
     }

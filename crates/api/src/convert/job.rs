@@ -125,7 +125,7 @@ impl OnWire for EvaluateSpec {
     type Wire = wire::EvaluateSpec;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { model, dataset, images, attack, epsilons, batch_size, seed } = self;
+        let Self { model, dataset, images, attack, epsilons, teacher, diagnostics, batch_size, seed } = self;
         wire::EvaluateSpec {
             model: Some(model.to_wire()),
             dataset: Some(dataset.to_wire()),
@@ -134,23 +134,30 @@ impl OnWire for EvaluateSpec {
             batch_size: batch_size.to_wire(),
             seed,
             epsilons: list(epsilons),
+            teacher: teacher.map(OnWire::to_wire),
+            diagnostics: diagnostics.map(OnWire::to_wire),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::EvaluateSpec { model, dataset, images, attack, batch_size, seed, epsilons } = wire;
+        let wire::EvaluateSpec { model, dataset, images, attack, batch_size, seed, epsilons, teacher, diagnostics } =
+            wire;
         let model = reader.required("model", model);
         let dataset = reader.required("dataset", dataset);
         let images = reader.optional("images", images);
         let attack = reader.required("attack", attack);
         let batch_size = reader.field("batch_size", batch_size);
         let epsilons = reader.list("epsilons", epsilons);
+        let teacher = reader.optional("teacher", teacher);
+        let diagnostics = reader.optional("diagnostics", diagnostics);
         Some(Self {
             model: model?,
             dataset: dataset?,
             images: images?,
             attack: attack?,
             epsilons: epsilons?,
+            teacher: teacher?,
+            diagnostics: diagnostics?,
             batch_size: batch_size?,
             seed,
         })

@@ -7,6 +7,7 @@ mod artifact;
 mod assignment;
 mod attack;
 mod dataset;
+mod diagnostic;
 mod job;
 mod log;
 mod method;

@@ -34,6 +34,7 @@ impl OnWire for Record {
             Self::Epoch(record) => Kind::Epoch(record.to_wire()),
             Self::Checkpoint(record) => Kind::Checkpoint(record.to_wire()),
             Self::Evaluation(record) => Kind::Evaluation(record.to_wire()),
+            Self::Diagnostics(record) => Kind::Diagnostics(record.to_wire()),
         };
         wire::Record { record: Some(record) }
     }
@@ -46,6 +47,7 @@ impl OnWire for Record {
             Some(Kind::Epoch(record)) => reader.field("epoch", record).map(Self::Epoch),
             Some(Kind::Checkpoint(record)) => reader.field("checkpoint", record).map(Self::Checkpoint),
             Some(Kind::Evaluation(record)) => reader.field("evaluation", record).map(Self::Evaluation),
+            Some(Kind::Diagnostics(record)) => reader.field("diagnostics", record).map(Self::Diagnostics),
             None => reader.missing(),
         }
     }

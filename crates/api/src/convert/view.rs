@@ -119,7 +119,7 @@ impl OnWire for JobDetail {
     type Wire = wire::JobDetail;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { summary, spec, parents, attempts, epochs, evaluations, checkpoints } = self;
+        let Self { summary, spec, parents, attempts, epochs, evaluations, diagnostics, checkpoints } = self;
         wire::JobDetail {
             summary: Some(summary.to_wire()),
             spec: Some(spec.to_wire()),
@@ -128,11 +128,12 @@ impl OnWire for JobDetail {
             epochs: list(epochs),
             evaluations: list(evaluations),
             checkpoints: list(checkpoints),
+            diagnostics: diagnostics.map(OnWire::to_wire),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::JobDetail { summary, spec, parents, attempts, epochs, evaluations, checkpoints } = wire;
+        let wire::JobDetail { summary, spec, parents, attempts, epochs, evaluations, checkpoints, diagnostics } = wire;
         let summary = reader.required("summary", summary);
         let spec = reader.required("spec", spec);
         let parents = reader.list("parents", parents);
@@ -140,6 +141,7 @@ impl OnWire for JobDetail {
         let epochs = reader.list("epochs", epochs);
         let evaluations = reader.list("evaluations", evaluations);
         let checkpoints = reader.list("checkpoints", checkpoints);
+        let diagnostics = reader.optional("diagnostics", diagnostics);
         Some(Self {
             summary: summary?,
             spec: spec?,
@@ -147,6 +149,7 @@ impl OnWire for JobDetail {
             attempts: attempts?,
             epochs: epochs?,
             evaluations: evaluations?,
+            diagnostics: diagnostics?,
             checkpoints: checkpoints?,
         })
     }

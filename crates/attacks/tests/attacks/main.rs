@@ -1,5 +1,6 @@
 //! Attacks on small victims whose landscapes are known.
 
+mod adaptive;
 mod apgd;
 mod ball;
 mod carlini_wagner;

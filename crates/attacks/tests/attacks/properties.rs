@@ -8,9 +8,9 @@ use rrm_attacks::{AttackRng, Attacked, Ball, build};
 use rrm_data::{ImageRng, Stream};
 use rrm_models::Model;
 use rrm_spec::{
-    ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CarliniWagnerSpec,
-    CustomAutoAttack, Epsilon, FabSpec, FgsmDialect, FgsmSpec, Mode, Norm, PgdSelection, PgdSpec, PgdStart, PgdTarget,
-    SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
+    AdaptiveSpec, ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion,
+    CarliniWagnerSpec, CustomAutoAttack, Epsilon, FabSpec, FgsmDialect, FgsmSpec, Mode, Norm, PgdSelection, PgdSpec,
+    PgdStart, PgdTarget, SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
 };
 
 use crate::victims::{Formula, keys, pixels};
@@ -157,6 +157,7 @@ fn with_restarts(spec: &AttackSpec, restarts: u32) -> AttackSpec {
             };
             AttackSpec::AutoAttack(AutoAttackSpec { version, ..spec })
         }
+        AttackSpec::Adaptive(spec) => AttackSpec::Adaptive(AdaptiveSpec { restarts, ..spec }),
     }
 }
 

@@ -78,3 +78,17 @@ fn a_recipe_stands_instead_of_a_plan() {
     assert!(parse("rrm submit plan.toml --set a.epochs=1").is_err());
     assert!(parse("rrm submit").is_err());
 }
+
+#[test]
+fn a_report_is_of_a_plan_or_of_what_is_suspicious_about_a_network() {
+    let report = |line: &str| match parse(line).unwrap().command {
+        Command::Report(report) => report,
+        other => panic!("{other:?}"),
+    };
+    let Some(ReportKind::Suspicion(suspicion)) = report("rrm report --json suspicion 12").kind else {
+        panic!("another report")
+    };
+    assert_eq!(suspicion.job, JobSelector::Id(rrm_spec::JobId(12)));
+    assert!(report("rrm report 3").kind.is_none() && report("rrm report").kind.is_none());
+    assert!(parse("rrm report suspicion").is_err());
+}

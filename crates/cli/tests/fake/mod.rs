@@ -178,7 +178,7 @@ fn details(plan: &Plan, submission: SubmissionId, first: i64) -> Vec<JobDetail> 
             ended_at: None,
         };
         let (attempts, epochs, evaluations, checkpoints) = (vec![], vec![], vec![], vec![]);
-        JobDetail { summary, spec, parents, attempts, epochs, evaluations, checkpoints }
+        JobDetail { summary, spec, parents, attempts, epochs, evaluations, diagnostics: None, checkpoints }
     };
     plan.jobs.iter().map(detail).collect()
 }

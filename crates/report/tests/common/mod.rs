@@ -126,6 +126,7 @@ fn detail(id: JobId, name: &str, spec: JobSpec) -> JobDetail {
         attempts: vec![],
         epochs: vec![],
         evaluations: vec![],
+        diagnostics: None,
         checkpoints: vec![],
     }
 }

@@ -196,10 +196,12 @@ impl AutoAttackSpec {
 }
 
 impl AttackSpec {
-    /// The attacks that it is made of, in their order: those of an AutoAttack, and of any other itself.
+    /// The attacks that it is made of, in their order: those of an AutoAttack, the ways of an adaptive attack, and of any other
+    /// itself.
     pub fn parts(&self) -> Vec<AttackSpec> {
         match self {
             Self::AutoAttack(spec) => spec.parts(),
+            Self::Adaptive(spec) => spec.parts().into_iter().map(Self::Adaptive).collect(),
             Self::Fgsm(_) | Self::Pgd(_) | Self::Apgd(_) | Self::Square(_) | Self::Fab(_) | Self::CarliniWagner(_) => {
                 vec![self.clone()]
             }

@@ -2,6 +2,7 @@
 
 mod decode;
 mod sweep;
+mod teacher;
 
 use std::collections::HashMap;
 
@@ -72,7 +73,7 @@ impl Plan {
         let written = decode::take_jobs(&mut document, &mut found);
         decode::refuse_unknown(&document, "", "name, defaults or job", &mut found);
         let written = written.into_iter().map(|job| decode::with_defaults(job, &defaults)).collect();
-        let written = sweep::expand(written, &mut found);
+        let written = teacher::fill(sweep::expand(written, &mut found));
         let paths: Vec<_> = written.iter().map(|job| job.path.clone()).collect();
         let jobs = written.into_iter().map(|job| decode::planned_job(job, &mut found)).collect();
         // A name that is missing or no text has been named as a fault; any valid one stands in for it.
@@ -251,6 +252,53 @@ mod tests {
         let text = PLAN.replace("teacher = { job = \"teacher\" }", "teacher = { job = \"attack\" }");
         let error = Plan::from_toml(&text).unwrap_err().to_string();
         assert!(error.contains("further up"), "{error}");
+    }
+
+    /// The plan whose evaluation is by an adaptive attack on `model`.
+    fn adaptive(model: &str, more: &str) -> String {
+        let apgd = "attack = { kind = \"apgd\", threat = { norm = \"linf\", epsilon = \"0.1\" }, iterations = 20, restarts = 5 }";
+        let attack =
+            "attack = { kind = \"adaptive\", threat = { norm = \"linf\", epsilon = \"0.1\" }, iterations = 20 }";
+        PLAN.replace(apgd, &format!("{attack}\n{more}")).replace("model = { job = \"student\" }", model)
+    }
+
+    #[test]
+    fn the_teacher_of_an_evaluated_student_goes_without_saying() {
+        let plan = Plan::from_toml(&adaptive("model = { job = \"student\" }", "")).unwrap_or_else(|e| panic!("{e}"));
+        let evaluations: Vec<_> = plan.jobs.iter().filter(|job| matches!(job.spec, JobSpec::Evaluate(_))).collect();
+        assert_eq!(evaluations.len(), 4);
+        for job in evaluations {
+            let needs: Vec<_> = job.spec.needs().iter().map(|need| (need.field, need.job.to_string())).collect();
+            assert_eq!((needs.len(), needs[0].0), (2, "model"), "{needs:?}");
+            assert_eq!(needs[1], ("teacher", "teacher".to_owned()));
+        }
+        assert_eq!(plan.validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_teacher_that_nobody_knows_is_asked_for_and_one_that_nobody_needs_refused() {
+        for model in ["model = { job = \"teacher\" }", "model = { job = \"#7\" }"] {
+            let error = Plan::from_toml(&adaptive(model, "")).unwrap_err().to_string();
+            assert!(error.contains("job.attack.teacher: is missing: an adaptive attack must know"), "{error}");
+        }
+        let named = adaptive("model = { job = \"#7\" }", "teacher = { job = \"teacher\" }");
+        assert!(Plan::from_toml(&named).is_ok());
+        let needless = PLAN.replace(
+            "model = { job = \"student\" }",
+            "model = { job = \"student\" }\nteacher = { checkpoint = \"x\" }",
+        );
+        let error = Plan::from_toml(&needless).unwrap_err().to_string();
+        assert!(error.contains("teacher: must be absent: only an adaptive attack needs a teacher"), "{error}");
+    }
+
+    #[test]
+    fn an_adaptive_attack_is_no_part_of_a_training() {
+        let attack =
+            "attack = { kind = \"adaptive\", threat = { norm = \"linf\", epsilon = \"0.1\" }, iterations = 3 }";
+        let text =
+            PLAN.replace("arch = \"resnet18/8\"", &format!("arch = \"resnet18/8\"\nvalidation = {{ {attack} }}"));
+        let error = Plan::from_toml(&text).unwrap_err().to_string();
+        assert!(error.contains("validation.attack.kind = adaptive: must be another attack"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,10 @@ use super::{
     fields::{Fields, Reading},
     job::{ONE, threat},
 };
-use crate::{ApgdDialect, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CustomAutoAttack, FgsmSpec};
+use crate::{
+    AdaptiveSpec, ApgdDialect, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CustomAutoAttack,
+    FgsmSpec,
+};
 
 pub(super) fn fgsm(fields: &mut Fields<'_>) -> AttackSpec {
     AttackSpec::Fgsm(FgsmSpec {
@@ -23,6 +26,17 @@ pub(super) fn autoattack(fields: &mut Fields<'_>) -> AttackSpec {
     AttackSpec::AutoAttack(AutoAttackSpec {
         threat: fields.table("threat", threat),
         version: fields.table("version", version),
+    })
+}
+
+pub(super) fn adaptive(fields: &mut Fields<'_>) -> AttackSpec {
+    AttackSpec::Adaptive(AdaptiveSpec {
+        threat: fields.table("threat", threat),
+        through: fields.optional("through").unwrap_or_default(),
+        iterations: fields.required("iterations", ONE),
+        restarts: fields.optional("restarts").unwrap_or(ONE),
+        distance: fields.optional("distance").unwrap_or_else(AdaptiveSpec::default_distance),
+        weight: fields.optional("weight").unwrap_or_else(AdaptiveSpec::default_weight),
     })
 }
 

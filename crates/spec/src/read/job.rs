@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, path::PathBuf};
 
 use super::{
-    attack::{apgd_dialect, autoattack, fgsm},
+    attack::{adaptive, apgd_dialect, autoattack, fgsm},
     fields::{Fields, Reading},
     search_attack::{carlini_wagner, fab, square},
 };
@@ -60,6 +60,8 @@ fn evaluate(fields: &mut Fields<'_>) -> JobSpec {
         images: fields.optional("images"),
         attack: fields.table("attack", attack),
         epsilons: fields.optional("epsilons").unwrap_or_default(),
+        teacher: fields.optional_table("teacher", source),
+        diagnostics: fields.optional("diagnostics"),
         batch_size: fields.required("batch_size", ONE),
         seed: fields.required("seed", 0),
     })
@@ -182,6 +184,7 @@ fn attack(fields: &mut Fields<'_>) -> AttackSpec {
         ("fab", fab),
         ("carlini-wagner", carlini_wagner),
         ("autoattack", autoattack),
+        ("adaptive", adaptive),
     ])
 }
 

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 
 use super::{Checker, positive, radii, search_attack};
 use crate::{
-    ApgdDialect, ApgdLoss, ApgdSpec, AutoAttackSpec, AutoAttackVersion, CustomAutoAttack, Epsilon, FgsmSpec, Norm,
+    AdaptiveSpec, ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackSpec, AutoAttackVersion, CustomAutoAttack,
+    Epsilon, FgsmSpec, ModelSource, Norm,
 };
 
 /// More targets than any network here has classes.
@@ -56,6 +57,34 @@ fn custom(custom: &CustomAutoAttack, check: &mut Checker<'_>) {
     targets(*count, attacks.iter().any(|part| part.is_targeted()), "apgd-t and fab-t", check);
     eot(*passes, check);
     search_attack::queries(*queries, check);
+}
+
+pub(super) fn adaptive(spec: &AdaptiveSpec, check: &mut Checker<'_>) {
+    let AdaptiveSpec { threat, through: _, iterations, restarts, distance: _, weight } = spec;
+    search_attack::norm(threat, AdaptiveSpec::NORMS, check);
+    check.at_most("iterations", iterations.get(), 10_000);
+    check.at_most("restarts", restarts.get(), 1000);
+    check.require(*weight > 0.0 && *weight <= 1000.0, "weight", weight, "must be above 0 and at most 1000");
+}
+
+/// Only an evaluation names the teacher of the network that it attacks.
+pub(super) fn without_teacher(spec: &AttackSpec, check: &mut Checker<'_>) {
+    let allowed = "must be another attack: only an evaluation knows the teacher of the network that it attacks";
+    check.require(spec.through_teacher().is_none(), "kind", "adaptive", allowed);
+}
+
+/// A teacher is there where the attack needs one, and nowhere else.
+pub(super) fn teacher(teacher: Option<&ModelSource>, attack: &AttackSpec, check: &mut Checker<'_>) {
+    let missing = "is missing: an adaptive attack must know the network's teacher, which goes without saying only where `model` \
+                   names a job of the same plan that has one";
+    let is_needed = attack.through_teacher().is_some();
+    check.require(teacher.is_some() || !is_needed, "teacher", "", missing);
+    check.require(
+        teacher.is_none() || is_needed,
+        "teacher",
+        "",
+        "must be absent: only an adaptive attack needs a teacher",
+    );
 }
 
 /// The radii of an evaluation in one pass.

@@ -8,11 +8,12 @@ use proptest::{
     sample::{select, subsequence},
 };
 use rrm_spec::{
-    ApgdDialect, ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, AutoAttackPart, AutoAttackSpec, AutoAttackVersion,
-    CarliniWagnerSpec, CustomAutoAttack, Dataset, DatasetName, DistillationForm, Epsilon, EvaluateSpec, FabSpec,
-    Family, FgsmDialect, FgsmSpec, ImagesSource, JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm,
-    OptimizerSpec, Perturbation, PgdSelection, PgdSpec, PgdStart, PgdTarget, Precision, RepresentationLoss, Schedule,
-    SquareLoss, SquareSchedule, SquareSpec, SynthesizeSpec, ThreatModel, TrainSpec, Validation,
+    AdaptiveSpec, ApgdDialect, ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, AutoAttackPart, AutoAttackSpec,
+    AutoAttackVersion, CarliniWagnerSpec, CustomAutoAttack, Dataset, DatasetName, DistillationForm, Epsilon,
+    EvaluateSpec, FabSpec, Family, FgsmDialect, FgsmSpec, ImagesSource, JobId, JobRef, JobSpec, Method, Mode,
+    ModelSource, Norm, OptimizerSpec, Perturbation, PgdSelection, PgdSpec, PgdStart, PgdTarget, Precision,
+    RepresentationLoss, Schedule, SquareLoss, SquareSchedule, SquareSpec, SynthesizeSpec, ThreatModel, Through,
+    TrainSpec, Validation,
 };
 
 fn count(most: u32) -> impl Strategy<Value = NonZeroU32> {
@@ -90,6 +91,17 @@ fn autoattack() -> impl Strategy<Value = AttackSpec> {
     let named = select(vec![AutoAttackVersion::Standard, AutoAttackVersion::Plus, AutoAttackVersion::Rand]);
     (threat().prop_filter("Square has no l1", |threat| threat.norm != Norm::L1), prop_oneof![named, custom])
         .prop_map(|(threat, version)| AttackSpec::AutoAttack(AutoAttackSpec { threat, version }))
+}
+
+/// Of an evaluation, which knows the teacher.
+fn adaptive() -> impl Strategy<Value = AttackSpec> {
+    let through = select(&[Through::All, Through::Transfer, Through::Representation, Through::Joint][..]);
+    let distance = select(&[RepresentationLoss::Cosine, RepresentationLoss::RelativeL2][..]);
+    (dense_threat(), through, count(100), count(10), distance, 0.01..=1000.0f64).prop_map(
+        |(threat, through, iterations, restarts, distance, weight)| {
+            AttackSpec::Adaptive(AdaptiveSpec { threat, through, iterations, restarts, distance, weight })
+        },
+    )
 }
 
 /// Boxed, as the methods are: nested where they lie, they would not fit a test's stack.
@@ -265,9 +277,21 @@ fn images_source() -> impl Strategy<Value = ImagesSource> {
 pub(crate) fn evaluate() -> impl Strategy<Value = JobSpec> {
     let epsilons = select(vec![vec![], vec!["1/255"], vec!["0", "4/255", "0.1"]])
         .prop_map(|texts| texts.iter().map(|text| text.parse().expect("a distance")).collect::<Vec<Epsilon>>());
-    (source(), dataset(), option::of(count(10_000)), attack(), epsilons, count(4096)).prop_map(
-        |(model, dataset, images, attack, epsilons, batch_size)| {
-            JobSpec::Evaluate(EvaluateSpec { model, dataset, images, attack, epsilons, batch_size, seed: 7 })
+    let attack =
+        prop_oneof![4 => attack().prop_map(|attack| (attack, None)), 1 => (adaptive(), source().prop_map(Some))];
+    (source(), dataset(), option::of(count(10_000)), attack, epsilons, option::of(count(500)), count(4096)).prop_map(
+        |(model, dataset, images, (attack, teacher), epsilons, diagnostics, batch_size)| {
+            JobSpec::Evaluate(EvaluateSpec {
+                model,
+                dataset,
+                images,
+                attack,
+                epsilons,
+                teacher,
+                diagnostics,
+                batch_size,
+                seed: 7,
+            })
         },
     )
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rrm_spec::{
     Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, ClassAccuracy,
-    Device, DeviceInfo, EpochRecord, EvaluationRecord, ImageOutcome, JobDetail, JobId, JobState, Outcome, Plan, Record,
-    Registration, RunStarted, WorkerId,
+    Device, DeviceInfo, Diagnostic, DiagnosticsRecord, EpochRecord, EvaluationRecord, ImageOutcome, JobDetail, JobId,
+    JobSpec, JobState, Norm, Outcome, Plan, Record, Registration, RunStarted, ThreatModel, WorkerId,
 };
 use rrm_store::{
     Cancel, End, Expire, KeepArtifact, Lease, Register, Report, Settle, Store, StoreError, Submit, Submitted, Write,
@@ -201,6 +201,9 @@ pub(crate) fn whole_run(assignment: &Assignment) -> Vec<Record> {
     let mut records = vec![started(first)];
     if last == 0 {
         records.push(Record::Evaluation(evaluation(&assignment.spec)));
+        if matches!(&assignment.spec, JobSpec::Evaluate(spec) if spec.diagnostics.is_some()) {
+            records.push(Record::Diagnostics(diagnostics()));
+        }
         return records;
     }
     for epoch in first..=last {
@@ -249,8 +252,17 @@ pub(crate) fn checkpoint(attempt: AttemptId, epoch: u32, role: CheckpointRole) -
     Record::Checkpoint(checkpoint_record(attempt, epoch, role))
 }
 
-pub(crate) fn evaluation(spec: &rrm_spec::JobSpec) -> EvaluationRecord {
-    let rrm_spec::JobSpec::Evaluate(spec) = spec else { panic!("a train job has no evaluation") };
+pub(crate) fn diagnostics() -> DiagnosticsRecord {
+    DiagnosticsRecord {
+        weights: hash("weights"),
+        threat: ThreatModel { norm: Norm::Linf, epsilon: "8/255".parse().unwrap() },
+        elapsed_us: 7,
+        numbers: vec![Diagnostic::new("images", 3.0, "all"), Diagnostic::new("ladder.x0.001.robust", 0.5, "")],
+    }
+}
+
+pub(crate) fn evaluation(spec: &JobSpec) -> EvaluationRecord {
+    let JobSpec::Evaluate(spec) = spec else { panic!("a train job has no evaluation") };
     let image = |image, outcome| ImageOutcome { image, label: image % 2, prediction: 3, outcome, closest: None };
     let images =
         vec![image(0, Outcome::Robust), image(1, Outcome::Broken { restart: 1 }), image(2, Outcome::Misclassified)];

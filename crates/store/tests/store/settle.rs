@@ -1,7 +1,10 @@
-use rrm_spec::{AttackSpec, AttemptOutcome, CheckpointRole, Device, EvaluationRecord, JobSpec, JobState, Record};
+use rrm_spec::{
+    AttackSpec, AttemptOutcome, CheckpointRole, Device, Diagnostic, DiagnosticsRecord, EvaluationRecord, JobSpec,
+    JobState, Record,
+};
 use rrm_store::StoreError;
 
-use crate::bench::{Bench, CHAIN, checkpoint, epoch, evaluation, plan, single, started};
+use crate::bench::{Bench, CHAIN, checkpoint, diagnostics, epoch, evaluation, plan, single, started};
 use crate::view::reader;
 
 const CPU: Device = Device::Cpu;
@@ -118,6 +121,76 @@ async fn an_evaluation_at_several_radii_needs_them_all_and_is_one_run() {
     assert_eq!(rows, [("teacher".into(), None), ("student".into(), last.clone()), ("attack".into(), last)]);
     let radii: i64 = sqlx::query_scalar("select count(*) from evaluations").fetch_one(&pool).await.unwrap();
     assert_eq!(radii, 2);
+}
+
+#[tokio::test]
+async fn an_evaluation_that_was_to_be_diagnosed_needs_its_diagnostics_once() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let text = CHAIN.replace("iterations = 5, restarts = 2 }", "iterations = 5, restarts = 2 }\n    diagnostics = 3");
+    let jobs = bench.submitted(&plan(&text)).await;
+    for _ in 0..2 {
+        let lease = bench.start(worker).await;
+        assert_eq!(bench.finish(&lease).await, JobState::Succeeded);
+    }
+    let lease = bench.start(worker).await;
+    bench.report(lease.attempt, 1, &[started(1), Record::Evaluation(evaluation(&lease.spec))]).await.unwrap();
+    assert_ne!(bench.settle(lease.attempt, 2, AttemptOutcome::Ok).await.unwrap(), JobState::Succeeded);
+    assert!(bench.job(jobs[2]).await.attempts.remove(0).message.unwrap().contains("without its diagnostics"));
+
+    bench.skip_time(100_000_000);
+    let lease = bench.start(worker).await;
+    let told = diagnostics();
+    let again = DiagnosticsRecord { elapsed_us: 8, ..told.clone() };
+    let twice = DiagnosticsRecord { numbers: [told.numbers.clone(), told.numbers.clone()].concat(), ..told.clone() };
+    let unsound = DiagnosticsRecord { numbers: vec![Diagnostic::new("images", f64::INFINITY, "")], ..told.clone() };
+    for refused in [twice, unsound] {
+        let refused = bench.report(lease.attempt, 1, &[started(1), Record::Diagnostics(refused)]).await;
+        assert!(matches!(refused, Err(StoreError::Invalid(_))), "{refused:?}");
+    }
+    let records = [
+        started(1),
+        Record::Evaluation(evaluation(&lease.spec)),
+        Record::Diagnostics(told.clone()),
+        Record::Diagnostics(again),
+    ];
+    bench.report(lease.attempt, 1, &records).await.unwrap();
+    assert_eq!(bench.settle(lease.attempt, 4, AttemptOutcome::Ok).await.unwrap(), JobState::Succeeded);
+    assert_eq!(bench.job(jobs[2]).await.diagnostics, Some(told));
+    assert!(bench.event_kinds().await.contains(&"error.diagnostics-differ".to_owned()));
+    let rows: Vec<(String, String, String, f64)> =
+        sqlx::query_as("select model, epsilon, number, value from diagnostics order by position")
+            .fetch_all(&reader(&bench).await)
+            .await
+            .unwrap();
+    let row = |number: &str, value| ("student".to_owned(), "8/255".to_owned(), number.to_owned(), value);
+    assert_eq!(rows, [row("images", 3.0), row("ladder.x0.001.robust", 0.5)]);
+}
+
+#[tokio::test]
+async fn an_evaluation_that_needs_a_teacher_waits_for_it_and_is_one_row_of_its_network_alone() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let text = CHAIN.replace("kind = \"apgd\"", "kind = \"adaptive\"");
+    let jobs = bench.submitted(&plan(&text)).await;
+    assert_eq!(bench.job(jobs[2]).await.parents, jobs[..2]);
+    for _ in 0..2 {
+        let lease = bench.start(worker).await;
+        assert_eq!(bench.finish(&lease).await, JobState::Succeeded);
+    }
+    let lease = bench.start(worker).await;
+    let mut inputs: Vec<_> = lease.inputs.iter().filter_map(|input| input.job).collect();
+    inputs.sort_unstable();
+    assert_eq!(inputs, jobs[..2]);
+    assert_eq!(bench.finish(&lease).await, JobState::Succeeded);
+    let pool = reader(&bench).await;
+    let runs: Vec<(String, Option<i64>)> =
+        sqlx::query_as("select name, evaluation_job_id from runs order by job_id").fetch_all(&pool).await.unwrap();
+    let evaluated = Some(jobs[2].0);
+    assert_eq!(runs, [("teacher".into(), None), ("student".into(), evaluated), ("attack".into(), evaluated)]);
+    let models: Vec<(i64, String)> =
+        sqlx::query_as("select model_job_id, model from evaluations").fetch_all(&pool).await.unwrap();
+    assert_eq!(models, [(jobs[1].0, "student".to_owned())]);
 }
 
 #[tokio::test]

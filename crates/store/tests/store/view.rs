@@ -31,10 +31,10 @@ async fn jobs_are_listed_newest_first_by_state_plan_and_page() {
     assert_eq!(named.into_iter().map(|job| job.name).collect::<Vec<_>>(), ["teacher", "attack"]);
 }
 
-/// A finished chain, whose teacher was interrupted after its second epoch, and one job that is queued.
+/// A finished chain, whose teacher was interrupted after its second epoch and whose student was diagnosed, and one job that is queued.
 async fn history(bench: &Bench) {
     let worker = bench.worker("node", &[CPU]).await;
-    bench.submit(&plan(CHAIN)).await.unwrap();
+    bench.submit(&plan(&CHAIN.replace("restarts = 2 }", "restarts = 2 }\n    diagnostics = 3"))).await.unwrap();
     let first = bench.start(worker).await.attempt;
     let kept = checkpoint_record(first, 1, CheckpointRole::Resume);
     bench.keep(&kept.sha256).await;

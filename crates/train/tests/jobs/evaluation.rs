@@ -140,7 +140,7 @@ fn an_attack_that_needs_more_classes_is_refused_before_anything_is_attacked() {
 fn evaluation(record: Record) -> Option<EvaluationRecord> {
     match record {
         Record::Evaluation(record) => Some(record),
-        Record::Started(_) | Record::Epoch(_) | Record::Checkpoint(_) => None,
+        Record::Started(_) | Record::Epoch(_) | Record::Checkpoint(_) | Record::Diagnostics(_) => None,
     }
 }
 

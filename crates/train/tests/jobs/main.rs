@@ -1,6 +1,8 @@
 //! Whole jobs on small image folders.
 
+mod adaptive;
 mod dataset;
+mod diagnostics;
 mod divergence;
 mod evaluation;
 mod failures;

@@ -276,6 +276,7 @@ fn kind(record: &Record) -> String {
         Record::Epoch(epoch) => format!("epoch {}", epoch.epoch),
         Record::Checkpoint(checkpoint) => format!("{:?} {}", checkpoint.role, checkpoint.epoch),
         Record::Evaluation(_) => "evaluation".to_owned(),
+        Record::Diagnostics(_) => "diagnostics".to_owned(),
     }
 }
 

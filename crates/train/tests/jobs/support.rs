@@ -88,6 +88,8 @@ impl Bench {
             images: None,
             attack,
             epsilons: Vec::new(),
+            teacher: None,
+            diagnostics: None,
             batch_size: count(batch_size),
             seed: 5,
         })

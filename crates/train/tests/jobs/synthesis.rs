@@ -123,6 +123,7 @@ fn kind(record: &Record) -> String {
         Record::Epoch(epoch) => format!("epoch {}", epoch.epoch),
         Record::Checkpoint(CheckpointRecord { role, epoch, .. }) => format!("{role:?} {epoch}"),
         Record::Evaluation(_) => "evaluation".to_owned(),
+        Record::Diagnostics(_) => "diagnostics".to_owned(),
     }
 }
 

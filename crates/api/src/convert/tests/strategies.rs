@@ -123,8 +123,24 @@ fn attack() -> BoxedStrategy<AttackSpec> {
         fab().prop_map(AttackSpec::Fab),
         carlini_wagner().prop_map(AttackSpec::CarliniWagner),
         autoattack().prop_map(AttackSpec::AutoAttack),
+        adaptive().prop_map(AttackSpec::Adaptive),
     ]
     .boxed()
+}
+
+fn adaptive() -> impl Strategy<Value = AdaptiveSpec> {
+    let through = select(vec![Through::All, Through::Transfer, Through::Representation, Through::Joint]);
+    let distance = select(vec![RepresentationLoss::Cosine, RepresentationLoss::RelativeL2]);
+    (threat(), through, positive(), positive(), distance, number()).prop_map(
+        |(threat, through, iterations, restarts, distance, weight)| AdaptiveSpec {
+            threat,
+            through,
+            iterations,
+            restarts,
+            distance,
+            weight,
+        },
+    )
 }
 
 fn square() -> impl Strategy<Value = SquareSpec> {
@@ -314,17 +330,19 @@ fn train_spec() -> impl Strategy<Value = TrainSpec> {
 }
 
 fn evaluate_spec() -> impl Strategy<Value = EvaluateSpec> {
-    (model_source(), dataset(), of(positive()), attack(), vec(epsilon(), 0..3), positive(), any::<u64>()).prop_map(
-        |(model, dataset, images, attack, epsilons, batch_size, seed)| EvaluateSpec {
+    let more = (of(model_source()), of(positive()));
+    (model_source(), dataset(), of(positive()), attack(), vec(epsilon(), 0..3), more, positive(), any::<u64>())
+        .prop_map(|(model, dataset, images, attack, epsilons, (teacher, diagnostics), batch_size, seed)| EvaluateSpec {
             model,
             dataset,
             images,
             attack,
             epsilons,
+            teacher,
+            diagnostics,
             batch_size,
             seed,
-        },
-    )
+        })
 }
 
 fn images_source() -> impl Strategy<Value = ImagesSource> {
@@ -435,8 +453,16 @@ fn evaluation_record() -> impl Strategy<Value = EvaluationRecord> {
     )
 }
 
+fn diagnostics_record() -> impl Strategy<Value = DiagnosticsRecord> {
+    let number = ("[a-z0-9.-]{1,20}", number(), text());
+    let number = number.prop_map(|(name, value, detail)| Diagnostic { name, value, detail });
+    (hash(), threat(), any::<u64>(), vec(number, 0..4))
+        .prop_map(|(weights, threat, elapsed_us, numbers)| DiagnosticsRecord { weights, threat, elapsed_us, numbers })
+}
+
 pub(super) fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
+        diagnostics_record().prop_map(Record::Diagnostics),
         run_started().prop_map(Record::Started),
         epoch_record().prop_map(Record::Epoch),
         checkpoint_record().prop_map(Record::Checkpoint),
@@ -500,16 +526,18 @@ pub(super) fn job_detail() -> impl Strategy<Value = JobDetail> {
         vec(attempt_view(), 0..3),
         vec(epoch_record(), 0..3),
         vec(evaluation_record(), 0..3),
+        of(diagnostics_record()),
         vec(checkpoint_record(), 0..3),
     );
     (job_summary(), job_spec(), lists).prop_map(
-        |(summary, spec, (parents, attempts, epochs, evaluations, checkpoints))| JobDetail {
+        |(summary, spec, (parents, attempts, epochs, evaluations, diagnostics, checkpoints))| JobDetail {
             summary,
             spec,
             parents,
             attempts,
             epochs,
             evaluations,
+            diagnostics,
             checkpoints,
         },
     )
