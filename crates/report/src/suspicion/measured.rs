@@ -141,9 +141,10 @@ fn gradients(d: &DiagnosticsRecord) -> Option<(bool, String)> {
     Some((correct > 0.0 && zero + denormal + broken >= share(correct, 0.01, 1.0), found))
 }
 
-/// Three in a hundred, and three images: losses differ by less where none is saturated.
+/// Ten in a hundred, and five images: of networks with good gradients, adversarially trained ones first, another loss breaks a few in a
+/// hundred more (Croce & Hein 2020, of APGD-CE and APGD-DLR).
 fn by_loss(images: f64) -> f64 {
-    share(images, 0.03, 3.0)
+    share(images, 0.1, 5.0)
 }
 
 fn logit_scale(d: &DiagnosticsRecord) -> Option<(bool, String)> {
@@ -164,14 +165,15 @@ fn dlr_against_ce(d: &DiagnosticsRecord) -> Option<(bool, String)> {
     Some((ce - dlr >= by_loss(images), found))
 }
 
-/// Two images and one in two hundred: AutoAttack warns at 0.2 points, after attacks by gradient of five times the effort.
+/// Two images and one in two hundred that nothing else breaks (AutoAttack warns at 0.2 points, after attacks by gradient of five times the
+/// effort); or three in a hundred, and three images, more than by gradients.
 fn black_box(d: &DiagnosticsRecord) -> Option<(bool, String)> {
     let images = d.value("images")?;
     let (only, square, ce) = (d.value("square.only")?, d.value("square.robust")?, d.value("apgd-ce.robust")?);
     let found = format!(
         "robust of {images} images: {ce} by gradient, {square} by Square; {only} are broken by Square and by no gradient"
     );
-    Some((only >= share(images, 0.005, 2.0) || ce - square >= by_loss(images), found))
+    Some((only >= share(images, 0.005, 2.0) || ce - square >= share(images, 0.03, 3.0), found))
 }
 
 /// The radii from the smallest to the largest, with the images that are robust there.

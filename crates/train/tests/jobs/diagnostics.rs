@@ -121,5 +121,5 @@ fn an_evaluation_that_is_not_asked_for_diagnostics_has_none() {
     let JobSpec::Evaluate(spec) = job(&bench, "plain", 16) else { unreachable!("it evaluates") };
     let job = JobSpec::Evaluate(EvaluateSpec { diagnostics: None, ..spec });
     let (_, told) = records(&job, &bench.environment("evaluation"), |_| false);
-    assert!(matches!(told.as_slice(), [Record::Started(_), Record::Evaluation(_)]), "{told:?}");
+    assert!(!told.iter().any(|record| matches!(record, Record::Diagnostics(_))), "{told:?}");
 }
