@@ -3,7 +3,7 @@
 # Runs of the kill test in a row.
 N ?= 20
 
-.PHONY: help demo test kill-test memcheck build setup lint cuda-check cuda-link bench clean-demo
+.PHONY: help demo test parity kill-test memcheck build setup lint cuda-check cuda-link bench clean-demo
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,6 +15,9 @@ demo: ## Trains a robust teacher and an RRM student on photographs of clothes, a
 test: ## Every test, golden parity and whole-system tests included
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
+
+parity: ## Comparisons with PyTorch and the reference code on a fresh seed, which is printed; SEED=n repeats one, ONLY=pgd makes some
+	tests/golden/parity.sh
 
 kill-test: ## N=20 runs in a row of sudden death at random moments, each with another seed; stops at the first failure
 	cargo build --locked --workspace --bins

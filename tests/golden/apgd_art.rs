@@ -1,4 +1,9 @@
 //! `art172_*`: AutoPGD as ART 1.7.2 runs it, batch by batch.
+//!
+//! f64 is held to every loss, step size and point. In f32 a sign or a ReLU that rounding turns sends an image another way, and one image's
+//! loss decides on the step size of its whole batch: ART's own f32 run parts from its f64 run, too. So f32 is held to what a run does
+//! before anything has turned (its first two losses), to what must hold whatever turned (no point leaves the ball, the same images are
+//! broken), and over all attacks together to as many step sizes, highest losses and distances of f64 as ART's own f32 run has.
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
@@ -19,8 +24,11 @@ use crate::{
     victims::{Victim, norm_named},
 };
 
-/// Share of the radius by which a distance may be off in f32, of which the index says nothing.
-const F32_DISTANCES: f64 = 1e-3;
+/// By what share a loss, a step size or a distance may be off in f32, of which the index says nothing.
+const SINGLE: f64 = 1e-3;
+
+/// Share of the images that must be broken, or not, as in ART's own f32 run.
+const MOST: f64 = 0.9;
 
 /// One attack of `art172_dnn.json`.
 #[derive(Deserialize)]
@@ -33,6 +41,8 @@ struct Told {
 /// One batch of one restart.
 #[derive(Deserialize)]
 struct Block {
+    /// Its number within the restart.
+    batch: usize,
     eta: Vec<f64>,
     f0: f64,
     f1: f64,
@@ -79,15 +89,70 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
             arithmetic,
             tolerance: tolerance_after(&entry.tolerance, "distances")?,
         };
-        for (name, told) in &told {
+        let mut ends = Ends::default();
+        for (name, of_attack) in &told {
             let Some(attack) = name.strip_suffix(&format!(".{}", arithmetic.suffix())) else { continue };
-            arithmetic.during(|| attacks.compare(attack, told, &mut report))?;
+            let run = arithmetic.during(|| attacks.run(attack, of_attack, &mut report))?;
+            if arithmetic == Arithmetic::Double {
+                attacks.compare(&run, of_attack, &mut report)?;
+                continue;
+            }
+            let exact = told.get(&format!("{attack}.f64")).with_context(|| format!("{attack} in f64"))?;
+            attacks.compare_single(&run, [of_attack, exact], &mut ends, &mut report)?;
+        }
+        if arithmetic != Arithmetic::Double {
+            ends.compare(arithmetic, &mut report);
         }
     }
     tensors.all_but("the path is not reproducible in f32; its end is compared", &mut report, |name| {
         name.ends_with(".adv_probe.f32")
     })?;
     Ok(report)
+}
+
+/// Numbers of our f32 run, of ART's own, and of its f64 run.
+#[derive(Default)]
+struct Paths([Vec<f64>; 3]);
+
+impl Paths {
+    fn extend(&mut self, numbers: [Vec<f64>; 3]) {
+        self.0.iter_mut().zip(numbers).for_each(|(all, numbers)| all.extend(numbers));
+    }
+}
+
+/// What f32 runs came to, over all attacks.
+#[derive(Default)]
+struct Ends {
+    /// At every iteration.
+    step_sizes: Paths,
+    /// The highest mean loss of each batch.
+    best_losses: Paths,
+    /// Of each image, in units of the radius.
+    distances: Paths,
+}
+
+impl Ends {
+    fn take_blocks(&mut self, found: &[&[ArtIteration]], [single, exact]: [&Told; 2]) {
+        for ((found, single), exact) in found.iter().zip(&single.blocks).zip(&exact.blocks) {
+            // A batch may end early, in one of the runs.
+            let length = found.len().min(single.eta.len()).min(exact.eta.len());
+            let steps = found[..length].iter().map(|iteration| iteration.step_size).collect();
+            self.step_sizes.extend([steps, single.eta[..length].to_vec(), exact.eta[..length].to_vec()]);
+            let own = found.last().map_or(f64::NAN, |iteration| iteration.best_loss);
+            let last = |block: &Block| block.f_max.iter().flatten().last().copied().unwrap_or(f64::NAN);
+            self.best_losses.extend([own, last(single), last(exact)].map(|loss| vec![loss]));
+        }
+    }
+
+    fn compare(&self, arithmetic: Arithmetic, report: &mut Report) {
+        for (what, paths, tolerance) in [
+            ("step sizes", &self.step_sizes, Tolerance::Each(SINGLE)),
+            ("highest losses", &self.best_losses, Tolerance::Each(SINGLE)),
+            ("distances", &self.distances, Tolerance::Absolute(SINGLE)),
+        ] {
+            report.as_often(arithmetic.as_often(), what, paths.0.each_ref().map(Vec::as_slice), tolerance);
+        }
+    }
 }
 
 struct Attacks<'a> {
@@ -99,9 +164,25 @@ struct Attacks<'a> {
     tolerance: f64,
 }
 
+/// What an attack did. `name` is like `Linf.small.N10`.
+struct Run<'a> {
+    name: &'a str,
+    norm: &'a str,
+    epsilon: f64,
+    iterations: Vec<ArtIteration>,
+    images: Tensor,
+    broken: Vec<bool>,
+}
+
+impl Run<'_> {
+    /// The iterations of each batch.
+    fn blocks(&self) -> Vec<&[ArtIteration]> {
+        self.iterations.chunk_by(|a, b| a.index < b.index).collect()
+    }
+}
+
 impl Attacks<'_> {
-    /// `name` is like `Linf.small.N10`.
-    fn compare(&self, name: &str, told: &Told, report: &mut Report) -> Result<()> {
+    fn run<'n>(&self, name: &'n str, told: &Told, report: &mut Report) -> Result<Run<'n>> {
         let parts: Vec<&str> = name.split('.').collect();
         let (norm, tag) = (parts[0], parts[1]);
         let iterations = parts[2].strip_prefix('N').context("no number of iterations")?.parse()?;
@@ -115,18 +196,21 @@ impl Attacks<'_> {
         let mut found = Vec::new();
         let (pixels, labels) = (&self.victim.pixels, &self.victim.labels);
         let attacked = attack.perturb_with(&victim, pixels, labels, &noise, &mut |iteration| found.push(iteration))?;
-        if self.arithmetic != Arithmetic::Double {
-            return self.compare_end(name, &attacked.images, epsilon, report);
-        }
-        self.compare_blocks(name, &found, &told.blocks, report);
-        let left: Vec<u8> = attacked.broken_by.iter().map(|broken_by| u8::from(broken_by.is_none())).collect();
-        report.same(&format!("{name}: images left"), &left, &told.robust);
-        self.compare_points(name, &attacked.images, report)
+        let broken = attacked.broken_by.iter().map(Option::is_some).collect();
+        Ok(Run { name, norm, epsilon, iterations: found, images: attacked.images, broken })
+    }
+
+    /// In f64.
+    fn compare(&self, run: &Run<'_>, told: &Told, report: &mut Report) -> Result<()> {
+        self.compare_blocks(run, &told.blocks, report);
+        let left: Vec<u8> = run.broken.iter().map(|&broken| u8::from(!broken)).collect();
+        report.same(&format!("{}: images left", run.name), &left, &told.robust);
+        self.compare_points(run, report)
     }
 
     /// The batches' losses and step sizes.
-    fn compare_blocks(&self, name: &str, found: &[ArtIteration], told: &[Block], report: &mut Report) {
-        let found: Vec<&[ArtIteration]> = found.chunk_by(|a, b| a.index < b.index).collect();
+    fn compare_blocks(&self, run: &Run<'_>, told: &[Block], report: &mut Report) {
+        let (name, found) = (run.name, run.blocks());
         report.same(&format!("{name}: batches"), &found.len(), &told.len());
         for (block, (found, told)) in found.iter().zip(told).enumerate() {
             let of = |number: fn(&ArtIteration) -> f64| found.iter().map(number).collect::<Vec<f64>>();
@@ -142,9 +226,9 @@ impl Attacks<'_> {
         }
     }
 
-    fn compare_points(&self, name: &str, images: &Tensor, report: &mut Report) -> Result<()> {
+    fn compare_points(&self, run: &Run<'_>, report: &mut Report) -> Result<()> {
+        let Run { name, norm, images, .. } = run;
         let numbers = |what: &str| self.tensors.numbers(&format!("{name}.{what}"));
-        let norm = name.split('.').next().context("a norm")?;
         let tolerance = Tolerance::Absolute(self.tolerance);
         let distances = self.victim.distances(norm, images)?;
         report.close(&format!("{name}: distances"), &distances, &numbers("adv_dist.f64")?, tolerance);
@@ -155,16 +239,30 @@ impl Attacks<'_> {
         Ok(())
     }
 
-    /// In f32: who is broken, and how far images were moved as often right as in PyTorch's own f32 run.
-    fn compare_end(&self, name: &str, images: &Tensor, epsilon: f64, report: &mut Report) -> Result<()> {
+    /// In f32: `told` are ART's own f32 run and its f64 run.
+    fn compare_single(&self, run: &Run<'_>, told: [&Told; 2], ends: &mut Ends, report: &mut Report) -> Result<()> {
+        let Run { name, norm, epsilon, images, .. } = run;
         let numbers = |what: &str| self.tensors.numbers(&format!("{name}.{what}"));
+        self.compare_beginnings(run, told[1], report);
         let robust = self.robust(images)?;
-        report.mostly(&format!("{name}: robust"), &robust, &numbers("robust.f32")?, Tolerance::Exact, 0.9);
-        let distances = self.victim.distances(name.split('.').next().context("a norm")?, images)?;
-        let paths = [distances.as_slice(), &numbers("adv_dist.f32")?, &numbers("adv_dist.f64")?];
-        let tolerance = Tolerance::Absolute(F32_DISTANCES * epsilon);
-        report.as_often(self.arithmetic.as_often(), &format!("{name}: distances"), paths, tolerance);
+        report.mostly(&format!("{name}: robust"), &robust, &numbers("robust.f32")?, Tolerance::Exact, MOST);
+        let distances = self.victim.distances(norm, images)?;
+        let inside = distances.iter().all(|&distance| distance <= epsilon * (1.0 + 1e-6));
+        report.same(&format!("{name}: points are inside the ball"), &inside, &true);
+        let of_radius = |numbers: Vec<f64>| numbers.iter().map(|number| number / epsilon).collect::<Vec<_>>();
+        ends.distances.extend([distances, numbers("adv_dist.f32")?, numbers("adv_dist.f64")?].map(of_radius));
+        ends.take_blocks(&run.blocks(), told);
         Ok(())
+    }
+
+    /// Mean losses of the first restart's starts, and after the first step: nothing has turned yet that would send an image far.
+    fn compare_beginnings(&self, run: &Run<'_>, exact: &Told, report: &mut Report) {
+        let first_restart = exact.blocks.iter().enumerate().take_while(|(place, block)| block.batch == *place);
+        let expected: Vec<f64> = first_restart.flat_map(|(_, block)| [block.f0, block.f1]).collect();
+        let blocks = run.blocks();
+        let found = blocks.iter().take(expected.len() / 2).flat_map(|block| block.iter().take(2).map(|i| i.loss));
+        let found: Vec<f64> = found.collect();
+        report.close(&format!("{}: first losses", run.name), &found, &expected, Tolerance::Each(SINGLE));
     }
 
     /// 1 for classified correctly.

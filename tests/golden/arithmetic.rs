@@ -18,6 +18,11 @@ impl Arithmetic {
     /// All of them.
     pub(crate) const ALL: [Self; 3] = [Self::Double, Self::Direct, Self::Winograd];
 
+    /// The ways to compute what numbers of this ending are compared with.
+    pub(crate) fn of(suffix: &str) -> &'static [Self] {
+        if suffix == "f64" { &[Self::Double] } else { &[Self::Direct, Self::Winograd] }
+    }
+
     /// The type of weights and pixels.
     pub(crate) fn dtype(self) -> DType {
         match self {

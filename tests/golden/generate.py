@@ -443,6 +443,8 @@ def losses(folder):
         rows(out, "cos", suffix, student, cos, "cos.ds")
         out[f"cos_mean.{suffix}"] = cos.mean().reshape(1)
         student = var(s)
+        rows(out, "l2dist", suffix, student, torch.norm(student - teacher, dim=1), "l2dist.ds")
+        student = var(s)
         rel = torch.norm(student - teacher, dim=1) / torch.norm(teacher, dim=1)
         (grad,) = torch.autograd.grad(rel.sum(), student)
         keep = [0, 1, 2, 3, 5, 6, 7]

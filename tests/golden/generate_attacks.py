@@ -391,6 +391,8 @@ def projections(folder):
             out[f"madry_l2.{name}"] = (x + (z - x).renorm(2, 0, epsilon)).clamp(0, 1)
             out[f"art_linf.{name}"] = x + inside.sign() * inside.abs().clamp(max=epsilon)
             out[f"art_l2.{name}"] = x + inside * (epsilon / (lengths(inside) + 1e-7)).clamp(max=1)
+            sums = inside.abs().sum((1, 2, 3), keepdim=True)
+            out[f"art_l1.{name}"] = x + inside * (epsilon / (sums + 1e-7)).clamp(max=1)
     folder.save("projections.safetensors", out)
 
 

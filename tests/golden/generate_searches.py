@@ -1,7 +1,8 @@
-"""Adds the files of searches to a golden folder, by running the reference code: `generate_searches.py FOLDER`.
+"""Adds what the reference code itself must say to a golden folder, by running it: `generate_searches.py FOLDER`.
 
-FAB in l1 and AutoPGD in l1 are those of pyautoattack 0.2.0 (fra31/auto-attack as a package), Carlini & Wagner's attack is foolbox
-3.3.4's. The folder must have its attacked network already. Needs torch, numpy, safetensors, foolbox and pyautoattack.
+FAB, Square, AutoPGD in l1 and the projections of l1 and of planes are those of pyautoattack 0.2.0 (fra31/auto-attack as a package), Carlini &
+Wagner's attack is foolbox 3.3.4's. The folder must have its attacked network already. `requirements.txt` beside this has what is needed.
+Files of other makers that the repository has (`fab_dnn`, `square_dnn`) are left alone in its own folder, unless `--all` is given.
 
 In f64 runs the reference's conversions to float are made conversions to double. For l1 pixels count as changed from 1e-9 on: the
 reference counts what differs at all, rounding of unchanged pixels included.
@@ -16,7 +17,8 @@ import foolbox
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pyautoattack import autopgd_base, fab_pt
+from pyautoattack import autopgd_base, fab_projections, fab_pt
+from pyautoattack.square import SquareAttack
 from safetensors.numpy import load_file
 
 import generate
@@ -24,6 +26,7 @@ from generate_attacks import Victim
 
 NET = "attack_net_dnn.safetensors"
 TO_FLOAT = torch.Tensor.float
+DRAWN = torch.rand
 
 
 def victims(folder):
@@ -56,51 +59,148 @@ class Logits(torch.nn.Module):
         return logits
 
 
-def size(change):
-    return change.flatten(1).abs().sum(1)
+def size(change, norm="L1"):
+    change = change.flatten(1)
+    if norm == "L1":
+        return change.abs().sum(1)
+    return change.abs().amax(1) if norm == "Linf" else change.norm(dim=1)
 
 
 def fab(folder, made):
-    out, epsilon = {}, 3.0
-    for suffix, victim in made.items():
-        computing_in(generate.DTYPES[suffix])
-
-        def attack(iterations, **settings):
-            attack = fab_pt.FABAttack_PT(Logits(victim.net), norm="L1", n_iter=iterations, eps=epsilon, **settings)
-            attack.device = "cpu"
-            return attack
-
-        def keep(name, points, told):
-            found = victim.net(points)[0].argmax(1) != victim.labels
-            out[f"L1.{name}.dist.{suffix}"] = size(points - victim.x)
-            out[f"L1.{name}.{told}.{suffix}"] = (found if told == "fooled" else ~within).to(torch.uint8)
-
-        for rank in (2, 3, 9):
-            run = attack(20, targeted=True)
-            run.target_class = rank
-            points = run.attack_single_run(victim.x, victim.labels, use_rand_start=False, is_targeted=True)
-            keep(f"targeted{rank}", points, "fooled")
-            if suffix == "f64":
-                out[f"L1.targeted{rank}.adv_img0_5"] = points[[0, 5]]
-        keep("untargeted", attack(10).attack_single_run(victim.x, victim.labels), "fooled")
-        points = attack(20, targeted=True, n_target_classes=4).perturb(victim.x, victim.labels)
-        within = victim.net(points)[0].argmax(1) != victim.labels
-        keep("perturb_4targets", points, "robust")
+    """In l-inf and l2 with each net's small radius, in l1 with one of its own."""
     entry = {
         "code": "pyautoattack 0.2.0 (fra31/auto-attack) fab_pt.FABAttack_PT: attack_single_run and perturb, norm L1",
-        "parameters": {"net": NET, "n_iter": 20, "untargeted n_iter": 10, "epsilon": epsilon, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9},
+        "parameters": {"net": NET, "n_iter": 20, "untargeted n_iter": 10, "epsilon": 3.0, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9},
         "tolerance": "f64 dist 1e-7 rel (deterministic), f32 2e-2 rel; flags exact in f64",
     }
-    folder.save("fab_l1_dnn.safetensors", out, entry)
+    folder.save("fab_l1_dnn.safetensors", fab_runs(made, {"L1": 3.0}), entry)
+
+
+def fab_of_boxes(folder, made):
+    radii = {norm: made["f64"].epsilons[norm]["small"] for norm in ("Linf", "L2")}
+    folder.save("fab_dnn.safetensors", fab_runs(made, radii))
+
+
+def fab_runs(made, radii):
+    out = {}
+    for suffix, victim in made.items():
+        computing_in(generate.DTYPES[suffix])
+        for norm, epsilon in radii.items():
+            out |= fab_run(victim, norm, epsilon, suffix)
+    return out
+
+
+def fab_run(victim, norm, epsilon, suffix):
+    out = {}
+
+    def attack(iterations, **settings):
+        attack = fab_pt.FABAttack_PT(Logits(victim.net), norm=norm, n_iter=iterations, eps=epsilon, **settings)
+        attack.device = "cpu"
+        return attack
+
+    def keep(name, points, told):
+        found = victim.net(points)[0].argmax(1) != victim.labels
+        out[f"{norm}.{name}.dist.{suffix}"] = size(points - victim.x, norm)
+        out[f"{norm}.{name}.{told}.{suffix}"] = (found if told == "fooled" else ~within).to(torch.uint8)
+
+    for rank in (2, 3, 9):
+        run = attack(20, targeted=True)
+        run.target_class = rank
+        points = run.attack_single_run(victim.x, victim.labels, use_rand_start=False, is_targeted=True)
+        keep(f"targeted{rank}", points, "fooled")
+        if suffix == "f64":
+            out[f"{norm}.targeted{rank}.adv_img0_5"] = points[[0, 5]]
+    keep("untargeted", attack(10).attack_single_run(victim.x, victim.labels), "fooled")
+    points = attack(20, targeted=True, n_target_classes=4).perturb(victim.x, victim.labels)
+    within = victim.net(points)[0].argmax(1) != victim.labels
+    keep("perturb_4targets", points, "robust")
+    return out
+
+
+class TracedSquare(SquareAttack):
+    """Square that keeps what its search knows before each proposal, by the reference's own rule."""
+
+    def begin(self):
+        self.margins, self.losses = [], []
+
+    def margin_and_loss(self, x, y):
+        margin, loss = super().margin_and_loss(x, y)
+        if not self.margins:
+            self.margins.append(margin.clone())
+            self.losses.append(loss.clone())
+            return margin, loss
+        margins, losses = self.margins[-1].clone(), self.losses[-1].clone()
+        left = (margins > 0).nonzero().flatten()
+        better = loss < losses[left]
+        losses[left] = torch.where(better, loss, losses[left])
+        margins[left] = torch.where(better | (margin <= 0), margin, margins[left])
+        self.margins.append(margins)
+        self.losses.append(losses)
+        return margin, loss
+
+
+class Stream:
+    """Numbers in place of `torch.rand`: the upper bits of a golden stream, in the order of the calls."""
+
+    def __init__(self, generator, name):
+        self.numbers, self.used = (generator.raw(name, 1 << 18) >> np.uint64(40)).astype(np.float64) * 2.0**-24, 0
+
+    def __call__(self, *shape, **_):
+        shape = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        begin, self.used = self.used, self.used + math.prod(shape)
+        return torch.from_numpy(self.numbers[begin:self.used].reshape(shape)).to(torch.get_default_dtype())
+
+
+def square(folder, made):
+    """All images but the last, whose label is wrong."""
+    out = {}
+    for suffix, victim in made.items():
+        computing_in(generate.DTYPES[suffix])
+        for norm in ("Linf", "L2"):
+            x, epsilon = victim.x[:-1], 10 * victim.epsilons[norm]["small"]
+            attack = TracedSquare(Logits(victim.net), norm=norm, n_queries=120, eps=epsilon, resc_schedule=False, device="cpu")
+            attack.init_hyperparam(x)
+            attack.begin()
+            torch.rand = Stream(folder.generator, f"square.{norm}")
+            queries, points = attack.attack_single_run(x, victim.labels[:-1])
+            torch.rand = DRAWN
+            out |= {f"{norm}.{what}.{suffix}": value for what, value in (
+                ("margin", torch.stack(attack.margins)), ("loss", torch.stack(attack.losses)), ("n_queries", queries),
+                ("dist", size(points - x, norm)),
+            )}
+            if suffix == "f64":
+                out[f"{norm}.x_best_img0_5"] = TO_FLOAT(points[[0, 5]])
+    folder.save("square_dnn.safetensors", out)
+
+
+def projections(folder, _):
+    """The reference's own, beside those that are written down: in l1, and onto planes within the box."""
+    computing_in(torch.float64)
+    out = {name: torch.from_numpy(numbers) for name, numbers in load_file(folder.path / "projections.safetensors").items()}
+    for n in ("8", "300"):
+        x, z = out[f"x{n}"], out[f"z{n}"]
+        for epsilon in (0.1, 0.5):
+            out[f"fra31_l1.d{n}.eps{epsilon}"] = z + autopgd_base.L1_projection(x, z - x, 4 * epsilon)
+        points = x.flatten(1)
+        w = torch.from_numpy(folder.generator.sym(f"proj.w{n}", tuple(points.shape)))
+        w[:, ::5] = 0
+        # Near enough that the plane meets the box of most images, not of all.
+        b = (w * points).sum(1) + 0.4 * w.abs().sum(1) * torch.from_numpy(folder.generator.sym(f"proj.b{n}", (len(points),)))
+        out |= {f"fab.w{n}": w, f"fab.b{n}": b}
+        for norm in ("linf", "l2", "l1"):
+            out[f"fab_{norm}.d{n}"] = getattr(fab_projections, f"projection_{norm}")(points, w, b)
+    folder.save("projections.safetensors", out)
 
 
 def l1(folder, made):
     out, epsilon = {}, 3.0
     autopgd_base.L0_norm = lambda change: (change.abs() > 1e-9).flatten(1).sum(-1)
     for suffix, victim in made.items():
+        computing_in(torch.float32)
+        given = victim.start("L2", "big", 0)  # Rounded to f32, in f64 runs too: as it is stored.
         computing_in(generate.DTYPES[suffix])
         for loss, iterations in (("ce", 20), ("dlr", 20), ("ce", 100)):
-            model, start = Logits(victim.net), victim.start("L2", "big", 0)
+            model, start = Logits(victim.net), given
             attack = autopgd_base.APGDAttack(model, n_iter=iterations, norm="L1", eps=epsilon, loss=loss, device="cpu", use_largereps=True)
             attack.init_hyperparam(victim.x)
             parts = [math.ceil(0.3 * iterations)] * 2
@@ -152,12 +252,14 @@ def carlini_wagner(folder, made):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder")
-    path = pathlib.Path(parser.parse_args().folder)
+    parser.add_argument("--all", action="store_true", help="the files of other makers, too")
+    arguments = parser.parse_args()
+    path = pathlib.Path(arguments.folder)
     index = json.loads((path / "index.json").read_text())
     folder = generate.Folder(path, index["seed"])
     folder.index = index
     made = victims(folder)
-    for make in (fab, l1, carlini_wagner):
+    for make in (fab, l1, carlini_wagner) + ((fab_of_boxes, square, projections) if arguments.all else ()):
         print(make.__name__, flush=True)
         make(folder, made)
     computing_in(torch.float32)
