@@ -43,6 +43,7 @@ where j.kind = 'evaluate' and j.state = 'succeeded' and a.outcome = 'ok';
 
 drop view runs;
 drop view evaluations;
+drop view image_outcomes;
 
 -- One row per radius of each evaluation job that succeeded, from its newest attempt.
 create view evaluations as
@@ -58,12 +59,32 @@ select
     v.robust_low, v.robust_high,
     v.elapsed_us / 1e6 as elapsed_s, v.weights as weights_sha256, v.attempt_id,
     strftime('%Y-%m-%dT%H:%M:%fZ', v.recorded_at / 1e6, 'unixepoch') as recorded_at,
-    v.evaluation_id
+    v.evaluation_id,
+    v.largest_change, v.outside_box, v.not_finite, v.recounted_correct, v.rounded_correct,
+    1.0 * v.rounded_correct / nullif(v.robust_total, 0) as rounded_accuracy
 from job j
 join submission s on s.submission_id = j.submission_id
 join attempt a on a.job_id = j.job_id
 join evaluation v on v.attempt_id = a.attempt_id
 -- An evaluation may need a teacher beside the network that it is of. References are written #12.
+left join job m on m.job_id = cast(ltrim(j.spec ->> '$.model.job', '#') as integer)
+where j.kind = 'evaluate' and j.state = 'succeeded' and a.outcome = 'ok';
+
+-- One row per image of each of these.
+create view image_outcomes as
+select
+    j.job_id, j.submission_id, s.name as plan, j.name, j.dataset,
+    m.job_id as model_job_id,
+    coalesce(m.name, j.spec ->> '$.model.checkpoint', j.spec ->> '$.model.artifact') as model,
+    i.evaluation_id, v.label as attack, v.norm, v.epsilon, v.epsilon_value,
+    i.image, i.label, i.prediction, i.outcome, i.restart,
+    i.part, iif(i.part is null, null, coalesce(p.label, v.label)) as part_attack, i.iteration, i.loss, i.margin
+from image_outcome i
+join evaluation v on v.evaluation_id = i.evaluation_id
+join attempt a on a.attempt_id = v.attempt_id
+join job j on j.job_id = a.job_id
+join submission s on s.submission_id = j.submission_id
+left join evaluation_part p on p.evaluation_id = i.evaluation_id and p.part = i.part
 left join job m on m.job_id = cast(ltrim(j.spec ->> '$.model.job', '#') as integer)
 where j.kind = 'evaluate' and j.state = 'succeeded' and a.outcome = 'ok';
 

@@ -23,5 +23,7 @@ mod kill;
 mod main_job;
 #[path = "system/model.rs"]
 mod model;
+#[path = "system/records.rs"]
+mod records;
 #[path = "system/refusals.rs"]
 mod refusals;

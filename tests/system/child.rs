@@ -7,6 +7,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -107,6 +111,56 @@ fn killed_at_its_next_checkpoint(command: &mut Command) -> bool {
     let told = lines.map(|line| event(&line.expect("events are texts"))).find(|event| event["role"] == "resume");
     kill_nine(child);
     told.is_some()
+}
+
+/// Starts the trainer and tells it to stop as soon as it attacks; whether it said that it did stop.
+fn stopped_in_the_middle(command: &mut Command) -> bool {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("rrm-worker starts");
+    let mut events = BufReader::new(child.stdout.take().expect("its output is a pipe"))
+        .lines()
+        .map(|line| event(&line.expect("a text")));
+    let attacks = events.find(|event| event["phase"].as_str().is_some_and(|phase| phase.starts_with("APGD")));
+    assert!(attacks.is_some(), "it ended before it attacked");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("the process is ours");
+    let last = events.last().expect("a last word");
+    child.wait().expect("a stopped process ends");
+    last["event"] == "stopped"
+}
+
+/// What an evaluation found, without its time.
+fn found(events: Vec<Value>) -> [Value; 5] {
+    let evaluation = events.into_iter().find(|event| event["record"] == "evaluation").expect("it was evaluated");
+    ["natural", "robust", "images", "audit", "weights"].map(|field| evaluation[field].clone())
+}
+
+#[test]
+fn an_evaluation_that_is_killed_and_then_told_to_stop_goes_on_in_the_middle_to_the_same_result() {
+    let desk = Desk::new();
+    desk.run(&training("vgg11/16", 2), "network", &[]);
+    let model = desk.path("network/final.safetensors");
+    let spec = |iterations: u32| {
+        let mut spec = attack(&model);
+        spec["attack"]["threat"]["epsilon"] = "1/255".into();
+        spec["attack"]["iterations"] = iterations.into();
+        spec["keep_images"] = true.into();
+        spec
+    };
+    // The first checkpoint comes after a few seconds: the attack must last much longer, however fast the machine is.
+    let dies = |work: &str, iterations| killed_at_its_next_checkpoint(&mut desk.command(&spec(iterations), work, &[]));
+    let enough = (0..8).map(|n| 100 << n).find(|&iterations| dies("trial", iterations));
+    let iterations = 3 * enough.expect("some effort takes longer than a checkpoint's pause");
+    assert!(dies("killed", iterations), "three times the effort takes no less time");
+    let spec = spec(iterations);
+    let checkpoint = desk.path("killed/resume.safetensors");
+    let resume = ["--resume", checkpoint.to_str().expect("temporary folders have plain names")];
+    let was_stopped = stopped_in_the_middle(&mut desk.command(&spec, "killed", &resume));
+    let resumed = desk.run(&spec, "killed", &resume);
+    let started = resumed.iter().find(|event| event["record"] == "started").expect("it began");
+    assert!(started["first_epoch"].as_u64() > Some(1), "it began anew: {started}");
+    let whole = desk.run(&spec, "whole", &[]);
+    assert_eq!(found(resumed), found(whole), "told to stop in the middle: {was_stopped}");
+    let [kept, expected] = ["killed", "whole"].map(|work| desk.bytes(&format!("{work}/adversarial.safetensors")));
+    assert!(kept == expected, "the adversarial images differ");
 }
 
 fn kill_nine(mut child: Child) {

@@ -50,7 +50,8 @@ fn remains(lab: &Lab, jobs: &[i64]) -> Remains {
         weights: weights.collect(),
         evaluation: (last["natural"].clone(), last["robust"].clone()),
         images: lab.column(
-            "select json_array(i.image, i.label, i.prediction, i.outcome, i.restart) from image_outcome i \
+            "select json_array(i.image, i.label, i.prediction, i.outcome, i.restart, i.part, i.iteration, i.loss, i.margin) \
+             from image_outcome i \
              join evaluation using (evaluation_id) join attempt a using (attempt_id) where a.outcome = 'ok' order by i.image",
         ),
     }

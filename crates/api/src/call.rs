@@ -3,7 +3,10 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
-use rrm_spec::{ArtifactHash, AttemptId, AttemptOutcome, EventView, JobId, JobState, Progress, SubmissionId, WorkerId};
+use rrm_spec::{
+    ArtifactHash, AttackSpec, AttemptId, AttemptOutcome, EventView, ImageOutcome, JobId, JobState, Progress,
+    SubmissionId, WorkerId,
+};
 use tokio::io::AsyncRead;
 use tokio_stream::Stream;
 
@@ -21,13 +24,24 @@ pub struct Source {
     pub host: String,
 }
 
+/// Whether what has been done before is done again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// A job whose content key is that of a job that has succeeded is taken for done, as long as what that one made is there.
+    Yes,
+    /// Every job is queued.
+    No,
+}
+
 /// The daemon's receipt for a plan: it is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
     /// The plan's id.
     pub submission: SubmissionId,
-    /// Id and name of each job, in the plan's order.
+    /// Id and name of each job, in the plan's order; of those that were done before the earlier job's id.
     pub jobs: Vec<(JobId, String)>,
+    /// Those of the jobs that were done before and are not queued.
+    pub reused: Vec<JobId>,
     /// Whether an earlier request with the same id had already submitted it.
     pub already: bool,
     /// What may be wrong though it was accepted, such as that no worker could run a job now.
@@ -74,6 +88,26 @@ pub struct LogChunk {
     pub offset: u64,
     /// The bytes.
     pub bytes: Bytes,
+}
+
+/// Where a stream of images begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ImagesFrom {
+    /// From which of the job's evaluations on, in the order in which the job shows them, counted from 0.
+    pub evaluation: u32,
+    /// Of that evaluation only the images behind this one.
+    pub after: Option<u32>,
+}
+
+/// The outcomes of some images of one evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImagesPage {
+    /// Which of the job's evaluations, counted from 0.
+    pub evaluation: u32,
+    /// That evaluation's attack.
+    pub attack: AttackSpec,
+    /// In the order of the test set; never empty.
+    pub images: Vec<ImageOutcome>,
 }
 
 /// The daemon's answer to a registration.

@@ -13,7 +13,8 @@ mod transfer;
 mod wire;
 
 pub use call::{
-    Artifact, AttemptEnd, Follow, JobFilter, LogChunk, Registered, Replies, Source, Submitted, Upload, WatchItem,
+    Artifact, AttemptEnd, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies, Reuse, Source,
+    Submitted, Upload, WatchItem,
 };
 pub use client::{Client, Endpoint};
 pub use error::ApiError;

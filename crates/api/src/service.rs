@@ -4,13 +4,13 @@ use std::future::Future;
 
 use bytes::Bytes;
 use rrm_spec::{
-    ArtifactHash, Assignment, AttemptId, Device, HeartbeatReply, HeldAttempt, ImageOutcome, ImportedNetwork, JobDetail,
-    JobId, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, WorkerId, WorkerView,
+    ArtifactHash, Assignment, AttemptId, Device, HeartbeatReply, HeldAttempt, ImportedNetwork, JobDetail, JobId,
+    JobSummary, Plan, Record, Registration, RequestId, SubmissionId, WorkerId, WorkerView,
 };
 
 use crate::{
-    ApiError, Artifact, AttemptEnd, Caller, Follow, JobFilter, LogChunk, Registered, Replies, Source, Submitted,
-    Upload, WatchItem,
+    ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
+    Reuse, Source, Submitted, Upload, WatchItem,
 };
 
 /// The answer to a call, later.
@@ -26,7 +26,14 @@ pub trait Service: Send + Sync + 'static {
     // Users.
 
     /// Stores a plan: all jobs or none. The same request with the same plan is answered the same, with `already` set.
-    fn submit(&self, caller: Caller, request: RequestId, plan: Plan, source: Source) -> answer!(Submitted);
+    fn submit(
+        &self,
+        caller: Caller,
+        request: RequestId,
+        plan: Plan,
+        source: Source,
+        reuse: Reuse,
+    ) -> answer!(Submitted);
 
     /// Jobs, newest first.
     fn list(&self, caller: Caller, filter: JobFilter) -> answer!(Vec<JobSummary>);
@@ -55,8 +62,9 @@ pub trait Service: Send + Sync + 'static {
     /// Workers, newest first: all that are connected, then of the others the newest of each node that has none connected.
     fn workers(&self, caller: Caller) -> answer!(Vec<WorkerView>);
 
-    /// The outcomes of single images of a job's newest evaluation.
-    fn images(&self, caller: Caller, job: JobId) -> answer!(Vec<ImageOutcome>);
+    /// The outcomes of single images of a job's newest attempt that has any, radius by radius and in the order of the test set.
+    /// [`ApiError::NotFound`] where there are none.
+    fn images(&self, caller: Caller, job: JobId, from: ImagesFrom) -> answer!(Replies<ImagesPage>);
 
     /// Takes a network in that no job made. `body` ends as that of [`Self::upload`]. The same network under the same name may come
     /// again; [`ApiError::Conflict`] where another one has the name.

@@ -194,8 +194,8 @@ impl Daemon {
     }
 
     async fn named(&self, name: &str, plan: PlanSelector) -> Result<JobSummary, Failure> {
-        let jobs = self.plan_jobs(plan).await?;
-        let submission = jobs[0].submission;
+        let submission = self.plan(plan).await?;
+        let jobs = self.plan_jobs(PlanSelector::Id(submission)).await?;
         let job = jobs.into_iter().find(|job| job.name == name);
         job.ok_or_else(|| {
             Failure::new(Exit::NotFound, format!("plan {submission} has no job named {name}"))

@@ -8,6 +8,7 @@ mod daemon;
 mod data;
 mod eta;
 mod exit;
+mod export;
 mod folders;
 mod list;
 mod logs;
@@ -135,6 +136,7 @@ async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, 
             suspicion::run(&arguments, &daemon()?, output).await
         }
         Command::Report(arguments) => report::run(&arguments, &daemon()?, output).await,
+        Command::Export(command) => export::run(&command, &daemon()?, output).await,
         Command::Worker(command) => worker::run(&command, &daemon()?, output).await,
         Command::Model(command) => model::run(command, global, output).await,
         Command::Data(command) => blocking(move || data::run(command, output)).await,

@@ -35,6 +35,7 @@ fn describe(job: &JobDetail, now_us: i64, output: Output) -> String {
         section("attempts", attempts(&job.attempts, output), output),
         section("epochs", epochs(&job.epochs, output), output),
         section("evaluations", evaluations(&job.evaluations, output), output),
+        section("adversarial images", audits(&job.evaluations, output), output),
         section("diagnostics", diagnostics(job.diagnostics.as_ref(), output), output),
         section("checkpoints", checkpoints(&job.checkpoints, output), output),
     ];
@@ -68,7 +69,20 @@ fn facts(job: &JobDetail, now_us: i64, output: Output) -> String {
     if let Some(reason) = &summary.reason {
         facts.push(("reason", printable(reason)));
     }
+    if let Some(key) = &job.content_key {
+        facts.push(("key", key.to_string()));
+    }
+    facts.extend(provenance(job));
     facts.iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+}
+
+/// What the newest attempt that has begun told of itself.
+fn provenance(job: &JobDetail) -> Vec<(&'static str, String)> {
+    let Some(run) = job.attempts.iter().rev().find_map(|attempt| attempt.run.as_ref()) else { return Vec::new() };
+    let by = format!("rrm {} on {}, {} threads", run.code_version, run.device, run.threads);
+    let hashes = [("data", &run.data_sha256), ("spec", &run.spec_sha256)];
+    let hashes = hashes.into_iter().filter_map(|(name, hash)| Some((name, format!("sha256:{}", hash.as_ref()?))));
+    std::iter::once(("by", by)).chain(hashes).collect()
 }
 
 fn what(spec: &JobSpec) -> String {
@@ -227,6 +241,32 @@ fn diagnostics(record: Option<&DiagnosticsRecord>, output: Output) -> Option<Str
         columns.push([number.name.clone().into(), number.value.to_string().into(), printable(&number.detail).into()]);
     }
     Some(columns.render(output))
+}
+
+/// What is wrong with what an attack found, and what is left of it in 8 bits.
+fn audits(evaluations: &[EvaluationRecord], output: Output) -> Option<String> {
+    let mut columns = Columns::new([
+        ("attack", Side::Left),
+        ("largest change", Side::Right),
+        ("epsilon", Side::Right),
+        ("outside the box", Side::Right),
+        ("not finite", Side::Right),
+        ("robust, recounted, %", Side::Right),
+        ("in 8 bits, %", Side::Right),
+    ]);
+    let audited: Vec<_> = evaluations.iter().filter_map(|record| Some((record, record.audit?))).collect();
+    for (record, audit) in &audited {
+        columns.push([
+            threat(&record.attack).into(),
+            format!("{:.6}", audit.largest_change).into(),
+            format!("{:.6}", record.attack.threat().epsilon.value()).into(),
+            audit.outside_box.to_string().into(),
+            audit.not_finite.to_string().into(),
+            percent(audit.recounted).into(),
+            percent(audit.rounded).into(),
+        ]);
+    }
+    (!audited.is_empty()).then(|| columns.render(output))
 }
 
 fn checkpoints(checkpoints: &[CheckpointRecord], output: Output) -> Option<String> {

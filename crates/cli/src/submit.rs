@@ -2,8 +2,8 @@
 
 use std::{fs, io::Read, path::Path};
 
-use rrm_api::{Source, Submitted};
-use rrm_spec::{DeviceRequest, JobSpec, Plan, PlannedJob, RequestId};
+use rrm_api::{Reuse, Source, Submitted};
+use rrm_spec::{DeviceRequest, JobId, JobSpec, Plan, PlannedJob, RequestId};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -32,7 +32,8 @@ pub(crate) async fn run(arguments: &SubmitArguments, global: &Global, output: Ou
     // Made before the first try and kept over all of them: however often it is sent, it has one effect.
     let request = arguments.request_id.clone().map_or_else(fresh_request_id, Ok)?;
     let name = plan.name.clone();
-    let submitted = daemon.client.submit(request.clone(), plan, source()).await;
+    let reuse = if arguments.reuse { Reuse::Yes } else { Reuse::No };
+    let submitted = daemon.client.submit(request.clone(), plan, source(), reuse).await;
     let submitted = submitted.map_err(|error| refused(&name, &request, Failure::from(error)))?;
     for warning in &submitted.warnings {
         output.note(&format!("warning: {warning}"));
@@ -81,10 +82,11 @@ fn refused(plan: &str, request: &RequestId, failure: Failure) -> Failure {
 }
 
 fn show(plan: &str, submitted: &Submitted, arguments: &SubmitArguments, output: Output) -> Result<(), Failure> {
-    let Submitted { submission, jobs, already, warnings } = submitted;
+    let Submitted { submission, jobs, reused, already, warnings } = submitted;
     match output.format() {
         Format::Json => {
-            let jobs: Vec<_> = jobs.iter().map(|(id, name)| json!({"id": id, "name": name})).collect();
+            let job = |(id, name): &(JobId, String)| json!({"id": id, "name": name, "reused": reused.contains(id)});
+            let jobs: Vec<_> = jobs.iter().map(job).collect();
             let receipt = json!({"submission": submission, "jobs": jobs, "already": already, "warnings": warnings});
             // With --wait it is the first of a stream.
             if arguments.wait { output.json_line(receipt) } else { output.document(receipt) }
@@ -93,8 +95,11 @@ fn show(plan: &str, submitted: &Submitted, arguments: &SubmitArguments, output: 
         Format::Human => {
             let was = if *already { "had been submitted before, as plan" } else { "submitted as plan" };
             output.line(&format!("{plan} {was} {submission}"))?;
-            let mut columns = Columns::new([("id", Side::Right), ("name", Side::Left)]);
-            jobs.iter().for_each(|(id, name)| columns.push([id.to_string().into(), name.as_str().into()]));
+            let mut columns = Columns::new([("id", Side::Right), ("name", Side::Left), ("remark", Side::Left)]);
+            for (id, name) in jobs {
+                let remark = if reused.contains(id) { format!("reused #{id}") } else { String::new() };
+                columns.push([id.to_string().into(), name.as_str().into(), remark.into()]);
+            }
             output.text(&columns.render(output))
         }
     }

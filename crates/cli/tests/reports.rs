@@ -131,6 +131,7 @@ fn evaluation(attack: rrm_spec::AttackSpec, id: u64) -> EvaluationRecord {
         weights: "0".repeat(64).parse().unwrap(),
         images: Vec::new(),
         classes: Vec::new(),
+        audit: None,
     }
 }
 

@@ -16,7 +16,8 @@ use nix::{
     unistd::Pid,
 };
 use rrm_spec::{
-    Accuracy, Diagnostic, DiagnosticsRecord, EpochRecord, EvaluationRecord, JobSpec, JobState, Norm, ThreatModel,
+    Accuracy, Audit, ClosestPoint, Diagnostic, DiagnosticsRecord, EpochRecord, EvaluationRecord, ImageOutcome, JobSpec,
+    JobState, Norm, Outcome, ThreatModel,
 };
 use serde_json::{Value, json};
 
@@ -107,6 +108,15 @@ fn a_submission_prints_ids_and_warnings_apart() {
     assert_eq!(text(&fake.rrm(&["-q", "submit", &fake.plan_file()]).stdout), "4\n5\n6\n");
     let document = fake.json(&["submit", &fake.plan_file()]);
     assert_eq!((&document["submission"], &document["jobs"][2]["name"]), (&3.into(), &"third".into()));
+}
+
+#[test]
+fn what_was_done_before_is_told_in_the_receipt() {
+    let fake = Fake::start();
+    let table = text(&fake.rrm(&["submit", &fake.plan_file(), "--reuse"]).stdout);
+    assert!(table.contains(" 1  control         reused #1\n 2  attack control\n"), "{table}");
+    let jobs = fake.json(&["submit", &fake.plan_file(), "--reuse"])["jobs"].clone();
+    assert_eq!((&jobs[0]["reused"], &jobs[1]["reused"]), (&true.into(), &false.into()));
 }
 
 #[test]
@@ -431,8 +441,15 @@ fn train_and_attack(fake: &Fake) {
             robust: Accuracy { correct: 4500, total: 10_000 },
             elapsed_us: 1,
             weights: "0".repeat(64).parse().unwrap(),
-            images: Vec::new(),
+            images: images(),
             classes: Vec::new(),
+            audit: Some(Audit {
+                largest_change: 0.031,
+                outside_box: 0,
+                not_finite: 0,
+                recounted: Accuracy { correct: 4500, total: 10_000 },
+                rounded: Accuracy { correct: 4510, total: 10_000 },
+            }),
         }];
     });
     fake.end_all(JobState::Succeeded);
@@ -471,6 +488,44 @@ fn a_network_of_hidden_gradients_is_suspicious_and_the_report_says_why() {
     let shown = fake.rrm(&["show", "2"]);
     assert!(text(&shown.stdout).contains("ladder.x0.001.robust"), "{shown:?}");
     assert_eq!(fake.rrm(&["report", "suspicion", "99"]).status.code(), Some(3));
+}
+
+fn images() -> Vec<ImageOutcome> {
+    let closest = Some(ClosestPoint { part: 0, iteration: Some(7), loss: 2.5, margin: -1.25 });
+    let broken = ImageOutcome { image: 0, label: 3, prediction: 3, outcome: Outcome::Broken { restart: 2 }, closest };
+    let wrong = ImageOutcome { image: 1, prediction: 4, outcome: Outcome::Misclassified, closest: None, ..broken };
+    vec![broken, wrong]
+}
+
+#[test]
+fn outcomes_of_images_are_exported_as_rows() {
+    let fake = Fake::with_plan();
+    train_and_attack(&fake);
+    let csv = text(&fake.rrm(&["export", "images", "2"]).stdout);
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(lines[0].starts_with("job,name,model,attack,norm,epsilon,image,label"), "{csv}");
+    let of = "2,attack control,#1,APGD-CE 20x5,linf,8/255";
+    let rows = [format!("{of},0,3,3,broken,2,0,APGD-CE 20x5,7,2.5,-1.25"), format!("{of},1,3,4,misclassified,,,,,,")];
+    assert_eq!(lines[1..], rows);
+    let path = fake.folder.path().join("images.jsonl");
+    let file = path.to_str().unwrap();
+    let written = fake.rrm(&["export", "images", "--plan", "last", "--format", "jsonl", "-o", file]);
+    assert_eq!((written.status.code(), text(&written.stdout)), (Some(0), String::new()), "{written:?}");
+    let rows: Vec<Value> =
+        std::fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((rows.len(), &rows[0]["margin"], &rows[1]["margin"]), (2, &json!(-1.25), &Value::Null));
+    assert_eq!(fake.json(&["export", "images", "2"])["images"], json!(rows));
+}
+
+#[test]
+fn only_evaluations_have_outcomes_and_only_those_that_kept_them_adversarial_images() {
+    let fake = Fake::with_plan();
+    let refused = fake.rrm(&["export", "images", "1"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(text(&refused.stderr).contains("job 1 is of kind train"), "{refused:?}");
+    let refused = fake.rrm(&["export", "adversarial", "2", "-o", "nowhere.safetensors"]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    assert!(text(&refused.stderr).contains("keep_images = true"), "{refused:?}");
 }
 
 #[test]

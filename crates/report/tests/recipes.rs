@@ -56,6 +56,7 @@ fn record(attack: rrm_spec::AttackSpec, id: i64) -> EvaluationRecord {
         weights: "0".repeat(64).parse().unwrap(),
         images: vec![],
         classes: vec![],
+        audit: None,
     }
 }
 

@@ -166,6 +166,7 @@ fn evaluation(pattern: &JobDetail, id: i64, attack: &str, robust: u64) -> JobDet
         weights: "1".repeat(64).parse().unwrap(),
         images: vec![],
         classes: vec![],
+        audit: None,
     }];
     found
 }

@@ -6,6 +6,7 @@ mod daemon;
 mod error;
 mod follow;
 mod hand_out;
+mod images;
 mod leases;
 mod logs;
 mod serve;

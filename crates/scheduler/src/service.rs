@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rrm_api::{
-    ApiError, Artifact, AttemptEnd, Caller, Follow, JobFilter, LogChunk, Registered, Replies, Service, Source,
-    Submitted, Upload, VERSION, WatchItem,
+    ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
+    Reuse, Service, Source, Submitted, Upload, VERSION, WatchItem,
 };
 use rrm_spec::{
-    ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, HeartbeatReply, HeldAttempt, ImageOutcome,
-    ImportedNetwork, JobDetail, JobId, JobState, JobSummary, Plan, Record, Registration, RequestId, SubmissionId,
-    Violations, WorkerId, WorkerView,
+    ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, HeartbeatReply, HeldAttempt, ImportedNetwork,
+    JobDetail, JobId, JobState, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, Violations, WorkerId,
+    WorkerView,
 };
 use rrm_store::{Cancel, Departure, End, KeepArtifact, KeepImport, Register, Report, Settle, Standing, Submit};
 
@@ -23,15 +23,27 @@ use crate::hand_out::Question;
 const PAGE: u32 = 1000;
 
 impl Service for Daemon {
-    async fn submit(&self, _: Caller, request: RequestId, plan: Plan, source: Source) -> Result<Submitted, ApiError> {
+    async fn submit(
+        &self,
+        _: Caller,
+        request: RequestId,
+        plan: Plan,
+        source: Source,
+        reuse: Reuse,
+    ) -> Result<Submitted, ApiError> {
         let requests: Vec<DeviceRequest> = plan.jobs.iter().map(|job| job.device).collect();
         let Source { client_version, host } = source;
-        let submit = Submit { request, plan, client_version, host };
+        let reuse = match reuse {
+            Reuse::Yes => rrm_store::Reuse::Yes,
+            Reuse::No => rrm_store::Reuse::No,
+        };
+        let submit = Submit { request, plan, client_version, host, reuse };
         let done = self.store.write(wall_us(), submit).await.map_err(answer)?;
         tracing::info!(submission = %done.submission, jobs = done.jobs.len(), already = done.already, "submitted");
         let devices = self.store.devices_online().await.map_err(answer)?;
-        let rrm_store::Submitted { submission, jobs, already } = done;
-        Ok(Submitted { submission, jobs, already, warnings: warnings(&requests, &devices) })
+        let rrm_store::Submitted { submission, jobs, reused, already } = done;
+        let warnings = if jobs.len() == reused.len() { Vec::new() } else { warnings(&requests, &devices) };
+        Ok(Submitted { submission, jobs, reused, already, warnings })
     }
 
     async fn list(&self, _: Caller, filter: JobFilter) -> Result<Vec<JobSummary>, ApiError> {
@@ -83,12 +95,8 @@ impl Service for Daemon {
         Ok(workers)
     }
 
-    async fn images(&self, _: Caller, job: JobId) -> Result<Vec<ImageOutcome>, ApiError> {
-        let images = self.store.images(job).await.map_err(answer)?;
-        match images.is_empty() {
-            true => Err(ApiError::NotFound { what: format!("an evaluation of job {job}") }),
-            false => Ok(images),
-        }
+    async fn images(&self, _: Caller, job: JobId, from: ImagesFrom) -> Result<Replies<ImagesPage>, ApiError> {
+        self.outcomes(job, from).await
     }
 
     async fn import(&self, _: Caller, import: ImportedNetwork, body: Replies<Bytes>) -> Result<(), ApiError> {

@@ -9,6 +9,7 @@ use crate::{Accuracy, ArtifactHash, AttackSpec, ClassAccuracy, DiagnosticsRecord
 /// A line on a trainer's standard output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "events are told one by one, and what is large is a record anyway")]
 pub enum Event {
     /// Where the job stands now. Shown live, never stored.
     Progress(Progress),
@@ -55,8 +56,16 @@ pub struct RunStarted {
     pub code_version: String,
     /// Trainable parameters of the network.
     pub parameters: u64,
-    /// First epoch that this attempt trains, counted from 1; more than 1 after a resumption.
+    /// First epoch that this attempt trains, counted from 1; more than 1 after a resumption. Of an evaluation, the number of the next
+    /// checkpoint.
     pub first_epoch: u32,
+    /// Hash of the images that it works on, wherever they lie: pixels and labels, or of pictures on disk names and sizes. Absent from
+    /// before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<ArtifactHash>,
+    /// Hash of its spec's JSON, in which references are ids. Absent from before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec_sha256: Option<ArtifactHash>,
 }
 
 /// Where a job stands.
@@ -105,7 +114,8 @@ pub struct EpochRecord {
 pub enum CheckpointRole {
     /// Everything that a resumption needs; the newest replaces the one before.
     Resume,
-    /// The finished network's weights and buffers.
+    /// What the job was for: the finished network's weights and buffers, a synthesis's images, or the adversarial images that an
+    /// evaluation kept.
     Final,
 }
 
@@ -113,7 +123,7 @@ pub enum CheckpointRole {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointRecord {
-    /// The epoch that it closes, counted from 1.
+    /// The epoch that it closes, counted from 1; of an evaluation, how many checkpoints there have been with this one.
     pub epoch: u32,
     /// What it is for.
     pub role: CheckpointRole,
@@ -144,6 +154,28 @@ pub struct EvaluationRecord {
     /// The same, counted by class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassAccuracy>,
+    /// What the adversarial images are worth; absent where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
+}
+
+/// What a second look at the adversarial images found: those that the attack handed back for the images that it broke.
+///
+/// The two accuracies are counted anew by classifying these images. An attack whose rule hands back another point than the one that broke
+/// an image is recounted higher than its robust accuracy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// The largest change of an image whose pixels are finite, in the attack's norm and in pixel units; 0 where nothing was broken.
+    pub largest_change: f64,
+    /// Images with a pixel outside of [0, 1].
+    pub outside_box: u64,
+    /// Images with a pixel that is no finite number.
+    pub not_finite: u64,
+    /// Robust accuracy, counted anew.
+    pub recounted: Accuracy,
+    /// The same where each pixel is rounded to the nearest of 256 levels, as a file of a picture would hold it.
+    pub rounded: Accuracy,
 }
 
 /// What became of one image.

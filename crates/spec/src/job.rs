@@ -312,6 +312,9 @@ pub struct EvaluateSpec {
     pub batch_size: NonZeroU32,
     /// Seed of the attack's starting points.
     pub seed: u64,
+    /// Whether the adversarial images become an artifact of the job. Written only where they do, so that older specs keep their hash.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_images: bool,
 }
 
 impl EvaluateSpec {

@@ -32,8 +32,8 @@ pub use attack::{
 pub use dataset::{Augmentation, Dataset, DatasetName, Normalization};
 pub use diagnostic::{Diagnostic, DiagnosticsRecord};
 pub use event::{
-    CheckpointRecord, CheckpointRole, ClosestPoint, EpochRecord, EvaluationRecord, Event, FailureClass, ImageOutcome,
-    Outcome, Progress, Record, RunStarted,
+    Audit, CheckpointRecord, CheckpointRole, ClosestPoint, EpochRecord, EvaluationRecord, Event, FailureClass,
+    ImageOutcome, Outcome, Progress, Record, RunStarted,
 };
 pub use ids::{ArtifactHash, AttemptId, JobId, ParseIdError, RequestId, SubmissionId, WorkerId};
 pub use job::{

@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttemptId, AttemptOutcome, CheckpointRecord, DiagnosticsRecord, EpochRecord, EvaluationRecord, JobId, JobKind,
-    JobSpec, JobState, Progress, RunStarted, Stop, SubmissionId, WorkerId,
+    ArtifactHash, AttemptId, AttemptOutcome, CheckpointRecord, DiagnosticsRecord, EpochRecord, EvaluationRecord, JobId,
+    JobKind, JobSpec, JobState, Progress, RunStarted, Stop, SubmissionId, WorkerId,
 };
 
 /// A job in a list.
@@ -66,6 +66,10 @@ pub struct JobDetail {
     pub diagnostics: Option<DiagnosticsRecord>,
     /// Checkpoints that the artifact store holds.
     pub checkpoints: Vec<CheckpointRecord>,
+    /// Hash of what its result depends on: code version, spec, and the keys of the jobs that it needs. Absent where something is of
+    /// unknown content, such as a file, and from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_key: Option<ArtifactHash>,
 }
 
 /// One try at a job.

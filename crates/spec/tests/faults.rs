@@ -34,7 +34,7 @@ fn at<'a>(table: &'a mut Table, path: &[String]) -> &'a mut Table {
 /// How a field is spoiled.
 #[derive(Clone, Copy, Debug)]
 enum Spoilt {
-    /// No field is a truth value.
+    /// No field is a list of truth values.
     Type,
     /// A stranger is put beside it.
     Unknown,
@@ -47,7 +47,7 @@ fn spoil(table: &mut Table, path: &[String], how: Spoilt) -> String {
         Spoilt::Type => field.clone(),
         Spoilt::Unknown => format!("not-{field}"),
     };
-    at(table, above).insert(field.clone(), Value::Boolean(true));
+    at(table, above).insert(field.clone(), Value::Array(vec![Value::Boolean(true)]));
     [above, &[field]].concat().join(".")
 }
 

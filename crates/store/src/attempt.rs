@@ -1,6 +1,6 @@
 //! Attempts: lease, fence and history.
 
-use rrm_spec::{AttemptId, AttemptOutcome, Device, JobId, RequestId, RunStarted, WorkerId};
+use rrm_spec::{ArtifactHash, AttemptId, AttemptOutcome, Device, JobId, RequestId, RunStarted, WorkerId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
@@ -136,7 +136,8 @@ pub(crate) async fn set_last_seq(tx: &mut Tx<'_>, id: AttemptId, seq: u64) -> Re
 
 pub(crate) async fn set_run(tx: &mut Tx<'_>, id: AttemptId, run: &RunStarted) -> Result<(), StoreError> {
     sqlx::query(
-        "update attempt set run_device = ?, run_threads = ?, code_version = ?, parameters = ?, first_epoch = ? \
+        "update attempt set run_device = ?, run_threads = ?, code_version = ?, parameters = ?, first_epoch = ?, \
+             data_sha256 = ?, spec_sha256 = ? \
          where attempt_id = ?",
     )
     .bind(&run.device)
@@ -144,6 +145,8 @@ pub(crate) async fn set_run(tx: &mut Tx<'_>, id: AttemptId, run: &RunStarted) ->
     .bind(&run.code_version)
     .bind(names::signed(run.parameters, "parameters")?)
     .bind(run.first_epoch)
+    .bind(run.data_sha256.as_ref().map(ArtifactHash::as_str))
+    .bind(run.spec_sha256.as_ref().map(ArtifactHash::as_str))
     .bind(id.0)
     .execute(&mut *tx.connection)
     .await?;

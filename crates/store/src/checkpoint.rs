@@ -68,7 +68,19 @@ pub(crate) async fn resume_point(tx: &mut Tx<'_>, job: JobId) -> Result<Option<R
     Ok(found.map(|CheckpointRow(it)| ResumePoint { epoch: it.epoch, sha256: it.sha256, bytes: it.bytes }))
 }
 
-/// The weights that a succeeded job has made.
+/// Whether some attempt at the job has recorded a checkpoint to resume from with this number.
+pub(crate) async fn is_recorded(tx: &mut Tx<'_>, job: JobId, epoch: u32) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar(
+        "select exists (select 1 from checkpoint join attempt using (attempt_id) \
+         where attempt.job_id = ? and checkpoint.role = 'resume' and checkpoint.epoch = ?)",
+    )
+    .bind(job.0)
+    .bind(epoch)
+    .fetch_one(&mut *tx.connection);
+    Ok(found.await?)
+}
+
+/// What a succeeded job has made: weights, or images.
 pub(crate) async fn final_of(tx: &mut Tx<'_>, job: JobId) -> Result<Option<InputArtifact>, StoreError> {
     let found: Option<CheckpointRow> = sqlx::query_as(
         "select checkpoint.* from checkpoint join attempt using (attempt_id) \

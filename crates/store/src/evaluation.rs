@@ -1,11 +1,28 @@
 //! Evaluations, and what became of each image.
 
-use rrm_spec::{Accuracy, AttemptId, ClassAccuracy, EvaluationRecord, ImageOutcome, JobId, Outcome, ParseIdError};
+use rrm_spec::{
+    Accuracy, AttackSpec, AttemptId, Audit, ClassAccuracy, ClosestPoint, EvaluationRecord, ImageOutcome, JobId,
+    Outcome, ParseIdError,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection};
 
 use crate::epoch::{accuracy, count};
 use crate::{Store, StoreError, Tx, names};
+
+/// Most images in one page.
+const PAGE: u32 = 1000;
+
+/// The outcomes of some images of one evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImagesPage {
+    /// Which of the job's evaluations, counted from 0.
+    pub evaluation: u32,
+    /// That evaluation's attack.
+    pub attack: AttackSpec,
+    /// In the order of the test set; never empty.
+    pub images: Vec<ImageOutcome>,
+}
 
 /// Without images and classes.
 struct EvaluationRow {
@@ -25,9 +42,21 @@ impl FromRow<'_, SqliteRow> for EvaluationRow {
             weights: weights.map_err(|e: ParseIdError| sqlx::Error::Decode(e.into()))?,
             images: Vec::new(),
             classes: Vec::new(),
+            audit: audit(row)?,
         };
         Ok(Self { evaluation_id: row.try_get("evaluation_id")?, record })
     }
+}
+
+fn audit(row: &SqliteRow) -> sqlx::Result<Option<Audit>> {
+    let Some(largest_change) = row.try_get("largest_change")? else { return Ok(None) };
+    Ok(Some(Audit {
+        largest_change,
+        outside_box: count(row, "outside_box")?,
+        not_finite: count(row, "not_finite")?,
+        recounted: accuracy(row, "recounted_correct", "robust_total")?,
+        rounded: accuracy(row, "rounded_correct", "robust_total")?,
+    }))
 }
 
 /// Whether it is new; an attempt's earlier evaluation by the same attack is left as it is.
@@ -38,8 +67,9 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, attempt: AttemptId, record: &Evaluat
     let inserted = sqlx::query(
         "insert into evaluation (attempt_id, attack, label, norm, epsilon, epsilon_value, natural_correct, \
              natural_total, robust_correct, robust_total, natural_low, natural_high, robust_low, robust_high, \
-             elapsed_us, weights, recorded_at) \
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+             elapsed_us, weights, recorded_at, largest_change, outside_box, not_finite, recounted_correct, \
+             rounded_correct) \
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
     )
     .bind(attempt.0)
     .bind(serde_json::to_string(&record.attack)?)
@@ -58,21 +88,40 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, attempt: AttemptId, record: &Evaluat
     .bind(count(record.elapsed_us)?)
     .bind(record.weights.as_str())
     .bind(tx.now)
+    .bind(record.audit.map(|audit| audit.largest_change))
+    .bind(record.audit.map(|audit| count(audit.outside_box)).transpose()?)
+    .bind(record.audit.map(|audit| count(audit.not_finite)).transpose()?)
+    .bind(record.audit.map(|audit| count(audit.recounted.correct)).transpose()?)
+    .bind(record.audit.map(|audit| count(audit.rounded.correct)).transpose()?)
     .execute(&mut *tx.connection)
     .await?;
     let is_new = inserted.rows_affected() == 1;
     if is_new {
-        insert_images(tx, inserted.last_insert_rowid(), &record.images).await?;
+        let evaluation = inserted.last_insert_rowid();
+        insert_parts(tx, evaluation, &record.attack).await?;
+        insert_images(tx, evaluation, &record.images).await?;
     }
     Ok(is_new)
+}
+
+async fn insert_parts(tx: &mut Tx<'_>, evaluation: i64, attack: &AttackSpec) -> Result<(), StoreError> {
+    let labels: Vec<String> = attack.parts().iter().map(AttackSpec::label).collect();
+    sqlx::query("insert into evaluation_part (evaluation_id, part, label) select ?, key, value from json_each(?)")
+        .bind(evaluation)
+        .bind(serde_json::to_string(&labels)?)
+        .execute(&mut *tx.connection)
+        .await?;
+    Ok(())
 }
 
 /// One statement for all images: ten thousand of them take some hundredths of a second this way.
 async fn insert_images(tx: &mut Tx<'_>, evaluation: i64, images: &[ImageOutcome]) -> Result<(), StoreError> {
     let rows: Vec<_> = images.iter().map(image_row).collect();
     sqlx::query(
-        "insert into image_outcome (evaluation_id, image, label, prediction, outcome, restart) \
-         select ?, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(?)",
+        "insert into image_outcome (evaluation_id, image, label, prediction, outcome, restart, part, iteration, loss, margin) \
+         select ?, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+             value ->> 7, value ->> 8 \
+         from json_each(?)",
     )
     .bind(evaluation)
     .bind(serde_json::to_string(&rows)?)
@@ -81,13 +130,20 @@ async fn insert_images(tx: &mut Tx<'_>, evaluation: i64, images: &[ImageOutcome]
     Ok(())
 }
 
-fn image_row(image: &ImageOutcome) -> (u32, u32, u32, &'static str, Option<u32>) {
+/// As the database has it: image, label, prediction, outcome, restart, part, iteration, loss, margin.
+type ImageRow<Text> = (u32, u32, u32, Text, Option<u32>, Option<u32>, Option<u32>, Option<f64>, Option<f64>);
+
+fn image_row(image: &ImageOutcome) -> ImageRow<&'static str> {
     let (outcome, restart) = match image.outcome {
         Outcome::Misclassified => ("misclassified", None),
         Outcome::Broken { restart } => ("broken", Some(restart)),
         Outcome::Robust => ("robust", None),
     };
-    (image.image, image.label, image.prediction, outcome, restart)
+    let (part, iteration, loss, margin) = match image.closest {
+        None => (None, None, None, None),
+        Some(ClosestPoint { part, iteration, loss, margin }) => (Some(part), iteration, Some(loss), Some(margin)),
+    };
+    (image.image, image.label, image.prediction, outcome, restart, part, iteration, loss, margin)
 }
 
 pub(crate) async fn get(
@@ -147,26 +203,58 @@ async fn with_classes(connection: &mut SqliteConnection, row: EvaluationRow) -> 
 }
 
 impl Store {
-    /// The outcome of each image in a job's newest evaluation, by position in the test set.
+    /// The next outcomes of images of the job's newest attempt that has any: of its evaluation number `evaluation` (from 0) those
+    /// behind the image `after`, and where there are none the first of the evaluations that follow; `None` at the end.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub async fn images(&self, job: JobId) -> Result<Vec<ImageOutcome>, StoreError> {
-        let found: Vec<(u32, u32, u32, String, Option<u32>)> = sqlx::query_as(
-            "select image, label, prediction, image_outcome.outcome, restart from image_outcome \
-             where evaluation_id = ( \
-                 select max(evaluation_id) from evaluation join attempt using (attempt_id) where job_id = ?) \
-             order by image",
+    pub async fn images(
+        &self,
+        job: JobId,
+        evaluation: u32,
+        after: Option<u32>,
+    ) -> Result<Option<ImagesPage>, StoreError> {
+        // One transaction, so that a page is of the evaluation that it says.
+        let mut reader = self.readers.begin().await?;
+        let evaluations: Vec<(i64, String)> = sqlx::query_as(
+            "select evaluation_id, attack from evaluation where attempt_id = ( \
+                 select max(attempt_id) from evaluation join attempt using (attempt_id) where job_id = ?) \
+             order by evaluation_id limit -1 offset ?",
         )
         .bind(job.0)
-        .fetch_all(&self.readers)
+        .bind(evaluation)
+        .fetch_all(&mut *reader)
         .await?;
-        found.into_iter().map(image_outcome).collect()
+        let mut after = after;
+        for (evaluation, (id, attack)) in (evaluation..).zip(evaluations) {
+            let images = images_behind(&mut reader, id, after.take()).await?;
+            if !images.is_empty() {
+                return Ok(Some(ImagesPage { evaluation, attack: serde_json::from_str(&attack)?, images }));
+            }
+        }
+        Ok(None)
     }
 }
 
+async fn images_behind(
+    connection: &mut SqliteConnection,
+    evaluation: i64,
+    after: Option<u32>,
+) -> Result<Vec<ImageOutcome>, StoreError> {
+    let found: Vec<ImageRow<String>> = sqlx::query_as(
+        "select image, label, prediction, outcome, restart, part, iteration, loss, margin from image_outcome \
+         where evaluation_id = ? and image > ? order by image limit ?",
+    )
+    .bind(evaluation)
+    .bind(after.map_or(-1, i64::from))
+    .bind(PAGE)
+    .fetch_all(connection)
+    .await?;
+    found.into_iter().map(image_outcome).collect()
+}
+
 fn image_outcome(
-    (image, label, prediction, outcome, restart): (u32, u32, u32, String, Option<u32>),
+    (image, label, prediction, outcome, restart, part, iteration, loss, margin): ImageRow<String>,
 ) -> Result<ImageOutcome, StoreError> {
     let outcome = match (outcome.as_str(), restart) {
         ("misclassified", None) => Outcome::Misclassified,
@@ -174,5 +262,10 @@ fn image_outcome(
         ("robust", None) => Outcome::Robust,
         other => return Err(StoreError::internal(format!("unknown outcome {other:?}"))),
     };
-    Ok(ImageOutcome { image, label, prediction, outcome, closest: None })
+    let closest = match (part, loss, margin) {
+        (Some(part), Some(loss), Some(margin)) => Some(ClosestPoint { part, iteration, loss, margin }),
+        // A check of the table holds the three together.
+        _ => None,
+    };
+    Ok(ImageOutcome { image, label, prediction, outcome, closest })
 }

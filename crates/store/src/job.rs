@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use rrm_spec::{AttemptId, Device, JobId, JobKind, JobSpec, JobState, RetryBudget, Stop, SubmissionId, Transition};
+use rrm_spec::{
+    ArtifactHash, AttemptId, Device, JobId, JobKind, JobSpec, JobState, ParseIdError, RetryBudget, Stop, SubmissionId,
+    Transition,
+};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
@@ -23,6 +26,8 @@ pub(crate) struct JobRow {
     pub(crate) stop: Option<Stop>,
     pub(crate) attempt: Option<AttemptId>,
     pub(crate) budget: RetryBudget,
+    /// What its result depends on, where that is known.
+    pub(crate) content_key: Option<ArtifactHash>,
 }
 
 impl JobRow {
@@ -55,8 +60,15 @@ impl FromRow<'_, SqliteRow> for JobRow {
                 crashes: row.try_get("crashes")?,
                 crash_limit: row.try_get("crash_limit")?,
             },
+            content_key: optional_hash(row, "content_key")?,
         })
     }
+}
+
+/// Reads a hash that may be absent.
+pub(crate) fn optional_hash(row: &SqliteRow, column: &str) -> sqlx::Result<Option<ArtifactHash>> {
+    let hash = row.try_get::<Option<&str>, _>(column)?.map(str::parse).transpose();
+    hash.map_err(|error: ParseIdError| sqlx::Error::Decode(error.into()))
 }
 
 pub(crate) async fn find(tx: &mut Tx<'_>, id: JobId) -> Result<Option<JobRow>, StoreError> {

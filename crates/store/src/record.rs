@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use rrm_spec::{
-    AttemptId, CheckpointRecord, ClassAccuracy, DiagnosticsRecord, EpochRecord, EvaluationRecord, JobKind, Record,
-    RunStarted, Violations,
+    AttemptId, CheckpointRecord, ClassAccuracy, DiagnosticsRecord, EpochRecord, EvaluationRecord, ImageOutcome,
+    JobKind, Record, RunStarted, Violations,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -61,17 +61,27 @@ async fn store(tx: &mut Tx<'_>, job: &JobRow, attempt: &mut AttemptRow, record: 
 }
 
 async fn started(tx: &mut Tx<'_>, job: &JobRow, attempt: &mut AttemptRow, run: &RunStarted) -> Result<(), StoreError> {
-    // An evaluation has no epochs to count from.
+    // From before evaluations counted their checkpoints.
     let run = RunStarted { first_epoch: run.first_epoch.max(1), ..run.clone() };
     if attempt.first_epoch.is_some() {
         return Err(refused("started", attempt.id, "an attempt starts once"));
     }
-    if run.first_epoch > 1 && !epoch::is_current(tx, job.id, run.first_epoch - 1).await? {
-        return Err(refused("first_epoch", run.first_epoch, "must follow an epoch that is recorded"));
+    if run.first_epoch > 1 && !is_known(tx, job, run.first_epoch - 1).await? {
+        let allowed = "must follow an epoch that is recorded, or a checkpoint of the evaluation";
+        return Err(refused("first_epoch", run.first_epoch, allowed));
     }
     attempt::set_run(tx, attempt.id, &run).await?;
     attempt.first_epoch = Some(run.first_epoch);
     event::add(tx, "run", job.event_of(attempt.id), serde_json::to_value(&run)?).await
+}
+
+/// Whether an attempt at the job can go on from there.
+async fn is_known(tx: &mut Tx<'_>, job: &JobRow, epoch: u32) -> Result<bool, StoreError> {
+    match job.kind {
+        JobKind::Train | JobKind::Synthesize => epoch::is_current(tx, job.id, epoch).await,
+        // It has no epochs, but counts its checkpoints.
+        JobKind::Evaluate => checkpoint::is_recorded(tx, job.id, epoch).await,
+    }
 }
 
 async fn trained(tx: &mut Tx<'_>, job: &JobRow, attempt: &AttemptRow, record: &EpochRecord) -> Result<(), StoreError> {
@@ -115,6 +125,13 @@ async fn evaluated(
     if job.kind != JobKind::Evaluate {
         return Err(refused("evaluation", job.id, "must come from an evaluation job"));
     }
+    if let Some(image) = record.images.iter().find(|image| !is_finite(image)) {
+        let told = format!("{:?} of image {}", image.closest, image.image);
+        return Err(refused("evaluation", told, "must have a finite loss and margin"));
+    }
+    if record.audit.is_some_and(|audit| !audit.largest_change.is_finite()) {
+        return Err(refused("evaluation", "the largest change", "must be a finite number"));
+    }
     let summary = EvaluationRecord { images: Vec::new(), classes: ClassAccuracy::of(&record.images), ..record.clone() };
     if evaluation::insert(tx, attempt.id, record).await? {
         return event::add(tx, "evaluation", job.event_of(attempt.id), serde_json::to_value(&summary)?).await;
@@ -146,6 +163,10 @@ async fn diagnosed(
     }
     let stored = diagnostic::get(&mut *tx.connection, attempt.id).await?;
     tell_difference(tx, job, attempt, "error.diagnostics-differ", &stored, &Some(record)).await
+}
+
+fn is_finite(image: &ImageOutcome) -> bool {
+    image.closest.is_none_or(|closest| closest.loss.is_finite() && closest.margin.is_finite())
 }
 
 /// A second record of the same thing is kept out. Where it says something else, a computation that should be repeatable

@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: [(&str, &str); 11] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
@@ -15,6 +15,8 @@ const MIGRATIONS: [(&str, &str); 9] = [
     ("norm", include_str!("../../../migrations/0006_norm.sql")),
     ("synthesis", include_str!("../../../migrations/0007_synthesis.sql")),
     ("class_accuracy", include_str!("../../../migrations/0008_class_accuracy.sql")),
+    ("closest_point", include_str!("../../../migrations/0009_closest_point.sql")),
+    ("content_key", include_str!("../../../migrations/0010_content_key.sql")),
     ("diagnostic", include_str!("../../../migrations/0011_diagnostic.sql")),
 ];
 
@@ -42,6 +44,6 @@ mod tests {
     fn every_table_is_strict() {
         let tables = MIGRATIONS.iter().map(|(_, sql)| sql.matches("create table").count()).sum::<usize>();
         let strict = MIGRATIONS.iter().map(|(_, sql)| sql.matches(") strict").count()).sum::<usize>();
-        assert_eq!((tables, strict), (17, 17));
+        assert_eq!((tables, strict), (19, 19));
     }
 }

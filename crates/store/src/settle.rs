@@ -70,24 +70,36 @@ async fn missing_evaluation(
     job: &JobRow,
     row: &AttemptRow,
 ) -> Result<Option<&'static str>, StoreError> {
-    let (wanted, is_diagnosed) = match job::spec_of(tx, job.id).await? {
-        JobSpec::Evaluate(spec) => (spec.attacks().len() as u64, spec.diagnostics.is_some()),
-        JobSpec::Train(_) | JobSpec::Synthesize(_) => (1, false),
+    let (wanted, is_diagnosed, keeps_images) = match job::spec_of(tx, job.id).await? {
+        JobSpec::Evaluate(spec) => (spec.attacks().len() as u64, spec.diagnostics.is_some(), spec.keep_images),
+        JobSpec::Train(_) | JobSpec::Synthesize(_) => (1, false, false),
     };
-    Ok(match evaluation::told_by(tx, row.id).await? {
-        0 => Some("its evaluation"),
-        found if found < wanted => Some("an evaluation at each of its radii"),
-        _ if is_diagnosed && diagnostic::get(&mut *tx.connection, row.id).await?.is_none() => Some("its diagnostics"),
-        _ => None,
-    })
+    match evaluation::told_by(tx, row.id).await? {
+        0 => Ok(Some("its evaluation")),
+        found if found < wanted => Ok(Some("an evaluation at each of its radii")),
+        _ if is_diagnosed && diagnostic::get(&mut *tx.connection, row.id).await?.is_none() => {
+            Ok(Some("its diagnostics"))
+        }
+        _ if keeps_images => missing_product(tx, row, "its adversarial images").await,
+        _ => Ok(None),
+    }
 }
 
 async fn missing_training(tx: &mut Tx<'_>, job: &JobRow, row: &AttemptRow) -> Result<Option<&'static str>, StoreError> {
     if epoch::count_current(tx, job.id).await? != job.epochs_total {
         return Ok(Some("all of its epochs"));
     }
+    missing_product(tx, row, "its final checkpoint").await
+}
+
+/// What the job was for must be recorded, and its file be stored.
+async fn missing_product(
+    tx: &mut Tx<'_>,
+    row: &AttemptRow,
+    what: &'static str,
+) -> Result<Option<&'static str>, StoreError> {
     match checkpoint::final_by(tx, row.id).await? {
-        None => Ok(Some("its final checkpoint")),
+        None => Ok(Some(what)),
         Some((_, true)) => Ok(None),
         Some((record, false)) => {
             Err(StoreError::conflict(format!("the final checkpoint {} is not uploaded yet", record.sha256)))

@@ -1,17 +1,18 @@
 //! Plans: a whole graph of jobs in one transaction, once per request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rrm_spec::{
-    ArtifactRef, JobId, JobRef, JobState, ModelSource, Need, Plan, PlannedJob, RequestId, SubmissionId, Violation,
-    Violations,
+    ArtifactHash, ArtifactRef, JobId, JobRef, JobSpec, JobState, ModelSource, Need, Plan, PlannedJob, RequestId,
+    SubmissionId, Violation, Violations,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::event::Of;
 use crate::job::JobRow;
-use crate::{StoreError, Tx, Write, event, import, job, names};
+use crate::reuse::{Finished, Reuse, Reused};
+use crate::{StoreError, Tx, Write, content_key, event, import, job, names, reuse};
 
 /// Unexplained losses after which a job fails, so that a job that kills its worker cannot kill them all.
 const CRASH_LIMIT: u32 = 5;
@@ -26,6 +27,8 @@ pub struct Submit {
     pub client_version: String,
     /// Machine of the client, for provenance.
     pub host: String,
+    /// Whether what has been done before is done again.
+    pub reuse: Reuse,
 }
 
 /// What became of a plan.
@@ -33,8 +36,10 @@ pub struct Submit {
 pub struct Submitted {
     /// Its id.
     pub submission: SubmissionId,
-    /// Its jobs, in the plan's order.
+    /// Its jobs, in the plan's order; of those that were done before the earlier job's id, and the name that the plan has for it.
     pub jobs: Vec<(JobId, String)>,
+    /// Those that were done before.
+    pub reused: Vec<JobId>,
     /// Whether an earlier request had stored it.
     pub already: bool,
 }
@@ -46,7 +51,7 @@ impl Write for Submit {
         let sha256 = hex::encode(Sha256::digest(serde_json::to_vec(&self.plan)?));
         if let Some((submission, earlier)) = by_request(tx, &self.request).await? {
             return match earlier == sha256 {
-                true => Ok(Submitted { submission, jobs: jobs_of(tx, submission).await?, already: true }),
+                true => stored(tx, submission).await,
                 false => Err(StoreError::conflict(format!(
                     "request {} has already submitted another plan: stored {earlier}, now {sha256}",
                     self.request.as_str()
@@ -57,21 +62,31 @@ impl Write for Submit {
         let artifacts = import::resolve(tx, &self.plan).await?;
         let submission = insert(tx, &self, &sha256).await?;
         let known = Known { parents: &parents, artifacts: &artifacts };
-        let drafts = drafts(&self.plan, next_job_id(tx).await?, &known)?;
+        let keys = keys(&self.plan, &known);
+        // In the transaction that stores the plan: what is found here is not collected or lost before the plan refers to it.
+        let finished = match self.reuse {
+            Reuse::Yes => Finished::with_keys(tx, &keys).await?,
+            Reuse::No => Finished::nothing(),
+        };
+        let places = Places::of(&self.plan, &keys, next_job_id(tx).await?, &finished);
+        let drafts = places.drafts(&self.plan, &keys, &known)?;
         insert_jobs(tx, submission, &drafts).await?;
         insert_dependencies(tx, &drafts).await?;
-        let data = json!({ "plan": self.plan.name, "jobs": drafts.len() });
+        reuse::insert(tx, submission, &places.reused).await?;
+        let data = json!({ "plan": self.plan.name, "jobs": drafts.len(), "reused": places.reused.len() });
         event::add(tx, "submission", Of { submission: Some(submission), ..Of::default() }, data).await?;
         event::add_first_states(tx, submission).await?;
         tx.queued |= drafts.iter().any(|draft| draft.state == JobState::Queued);
-        let jobs = drafts.into_iter().map(|draft| (draft.id, draft.job.name.clone())).collect();
-        Ok(Submitted { submission, jobs, already: false })
+        Ok(Submitted { already: false, ..stored(tx, submission).await? })
     }
 }
 
 /// A job about to be stored, with its edges resolved.
 struct Draft<'p> {
     id: JobId,
+    /// Its place in the plan.
+    ordinal: u32,
+    content_key: Option<ArtifactHash>,
     job: &'p PlannedJob,
     spec: String,
     parents: Vec<JobId>,
@@ -135,41 +150,109 @@ struct Known<'k> {
     artifacts: &'k HashMap<ArtifactRef, ArtifactRef>,
 }
 
-/// Gives each job its id and replaces names by ids and hashes.
-fn drafts<'p>(plan: &'p Plan, first: i64, known: &Known<'_>) -> Result<Vec<Draft<'p>>, StoreError> {
-    let ids: HashMap<&str, JobId> = (first..).zip(&plan.jobs).map(|(id, job)| (job.name.as_str(), JobId(id))).collect();
-    (first..).zip(&plan.jobs).map(|(id, job)| draft(JobId(id), job, &ids, known)).collect()
+impl Known<'_> {
+    /// The job's spec with hashes in place of artifacts' names.
+    fn pinned(&self, job: &PlannedJob) -> JobSpec {
+        let mut spec = job.spec.clone();
+        for network in spec.networks_mut() {
+            if let ModelSource::Artifact(artifact) = network {
+                let resolved = self.artifacts.get(artifact);
+                *artifact = resolved.expect("every artifact of the plan was resolved").clone();
+            }
+        }
+        spec
+    }
 }
 
-fn draft<'p>(
-    id: JobId,
-    job: &'p PlannedJob,
-    ids: &HashMap<&str, JobId>,
-    known: &Known<'_>,
-) -> Result<Draft<'p>, StoreError> {
-    let mut spec = job.spec.clone();
-    for parent in spec.needs_mut() {
-        let JobRef::Name(name) = parent else { continue };
-        let unknown = || Violations::one(format!("job.{}", job.name), name.as_str(), "must name a job of the plan");
-        *parent = JobRef::Id(*ids.get(name.as_str()).ok_or_else(unknown)?);
+/// The content keys of the plan's jobs, in its order; references go to earlier ones only.
+fn keys(plan: &Plan, known: &Known<'_>) -> Vec<Option<ArtifactHash>> {
+    let mut by_name: HashMap<&str, ArtifactHash> = HashMap::new();
+    let mut keys = Vec::with_capacity(plan.jobs.len());
+    for job in &plan.jobs {
+        let key = content_key::of(&known.pinned(job), |parent| match parent {
+            JobRef::Name(name) => by_name.get(name.as_str()).cloned(),
+            JobRef::Id(id) => known.parents.get(id)?.content_key.clone(),
+        });
+        by_name.extend(key.clone().map(|key| (job.name.as_str(), key)));
+        keys.push(key);
     }
-    for network in spec.networks_mut() {
-        if let ModelSource::Artifact(artifact) = network {
-            let resolved = known.artifacts.get(artifact);
-            *artifact = resolved.expect("every artifact of the plan was resolved").clone();
+    keys
+}
+
+/// Which id each job of a plan has: a new one, or that of the job that has done the same.
+struct Places<'p> {
+    ids: HashMap<&'p str, JobId>,
+    reused: Vec<Reused<'p>>,
+    /// The jobs that have done these.
+    done: HashSet<JobId>,
+}
+
+impl<'p> Places<'p> {
+    fn of(plan: &'p Plan, keys: &[Option<ArtifactHash>], first: i64, finished: &Finished) -> Self {
+        let (mut ids, mut reused, mut next) = (HashMap::new(), Vec::new(), first);
+        for (ordinal, (job, key)) in (0..).zip(plan.jobs.iter().zip(keys)) {
+            let id = match finished.find(key.as_ref(), job.device) {
+                Some(done) => {
+                    reused.push(Reused { ordinal, name: &job.name, job: done });
+                    done
+                }
+                None => {
+                    next += 1;
+                    JobId(next - 1)
+                }
+            };
+            ids.insert(job.name.as_str(), id);
+        }
+        let done = reused.iter().map(|it: &Reused<'_>| it.job).collect();
+        Self { ids, reused, done }
+    }
+
+    /// The jobs that are left to do.
+    fn drafts(
+        &self,
+        plan: &'p Plan,
+        keys: &[Option<ArtifactHash>],
+        known: &Known<'_>,
+    ) -> Result<Vec<Draft<'p>>, StoreError> {
+        let reused: HashSet<u32> = self.reused.iter().map(|it| it.ordinal).collect();
+        let jobs = (0..).zip(plan.jobs.iter().zip(keys)).filter(|(ordinal, _)| !reused.contains(ordinal));
+        jobs.map(|(ordinal, (job, key))| self.draft(ordinal, job, key.clone(), known)).collect()
+    }
+
+    /// Replaces names by ids and hashes.
+    fn draft(
+        &self,
+        ordinal: u32,
+        job: &'p PlannedJob,
+        content_key: Option<ArtifactHash>,
+        known: &Known<'_>,
+    ) -> Result<Draft<'p>, StoreError> {
+        let mut spec = known.pinned(job);
+        for parent in spec.needs_mut() {
+            let JobRef::Name(name) = parent else { continue };
+            let unknown = || Violations::one(format!("job.{}", job.name), name.as_str(), "must name a job of the plan");
+            *parent = JobRef::Id(*self.ids.get(name.as_str()).ok_or_else(unknown)?);
+        }
+        let mut parents: Vec<JobId> = spec.needs().into_iter().filter_map(|need| outer_id(need.job)).collect();
+        // One job may be wanted for two things.
+        parents.sort();
+        parents.dedup();
+        let open = parents.iter().find(|id| self.is_open(**id, known));
+        let (state, reason) = match open {
+            Some(parent) => (JobState::Waiting, Some(format!("waits for job {parent}"))),
+            None => (JobState::Queued, None),
+        };
+        let id = self.ids[job.name.as_str()];
+        Ok(Draft { id, ordinal, content_key, job, spec: serde_json::to_string(&spec)?, parents, state, reason })
+    }
+
+    /// Whether a job has yet to succeed.
+    fn is_open(&self, id: JobId, known: &Known<'_>) -> bool {
+        match known.parents.get(&id) {
+            Some(parent) => parent.state != JobState::Succeeded,
+            None => !self.done.contains(&id),
         }
     }
-    let mut parents: Vec<JobId> = spec.needs().into_iter().filter_map(|need| outer_id(need.job)).collect();
-    // One job may be wanted for two things.
-    parents.sort();
-    parents.dedup();
-    let is_open = |id: &&JobId| known.parents.get(*id).is_none_or(|parent| parent.state != JobState::Succeeded);
-    let open = parents.iter().find(is_open);
-    let (state, reason) = match open {
-        Some(parent) => (JobState::Waiting, Some(format!("waits for job {parent}"))),
-        None => (JobState::Queued, None),
-    };
-    Ok(Draft { id, job, spec: serde_json::to_string(&spec)?, parents, state, reason })
 }
 
 async fn by_request(tx: &mut Tx<'_>, request: &RequestId) -> Result<Option<(SubmissionId, String)>, StoreError> {
@@ -181,13 +264,20 @@ async fn by_request(tx: &mut Tx<'_>, request: &RequestId) -> Result<Option<(Subm
     Ok(found.map(|(id, sha256)| (SubmissionId(id), sha256)))
 }
 
-async fn jobs_of(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<Vec<(JobId, String)>, StoreError> {
-    let found: Vec<(i64, String)> =
-        sqlx::query_as("select job_id, name from job where submission_id = ? order by ordinal")
-            .bind(submission.0)
-            .fetch_all(&mut *tx.connection)
-            .await?;
-    Ok(found.into_iter().map(|(id, name)| (JobId(id), name)).collect())
+/// What became of a plan that is stored.
+async fn stored(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<Submitted, StoreError> {
+    let found: Vec<(i64, String, bool)> = sqlx::query_as(
+        "select job_id, name, is_reused from ( \
+             select job_id, name, ordinal, 0 as is_reused from job where submission_id = ?1 union all \
+             select job_id, name, ordinal, 1 as is_reused from reuse where submission_id = ?1) \
+         order by ordinal",
+    )
+    .bind(submission.0)
+    .fetch_all(&mut *tx.connection)
+    .await?;
+    let reused = found.iter().filter(|(.., is_reused)| *is_reused).map(|(id, ..)| JobId(*id)).collect();
+    let jobs = found.into_iter().map(|(id, name, _)| (JobId(id), name)).collect();
+    Ok(Submitted { submission, jobs, reused, already: true })
 }
 
 async fn insert(tx: &mut Tx<'_>, submit: &Submit, sha256: &str) -> Result<SubmissionId, StoreError> {
@@ -216,13 +306,14 @@ async fn next_job_id(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
 
 /// One statement for all jobs: ten thousand of them take a tenth of a second this way.
 async fn insert_jobs(tx: &mut Tx<'_>, submission: SubmissionId, drafts: &[Draft<'_>]) -> Result<(), StoreError> {
-    let rows: Vec<Value> = (0..).zip(drafts).map(|(ordinal, draft)| row(ordinal, draft)).collect();
+    let rows: Vec<Value> = drafts.iter().map(row).collect();
     sqlx::query(
         "insert into job (job_id, submission_id, ordinal, name, kind, dataset, spec, device_request, priority, \
-             epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at) \
+             epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key) \
          select value ->> 'id', ?1, value ->> 'ordinal', value ->> 'name', value ->> 'kind', value ->> 'dataset', \
              value ->> 'spec', value ->> 'device', value ->> 'priority', value ->> 'epochs', value ->> 'max_retries', \
-             ?2, value ->> 'state', value ->> 'reason', ?3, iif(value ->> 'state' = 'queued', ?3, null) \
+             ?2, value ->> 'state', value ->> 'reason', ?3, iif(value ->> 'state' = 'queued', ?3, null), \
+             value ->> 'content_key' \
          from json_each(?4)",
     )
     .bind(submission.0)
@@ -234,10 +325,10 @@ async fn insert_jobs(tx: &mut Tx<'_>, submission: SubmissionId, drafts: &[Draft<
     Ok(())
 }
 
-fn row(ordinal: u32, draft: &Draft<'_>) -> Value {
+fn row(draft: &Draft<'_>) -> Value {
     json!({
         "id": draft.id,
-        "ordinal": ordinal,
+        "ordinal": draft.ordinal,
         "name": draft.job.name,
         "kind": draft.job.spec.kind(),
         "dataset": draft.job.spec.dataset().name,
@@ -248,6 +339,7 @@ fn row(ordinal: u32, draft: &Draft<'_>) -> Value {
         "max_retries": draft.job.max_retries,
         "state": draft.state,
         "reason": draft.reason,
+        "content_key": draft.content_key,
     })
 }
 

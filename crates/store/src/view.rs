@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use rrm_spec::{
-    AttemptId, AttemptView, CheckpointRecord, JobDetail, JobId, JobState, JobSummary, RunStarted, Stop, SubmissionId,
-    WorkerId,
+    ArtifactHash, AttemptId, AttemptView, CheckpointRecord, JobDetail, JobId, JobState, JobSummary, ParseIdError,
+    RunStarted, Stop, SubmissionId, WorkerId,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection};
 
 use crate::checkpoint::CheckpointRow;
+use crate::job::optional_hash;
 use crate::{Store, StoreError, diagnostic, epoch, evaluation, names};
 
 /// Which jobs to list, newest first.
@@ -92,6 +93,8 @@ fn run(row: &SqliteRow) -> sqlx::Result<Option<RunStarted>> {
         code_version: row.try_get("code_version")?,
         parameters: epoch::count(row, "parameters")?,
         first_epoch: row.try_get("first_epoch")?,
+        data_sha256: optional_hash(row, "data_sha256")?,
+        spec_sha256: optional_hash(row, "spec_sha256")?,
     }))
 }
 
@@ -122,16 +125,19 @@ impl Store {
         summaries(&mut reader, ids).await
     }
 
-    /// The jobs of a plan; none where there is no such plan.
+    /// The jobs of a plan, those included that were done before; none where there is no such plan.
     ///
     /// # Errors
     /// Where the database cannot be read.
     pub async fn jobs_of(&self, submission: SubmissionId) -> Result<Vec<JobId>, StoreError> {
-        let found: Vec<i64> = sqlx::query_scalar("select job_id from job where submission_id = ? order by ordinal")
-            .bind(submission.0)
-            .fetch_all(&self.readers)
-            .await?;
-        Ok(found.into_iter().map(JobId).collect())
+        let found: Vec<i64> = sqlx::query_scalar(
+            "select job_id from job where submission_id = ?1 union all \
+             select job_id from reuse where submission_id = ?1",
+        )
+        .bind(submission.0)
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(job_ids(found))
     }
 
     /// A job with all that is recorded of it.
@@ -151,6 +157,7 @@ impl Store {
             evaluations: evaluation::of_job(&mut reader, id).await?,
             diagnostics: diagnostic::of_job(&mut reader, id).await?,
             checkpoints: stored_checkpoints(&mut reader, id).await?,
+            content_key: content_key(&mut reader, id).await?,
         })
     }
 
@@ -284,7 +291,30 @@ async fn ids_of_plan(
             .bind(submission.0)
             .bind(serde_json::to_string(&states)?),
     };
-    Ok(job_ids(query.fetch_all(connection).await?))
+    let mut ids = job_ids(query.fetch_all(&mut *connection).await?);
+    ids.extend(reused_by_plan(connection, submission, filter).await?);
+    ids.truncate(filter.limit as usize);
+    Ok(ids)
+}
+
+/// What a plan found done, newest first: all of it older than the plan's own jobs, and succeeded.
+async fn reused_by_plan(
+    connection: &mut SqliteConnection,
+    submission: SubmissionId,
+    filter: &JobFilter,
+) -> Result<Vec<JobId>, StoreError> {
+    if !filter.states.is_empty() && !filter.states.contains(&JobState::Succeeded) {
+        return Ok(Vec::new());
+    }
+    let found = sqlx::query_scalar(
+        "select distinct job_id from reuse where submission_id = ? and job_id < ? order by job_id desc limit ?",
+    )
+    .bind(submission.0)
+    .bind(bound(filter))
+    .bind(filter.limit)
+    .fetch_all(connection)
+    .await?;
+    Ok(job_ids(found))
 }
 
 /// Oldest first.
@@ -304,6 +334,12 @@ async fn summaries(connection: &mut SqliteConnection, ids: &[JobId]) -> Result<V
 
 async fn spec_text(connection: &mut SqliteConnection, id: JobId) -> Result<String, StoreError> {
     Ok(sqlx::query_scalar("select spec from job where job_id = ?").bind(id.0).fetch_one(connection).await?)
+}
+
+async fn content_key(connection: &mut SqliteConnection, id: JobId) -> Result<Option<ArtifactHash>, StoreError> {
+    let found: Option<String> =
+        sqlx::query_scalar("select content_key from job where job_id = ?").bind(id.0).fetch_one(connection).await?;
+    found.map(|key| key.parse().map_err(|error: ParseIdError| StoreError::internal(error))).transpose()
 }
 
 async fn parents(connection: &mut SqliteConnection, id: JobId) -> Result<Vec<JobId>, StoreError> {

@@ -8,6 +8,9 @@ use rrm_spec::{ArtifactRef, FailureClass, JobRef, Violations};
 
 use crate::{checkpoint::ResumeFault, divergence::NotFinite};
 
+/// Adversarial images are held in memory and sent as one file: as much as a checkpoint may have.
+pub(crate) const MOST_KEPT_BYTES: u64 = 4 << 30;
+
 /// Why a job failed. The message alone says what happened, why (its sources included), and what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -71,6 +74,18 @@ pub enum TrainError {
         /// What is not finite, and in which layer.
         what: NotFinite,
     },
+    /// The adversarial images are more than can be kept.
+    #[error(
+        "the adversarial images of {images} images would take more than {} GiB; set images to at most {most}, or leave \
+         keep_images out",
+        MOST_KEPT_BYTES >> 30
+    )]
+    TooManyKept {
+        /// Images that are attacked.
+        images: usize,
+        /// Images that could be kept.
+        most: u64,
+    },
     /// The device that was asked for cannot be used.
     #[error("cannot use {device}: {why}")]
     Device {
@@ -122,6 +137,7 @@ impl TrainError {
             Self::Data(_)
             | Self::Mismatch { .. }
             | Self::Attack { .. }
+            | Self::TooManyKept { .. }
             | Self::MissingInput { .. }
             | Self::MissingArtifact { .. }
             | Self::Network(_) => FailureClass::User,

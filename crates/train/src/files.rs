@@ -1,12 +1,14 @@
 //! Files that appear whole or not at all, named by their contents.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use rrm_spec::ArtifactHash;
+use safetensors::{SafeTensorError, tensor::TensorView};
 use sha2::{Digest, Sha256};
 
 use crate::TrainError;
@@ -32,6 +34,20 @@ pub(crate) fn publish(
     let folder = folder(path);
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", folder))?;
     Ok(published)
+}
+
+/// Publishes a safetensors file with one entry of metadata: several would be written in no fixed order.
+pub(crate) fn publish_tensors<'t>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'t str, TensorView<'t>)>,
+    metadata: HashMap<String, String>,
+) -> Result<Published, TrainError> {
+    publish(path, |temporary| {
+        safetensors::serialize_to_file(tensors, Some(metadata), temporary).map_err(|error| match error {
+            SafeTensorError::IoError(error) => failed("write", temporary)(error),
+            other => TrainError::Compute(candle_core::Error::wrap(other)),
+        })
+    })
 }
 
 /// The name of a file of these bytes in every store.

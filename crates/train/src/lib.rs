@@ -16,6 +16,7 @@ mod files;
 mod measure;
 mod monitor;
 mod run;
+mod second_look;
 mod source;
 mod synthesize;
 mod training;

@@ -1,6 +1,7 @@
 //! Natural and robust accuracy, image by image, always in f32: what a network was trained in must not show in how it is measured.
 
-use rrm_attacks::{Attack, AttackRng, Seen};
+use candle_core::Tensor;
+use rrm_attacks::{Attack, AttackRng, Attacked, Seen};
 use rrm_data::{Images, Stream, natural_batch, test_batches};
 use rrm_models::{Model, Network};
 use rrm_spec::{Accuracy, AttackSpec, ClosestPoint, ImageOutcome, Mode, Outcome, Precision};
@@ -34,15 +35,15 @@ impl Measurement<'_> {
         images: &Images,
         monitor: &mut Monitor<'_>,
     ) -> Result<Vec<ImageOutcome>, Halt> {
-        let mut outcomes = self.natural(network, images, monitor)?;
+        let mut search = Search::of(self.natural(network, images, monitor)?);
         if let Some(attack) = self.attack {
-            self.attack(attack, network, images, &mut outcomes, monitor)?;
+            self.attack(attack, network, images, &mut search, &mut Nobody, monitor)?;
         }
-        Ok(outcomes)
+        Ok(search.outcomes)
     }
 
     /// What becomes of the images without an attack.
-    fn natural(
+    pub(crate) fn natural(
         &self,
         network: &Network,
         images: &Images,
@@ -61,31 +62,36 @@ impl Measurement<'_> {
         Ok(outcomes)
     }
 
-    /// Attacks the images that count as robust so far, by one part of the attack after another. Each part's batches are full ones of
-    /// those that the parts before left.
+    /// Attacks the images that count as robust so far, by one part of the attack after another, from where the search has come to. Each
+    /// part's batches are full ones of those that the parts before left.
     pub(crate) fn attack(
         &self,
         spec: &AttackSpec,
         network: &Network,
         images: &Images,
-        outcomes: &mut [ImageOutcome],
+        search: &mut Search,
+        onlooker: &mut dyn Onlooker,
         monitor: &mut Monitor<'_>,
     ) -> Result<(), Halt> {
         let victim = network.frozen().with_precision(Precision::F32);
-        let mut seen = vec![Seen::NOTHING; outcomes.len()];
-        let attacked = robust(outcomes);
-        for (number, spec) in (0u32..).zip(spec.parts()) {
-            let (attack, work) = (rrm_attacks::build_knowing(&spec, self.teacher()), work::attack(&spec));
-            let left = robust(outcomes);
-            monitor.advance(0, (outcomes.len() - left.len()) as u64 * work);
-            for positions in self.batches(&spec, &left) {
+        let (parts, count) = (spec.parts(), search.outcomes.len() as u64);
+        let done = parts.iter().take(search.part as usize).map(work::attack).sum::<u64>();
+        monitor.advance(0, count * done);
+        for (number, spec) in (0..).zip(&parts).skip(search.part as usize) {
+            search.part = number;
+            let (attack, work) = (rrm_attacks::build_knowing(spec, self.teacher()), work::attack(spec));
+            let left = search.left();
+            monitor.advance(0, (count - left.len() as u64) * work);
+            for positions in self.batches(spec, &left) {
                 monitor.proceed()?;
                 let part = Part { number, attack: attack.as_ref(), victim: &victim, images };
-                self.attack_batch(&part, positions, outcomes, &mut seen)?;
+                let batch = self.attack_batch(&part, positions, search)?;
                 monitor.advance(positions.len() as u64, positions.len() as u64 * work);
+                onlooker.attacked(&batch, search, monitor)?;
             }
+            search.next = 0;
         }
-        attacked.into_iter().for_each(|i| outcomes[i].closest = closest(&seen[i]));
+        search.conclude();
         Ok(())
     }
 
@@ -102,24 +108,87 @@ impl Measurement<'_> {
         }
     }
 
-    fn attack_batch(
+    fn attack_batch<'p>(
         &self,
-        part: &Part<'_>,
-        positions: &[usize],
-        outcomes: &mut [ImageOutcome],
-        seen: &mut [Seen],
-    ) -> Result<(), Halt> {
-        let Part { number, attack, victim, images } = part;
-        let indices: Vec<u32> = positions.iter().map(|&i| outcomes[i].image).collect();
+        part: &Part<'p>,
+        positions: &'p [usize],
+        search: &mut Search,
+    ) -> Result<AttackedBatch<'p>, Halt> {
+        let Part { number, attack, victim, images } = *part;
+        let indices: Vec<u32> = positions.iter().map(|&i| search.outcomes[i].image).collect();
         let batch = natural_batch(images, &indices).map_err(TrainError::from)?;
         let batch = TrainBatch::new(batch, self.epoch, victim.device(), victim.dtype())?;
         let rng = AttackRng { seed: self.seed, stream: self.stream, epoch: u64::from(self.epoch), images: &indices };
-        let attacked = attack.perturb(*victim, Mode::Eval, &batch.pixels, &batch.classes, &rng.of_part(*number))?;
-        for (position, &i) in positions.iter().enumerate() {
-            let restart = attacked.broken_by[position];
-            outcomes[i].outcome = restart.map_or(Outcome::Robust, |restart| Outcome::Broken { restart });
-            seen[i].join_part(*number, &attacked.seen[position], restart.is_some());
+        let attacked = attack.perturb(victim, Mode::Eval, &batch.pixels, &batch.classes, &rng.of_part(number))?;
+        for (row, &i) in positions.iter().enumerate() {
+            let restart = attacked.broken_by[row];
+            search.outcomes[i].outcome = restart.map_or(Outcome::Robust, |restart| Outcome::Broken { restart });
+            let seen = search.seen[i].get_or_insert(Seen::NOTHING);
+            seen.join_part(number, &attacked.seen[row], restart.is_some());
         }
+        search.next = positions.last().map_or(search.next, |last| last + 1);
+        Ok(AttackedBatch { victim, positions, natural: batch.pixels, labels: batch.classes, attacked })
+    }
+}
+
+/// How far an attack on all images has come. Together with the attack's key of randomness it is all that the rest depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Search {
+    pub(crate) outcomes: Vec<ImageOutcome>,
+    /// What the attack saw of each image that it has come to.
+    pub(crate) seen: Vec<Option<Seen>>,
+    /// Which part of the attack is being made.
+    pub(crate) part: u32,
+    /// Position of the first image that this part has not come to.
+    pub(crate) next: usize,
+}
+
+impl Search {
+    /// Of these images none has been attacked.
+    pub(crate) fn of(outcomes: Vec<ImageOutcome>) -> Self {
+        let seen = vec![None; outcomes.len()];
+        Self { outcomes, seen, part: 0, next: 0 }
+    }
+
+    /// Positions that this part has to come to.
+    fn left(&self) -> Vec<usize> {
+        (self.next..self.outcomes.len()).filter(|&i| self.outcomes[i].outcome == Outcome::Robust).collect()
+    }
+
+    /// Tells of each image that was attacked how close the attack came, and is ready for another attack on what is left.
+    fn conclude(&mut self) {
+        for (outcome, seen) in self.outcomes.iter_mut().zip(&mut self.seen) {
+            if let Some(seen) = seen.take() {
+                outcome.closest = closest(&seen);
+            }
+        }
+        (self.part, self.next) = (0, 0);
+    }
+}
+
+/// Images that were attacked together.
+pub(crate) struct AttackedBatch<'p> {
+    /// What they were attacked on.
+    pub(crate) victim: &'p Network,
+    /// Their positions.
+    pub(crate) positions: &'p [usize],
+    /// (N, C, H, W) in [0, 1].
+    pub(crate) natural: Tensor,
+    pub(crate) labels: Vec<u32>,
+    pub(crate) attacked: Attacked,
+}
+
+/// Who looks on while images are attacked.
+pub(crate) trait Onlooker {
+    /// A batch has been attacked, and the search knows of it.
+    fn attacked(&mut self, batch: &AttackedBatch<'_>, search: &Search, monitor: &mut Monitor<'_>) -> Result<(), Halt>;
+}
+
+/// Looks away.
+struct Nobody;
+
+impl Onlooker for Nobody {
+    fn attacked(&mut self, _: &AttackedBatch<'_>, _: &Search, _: &mut Monitor<'_>) -> Result<(), Halt> {
         Ok(())
     }
 }
@@ -130,10 +199,6 @@ struct Part<'a> {
     attack: &'a dyn Attack,
     victim: &'a Network,
     images: &'a Images,
-}
-
-fn robust(outcomes: &[ImageOutcome]) -> Vec<usize> {
-    (0..outcomes.len()).filter(|&i| outcomes[i].outcome == Outcome::Robust).collect()
 }
 
 /// Numbers that are none are not told.
@@ -164,7 +229,7 @@ fn count(outcomes: &[ImageOutcome], correct: impl Fn(Outcome) -> bool) -> Accura
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::AtomicBool;
 
     use candle_core::{DType, Device, Tensor};
@@ -179,7 +244,7 @@ mod tests {
     const ATTACK: &str = r#"{"kind":"pgd","threat":{"norm":"linf","epsilon":"0.2/255"},"steps":3,"step_size":"0.1/255","start":"uniform","selection":"stop-when-broken","restarts":3}"#;
 
     /// A network that is of two minds about the images: a rounding of its layers moves many of them over its boundary.
-    fn undecided(images: &Images) -> candle_core::Result<Network> {
+    pub(crate) fn undecided(images: &Images) -> candle_core::Result<Network> {
         let spec = NetworkSpec {
             arch: "vgg11/8".parse().expect("an architecture"),
             channels: 3,

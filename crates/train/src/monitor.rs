@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rrm_spec::{Event, Progress, Record};
+use rrm_spec::{ArtifactHash, Event, Progress, Record, RunStarted};
 
 use crate::error::Halt;
 
@@ -23,6 +23,7 @@ pub(crate) struct Monitor<'a> {
     total: u64,
     phase: Phase,
     told: Option<Instant>,
+    spec_sha256: Option<ArtifactHash>,
 }
 
 struct Phase {
@@ -44,7 +45,18 @@ impl Phase {
 
 impl<'a> Monitor<'a> {
     pub(crate) fn new(sink: &'a mut dyn FnMut(Event), stop: &'a AtomicBool) -> Self {
-        Self { sink, stop, done: 0, total: 0, phase: Phase::new("starting".to_owned()), told: None }
+        Self { sink, stop, done: 0, total: 0, phase: Phase::new("starting".to_owned()), told: None, spec_sha256: None }
+    }
+
+    /// The same for a job whose spec has that hash.
+    pub(crate) fn of_spec(self, sha256: ArtifactHash) -> Self {
+        Self { spec_sha256: Some(sha256), ..self }
+    }
+
+    /// Tells that the job has begun.
+    pub(crate) fn start(&mut self, run: RunStarted) {
+        let spec_sha256 = self.spec_sha256.clone();
+        self.record(Record::Started(RunStarted { spec_sha256, ..run }));
     }
 
     /// Sets the size of the job, and how much of it earlier attempts have done.
@@ -112,12 +124,14 @@ mod tests {
         let (mut records, stop) = (0, AtomicBool::new(false));
         let mut sink = |event| records += u32::from(matches!(event, Event::Record(_)));
         let mut monitor = Monitor::new(&mut sink, &stop);
-        let started = rrm_spec::RunStarted {
+        let started = RunStarted {
             device: "cpu".into(),
             threads: 1,
             code_version: "0".into(),
             parameters: 1,
             first_epoch: 1,
+            data_sha256: None,
+            spec_sha256: None,
         };
         (0..10).for_each(|_| monitor.record(Record::Started(started.clone())));
         assert_eq!(records, 10);

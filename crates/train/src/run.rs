@@ -14,6 +14,7 @@ use crate::{
     device::device_name,
     error::{Halt, TrainError},
     evaluate::evaluate,
+    files::sha256_of,
     monitor::Monitor,
     synthesize::synthesize,
     training::train,
@@ -50,12 +51,14 @@ pub enum Completion {
 /// Runs a job to its end.
 ///
 /// `sink` gets [`Event::Progress`] and [`Event::Record`] alone: `Started` first, then per epoch (or part of a synthesis) `Epoch` and
-/// its `Checkpoint`, or one `Evaluation` for each radius, and `Diagnostics` where they were asked for.
+/// its `Checkpoint`, or one `Evaluation` for each radius with a `Checkpoint` now and then before it, and `Diagnostics` where they were
+/// asked for.
 ///
 /// # Errors
 /// [`TrainError`], whose class says whose fault it is. The checkpoint before stays in place.
 pub fn run(spec: &JobSpec, environment: &Environment, sink: &mut dyn FnMut(Event)) -> Result<Completion, TrainError> {
-    let mut monitor = Monitor::new(sink, &environment.stop);
+    let json = serde_json::to_vec(spec).expect("a spec has text keys only");
+    let mut monitor = Monitor::new(sink, &environment.stop).of_spec(sha256_of(&json));
     let (outcome, batch_size) = match spec {
         JobSpec::Train(spec) => (train(spec, environment, &mut monitor), spec.batch_size),
         JobSpec::Evaluate(spec) => (evaluate(spec, environment, &mut monitor), spec.batch_size),
@@ -68,13 +71,15 @@ pub fn run(spec: &JobSpec, environment: &Environment, sink: &mut dyn FnMut(Event
     }
 }
 
-/// The provenance of a run on `network`.
-pub(crate) fn started(network: &Network, first_epoch: u32) -> RunStarted {
+/// The provenance of a run on `network`, on images with that hash; the monitor knows the spec's.
+pub(crate) fn started(network: &Network, first_epoch: u32, data_sha256: &ArtifactHash) -> RunStarted {
     RunStarted {
         device: device_name(network.device()),
         threads: u32::try_from(rrm_kernels::threads()).unwrap_or(u32::MAX),
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
         parameters: network.parameter_count(),
         first_epoch,
+        data_sha256: Some(data_sha256.clone()),
+        spec_sha256: None,
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn synthesize(
     };
     let image_work = work::synthesis(spec);
     monitor.expect(synthesis.done() as u64 * image_work, images.len() as u64 * image_work);
-    monitor.record(Record::Started(started(&source.network, done + 1)));
+    monitor.start(started(&source.network, done + 1, &identity.images_sha256));
     let parts = spec.parts.get();
     for part in done + 1..=parts {
         monitor.begin(format!("part {part}/{parts}"));

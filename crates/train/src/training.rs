@@ -50,7 +50,7 @@ pub(crate) fn train(spec: &TrainSpec, environment: &Environment, monitor: &mut M
     let measurement = validation(spec, &test);
     let epoch_work = work::epoch(spec, images.len(), measurement.images.unwrap_or(0));
     monitor.expect(u64::from(trained) * epoch_work, u64::from(epochs) * epoch_work);
-    monitor.record(Record::Started(started(student.network(), trained + 1)));
+    monitor.start(started(student.network(), trained + 1, &identity.images_sha256));
     for epoch in trained + 1..=epochs {
         monitor.begin(format!("epoch {epoch}/{epochs}"));
         let training = train_epoch(spec, &images, epoch, &mut student, step.as_mut(), monitor)?;

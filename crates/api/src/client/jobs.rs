@@ -1,6 +1,6 @@
 //! Calls of users.
 
-use rrm_spec::{AttemptId, ImageOutcome, JobDetail, JobId, JobSummary, Plan, RequestId, SubmissionId, WorkerView};
+use rrm_spec::{AttemptId, JobDetail, JobId, JobSummary, Plan, RequestId, SubmissionId, WorkerView};
 use tonic::Streaming;
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     unreadable,
 };
 use crate::{
-    ApiError, Follow, JobFilter, LogChunk, Replies, Source, Submitted, WatchItem,
+    ApiError, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Replies, Reuse, Source, Submitted, WatchItem,
     convert::{OnWire, list, read, read_with},
     wire,
 };
@@ -20,8 +20,14 @@ impl Client {
     /// # Errors
     /// [`ApiError::Invalid`] with every fault, [`ApiError::NotFound`] for unknown `#ID`s, [`ApiError::Conflict`] where
     /// the request id was used for another plan.
-    pub async fn submit(&self, request: RequestId, plan: Plan, source: Source) -> Result<Submitted, ApiError> {
-        let message = (request, plan, source).to_wire();
+    pub async fn submit(
+        &self,
+        request: RequestId,
+        plan: Plan,
+        source: Source,
+        reuse: Reuse,
+    ) -> Result<Submitted, ApiError> {
+        let message = (request, plan, source, reuse).to_wire();
         let reply = self
             .call(ORDINARY, message, |client, request| async move { client.jobs_stub().submit(request).await })
             .await?;
@@ -106,16 +112,34 @@ impl Client {
         read_with(|reader| reader.list("workers", workers)).map_err(unreadable)
     }
 
-    /// The outcomes of single images of a job's newest evaluation.
+    /// The outcomes of single images of a job's evaluations, radius by radius and in the order of the test set.
+    ///
+    /// The stream goes on over lost connections, without a gap.
     ///
     /// # Errors
-    /// [`ApiError::NotFound`] where there is no such job.
-    pub async fn images(&self, job: JobId) -> Result<Vec<ImageOutcome>, ApiError> {
-        let message = wire::ImagesRequest { job: job.to_wire() };
-        let wire::ImagesReply { images } = self
-            .call(ORDINARY, message, |client, request| async move { client.jobs_stub().images(request).await })
-            .await?;
-        read_with(|reader| reader.list("images", images)).map_err(unreadable)
+    /// [`ApiError::NotFound`] where the job has no evaluation.
+    pub async fn images(&self, job: JobId) -> Result<Replies<ImagesPage>, ApiError> {
+        follow(self.clone(), Images { job, from: ImagesFrom::default() }).await
+    }
+}
+
+#[derive(Clone)]
+struct Images {
+    job: JobId,
+    from: ImagesFrom,
+}
+
+impl Resumable for Images {
+    type Item = ImagesPage;
+
+    async fn open(&self, client: &Client) -> Result<Streaming<wire::ImagesReply>, ApiError> {
+        let ImagesFrom { evaluation, after } = self.from;
+        let message = wire::ImagesRequest { job: self.job.to_wire(), evaluation, after };
+        client.call(ORDINARY, message, |client, request| async move { client.jobs_stub().images(request).await }).await
+    }
+
+    fn advance(&mut self, page: &ImagesPage) {
+        self.from = ImagesFrom { evaluation: page.evaluation, after: page.images.last().map(|last| last.image) };
     }
 }
 

@@ -125,7 +125,8 @@ impl OnWire for EvaluateSpec {
     type Wire = wire::EvaluateSpec;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { model, dataset, images, attack, epsilons, teacher, diagnostics, batch_size, seed } = self;
+        let Self { model, dataset, images, attack, epsilons, teacher, diagnostics, batch_size, seed, keep_images } =
+            self;
         wire::EvaluateSpec {
             model: Some(model.to_wire()),
             dataset: Some(dataset.to_wire()),
@@ -136,12 +137,23 @@ impl OnWire for EvaluateSpec {
             epsilons: list(epsilons),
             teacher: teacher.map(OnWire::to_wire),
             diagnostics: diagnostics.map(OnWire::to_wire),
+            keep_images,
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::EvaluateSpec { model, dataset, images, attack, batch_size, seed, epsilons, teacher, diagnostics } =
-            wire;
+        let wire::EvaluateSpec {
+            model,
+            dataset,
+            images,
+            attack,
+            batch_size,
+            seed,
+            epsilons,
+            teacher,
+            diagnostics,
+            keep_images,
+        } = wire;
         let model = reader.required("model", model);
         let dataset = reader.required("dataset", dataset);
         let images = reader.optional("images", images);
@@ -160,6 +172,7 @@ impl OnWire for EvaluateSpec {
             diagnostics: diagnostics?,
             batch_size: batch_size?,
             seed,
+            keep_images,
         })
     }
 }

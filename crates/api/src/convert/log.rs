@@ -1,7 +1,7 @@
-//! What flows: watched events and logs.
+//! What flows: watched events, logs, outcomes of images.
 
-use super::{OnWire, Reader};
-use crate::{Follow, LogChunk, WatchItem, wire};
+use super::{OnWire, Reader, list};
+use crate::{Follow, ImagesPage, LogChunk, WatchItem, wire};
 
 impl OnWire for WatchItem {
     type Wire = wire::WatchReply;
@@ -43,6 +43,22 @@ impl OnWire for LogChunk {
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
         let wire::LogsReply { attempt, offset, content } = wire;
         Some(Self { attempt: reader.field("attempt", attempt)?, offset, bytes: content })
+    }
+}
+
+impl OnWire for ImagesPage {
+    type Wire = wire::ImagesReply;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { evaluation, attack, images } = self;
+        wire::ImagesReply { images: list(images), evaluation, attack: Some(attack.to_wire()) }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::ImagesReply { images, evaluation, attack } = wire;
+        let attack = reader.required("attack", attack);
+        let images = reader.list("images", images);
+        Some(Self { evaluation, attack: attack?, images: images? })
     }
 }
 

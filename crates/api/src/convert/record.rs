@@ -1,8 +1,8 @@
 //! What a trainer tells.
 
 use rrm_spec::{
-    Accuracy, CheckpointRecord, ClassAccuracy, ClosestPoint, EpochRecord, EvaluationRecord, ImageOutcome, Outcome,
-    Progress, Record, RunStarted,
+    Accuracy, Audit, CheckpointRecord, ClassAccuracy, ClosestPoint, EpochRecord, EvaluationRecord, ImageOutcome,
+    Outcome, Progress, Record, RunStarted,
 };
 
 use super::{OnWire, Reader, list, wire_enum};
@@ -57,13 +57,25 @@ impl OnWire for RunStarted {
     type Wire = wire::RunStarted;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { device, threads, code_version, parameters, first_epoch } = self;
-        wire::RunStarted { device, threads, code_version, parameters, first_epoch }
+        let Self { device, threads, code_version, parameters, first_epoch, data_sha256, spec_sha256 } = self;
+        let (data_sha256, spec_sha256) = (data_sha256.map(OnWire::to_wire), spec_sha256.map(OnWire::to_wire));
+        wire::RunStarted { device, threads, code_version, parameters, first_epoch, data_sha256, spec_sha256 }
     }
 
-    fn from_wire(wire: Self::Wire, _: &mut Reader<'_>) -> Option<Self> {
-        let wire::RunStarted { device, threads, code_version, parameters, first_epoch } = wire;
-        Some(Self { device, threads, code_version, parameters, first_epoch })
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::RunStarted { device, threads, code_version, parameters, first_epoch, data_sha256, spec_sha256 } =
+            wire;
+        let data_sha256 = reader.optional("data_sha256", data_sha256);
+        let spec_sha256 = reader.optional("spec_sha256", spec_sha256);
+        Some(Self {
+            device,
+            threads,
+            code_version,
+            parameters,
+            first_epoch,
+            data_sha256: data_sha256?,
+            spec_sha256: spec_sha256?,
+        })
     }
 }
 
@@ -144,7 +156,7 @@ impl OnWire for EvaluationRecord {
     type Wire = wire::EvaluationRecord;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { attack, natural, robust, elapsed_us, weights, images, classes } = self;
+        let Self { attack, natural, robust, elapsed_us, weights, images, classes, audit } = self;
         wire::EvaluationRecord {
             attack: Some(attack.to_wire()),
             natural: Some(natural.to_wire()),
@@ -153,17 +165,19 @@ impl OnWire for EvaluationRecord {
             weights: weights.to_wire(),
             images: list(images),
             classes: list(classes),
+            audit: audit.map(OnWire::to_wire),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::EvaluationRecord { attack, natural, robust, elapsed_us, weights, images, classes } = wire;
+        let wire::EvaluationRecord { attack, natural, robust, elapsed_us, weights, images, classes, audit } = wire;
         let attack = reader.required("attack", attack);
         let natural = reader.required("natural", natural);
         let robust = reader.required("robust", robust);
         let weights = reader.field("weights", weights);
         let images = reader.list("images", images);
         let classes = reader.list("classes", classes);
+        let audit = reader.optional("audit", audit);
         Some(Self {
             attack: attack?,
             natural: natural?,
@@ -172,7 +186,25 @@ impl OnWire for EvaluationRecord {
             weights: weights?,
             images: images?,
             classes: classes?,
+            audit: audit?,
         })
+    }
+}
+
+impl OnWire for Audit {
+    type Wire = wire::Audit;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { largest_change, outside_box, not_finite, recounted, rounded } = self;
+        let (recounted, rounded) = (Some(recounted.to_wire()), Some(rounded.to_wire()));
+        wire::Audit { largest_change, outside_box, not_finite, recounted, rounded }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::Audit { largest_change, outside_box, not_finite, recounted, rounded } = wire;
+        let recounted = reader.required("recounted", recounted);
+        let rounded = reader.required("rounded", rounded);
+        Some(Self { largest_change, outside_box, not_finite, recounted: recounted?, rounded: rounded? })
     }
 }
 

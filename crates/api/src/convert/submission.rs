@@ -3,22 +3,23 @@
 use rrm_spec::{JobId, Plan, RequestId};
 
 use super::{OnWire, Reader, list};
-use crate::{JobFilter, Source, Submitted, wire};
+use crate::{JobFilter, Reuse, Source, Submitted, wire};
 
-impl OnWire for (RequestId, Plan, Source) {
+impl OnWire for (RequestId, Plan, Source, Reuse) {
     type Wire = wire::SubmitRequest;
 
     fn to_wire(self) -> Self::Wire {
-        let (request_id, plan, source) = self;
+        let (request_id, plan, source, reuse) = self;
         wire::SubmitRequest {
             request_id: request_id.to_wire(),
             plan: Some(plan.to_wire()),
             source: Some(source.to_wire()),
+            reuse: reuse.to_wire(),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::SubmitRequest { request_id, plan, source } = wire;
+        let wire::SubmitRequest { request_id, plan, source, reuse } = wire;
         let request_id = reader.field("request_id", request_id);
         // The plan's own paths, without a prefix, are what its author knows.
         let plan = match plan {
@@ -26,7 +27,22 @@ impl OnWire for (RequestId, Plan, Source) {
             None => reader.at("plan").missing(),
         };
         let source = reader.required("source", source);
-        Some((request_id?, plan?, source?))
+        Some((request_id?, plan?, source?, Reuse::from_wire(reuse, reader)?))
+    }
+}
+
+impl OnWire for Reuse {
+    type Wire = bool;
+
+    fn to_wire(self) -> bool {
+        match self {
+            Self::Yes => true,
+            Self::No => false,
+        }
+    }
+
+    fn from_wire(wire: bool, _: &mut Reader<'_>) -> Option<Self> {
+        Some(if wire { Self::Yes } else { Self::No })
     }
 }
 
@@ -48,15 +64,17 @@ impl OnWire for Submitted {
     type Wire = wire::SubmitReply;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { submission, jobs, already, warnings } = self;
-        wire::SubmitReply { submission: submission.to_wire(), jobs: list(jobs), already, warnings }
+        let Self { submission, jobs, reused, already, warnings } = self;
+        let (submission, jobs, reused) = (submission.to_wire(), list(jobs), list(reused));
+        wire::SubmitReply { submission, jobs, reused, already, warnings }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::SubmitReply { submission, jobs, already, warnings } = wire;
+        let wire::SubmitReply { submission, jobs, reused, already, warnings } = wire;
         let submission = reader.field("submission", submission);
         let jobs = reader.list("jobs", jobs);
-        Some(Self { submission: submission?, jobs: jobs?, already, warnings })
+        let reused = reader.list("reused", reused);
+        Some(Self { submission: submission?, jobs: jobs?, reused: reused?, already, warnings })
     }
 }
 

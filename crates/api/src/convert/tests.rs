@@ -13,7 +13,9 @@ use rrm_spec::{
 };
 
 use super::{OnWire, read, read_with};
-use crate::{AttemptEnd, JobFilter, LogChunk, Registered, Source, Submitted, Upload, WatchItem, wire};
+use crate::{
+    AttemptEnd, ImagesPage, JobFilter, LogChunk, Registered, Reuse, Source, Submitted, Upload, WatchItem, wire,
+};
 
 /// Encoded and decoded, as a connection does it.
 fn through_bytes<W: Message + Default>(wire: W) -> W {
@@ -38,6 +40,7 @@ round_trips! {
     a_job_survives_the_wire: JobSpec = strategies::job_spec();
     a_record_survives_the_wire: Record = strategies::record();
     an_image_outcome_survives_the_wire: ImageOutcome = strategies::image_outcome();
+    a_page_of_images_survives_the_wire: ImagesPage = strategies::images_page();
     a_summary_survives_the_wire: JobSummary = strategies::job_summary();
     a_detail_survives_the_wire: JobDetail = strategies::job_detail();
     an_attempt_survives_the_wire: AttemptView = strategies::attempt_view();
@@ -50,7 +53,7 @@ round_trips! {
     a_held_attempt_survives_the_wire: HeldAttempt = strategies::held_attempt();
     a_heartbeats_answer_survives_the_wire: HeartbeatReply = strategies::heartbeat_reply();
     an_end_survives_the_wire: (AttemptId, u64, AttemptEnd) = strategies::settlement();
-    a_submission_survives_the_wire: (RequestId, Plan, Source) = strategies::submission();
+    a_submission_survives_the_wire: (RequestId, Plan, Source, Reuse) = strategies::submission();
     a_receipt_survives_the_wire: Submitted = strategies::submitted();
     a_filter_survives_the_wire: JobFilter = strategies::job_filter();
     a_watched_item_survives_the_wire: WatchItem = strategies::watch_item();
@@ -80,9 +83,12 @@ fn faulty_plan(spec: wire::TrainSpec) -> wire::Plan {
 
 #[test]
 fn every_fault_of_a_message_is_named_at_once_by_the_plans_own_paths() {
-    let message =
-        wire::SubmitRequest { request_id: "short".into(), plan: Some(faulty_plan(Default::default())), source: None };
-    let faults = read::<(RequestId, Plan, Source)>(message).unwrap_err();
+    let message = wire::SubmitRequest {
+        request_id: "short".into(),
+        plan: Some(faulty_plan(Default::default())),
+        ..Default::default()
+    };
+    let faults = read::<(RequestId, Plan, Source, Reuse)>(message).unwrap_err();
     let mut fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
     fields.sort_unstable();
     assert_eq!(

@@ -119,7 +119,8 @@ impl OnWire for JobDetail {
     type Wire = wire::JobDetail;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { summary, spec, parents, attempts, epochs, evaluations, diagnostics, checkpoints } = self;
+        let Self { summary, spec, parents, attempts, epochs, evaluations, diagnostics, checkpoints, content_key } =
+            self;
         wire::JobDetail {
             summary: Some(summary.to_wire()),
             spec: Some(spec.to_wire()),
@@ -129,11 +130,22 @@ impl OnWire for JobDetail {
             evaluations: list(evaluations),
             checkpoints: list(checkpoints),
             diagnostics: diagnostics.map(OnWire::to_wire),
+            content_key: content_key.map(OnWire::to_wire),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::JobDetail { summary, spec, parents, attempts, epochs, evaluations, checkpoints, diagnostics } = wire;
+        let wire::JobDetail {
+            summary,
+            spec,
+            parents,
+            attempts,
+            epochs,
+            evaluations,
+            checkpoints,
+            diagnostics,
+            content_key,
+        } = wire;
         let summary = reader.required("summary", summary);
         let spec = reader.required("spec", spec);
         let parents = reader.list("parents", parents);
@@ -142,6 +154,7 @@ impl OnWire for JobDetail {
         let evaluations = reader.list("evaluations", evaluations);
         let checkpoints = reader.list("checkpoints", checkpoints);
         let diagnostics = reader.optional("diagnostics", diagnostics);
+        let content_key = reader.optional("content_key", content_key);
         Some(Self {
             summary: summary?,
             spec: spec?,
@@ -151,6 +164,7 @@ impl OnWire for JobDetail {
             evaluations: evaluations?,
             diagnostics: diagnostics?,
             checkpoints: checkpoints?,
+            content_key: content_key?,
         })
     }
 }

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Adapter, Outgoing, gate::open, replies, reply};
 use crate::{
-    ApiError, Role, Service,
+    ApiError, ImagesFrom, Role, Service,
     convert::{OnWire, list, read, read_with},
     wire,
 };
@@ -16,8 +16,8 @@ const USERS: &[Role] = &[Role::User];
 impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
     async fn submit(&self, request: Request<wire::SubmitRequest>) -> Result<Response<wire::SubmitReply>, Status> {
         let (caller, message) = open(request, USERS)?;
-        let (request_id, plan, source) = valid(read(message))?;
-        reply(self.service.submit(caller, request_id, plan, source).await)
+        let (request_id, plan, source, reuse) = valid(read(message))?;
+        reply(self.service.submit(caller, request_id, plan, source, reuse).await)
     }
 
     async fn list(&self, request: Request<wire::ListRequest>) -> Result<Response<wire::ListReply>, Status> {
@@ -69,11 +69,12 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
         Ok(Response::new(wire::ListWorkersReply { workers: list(workers) }))
     }
 
-    async fn images(&self, request: Request<wire::ImagesRequest>) -> Result<Response<wire::ImagesReply>, Status> {
-        let (caller, wire::ImagesRequest { job }) = open(request, USERS)?;
+    type ImagesStream = Outgoing<wire::ImagesReply>;
+
+    async fn images(&self, request: Request<wire::ImagesRequest>) -> Result<Response<Self::ImagesStream>, Status> {
+        let (caller, wire::ImagesRequest { job, evaluation, after }) = open(request, USERS)?;
         let job = valid(read_with(|reader| reader.field("job", job)))?;
-        let images = self.service.images(caller, job).await?;
-        Ok(Response::new(wire::ImagesReply { images: list(images) }))
+        Ok(replies(self.service.images(caller, job, ImagesFrom { evaluation, after }).await?))
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use memory::{ATTEMPT, EVENTS, Memory};
+use memory::{ATTEMPT, EVENTS, Memory, page};
 use rrm_api::*;
 use rrm_spec::*;
 use sha2::{Digest, Sha256};
@@ -128,9 +128,11 @@ async fn each_role_may_make_its_own_calls_only() {
 #[tokio::test]
 async fn a_plan_and_its_receipt_go_back_and_forth() {
     let daemon = Daemon::start();
-    let receipt = daemon.user().submit(request("request-1"), plan(), source()).await.unwrap();
+    let receipt = daemon.user().submit(request("request-1"), plan(), source(), Reuse::No).await.unwrap();
     assert_eq!(receipt.jobs, [(JobId(1), "teacher".to_owned())]);
-    assert_eq!(receipt.warnings, ["no worker yet"]);
+    assert_eq!((receipt.warnings, receipt.reused), (vec!["no worker yet".to_owned()], vec![]));
+    let again = daemon.user().submit(request("request-1"), plan(), source(), Reuse::Yes).await.unwrap();
+    assert_eq!(again.reused, [JobId(1)], "the wish arrives");
     assert_eq!(daemon.memory.submissions.lock().unwrap()[0].1, plan());
     let assignments =
         daemon.worker().lease(WorkerId(1), request("request-2"), vec![Device::Cuda(3)], Vec::new()).await.unwrap();
@@ -141,7 +143,7 @@ async fn a_plan_and_its_receipt_go_back_and_forth() {
 async fn a_submission_whose_answer_is_lost_is_repeated_and_stored_once() {
     let daemon = Daemon::start();
     daemon.memory.faults_to_come.store(2, Ordering::SeqCst);
-    let receipt = daemon.user().submit(request("request-1"), plan(), source()).await.unwrap();
+    let receipt = daemon.user().submit(request("request-1"), plan(), source(), Reuse::No).await.unwrap();
     assert!(receipt.already);
     assert_eq!(daemon.memory.submissions.lock().unwrap().len(), 1);
 }
@@ -151,7 +153,7 @@ async fn without_patience_unavailability_is_told_at_once() {
     let daemon = Daemon::start();
     daemon.memory.faults_to_come.store(1, Ordering::SeqCst);
     let hasty = daemon.user().with_patience(Duration::ZERO);
-    let error = hasty.submit(request("request-1"), plan(), source()).await.unwrap_err();
+    let error = hasty.submit(request("request-1"), plan(), source(), Reuse::No).await.unwrap_err();
     assert!(error.is_transient() && error.to_string().contains(&daemon.address.to_string()), "{error}");
 }
 
@@ -293,6 +295,17 @@ async fn a_watcher_sees_no_gap_when_the_daemon_is_killed_and_started_again() {
     drop(daemon);
     let _second = Daemon::on(socket, memory, None);
     assert_eq!(seq(watched.next().await), EVENTS);
+}
+
+#[tokio::test]
+async fn outcomes_of_images_come_page_by_page_and_a_stream_that_breaks_off_goes_on_behind_the_last() {
+    let daemon = Daemon::start();
+    daemon.memory.faults_to_come.store(2, Ordering::SeqCst);
+    let mut pages = daemon.user().images(JobId(1)).await.unwrap();
+    for (evaluation, image) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)] {
+        assert_eq!(pages.next().await, Some(Ok(page(evaluation, image))));
+    }
+    assert_eq!(pages.next().await, None);
 }
 
 #[tokio::test]

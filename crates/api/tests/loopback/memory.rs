@@ -30,10 +30,6 @@ pub(crate) const ATTEMPT: AttemptId = AttemptId(7);
 /// Events that a watcher gets before the stream stays silent.
 pub(crate) const EVENTS: i64 = 5;
 
-fn nothing<T>() -> Result<T, ApiError> {
-    Err(ApiError::NotFound { what: "nothing of this kind".into() })
-}
-
 fn current(attempt: AttemptId) -> Result<(), ApiError> {
     if attempt == ATTEMPT { Ok(()) } else { Err(ApiError::LeaseLost) }
 }
@@ -42,8 +38,23 @@ fn event(seq: i64) -> Result<WatchItem, ApiError> {
     Ok(WatchItem::Event(EventView { seq, at: 0, job: None, attempt: None, kind: "tick".into(), data: "{}".into() }))
 }
 
+pub(crate) fn page(evaluation: u32, image: u32) -> ImagesPage {
+    let threat = ThreatModel { norm: Norm::Linf, epsilon: "8/255".parse().unwrap() };
+    let attack = AttackSpec::Fgsm(FgsmSpec { threat, dialect: FgsmDialect::Wong, step_size: None });
+    let closest = Some(ClosestPoint { part: 0, iteration: Some(0), loss: 2.5, margin: -0.5 });
+    let outcome = Outcome::Broken { restart: 1 };
+    ImagesPage { evaluation, attack, images: vec![ImageOutcome { image, label: 1, prediction: 1, outcome, closest }] }
+}
+
 impl Service for Memory {
-    async fn submit(&self, _: Caller, request: RequestId, plan: Plan, _: Source) -> Result<Submitted, ApiError> {
+    async fn submit(
+        &self,
+        _: Caller,
+        request: RequestId,
+        plan: Plan,
+        _: Source,
+        reuse: Reuse,
+    ) -> Result<Submitted, ApiError> {
         let mut submissions = self.submissions.lock().unwrap();
         let already = submissions.iter().any(|(known, _)| *known == request);
         let names: Vec<_> = plan.jobs.iter().map(|job| job.name.clone()).collect();
@@ -56,7 +67,8 @@ impl Service for Memory {
             return Err(ApiError::Unavailable { what: "the answer is lost".into() });
         }
         let jobs = names.into_iter().zip(1..).map(|(name, id)| (JobId(id), name)).collect();
-        Ok(Submitted { submission: SubmissionId(1), jobs, already, warnings: vec!["no worker yet".into()] })
+        let reused = if reuse == Reuse::Yes { vec![JobId(1)] } else { vec![] };
+        Ok(Submitted { submission: SubmissionId(1), jobs, reused, already, warnings: vec!["no worker yet".into()] })
     }
 
     async fn list(&self, _: Caller, filter: JobFilter) -> Result<Vec<JobSummary>, ApiError> {
@@ -95,8 +107,20 @@ impl Service for Memory {
         Ok(Vec::new())
     }
 
-    async fn images(&self, _: Caller, _: JobId) -> Result<Vec<ImageOutcome>, ApiError> {
-        nothing()
+    /// A page an image; so many streams break off after their first page.
+    async fn images(&self, _: Caller, _: JobId, from: ImagesFrom) -> Result<Replies<ImagesPage>, ApiError> {
+        let breaks = self.faults_to_come.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        let behind = |(evaluation, image): &(u32, u32)| {
+            *evaluation > from.evaluation
+                || *evaluation == from.evaluation && from.after.is_none_or(|after| *image > after)
+        };
+        let pages = (0..2).flat_map(|evaluation| (0..3).map(move |image| (evaluation, image))).filter(behind);
+        let mut pages: Vec<_> = pages.map(|(evaluation, image)| Ok(page(evaluation, image))).collect();
+        if breaks {
+            pages.truncate(1);
+            pages.push(Err(ApiError::Unavailable { what: "the stream breaks off".into() }));
+        }
+        Ok(Box::pin(tokio_stream::iter(pages)))
     }
 
     async fn download(&self, _: Caller, sha256: ArtifactHash) -> Result<Artifact, ApiError> {

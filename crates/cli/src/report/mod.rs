@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rrm_api::ApiError;
 use rrm_recipes::Layout;
 use rrm_report::{Outcomes, Study};
-use rrm_spec::{JobDetail, JobId, JobSummary};
+use rrm_spec::{ImageOutcome, JobDetail, JobId, JobSummary};
+use tokio_stream::StreamExt;
 
 use crate::{
     arguments::{ReportArguments, TableFormat},
@@ -152,13 +153,26 @@ async fn with_ancestors(ids: BTreeSet<JobId>, daemon: &Daemon) -> Result<Vec<Job
 async fn outcomes(study: &Study, daemon: &Daemon) -> Result<Outcomes, Failure> {
     let mut outcomes = Outcomes::new();
     for job in study.evaluations() {
-        match daemon.client.images(job).await {
+        match images(job, daemon).await {
             Ok(images) => {
                 outcomes.insert(job, images);
             }
             Err(ApiError::NotFound { .. }) => {}
             Err(error) => return Err(Failure::from(error).context(format!("read the images of job {job}"))),
         }
+    }
+    Ok(outcomes)
+}
+
+/// The outcomes of an evaluation's images; of one with several radii, under the largest.
+async fn images(job: JobId, daemon: &Daemon) -> Result<Vec<ImageOutcome>, ApiError> {
+    let mut pages = daemon.client.images(job).await?;
+    let (mut radius, mut outcomes) = (None, Vec::new());
+    while let Some(page) = pages.next().await.transpose()? {
+        if radius.replace(page.evaluation) != Some(page.evaluation) {
+            outcomes.clear();
+        }
+        outcomes.extend(page.images);
     }
     Ok(outcomes)
 }

@@ -44,8 +44,8 @@ pub(crate) async fn run(arguments: &WatchArguments, daemon: &Daemon, output: Out
 ///
 /// What has happened already comes first: the stream of events begins after number `after`, or with the plan.
 pub(crate) async fn plan(plan: PlanSelector, after: i64, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
-    let jobs = daemon.plan_jobs(plan).await?;
-    let submission = jobs[0].submission;
+    let submission = daemon.plan(plan).await?;
+    let jobs = daemon.plan_jobs(PlanSelector::Id(submission)).await?;
     let mut board = Board::of_plan(&jobs);
     let mut display = Display::new(output, &board);
     let mut events = Events::new(daemon, after, Some(submission));

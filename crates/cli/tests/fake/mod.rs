@@ -10,13 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use rrm_api::{
-    ApiError, Artifact, AttemptEnd, Caller, Follow, JobFilter, LogChunk, Registered, Replies, Service, Source,
-    Submitted, Token, Tokens, Upload, WatchItem,
+    ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
+    Reuse, Role, Service, Source, Submitted, Token, Tokens, Upload, WatchItem,
 };
 use rrm_spec::{
     ArtifactHash, Assignment, AttemptId, AttemptView, Device, DeviceView, EventView, HeartbeatReply, HeldAttempt,
-    ImageOutcome, ImportedNetwork, JobDetail, JobId, JobRef, JobState, JobSummary, ModelSource, Plan, Progress, Record,
-    Registration, RequestId, SubmissionId, WorkerId, WorkerView,
+    ImportedNetwork, JobDetail, JobId, JobRef, JobState, JobSummary, ModelSource, Plan, Progress, Record, Registration,
+    RequestId, SubmissionId, WorkerId, WorkerView,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
@@ -178,19 +178,29 @@ fn details(plan: &Plan, submission: SubmissionId, first: i64) -> Vec<JobDetail> 
             ended_at: None,
         };
         let (attempts, epochs, evaluations, checkpoints) = (vec![], vec![], vec![], vec![]);
-        JobDetail { summary, spec, parents, attempts, epochs, evaluations, diagnostics: None, checkpoints }
+        let (diagnostics, content_key) = (None, None);
+        JobDetail { summary, spec, parents, attempts, epochs, evaluations, diagnostics, checkpoints, content_key }
     };
     plan.jobs.iter().map(detail).collect()
 }
 
 struct Serving(Arc<Memory>);
 
+const USER: Caller = Caller { role: Role::User };
+
 fn absent<T>() -> Result<T, ApiError> {
     Err(ApiError::Internal { what: "this daemon has no workers".into() })
 }
 
 impl Service for Serving {
-    async fn submit(&self, _: Caller, request: RequestId, plan: Plan, _: Source) -> Result<Submitted, ApiError> {
+    async fn submit(
+        &self,
+        _: Caller,
+        request: RequestId,
+        plan: Plan,
+        _: Source,
+        reuse: Reuse,
+    ) -> Result<Submitted, ApiError> {
         let mut state = self.0.state();
         if let Some((_, known)) = state.requests.iter().find(|(known, _)| *known == request) {
             return Ok(Submitted { already: true, ..known.clone() });
@@ -207,7 +217,10 @@ impl Service for Serving {
             );
         }
         state.jobs.extend(jobs);
-        let submitted = Submitted { submission, jobs: names, already: false, warnings: vec!["no worker".into()] };
+        // Of a plan that may be reused the first job was done before.
+        let reused = if reuse == Reuse::Yes { vec![JobId(first)] } else { vec![] };
+        let (already, warnings) = (false, vec!["no worker".into()]);
+        let submitted = Submitted { submission, jobs: names, reused, already, warnings };
         state.requests.push((request, submitted.clone()));
         // The plan is stored, and the answer lost: what idempotent submission is for.
         let losing =
@@ -291,14 +304,15 @@ impl Service for Serving {
         Ok(vec![WorkerView { id: WorkerId(1), node, version, online: true, last_seen_at: 1, devices }])
     }
 
-    async fn images(&self, _: Caller, id: JobId) -> Result<Vec<ImageOutcome>, ApiError> {
-        let state = self.0.state();
-        let job = state.jobs.iter().find(|job| job.summary.id == id);
-        let images = job.and_then(|job| job.evaluations.last()).map_or(&[][..], |record| &record.images);
-        match images.is_empty() {
-            true => Err(ApiError::NotFound { what: format!("outcomes of job {id}") }),
-            false => Ok(images.to_vec()),
-        }
+    /// A page for each image of the job's evaluations.
+    async fn images(&self, _: Caller, id: JobId, from: ImagesFrom) -> Result<Replies<ImagesPage>, ApiError> {
+        assert_eq!(from, ImagesFrom::default(), "no stream of this daemon breaks off");
+        let evaluations = self.job(USER, id).await?.evaluations;
+        let pages = (0..).zip(evaluations).flat_map(|(evaluation, record)| {
+            let page = move |image| ImagesPage { evaluation, attack: record.attack.clone(), images: vec![image] };
+            record.images.into_iter().map(page)
+        });
+        Ok(Box::pin(tokio_stream::iter(pages.map(Ok).collect::<Vec<_>>())))
     }
 
     async fn download(&self, _: Caller, _: ArtifactHash) -> Result<Artifact, ApiError> {

@@ -128,6 +128,7 @@ fn detail(id: JobId, name: &str, spec: JobSpec) -> JobDetail {
         evaluations: vec![],
         diagnostics: None,
         checkpoints: vec![],
+        content_key: None,
     }
 }
 
@@ -168,6 +169,8 @@ fn attempt(node: &str) -> AttemptView {
             code_version: "0.1.0".into(),
             parameters: 1,
             first_epoch: 1,
+            data_sha256: None,
+            spec_sha256: None,
         }),
     }
 }
@@ -200,6 +203,7 @@ pub(crate) fn evaluate(jobs: &mut [JobDetail], name: &str, natural: u64, robust:
         weights: "0".repeat(64).parse().unwrap(),
         images: vec![],
         classes: vec![],
+        audit: None,
     }];
 }
 

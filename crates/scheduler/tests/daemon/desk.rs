@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rrm_api::{ApiError, AttemptEnd, Caller, Role, Service, Source, Submitted, Upload, VERSION};
+use rrm_api::{ApiError, AttemptEnd, Caller, Reuse, Role, Service, Source, Submitted, Upload, VERSION};
 use rrm_scheduler::{Daemon, StateDir, Terms};
 use rrm_spec::{
     Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Device,
@@ -85,7 +85,7 @@ impl Desk {
     pub(crate) async fn submit(&self, plan: &Plan) -> Submitted {
         let request = format!("request-{}", hash(&format!("{plan:?}{:?}", Instant::now())).as_str()[..20].to_owned());
         let source = Source { client_version: VERSION.into(), host: "desk".into() };
-        self.daemon.submit(USER, request.parse().unwrap(), plan.clone(), source).await.unwrap()
+        self.daemon.submit(USER, request.parse().unwrap(), plan.clone(), source, Reuse::No).await.unwrap()
     }
 
     pub(crate) async fn submitted(&self, plan: &Plan) -> Vec<JobId> {
@@ -182,7 +182,16 @@ pub(crate) fn content(attempt: AttemptId, epoch: u32, role: CheckpointRole) -> S
 
 pub(crate) fn started(first_epoch: u32) -> Record {
     let (device, code_version) = ("cpu".into(), VERSION.into());
-    Record::Started(RunStarted { device, threads: 2, code_version, parameters: 1234, first_epoch })
+    let (data_sha256, spec_sha256) = (None, None);
+    Record::Started(RunStarted {
+        device,
+        threads: 2,
+        code_version,
+        parameters: 1234,
+        first_epoch,
+        data_sha256,
+        spec_sha256,
+    })
 }
 
 pub(crate) fn epoch(epoch: u32) -> Record {
@@ -233,6 +242,7 @@ pub(crate) fn whole_run(lease: &Assignment) -> Vec<Record> {
                 closest: None,
             }],
             classes: vec![],
+            audit: None,
         })),
     }
     records

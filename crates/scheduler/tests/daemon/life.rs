@@ -1,6 +1,7 @@
-use rrm_api::{ApiError, JobFilter, Service};
+use rrm_api::{ApiError, ImagesFrom, ImagesPage, JobFilter, Service};
 use rrm_spec::{AttemptOutcome, Instruction, JobId, JobState, Record, Stop};
 use tokio::io::AsyncReadExt;
+use tokio_stream::StreamExt;
 
 use crate::desk::{Desk, USER, WORKER, chain, checkpoint, epoch, single, started};
 
@@ -20,7 +21,11 @@ async fn a_plan_goes_from_submission_to_results() {
     let student = desk.job(ids[1]).await;
     assert_eq!((student.epochs.len(), student.parents.as_slice()), (2, &ids[..1]));
     assert_eq!(desk.job(ids[2]).await.evaluations.len(), 1);
-    assert_eq!(desk.daemon.images(USER, ids[2]).await.unwrap().len(), 1);
+    let pages = desk.daemon.images(USER, ids[2], ImagesFrom::default()).await.unwrap();
+    let pages: Vec<ImagesPage> = pages.map(|page| page.unwrap()).collect().await;
+    assert_eq!((pages.len(), pages[0].images.len(), pages[0].evaluation), (1, 1, 0));
+    let nothing = desk.daemon.images(USER, ids[1], ImagesFrom::default()).await;
+    assert!(matches!(nothing, Err(ApiError::NotFound { .. })), "a training has no outcomes of images");
     let weights = student.checkpoints.iter().last().unwrap();
     let mut artifact = desk.daemon.download(USER, weights.sha256.clone()).await.unwrap();
     let mut content = String::new();

@@ -64,6 +64,7 @@ fn evaluate(fields: &mut Fields<'_>) -> JobSpec {
         diagnostics: fields.optional("diagnostics"),
         batch_size: fields.required("batch_size", ONE),
         seed: fields.required("seed", 0),
+        keep_images: fields.optional("keep_images").unwrap_or_default(),
     })
 }
 

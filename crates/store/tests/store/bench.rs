@@ -3,12 +3,14 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use rrm_spec::{
-    Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, ClassAccuracy,
-    Device, DeviceInfo, Diagnostic, DiagnosticsRecord, EpochRecord, EvaluationRecord, ImageOutcome, JobDetail, JobId,
-    JobSpec, JobState, Norm, Outcome, Plan, Record, Registration, RunStarted, ThreatModel, WorkerId,
+    Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, Audit, CheckpointRecord, CheckpointRole,
+    ClassAccuracy, ClosestPoint, Device, DeviceInfo, Diagnostic, DiagnosticsRecord, EpochRecord, EvaluationRecord,
+    ImageOutcome, JobDetail, JobId, JobSpec, JobState, Norm, Outcome, Plan, Record, Registration, RunStarted,
+    ThreatModel, WorkerId,
 };
 use rrm_store::{
-    Cancel, End, Expire, KeepArtifact, Lease, Register, Report, Settle, Store, StoreError, Submit, Submitted, Write,
+    Cancel, End, Expire, KeepArtifact, Lease, Register, Report, Reuse, Settle, Store, StoreError, Submit, Submitted,
+    Write,
 };
 use tempfile::TempDir;
 
@@ -95,8 +97,17 @@ impl Bench {
     }
 
     pub(crate) async fn submit_as(&self, request: &str, plan: &Plan) -> Result<Submitted, StoreError> {
+        self.submit_with(request, plan, Reuse::No).await
+    }
+
+    pub(crate) async fn submit_with(&self, request: &str, plan: &Plan, reuse: Reuse) -> Result<Submitted, StoreError> {
         let (client_version, host) = ("0.1.0".to_owned(), "desk".to_owned());
-        self.write(Submit { request: request.parse().unwrap(), plan: plan.clone(), client_version, host }).await
+        self.write(Submit { request: request.parse().unwrap(), plan: plan.clone(), client_version, host, reuse }).await
+    }
+
+    /// Submits what has not been done before.
+    pub(crate) async fn submit_new(&self, plan: &Plan) -> Submitted {
+        self.submit_with(self.request().as_str(), plan, Reuse::Yes).await.unwrap()
     }
 
     /// Submits and hands back the jobs' ids.
@@ -204,6 +215,9 @@ pub(crate) fn whole_run(assignment: &Assignment) -> Vec<Record> {
         if matches!(&assignment.spec, JobSpec::Evaluate(spec) if spec.diagnostics.is_some()) {
             records.push(Record::Diagnostics(diagnostics()));
         }
+        // Of an evaluation that keeps its images these are the product.
+        let keeps = matches!(&assignment.spec, JobSpec::Evaluate(spec) if spec.keep_images);
+        records.extend(keeps.then(|| checkpoint(assignment.attempt, 1, CheckpointRole::Final)));
         return records;
     }
     for epoch in first..=last {
@@ -216,7 +230,16 @@ pub(crate) fn whole_run(assignment: &Assignment) -> Vec<Record> {
 
 pub(crate) fn started(first_epoch: u32) -> Record {
     let (device, code_version) = ("cpu".into(), "0.1.0".into());
-    Record::Started(RunStarted { device, threads: 2, code_version, parameters: 1234, first_epoch })
+    let (data_sha256, spec_sha256) = (Some(hash("images")), Some(hash("spec")));
+    Record::Started(RunStarted {
+        device,
+        threads: 2,
+        code_version,
+        parameters: 1234,
+        first_epoch,
+        data_sha256,
+        spec_sha256,
+    })
 }
 
 pub(crate) fn epoch_record(epoch: u32) -> EpochRecord {
@@ -264,8 +287,12 @@ pub(crate) fn diagnostics() -> DiagnosticsRecord {
 pub(crate) fn evaluation(spec: &JobSpec) -> EvaluationRecord {
     let JobSpec::Evaluate(spec) = spec else { panic!("a train job has no evaluation") };
     let image = |image, outcome| ImageOutcome { image, label: image % 2, prediction: 3, outcome, closest: None };
-    let images =
-        vec![image(0, Outcome::Robust), image(1, Outcome::Broken { restart: 1 }), image(2, Outcome::Misclassified)];
+    let closest = |iteration, margin| Some(ClosestPoint { part: 0, iteration, loss: 2.5, margin });
+    let images = vec![
+        ImageOutcome { closest: closest(None, 0.25), ..image(0, Outcome::Robust) },
+        ImageOutcome { closest: closest(Some(3), -1.0), ..image(1, Outcome::Broken { restart: 1 }) },
+        image(2, Outcome::Misclassified),
+    ];
     EvaluationRecord {
         attack: spec.attack.clone(),
         natural: Accuracy { correct: 2, total: 3 },
@@ -274,5 +301,12 @@ pub(crate) fn evaluation(spec: &JobSpec) -> EvaluationRecord {
         weights: hash("weights"),
         classes: ClassAccuracy::of(&images),
         images,
+        audit: Some(Audit {
+            largest_change: 8.0 / 255.0,
+            outside_box: 0,
+            not_finite: 0,
+            recounted: Accuracy { correct: 1, total: 3 },
+            rounded: Accuracy { correct: 2, total: 3 },
+        }),
     }
 }

@@ -7,6 +7,7 @@ mod import;
 mod lease;
 mod model;
 mod record;
+mod reuse;
 mod settle;
 mod submission;
 mod view;

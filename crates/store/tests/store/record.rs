@@ -1,4 +1,6 @@
-use rrm_spec::{CheckpointRole, Device, EpochRecord, JobState, Record};
+use rrm_spec::{
+    CheckpointRole, Device, EpochRecord, EvaluationRecord, ImageOutcome, JobSpec, JobState, Outcome, Record,
+};
 use rrm_store::StoreError;
 
 use crate::bench::{
@@ -161,10 +163,114 @@ async fn an_evaluation_keeps_the_outcome_of_every_image() {
     let lease = bench.start(worker).await;
     assert_eq!(bench.finish(&lease).await, JobState::Succeeded);
     let told = evaluation(&lease.spec);
-    assert_eq!(bench.store.images(ids[2]).await.unwrap(), told.images);
+    let page = bench.store.images(ids[2], 0, None).await.unwrap().unwrap();
+    assert_eq!((page.evaluation, &page.attack, &page.images), (0, &told.attack, &told.images));
+    let rest = bench.store.images(ids[2], 0, Some(0)).await.unwrap().unwrap();
+    assert_eq!(rest.images, told.images[1..]);
+    assert_eq!(bench.store.images(ids[2], 0, Some(2)).await.unwrap(), None);
     let stored = bench.job(ids[2]).await.evaluations;
-    assert_eq!(stored, [rrm_spec::EvaluationRecord { images: Vec::new(), ..told }]);
-    assert_eq!(bench.store.images(ids[0]).await.unwrap(), []);
+    assert_eq!(stored, [EvaluationRecord { images: Vec::new(), ..told }]);
+    assert_eq!(bench.store.images(ids[0], 0, None).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn images_of_several_radii_are_read_one_radius_after_the_other_and_page_by_page() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let radii = CHAIN.replace(
+        "batch_size = 50\n    seed = 1",
+        "batch_size = 50\n    seed = 1\n    epsilons = [\"4/255\", \"8/255\"]",
+    );
+    let ids = bench.submitted(&plan(&radii)).await;
+    for _ in 0..2 {
+        let lease = bench.start(worker).await;
+        bench.finish(&lease).await;
+    }
+    let lease = bench.start(worker).await;
+    let JobSpec::Evaluate(spec) = &lease.spec else { panic!("the chain ends with an evaluation") };
+    let image = |image| ImageOutcome { image, label: 0, prediction: 0, outcome: Outcome::Robust, closest: None };
+    let of = |attack| EvaluationRecord { attack, images: (0..1500).map(image).collect(), ..evaluation(&lease.spec) };
+    let records: Vec<Record> = spec.attacks().into_iter().map(|attack| Record::Evaluation(of(attack))).collect();
+    bench.report(lease.attempt, 1, &[vec![started(1)], records].concat()).await.unwrap();
+    let (mut found, mut from) = (Vec::new(), (0, None));
+    while let Some(page) = bench.store.images(ids[2], from.0, from.1).await.unwrap() {
+        from = (page.evaluation, page.images.last().map(|last| last.image));
+        found.push((page.evaluation, page.attack.threat().epsilon.to_string(), page.images.len()));
+    }
+    let page = |evaluation, epsilon: &str, images| (evaluation, epsilon.to_owned(), images);
+    assert_eq!(found, [page(0, "4/255", 1000), page(0, "4/255", 500), page(1, "8/255", 1000), page(1, "8/255", 500)]);
+}
+
+#[tokio::test]
+async fn an_evaluation_whose_closest_point_is_no_number_is_refused() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let ids = bench.submitted(&plan(CHAIN)).await;
+    for _ in 0..2 {
+        let lease = bench.start(worker).await;
+        bench.finish(&lease).await;
+    }
+    let lease = bench.start(worker).await;
+    let mut told = evaluation(&lease.spec);
+    told.images[0].closest.as_mut().unwrap().margin = f64::NAN;
+    let refused = bench.report(lease.attempt, 1, &[started(1), Record::Evaluation(told)]).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Invalid(faults)) if faults.to_string().contains("image 0")),
+        "{refused:?}"
+    );
+    assert_eq!(bench.store.images(ids[2], 0, None).await.unwrap(), None);
+}
+
+/// The chain's evaluation, whose networks are trained.
+async fn attacking(bench: &Bench, toml: &str) -> (rrm_spec::WorkerId, rrm_spec::Assignment) {
+    let worker = bench.worker("node", &[CPU]).await;
+    bench.submit(&plan(toml)).await.unwrap();
+    for _ in 0..2 {
+        let lease = bench.start(worker).await;
+        bench.finish(&lease).await;
+    }
+    let lease = bench.start(worker).await;
+    (worker, lease)
+}
+
+#[tokio::test]
+async fn an_evaluation_goes_on_from_its_newest_checkpoint_and_tells_all_of_its_result_again() {
+    let bench = Bench::new().await;
+    let (worker, first) = attacking(&bench, CHAIN).await;
+    let refused = bench.report(first.attempt, 1, &[started(3)]).await;
+    assert!(matches!(refused, Err(StoreError::Invalid(_))), "no checkpoint 2 is known: {refused:?}");
+    let [one, two] = [1, 2].map(|number| checkpoint_record(first.attempt, number, CheckpointRole::Resume));
+    let records = [started(1), Record::Checkpoint(one.clone()), Record::Checkpoint(two.clone())];
+    bench.keep(&one.sha256).await;
+    bench.keep(&two.sha256).await;
+    bench.report(first.attempt, 1, &records).await.unwrap();
+    bench.expire(first.attempt).await;
+    let second = bench.start(worker).await;
+    assert_eq!(second.resume.as_ref().map(|it| (it.epoch, &it.sha256)), Some((2, &two.sha256)));
+    let three = checkpoint_record(second.attempt, 3, CheckpointRole::Resume);
+    bench.report(second.attempt, 1, &[started(3), Record::Checkpoint(three)]).await.unwrap();
+    bench.expire(second.attempt).await;
+    // The third checkpoint's file never came.
+    let third = bench.start(worker).await;
+    assert_eq!(third.resume.as_ref().map(|it| it.epoch), Some(2));
+    let told = Record::Evaluation(evaluation(&third.spec));
+    bench.report(third.attempt, 1, &[started(3), told]).await.unwrap();
+    assert_eq!(bench.settle(third.attempt, 2, rrm_spec::AttemptOutcome::Ok).await.unwrap(), JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn an_evaluation_that_keeps_its_images_is_no_success_before_they_are_stored() {
+    let bench = Bench::new().await;
+    let keeping = CHAIN.replace("restarts = 2 }", "restarts = 2 }\n    keep_images = true");
+    let (_, lease) = attacking(&bench, &keeping).await;
+    let kept = checkpoint_record(lease.attempt, 1, CheckpointRole::Final);
+    let records = [started(1), Record::Evaluation(evaluation(&lease.spec)), Record::Checkpoint(kept.clone())];
+    bench.report(lease.attempt, 1, &records).await.unwrap();
+    let early = bench.settle(lease.attempt, 3, rrm_spec::AttemptOutcome::Ok).await;
+    assert!(matches!(&early, Err(StoreError::Conflict { what }) if what.contains("uploaded")), "{early:?}");
+    bench.keep(&kept.sha256).await;
+    assert_eq!(bench.settle(lease.attempt, 3, rrm_spec::AttemptOutcome::Ok).await.unwrap(), JobState::Succeeded);
+    assert_eq!(bench.job(lease.job).await.checkpoints, [kept]);
 }
 
 #[tokio::test]

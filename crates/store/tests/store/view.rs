@@ -116,6 +116,27 @@ async fn the_view_of_evaluations_has_counts_and_interval() {
 }
 
 #[tokio::test]
+async fn the_view_of_images_names_what_broke_each_and_how_close_it_came() {
+    let bench = Bench::new().await;
+    history(&bench).await;
+    type Image = (i64, String, Option<i64>, Option<String>, Option<i64>, Option<f64>);
+    let rows: Vec<Image> = sqlx::query_as(
+        "select image, outcome, restart, part_attack, iteration, margin from image_outcomes \
+         where model = 'student' and epsilon = '8/255' order by image",
+    )
+    .fetch_all(&reader(&bench).await)
+    .await
+    .unwrap();
+    let attack = || Some("APGD-CE 5x2".to_owned());
+    let expected = [
+        (0, "robust".to_owned(), None, attack(), None, Some(0.25)),
+        (1, "broken".to_owned(), Some(1), attack(), Some(3), Some(-1.0)),
+        (2, "misclassified".to_owned(), None, None, None, None),
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[tokio::test]
 async fn the_queue_shows_what_has_not_ended() {
     let bench = Bench::new().await;
     history(&bench).await;

@@ -1,5 +1,5 @@
 use rrm_spec::{JobId, JobState};
-use rrm_store::{Cancel, Store, StoreError, Submit};
+use rrm_store::{Cancel, Reuse, Store, StoreError, Submit};
 
 use crate::bench::{Bench, single};
 
@@ -20,7 +20,7 @@ async fn of_many_that_write_at_once_each_gets_its_own_answer() {
             let (store, plan) = (bench.store.clone(), single(&format!("plan {i}")));
             let request = format!("request-{i}").parse().unwrap();
             tokio::spawn(async move {
-                let write = Submit { request, plan, client_version: "0".into(), host: "desk".into() };
+                let write = Submit { request, plan, client_version: "0".into(), host: "desk".into(), reuse: Reuse::No };
                 store.write(1, write).await.unwrap().submission
             })
         })

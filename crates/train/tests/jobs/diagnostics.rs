@@ -68,6 +68,7 @@ fn judged(spec: &JobSpec, (evaluation, diagnostics): (EvaluationRecord, Diagnost
         evaluations: vec![evaluation],
         diagnostics: Some(diagnostics),
         checkpoints: Vec::new(),
+        content_key: None,
     };
     suspicion(&job, &[]).expect("an evaluation is of a network")
 }

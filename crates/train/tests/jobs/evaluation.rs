@@ -1,10 +1,12 @@
 //! Measuring networks.
 
+use std::sync::atomic::Ordering;
+
 use rrm_spec::{
-    AttackSpec, EvaluateSpec, EvaluationRecord, FailureClass, JobSpec, Method, Outcome, PgdSelection, PgdSpec, Record,
-    TrainSpec,
+    AttackSpec, CheckpointRole, EvaluateSpec, EvaluationRecord, Event, FailureClass, JobSpec, Method, Outcome,
+    PgdSelection, PgdSpec, Record, TrainSpec,
 };
-use rrm_train::Completion;
+use rrm_train::{Completion, Environment, run};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -150,6 +152,35 @@ fn an_evaluation_names_the_file_it_measured() {
     let record = bench.evaluate("network", restarting(1), 20);
     let file = bytes(&bench.path("network/final.safetensors"));
     assert_eq!(record.weights.as_str(), hex::encode(Sha256::digest(&file)));
+}
+
+#[test]
+fn an_evaluation_that_is_told_to_stop_leaves_what_it_found_and_goes_on_from_there() {
+    let bench = trained();
+    let long =
+        attack(r#"{"kind": "apgd", "threat": {"norm": "linf", "epsilon": "1/255"}, "iterations": 60, "restarts": 2}"#);
+    let expected = bench.evaluate("network", long.clone(), 1);
+    let job = bench.evaluation(long.clone(), 1);
+    let environment = bench.environment_with("stopped", "network");
+    let (mut told, mut batches) = (Vec::new(), 0);
+    let ended = run(&job, &environment, &mut |event| match event {
+        Event::Record(record) => told.push(record),
+        // Told behind a batch.
+        Event::Progress(progress) if progress.phase == long.label() && progress.images_per_second > 0.0 => {
+            batches += 1;
+            environment.stop.store(true, Ordering::Relaxed);
+        }
+        Event::Progress(_) | Event::Finished | Event::Stopped | Event::Failed { .. } => {}
+    });
+    assert_eq!((ended.unwrap(), batches), (Completion::Stopped, 1));
+    let [Record::Started(_), .., Record::Checkpoint(checkpoint)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(checkpoint.role, CheckpointRole::Resume);
+    let resume = Some(checkpoint.path.clone());
+    let environment = Environment { resume, ..bench.environment_with("resumed", "network") };
+    let (ended, told) = records(&job, &environment, |_| false);
+    assert_eq!(ended.unwrap(), Completion::Finished);
+    let resumed = told.into_iter().find_map(evaluation).unwrap();
+    assert_eq!(EvaluationRecord { elapsed_us: 0, ..resumed }, EvaluationRecord { elapsed_us: 0, ..expected });
 }
 
 #[test]

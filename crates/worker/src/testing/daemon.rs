@@ -108,7 +108,7 @@ fn not_for_workers<T>() -> Result<T, ApiError> {
 }
 
 impl Service for Daemon {
-    async fn submit(&self, _: Caller, _: RequestId, _: Plan, _: Source) -> Result<Submitted, ApiError> {
+    async fn submit(&self, _: Caller, _: RequestId, _: Plan, _: Source, _: Reuse) -> Result<Submitted, ApiError> {
         not_for_workers()
     }
 
@@ -143,7 +143,7 @@ impl Service for Daemon {
         not_for_workers()
     }
 
-    async fn images(&self, _: Caller, _: JobId) -> Result<Vec<ImageOutcome>, ApiError> {
+    async fn images(&self, _: Caller, _: JobId, _: ImagesFrom) -> Result<Replies<ImagesPage>, ApiError> {
         not_for_workers()
     }
 

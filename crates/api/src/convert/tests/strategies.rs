@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use proptest::{collection::vec, option::of, prelude::*, sample::select};
 use rrm_spec::*;
 
-use crate::{AttemptEnd, JobFilter, LogChunk, Registered, Source, Submitted, Upload, WatchItem};
+use crate::{AttemptEnd, ImagesPage, JobFilter, LogChunk, Registered, Reuse, Source, Submitted, Upload, WatchItem};
 
 fn text() -> impl Strategy<Value = String> {
     "[a-zäß /:.\\[\\]=0-9-]{0,12}"
@@ -331,18 +331,23 @@ fn train_spec() -> impl Strategy<Value = TrainSpec> {
 
 fn evaluate_spec() -> impl Strategy<Value = EvaluateSpec> {
     let more = (of(model_source()), of(positive()));
-    (model_source(), dataset(), of(positive()), attack(), vec(epsilon(), 0..3), more, positive(), any::<u64>())
-        .prop_map(|(model, dataset, images, attack, epsilons, (teacher, diagnostics), batch_size, seed)| EvaluateSpec {
-            model,
-            dataset,
-            images,
-            attack,
-            epsilons,
-            teacher,
-            diagnostics,
-            batch_size,
-            seed,
-        })
+    let rest = (positive(), any::<u64>(), any::<bool>());
+    (model_source(), dataset(), of(positive()), attack(), vec(epsilon(), 0..3), more, rest).prop_map(
+        |(model, dataset, images, attack, epsilons, (teacher, diagnostics), (batch_size, seed, keep_images))| {
+            EvaluateSpec {
+                model,
+                dataset,
+                images,
+                attack,
+                epsilons,
+                teacher,
+                diagnostics,
+                batch_size,
+                seed,
+                keep_images,
+            }
+        },
+    )
 }
 
 fn images_source() -> impl Strategy<Value = ImagesSource> {
@@ -387,13 +392,16 @@ fn progress() -> impl Strategy<Value = Progress> {
 }
 
 fn run_started() -> impl Strategy<Value = RunStarted> {
-    (text(), any::<u32>(), text(), any::<u64>(), any::<u32>()).prop_map(
-        |(device, threads, code_version, parameters, first_epoch)| RunStarted {
+    let hashes = (of(hash()), of(hash()));
+    (text(), any::<u32>(), text(), any::<u64>(), any::<u32>(), hashes).prop_map(
+        |(device, threads, code_version, parameters, first_epoch, (data_sha256, spec_sha256))| RunStarted {
             device,
             threads,
             code_version,
             parameters,
             first_epoch,
+            data_sha256,
+            spec_sha256,
         },
     )
 }
@@ -440,8 +448,9 @@ pub(super) fn image_outcome() -> impl Strategy<Value = ImageOutcome> {
 fn evaluation_record() -> impl Strategy<Value = EvaluationRecord> {
     let class = (any::<u32>(), accuracy(), accuracy());
     let class = class.prop_map(|(label, natural, robust)| ClassAccuracy { label, natural, robust });
-    (attack(), accuracy(), accuracy(), any::<u64>(), hash(), vec(image_outcome(), 0..4), vec(class, 0..4)).prop_map(
-        |(attack, natural, robust, elapsed_us, weights, images, classes)| EvaluationRecord {
+    let counts = (accuracy(), accuracy(), any::<u64>());
+    (attack(), counts, hash(), vec(image_outcome(), 0..4), vec(class, 0..4), of(audit())).prop_map(
+        |(attack, (natural, robust, elapsed_us), weights, images, classes, audit)| EvaluationRecord {
             attack,
             natural,
             robust,
@@ -449,6 +458,7 @@ fn evaluation_record() -> impl Strategy<Value = EvaluationRecord> {
             weights,
             images,
             classes,
+            audit,
         },
     )
 }
@@ -458,6 +468,26 @@ fn diagnostics_record() -> impl Strategy<Value = DiagnosticsRecord> {
     let number = number.prop_map(|(name, value, detail)| Diagnostic { name, value, detail });
     (hash(), threat(), any::<u64>(), vec(number, 0..4))
         .prop_map(|(weights, threat, elapsed_us, numbers)| DiagnosticsRecord { weights, threat, elapsed_us, numbers })
+}
+
+fn audit() -> impl Strategy<Value = Audit> {
+    (number(), any::<u64>(), any::<u64>(), accuracy(), accuracy()).prop_map(
+        |(largest_change, outside_box, not_finite, recounted, rounded)| Audit {
+            largest_change,
+            outside_box,
+            not_finite,
+            recounted,
+            rounded,
+        },
+    )
+}
+
+pub(super) fn images_page() -> impl Strategy<Value = ImagesPage> {
+    (any::<u32>(), attack(), vec(image_outcome(), 0..4)).prop_map(|(evaluation, attack, images)| ImagesPage {
+        evaluation,
+        attack,
+        images,
+    })
 }
 
 pub(super) fn record() -> impl Strategy<Value = Record> {
@@ -529,8 +559,8 @@ pub(super) fn job_detail() -> impl Strategy<Value = JobDetail> {
         of(diagnostics_record()),
         vec(checkpoint_record(), 0..3),
     );
-    (job_summary(), job_spec(), lists).prop_map(
-        |(summary, spec, (parents, attempts, epochs, evaluations, diagnostics, checkpoints))| JobDetail {
+    (job_summary(), job_spec(), lists, of(hash())).prop_map(
+        |(summary, spec, (parents, attempts, epochs, evaluations, diagnostics, checkpoints), content_key)| JobDetail {
             summary,
             spec,
             parents,
@@ -539,6 +569,7 @@ pub(super) fn job_detail() -> impl Strategy<Value = JobDetail> {
             evaluations,
             diagnostics,
             checkpoints,
+            content_key,
         },
     )
 }
@@ -655,14 +686,16 @@ fn plan() -> impl Strategy<Value = Plan> {
     })
 }
 
-pub(super) fn submission() -> impl Strategy<Value = (RequestId, Plan, Source)> {
+pub(super) fn submission() -> impl Strategy<Value = (RequestId, Plan, Source, Reuse)> {
     let source = (text(), text()).prop_map(|(client_version, host)| Source { client_version, host });
-    (request_id(), plan(), source)
+    (request_id(), plan(), source, select(vec![Reuse::Yes, Reuse::No]))
 }
 
 pub(super) fn submitted() -> impl Strategy<Value = Submitted> {
-    (submission_id(), vec((job_id(), text()), 0..3), any::<bool>(), vec(text(), 0..3))
-        .prop_map(|(submission, jobs, already, warnings)| Submitted { submission, jobs, already, warnings })
+    let jobs = (vec((job_id(), text()), 0..3), vec(job_id(), 0..3));
+    (submission_id(), jobs, any::<bool>(), vec(text(), 0..3)).prop_map(
+        |(submission, (jobs, reused), already, warnings)| Submitted { submission, jobs, reused, already, warnings },
+    )
 }
 
 pub(super) fn job_filter() -> impl Strategy<Value = JobFilter> {
