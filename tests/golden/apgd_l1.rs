@@ -22,6 +22,13 @@ use crate::{
 /// In f32, what counts as most images.
 const MOST: f64 = 0.9;
 
+/// By what share most f32 highest losses may be off f64's: a step moves a pixel all the way or not at all, and rounding decides of
+/// some. PyTorch's own f32 runs of 100 iterations are up to 3 % off, and one image in two by more than the index allows.
+const NEAR: f64 = 0.05;
+
+/// Runs of at most so many iterations end as often at f64's highest losses as PyTorch's own.
+const SHORT: u32 = 20;
+
 pub(crate) fn is_known(file: &str) -> bool {
     file.starts_with("l1_") && file.ends_with(".safetensors")
 }
@@ -70,7 +77,8 @@ impl Run<'_> {
         if self.arithmetic == Arithmetic::Double {
             self.compare_exactly(&losses, &robust, &result, report)
         } else {
-            self.compare_end(&robust, &result, matches!(loss, Loss::CrossEntropy), report)
+            let by_loss = matches!(loss, Loss::CrossEntropy);
+            self.compare_end(&robust, &result, by_loss.then_some(iterations), report)
         }
     }
 
@@ -103,13 +111,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn compare_end(&self, robust: &[f64], result: &SingleRun, by_loss: bool, report: &mut Report) -> Result<()> {
+    /// `by_loss` is the number of iterations of a run whose losses are compared.
+    fn compare_end(&self, robust: &[f64], result: &SingleRun, by_loss: Option<u32>, report: &mut Report) -> Result<()> {
         report.mostly(&self.full("robust"), robust, &self.numbers("robust")?, Tolerance::Exact, MOST);
-        if by_loss {
-            let exact = self.tensors.numbers(&format!("{}.best.f64", self.name))?;
-            let paths = [result.best_losses.as_slice(), &self.numbers("best")?, &exact];
+        let Some(iterations) = by_loss else { return Ok(()) };
+        let (best, told) = (result.best_losses.as_slice(), self.numbers("best")?);
+        let exact = self.tensors.numbers(&format!("{}.best.f64", self.name))?;
+        report.mostly(&self.full("best"), best, &exact, Tolerance::Each(NEAR), MOST);
+        if iterations <= SHORT {
             let tolerance = Tolerance::Each(self.tolerance);
-            report.as_often(self.arithmetic.as_often(), &self.full("best"), paths, tolerance);
+            report.as_often(self.arithmetic.as_often(), &self.full("best"), [best, &told, &exact], tolerance);
         }
         Ok(())
     }

