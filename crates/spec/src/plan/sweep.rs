@@ -11,8 +11,13 @@ use crate::{MAX_JOBS_PER_PLAN, Violation, read::text_of, validate::join};
 type Axis = (String, Vec<Value>);
 
 /// Where a job may name others whose variants it follows.
-const REFERENCES: [&[&str]; 4] =
-    [&["method", "teacher", "job"], &["initial", "job"], &["training_set", "job"], &["model", "job"]];
+const REFERENCES: [&[&str]; 5] = [
+    &["method", "teacher", "job"],
+    &["initial", "job"],
+    &["training_set", "job"],
+    &["model", "job"],
+    &["teacher", "job"],
+];
 
 /// Replaces every job that has a `sweep`, or refers to one that has, by its variants.
 ///
@@ -213,6 +218,24 @@ mod tests {
         assert_eq!(jobs.len(), 9, "{jobs:?}");
         assert_eq!(jobs[4], "images[seed=1] of teacher[seed=1] with 7");
         assert_eq!(jobs[7], "student[seed=1] of teacher[seed=1] teacher[seed=1] images[seed=1] with 7");
+    }
+
+    #[test]
+    fn an_attack_through_a_swept_teacher_that_is_named_follows_network_and_teacher() {
+        let attack = r#"
+            [[job]]
+            name = "attack"
+            kind = "evaluate"
+            model = { job = "student" }
+            teacher = { job = "teacher" }
+            dataset = { name = "cifar10" }
+            attack = { kind = "adaptive", threat = { norm = "linf", epsilon = "8/255" }, iterations = 5 }
+            batch_size = 50
+            seed = 7
+        "#;
+        let jobs = jobs(&[CHAIN, attack].concat());
+        assert_eq!(jobs.len(), 12, "{jobs:?}");
+        assert_eq!(jobs[10], "attack[seed=1] of student[seed=1] teacher[seed=1] with 7");
     }
 
     #[test]

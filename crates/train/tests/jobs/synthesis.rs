@@ -2,7 +2,8 @@
 
 use rrm_data::{Split, read_set};
 use rrm_spec::{
-    CheckpointRecord, EpochRecord, FailureClass, ImagesSource, JobId, JobRef, JobSpec, Method, ModelSource, Record, SynthesizeSpec, TrainSpec,
+    CheckpointRecord, EpochRecord, FailureClass, ImagesSource, JobId, JobRef, JobSpec, Method, ModelSource, Record,
+    SynthesizeSpec, TrainSpec,
 };
 use rrm_train::{Completion, Environment};
 
