@@ -43,7 +43,6 @@ where j.kind = 'evaluate' and j.state = 'succeeded' and a.outcome = 'ok';
 
 drop view runs;
 drop view evaluations;
-drop view image_outcomes;
 
 -- One row per radius of each evaluation job that succeeded, from its newest attempt.
 create view evaluations as
