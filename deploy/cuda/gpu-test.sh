@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs GPU tests that were built elsewhere on a machine with a GPU, where neither Rust nor a network need be.
+# Runs GPU tests that were built elsewhere on a machine with a GPU, where neither Rust nor a network need be; then measures training,
+# attack and evaluation, beside PyTorch where a Python has it.
 #
 #   gpu-test.sh [FOLDER]     FOLDER, by default this script's own, is as deploy/cuda/pack.sh leaves it
 #
