@@ -1,6 +1,8 @@
 use clap::CommandFactory;
+use rrm_spec::JobState;
 
 use super::*;
+use crate::selector::{JobSelector, PlanSelector};
 
 fn parse(line: &str) -> Result<Arguments, clap::Error> {
     Arguments::try_parse_from(line.split_whitespace())
