@@ -1,4 +1,4 @@
-"""The training methods beyond the plain ones, as `generate.py` writes them down: `make(folder, recipes)`."""
+"""The training methods beyond the plain ones, as `generate.py` writes them down: `make(folder)`."""
 
 import math
 
@@ -6,14 +6,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from generate_trainings import batch, checksums, cosine_rates, descend, input_gradient, lengths, update
+from networks import DTYPES, network
+
 EPSILON = 8 / 255
 
 
-def make(folder, recipes):
-    """`recipes` is the module `generate`: networks, batches, checksums."""
+def make(folder):
     for method in (free, fgsm, distillation, robust_distillation, trades, synthesis):
         print(method.__name__, flush=True)
-        method(folder, recipes)
+        method(folder)
 
 
 def triangle(total, peak):
@@ -37,46 +39,46 @@ def start_of(g, name, scale, shape, dtype):
     return torch.from_numpy((scale * g.sym(name, shape)).astype(np.float32)).to(dtype)
 
 
-def free(folder, recipes):
+def free(folder):
     g, told, sizes, replays = folder.generator, {}, (8, 8, 5), 8
     rates, momenta = triangle(len(sizes) * replays, 0.04)
-    for suffix, dtype in recipes.DTYPES.items():
-        net = recipes.network(g, "vgg11", dtype, "fast").train()
-        optimizer, losses, deltas = recipes.descend(net, 0.04, 5e-4), [], []
+    for suffix, dtype in DTYPES.items():
+        net = network(g, "vgg11", dtype, "fast").train()
+        optimizer, losses, deltas = descend(net, 0.04, 5e-4), [], []
         carried = torch.zeros(sizes[0], 3, 32, 32, dtype=dtype)
         for i, size in enumerate(sizes):
-            x, y = recipes.batch(g, "free", i, size, dtype)
+            x, y = batch(g, "free", i, size, dtype)
             for replay in range(replays):
                 step = i * replays + replay
                 delta = carried[:size].clone().requires_grad_()
                 optimizer.param_groups[0]["momentum"] = momenta[step]
-                losses.append(recipes.update(optimizer, rates[step], F.cross_entropy(net(x + delta)[0], y)))
+                losses.append(update(optimizer, rates[step], F.cross_entropy(net(x + delta)[0], y)))
                 moved = (delta.detach() + EPSILON * delta.grad.sign()).clamp(-EPSILON, EPSILON)
                 carried[:size] = boxed(moved, x)
                 deltas.append(told_of(g, carried[:size]))
         run = {"losses": losses, "lr": rates, "momentum": momenta, "delta": deltas}
-        told[f"free_at_vgg11.{suffix}"] = run | {"params": recipes.checksums(g, net)}
+        told[f"free_at_vgg11.{suffix}"] = run | {"params": checksums(g, net)}
     folder.save_json("train_free.json", told)
 
 
-def fgsm(folder, recipes):
+def fgsm(folder):
     """Wong, Rice and Kolter's single step: alpha = 1.25 epsilon from a uniform start, in train mode."""
     g, told = folder.generator, {}
     rates, momenta = triangle(4, 0.2)
-    for suffix, dtype in recipes.DTYPES.items():
-        net = recipes.network(g, "vgg11", dtype, "fast").train()
-        optimizer, losses, deltas = recipes.descend(net, 0.2, 5e-4), [], []
+    for suffix, dtype in DTYPES.items():
+        net = network(g, "vgg11", dtype, "fast").train()
+        optimizer, losses, deltas = descend(net, 0.2, 5e-4), [], []
         for i, (rate, momentum) in enumerate(zip(rates, momenta)):
-            x, y = recipes.batch(g, "fgsm", i, 8, dtype)
+            x, y = batch(g, "fgsm", i, 8, dtype)
             delta = boxed(start_of(g, f"train.fgsm.start{i}", EPSILON, (8, 3, 32, 32), dtype), x)
-            each, gradient = recipes.input_gradient(net, x + delta, y)
+            each, gradient = input_gradient(net, x + delta, y)
             losses.append(float(each.mean()))
             delta = boxed((delta + 1.25 * EPSILON * gradient.sign()).clamp(-EPSILON, EPSILON), x)
             deltas.append(told_of(g, delta))
             optimizer.param_groups[0]["momentum"] = momentum
-            losses.append(recipes.update(optimizer, rate, F.cross_entropy(net(x + delta)[0], y)))
+            losses.append(update(optimizer, rate, F.cross_entropy(net(x + delta)[0], y)))
         run = {"losses": losses, "lr": rates, "momentum": momenta, "delta": deltas}
-        told[f"fgsm_at_vgg11.{suffix}"] = run | {"params": recipes.checksums(g, net)}
+        told[f"fgsm_at_vgg11.{suffix}"] = run | {"params": checksums(g, net)}
     folder.save_json("train_fgsm.json", told)
 
 
@@ -86,46 +88,46 @@ def divergence(student, teacher, temperature, classes_too):
     return F.kl_div(log, soft, reduction="mean" if classes_too else "batchmean")
 
 
-def distillation(folder, recipes):
+def distillation(folder):
     """The released loss, on networks that divide their logits by T themselves."""
     g, told = folder.generator, {}
-    for suffix, dtype in recipes.DTYPES.items():
+    for suffix, dtype in DTYPES.items():
         for teacher_name, student_name, temperature, alpha in (
             ("resnet18", "vgg11", 30.0, 1.0), ("vgg11", "resnet18", 4.0, 0.5),
         ):
-            teacher = recipes.network(folder.teachers, teacher_name, dtype, "madry").eval()
-            net, rates = recipes.network(g, student_name, dtype, "madry").train(), recipes.cosine_rates(0.1)
-            optimizer, lists = recipes.descend(net, 0.1, 5e-5), {"total": [], "xent": [], "feat": []}
+            teacher = network(folder.teachers, teacher_name, dtype, "madry").eval()
+            net, rates = network(g, student_name, dtype, "madry").train(), cosine_rates(0.1)
+            optimizer, lists = descend(net, 0.1, 5e-5), {"total": [], "xent": [], "feat": []}
             for i, rate in enumerate(rates):
-                x, y = recipes.batch(g, "kd", i, 8, dtype)
+                x, y = batch(g, "kd", i, 8, dtype)
                 with torch.no_grad():
                     target = teacher(x)[0] / temperature
                 logits = net(x)[0] / temperature
                 soft = divergence(logits, target, temperature, True)
                 hard = F.cross_entropy(logits / temperature, y)
                 total = alpha * temperature**2 * soft + (1 - alpha) * hard
-                lists["total"].append(recipes.update(optimizer, rate, total))
+                lists["total"].append(update(optimizer, rate, total))
                 lists["xent"].append(float(hard.detach()))
                 lists["feat"].append(float(soft.detach()))
-            run = {"lr": rates, **lists, "teacher_unchanged": True, "params": recipes.checksums(g, net)}
+            run = {"lr": rates, **lists, "teacher_unchanged": True, "params": checksums(g, net)}
             name = f"kd_{teacher_name}_to_{student_name}_T{temperature:g}_a{f'{alpha:g}'.replace('.', '')}"
             told[f"{name}.{suffix}"] = run
     folder.save_json("train_kd.json", told)
 
 
-def robust_distillation(folder, recipes):
+def robust_distillation(folder):
     """Goldblum et al.'s: PGD-10 in train mode, the divergence of adversarial predictions, cross-entropy of natural ones."""
     g, told, step = folder.generator, {}, 2 / 255
-    for suffix, dtype in recipes.DTYPES.items():
+    for suffix, dtype in DTYPES.items():
         for temperature, alpha, form in ((30.0, 1.0, "released"), (4.0, 0.5, "textbook")):
-            teacher = recipes.network(folder.teachers, "resnet18", dtype, "madry").eval()
-            net, rates = recipes.network(g, "vgg11", dtype, "madry").train(), recipes.cosine_rates(0.1)[:3]
-            optimizer, lists = recipes.descend(net, 0.1, 2e-4), {"total": [], "delta": []}
+            teacher = network(folder.teachers, "resnet18", dtype, "madry").eval()
+            net, rates = network(g, "vgg11", dtype, "madry").train(), cosine_rates(0.1)[:3]
+            optimizer, lists = descend(net, 0.1, 2e-4), {"total": [], "delta": []}
             for i, rate in enumerate(rates):
-                x, y = recipes.batch(g, "ard", i, 8, dtype)
+                x, y = batch(g, "ard", i, 8, dtype)
                 delta = boxed(start_of(g, f"train.ard.start{i}", EPSILON, (8, 3, 32, 32), dtype), x)
                 for _ in range(10):
-                    _, gradient = recipes.input_gradient(net, x + delta, y)
+                    _, gradient = input_gradient(net, x + delta, y)
                     delta = boxed((delta + step * gradient.sign()).clamp(-EPSILON, EPSILON), x)
                 with torch.no_grad():
                     target = teacher(x)[0]
@@ -133,21 +135,21 @@ def robust_distillation(folder, recipes):
                 natural = net(x)[0]
                 hard = F.cross_entropy(natural / temperature if form == "released" else natural, y)
                 total = alpha * temperature**2 * soft + (1 - alpha) * hard
-                lists["total"].append(recipes.update(optimizer, rate, total))
+                lists["total"].append(update(optimizer, rate, total))
                 lists["delta"].append(told_of(g, delta))
             name = f"ard_{form}_T{temperature:g}_a{f'{alpha:g}'.replace('.', '')}"
-            told[f"{name}.{suffix}"] = {"lr": rates, **lists, "params": recipes.checksums(g, net)}
+            told[f"{name}.{suffix}"] = {"lr": rates, **lists, "params": checksums(g, net)}
     folder.save_json("train_ard.json", told)
 
 
-def trades(folder, recipes):
+def trades(folder):
     """Zhang et al.'s loss with beta = 6; its search is in eval mode, from noise that is given."""
     g, told, step, beta = folder.generator, {}, 2 / 255, 6.0
-    for suffix, dtype in recipes.DTYPES.items():
-        net, rates = recipes.network(g, "vgg11", dtype, "madry"), recipes.cosine_rates(0.01)[:3]
-        optimizer, lists = recipes.descend(net, 0.01, 5e-4), {"total": [], "xent": [], "feat": [], "delta": []}
+    for suffix, dtype in DTYPES.items():
+        net, rates = network(g, "vgg11", dtype, "madry"), cosine_rates(0.01)[:3]
+        optimizer, lists = descend(net, 0.01, 5e-4), {"total": [], "xent": [], "feat": [], "delta": []}
         for i, rate in enumerate(rates):
-            x, y = recipes.batch(g, "trades", i, 8, dtype)
+            x, y = batch(g, "trades", i, 8, dtype)
             net.eval()
             with torch.no_grad():
                 target = net(x)[0]
@@ -159,22 +161,22 @@ def trades(folder, recipes):
             net.train()
             natural = net(x)[0]
             hard, soft = F.cross_entropy(natural, y), divergence(net(z)[0], natural, 1.0, False)
-            lists["total"].append(recipes.update(optimizer, rate, hard + beta * soft))
+            lists["total"].append(update(optimizer, rate, hard + beta * soft))
             lists["xent"].append(float(hard.detach()))
             lists["feat"].append(float(soft.detach()))
             lists["delta"].append(told_of(g, z - x))
-        told[f"trades_vgg11.{suffix}"] = {"lr": rates, **lists, "params": recipes.checksums(g, net)}
+        told[f"trades_vgg11.{suffix}"] = {"lr": rates, **lists, "params": checksums(g, net)}
     folder.save_json("train_trades.json", told)
 
 
-def synthesis(folder, recipes):
+def synthesis(folder):
     """Robust images: normalised gradient descent of the representation's distance, the best iterate of each image."""
     g, told, out, steps, step = folder.generator, {}, {}, 20, 0.1
     pool = g.img_u8("train.rdt.pool", (9, 3, 32, 32)).astype(np.float32) / np.float32(255)
     chosen = [math.floor(u * 9) for u in g.u01("train.rdt.start", (4,))]
     out["start_index"] = np.array(chosen, dtype=np.int64)
-    for suffix, dtype in recipes.DTYPES.items():
-        net = recipes.network(g, "vgg11", dtype, "fast").eval()
+    for suffix, dtype in DTYPES.items():
+        net = network(g, "vgg11", dtype, "fast").eval()
         x = g.images("train.rdt.x", (4, 3, 32, 32), dtype)
         start = torch.from_numpy(pool[chosen]).to(dtype)
         with torch.no_grad():
@@ -190,7 +192,7 @@ def synthesis(folder, recipes):
             best = torch.where(won.view(-1, 1, 1, 1), z, best)
             least = each if least is None else torch.where(won, each, least)
             if i < steps:
-                z = (z - step * gradient / (recipes.lengths(gradient) + 1e-10)).clamp(0, 1)
+                z = (z - step * gradient / (lengths(gradient) + 1e-10)).clamp(0, 1)
         moved = (best - start).flatten(1).norm(dim=1)
         told[f"rdt_vgg11.{suffix}"] = {
             "distances": distances, "best": least.tolist(), "l2_from_start": moved.tolist(),

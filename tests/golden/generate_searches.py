@@ -21,8 +21,9 @@ from pyautoattack import autopgd_base, fab_projections, fab_pt
 from pyautoattack.square import SquareAttack
 from safetensors.numpy import load_file
 
-import generate
 from generate_attacks import Victim
+from golden_folder import Folder
+from networks import DTYPES, network
 
 NET = "attack_net_dnn.safetensors"
 TO_FLOAT = torch.Tensor.float
@@ -33,8 +34,8 @@ def victims(folder):
     """The attacked network of the folder in each number type."""
     stored, parameters = load_file(folder.path / NET), folder.index["files"][NET]["parameters"]
     made = {}
-    for suffix, dtype in generate.DTYPES.items():
-        net = generate.network(folder.generator, "dnn", dtype)
+    for suffix, dtype in DTYPES.items():
+        net = network(folder.generator, "dnn", dtype)
         net.net.classifier.bias.data = torch.from_numpy(stored["bias"]).to(dtype)
         made[suffix] = Victim(folder.generator, net, stored["x_u8"], stored["labels"], parameters["eps"], dtype)
     return made
@@ -84,7 +85,7 @@ def fab_of_boxes(folder, made):
 def fab_runs(made, radii):
     out = {}
     for suffix, victim in made.items():
-        computing_in(generate.DTYPES[suffix])
+        computing_in(DTYPES[suffix])
         for norm, epsilon in radii.items():
             out |= fab_run(victim, norm, epsilon, suffix)
     return out
@@ -155,7 +156,7 @@ def square(folder, made):
     """All images but the last, whose label is wrong."""
     out = {}
     for suffix, victim in made.items():
-        computing_in(generate.DTYPES[suffix])
+        computing_in(DTYPES[suffix])
         for norm in ("Linf", "L2"):
             x, epsilon = victim.x[:-1], 10 * victim.epsilons[norm]["small"]
             attack = TracedSquare(Logits(victim.net), norm=norm, n_queries=120, eps=epsilon, resc_schedule=False, device="cpu")
@@ -198,7 +199,7 @@ def l1(folder, made):
     for suffix, victim in made.items():
         computing_in(torch.float32)
         given = victim.start("L2", "big", 0)  # Rounded to f32, in f64 runs too: as it is stored.
-        computing_in(generate.DTYPES[suffix])
+        computing_in(DTYPES[suffix])
         for loss, iterations in (("ce", 20), ("dlr", 20), ("ce", 100)):
             model, start = Logits(victim.net), given
             attack = autopgd_base.APGDAttack(model, n_iter=iterations, norm="L1", eps=epsilon, loss=loss, device="cpu", use_largereps=True)
@@ -228,7 +229,7 @@ def l1(folder, made):
 def carlini_wagner(folder, made):
     out, cases = {}, {"plain": (60, 5, 0.01, 0.1, 0.0), "sure": (40, 4, 0.02, 1.0, 0.3), "repeated": (20, 10, 0.02, 0.1, 0.0)}
     for suffix, victim in made.items():
-        computing_in(generate.DTYPES[suffix])
+        computing_in(DTYPES[suffix])
         model = foolbox.PyTorchModel(Logits(victim.net).eval(), bounds=(0, 1), device="cpu")
         for name, (iterations, search_steps, rate, constant, confidence) in cases.items():
             attack = foolbox.attacks.L2CarliniWagnerAttack(search_steps, iterations, rate, confidence, constant)
@@ -256,7 +257,7 @@ def main():
     arguments = parser.parse_args()
     path = pathlib.Path(arguments.folder)
     index = json.loads((path / "index.json").read_text())
-    folder = generate.Folder(path, index["seed"])
+    folder = Folder(path, index["seed"])
     folder.index = index
     made = victims(folder)
     for make in (fab, l1, carlini_wagner) + ((fab_of_boxes, square, projections) if arguments.all else ()):
