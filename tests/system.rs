@@ -11,6 +11,8 @@ mod process;
 
 #[path = "system/child.rs"]
 mod child;
+#[path = "system/control.rs"]
+mod control;
 #[path = "system/demo.rs"]
 mod demo;
 #[path = "system/faults.rs"]

@@ -4,8 +4,9 @@ use std::future::Future;
 
 use bytes::Bytes;
 use rrm_spec::{
-    ArtifactHash, Assignment, AttemptId, Device, HeartbeatReply, HeldAttempt, ImportedNetwork, JobDetail, JobId,
-    JobSummary, Plan, Record, Registration, RequestId, SubmissionId, WorkerId, WorkerView,
+    AfterPreemption, ArtifactHash, Assignment, AttemptId, Device, DrainHow, DrainTarget, DrainView, HeartbeatReply,
+    HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobSummary, Plan, Record, Registration, RequestId,
+    Retried, RetryWish, SubmissionId, WorkerId, WorkerView,
 };
 
 use crate::{
@@ -45,6 +46,36 @@ pub trait Service: Send + Sync + 'static {
     /// not succeeded will. [`ApiError::Precondition`] where all have succeeded or failed, [`ApiError::NotFound`] where one
     /// does not exist; nothing is cancelled then.
     fn cancel(&self, caller: Caller, ids: Vec<JobId>) -> answer!(Vec<JobSummary>);
+
+    /// Holds, releases or re-prioritises jobs; the answer, in the order of the ids, is durable. [`ApiError::Precondition`] where one
+    /// is in a state in which it cannot be changed, [`ApiError::NotFound`] where one does not exist; nothing is changed then.
+    fn change(&self, caller: Caller, ids: Vec<JobId>, change: JobChange) -> answer!(Vec<JobSummary>);
+
+    /// Tells running jobs to stop and be queued again, without blame; the answer, in the order of the ids, is durable. The same
+    /// request is carried out once. [`ApiError::Precondition`] where one has ended or is being cancelled, [`ApiError::NotFound`]
+    /// where one does not exist; nothing is changed then.
+    fn preempt(
+        &self,
+        caller: Caller,
+        request: RequestId,
+        ids: Vec<JobId>,
+        then: AfterPreemption,
+    ) -> answer!(Vec<JobSummary>);
+
+    /// Makes a new job for each that ended without success. The same request is carried out once. [`ApiError::Precondition`] where
+    /// one did not end so, was retried already, or needs one that did, [`ApiError::NotFound`] where one does not exist; nothing is
+    /// changed then.
+    fn retry(&self, caller: Caller, request: RequestId, ids: Vec<JobId>, wish: RetryWish) -> answer!(Vec<Retried>);
+
+    /// Gives somebody no new work until further notice, restarts included; answers with the jobs that were told to give way.
+    /// [`ApiError::NotFound`] for a worker or a machine that never registered.
+    fn drain(&self, caller: Caller, target: DrainTarget, how: DrainHow) -> answer!(Vec<JobId>);
+
+    /// Gives somebody new work again. [`ApiError::Precondition`] for a worker whose machine is drained.
+    fn undrain(&self, caller: Caller, target: DrainTarget) -> answer!(());
+
+    /// Who gets no new work.
+    fn drains(&self, caller: Caller) -> answer!(Vec<DrainView>);
 
     /// Events after `after_seq`, those to come included, and the progress of running jobs; of one plan where named.
     fn watch(&self, caller: Caller, after_seq: i64, submission: Option<SubmissionId>) -> answer!(Replies<WatchItem>);

@@ -1,5 +1,6 @@
 //! The command line, as types. Help texts are written here and below, and nowhere else.
 
+mod control;
 mod data;
 mod export;
 mod job;
@@ -21,6 +22,10 @@ use clap::{
 use clap_complete::Shell;
 
 pub(crate) use self::{
+    control::{
+        DrainArguments, HoldArguments, JobsArguments, PreemptArguments, PriorityArguments, ReleaseArguments,
+        RetryArguments, UndrainArguments, WorkerDrainArguments, WorkerUndrainArguments,
+    },
     data::{CheckArguments, DataCommand, FetchArguments},
     export::{ExportAdversarialArguments, ExportCommand, ExportImagesArguments, RowFormat},
     job::{
@@ -140,6 +145,20 @@ pub(crate) enum Command {
     Wait(WaitArguments),
     /// Cancel jobs
     Cancel(CancelArguments),
+    /// Keep jobs from being handed out
+    Hold(HoldArguments),
+    /// Let held jobs be handed out
+    Release(ReleaseArguments),
+    /// Change the order in which jobs are handed out
+    Priority(PriorityArguments),
+    /// Stop running jobs and queue them again
+    Preempt(PreemptArguments),
+    /// Do jobs again that failed, were cancelled or skipped
+    Retry(RetryArguments),
+    /// Hand out no jobs
+    Drain(DrainArguments),
+    /// Hand out jobs again
+    Undrain(UndrainArguments),
     /// Show a plan's results as a table and as a figure
     Report(ReportArguments),
     /// See how the paper's tables and figures are made
@@ -148,7 +167,7 @@ pub(crate) enum Command {
     /// Write what evaluations found of every image, and their adversarial images, to files
     #[command(subcommand)]
     Export(ExportCommand),
-    /// See the machines that train
+    /// See the machines that train; take them out of service
     #[command(subcommand)]
     Worker(WorkerCommand),
     /// See the networks; take in and give out trained ones

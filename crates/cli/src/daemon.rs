@@ -78,13 +78,14 @@ impl Daemon {
         }
     }
 
-    /// A plan's jobs in the order of their ids.
+    /// A plan's jobs in the order of their ids; of those that were retried the newest try.
     pub(crate) async fn plan_jobs(&self, plan: PlanSelector) -> Result<Vec<JobSummary>, Failure> {
         let submission = self.plan(plan).await?;
         let mut jobs = self.list(&[], Some(submission), usize::MAX).await?;
         if jobs.is_empty() {
             return Err(no_plan(submission));
         }
+        jobs.retain(|job| job.retried_as.is_none());
         jobs.reverse();
         Ok(jobs)
     }

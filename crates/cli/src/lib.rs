@@ -2,10 +2,12 @@
 
 mod arguments;
 mod cancel;
+mod change;
 mod columns;
 mod completion;
 mod daemon;
 mod data;
+mod drain;
 mod eta;
 mod exit;
 mod export;
@@ -14,8 +16,11 @@ mod list;
 mod logs;
 mod model;
 mod output;
+mod preempt;
 mod recipe;
 mod report;
+mod request;
+mod retry;
 mod selector;
 mod show;
 mod submit;
@@ -30,8 +35,11 @@ mod worker;
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
+use rrm_spec::{DrainTarget, JobChange};
 
-use arguments::{Arguments, Command, DataCommand, Global, ReportArguments, ReportKind};
+use arguments::{
+    Arguments, Command, DataCommand, Global, PriorityArguments, ReportArguments, ReportKind, UndrainArguments,
+};
 use daemon::Daemon;
 use exit::{Exit, Failure};
 use output::{Format, Output};
@@ -131,6 +139,15 @@ async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, 
         Command::Logs(arguments) => logs::run(&arguments, &daemon()?, output).await,
         Command::Wait(arguments) => wait::run(&arguments, &daemon()?, output).await,
         Command::Cancel(arguments) => cancel::run(&arguments, &daemon()?, output).await,
+        Command::Hold(arguments) => change::run(&arguments.jobs, JobChange::Hold, &daemon()?, output).await,
+        Command::Release(arguments) => change::run(&arguments.jobs, JobChange::Release, &daemon()?, output).await,
+        Command::Priority(PriorityArguments { priority, jobs }) => {
+            change::run(&jobs, JobChange::Priority(priority), &daemon()?, output).await
+        }
+        Command::Preempt(arguments) => preempt::run(&arguments, &daemon()?, output).await,
+        Command::Retry(arguments) => retry::run(&arguments, &daemon()?, output).await,
+        Command::Drain(arguments) => drain::begin(DrainTarget::Daemon, arguments.how.how(), &daemon()?, output).await,
+        Command::Undrain(UndrainArguments {}) => drain::end(DrainTarget::Daemon, &daemon()?, output).await,
         Command::Recipe(command) => recipe::run(&command, output),
         Command::Report(ReportArguments { kind: Some(ReportKind::Suspicion(arguments)), .. }) => {
             suspicion::run(&arguments, &daemon()?, output).await

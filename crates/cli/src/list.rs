@@ -1,11 +1,12 @@
 //! `rrm list`: jobs, newest first.
 
-use rrm_spec::JobSummary;
+use rrm_spec::{DrainView, JobSummary};
 use serde_json::json;
 
 use crate::{
     arguments::ListArguments,
     daemon::Daemon,
+    drain,
     exit::{Exit, Failure},
     output::{Format, Output},
     summary, time,
@@ -18,19 +19,24 @@ pub(crate) async fn run(arguments: &ListArguments, daemon: &Daemon, output: Outp
         None => daemon.list(&arguments.state, None, limit).await,
     };
     let jobs = jobs.map_err(|failure| failure.context("list jobs"))?;
-    show(&jobs, output)?;
+    let drains = daemon.client.drains().await.map_err(|error| Failure::from(error).context("list jobs"))?;
+    show(&jobs, &drains, output)?;
     Ok(Exit::Done)
 }
 
 /// Prints jobs.
-pub(crate) fn show(jobs: &[JobSummary], output: Output) -> Result<(), Failure> {
+fn show(jobs: &[JobSummary], drains: &[DrainView], output: Output) -> Result<(), Failure> {
     match output.format() {
-        Format::Json => output.document(json!({"jobs": jobs})),
+        Format::Json => output.document(json!({"jobs": jobs, "drained": drain::of_daemon(drains).is_some()})),
         Format::Ids => jobs.iter().try_for_each(|job| output.line(&job.id.to_string())),
         Format::Human if jobs.is_empty() => {
             output.note("no such jobs");
             Ok(())
         }
-        Format::Human => output.text(&summary::table(jobs, time::now_us(), output)),
+        Format::Human => {
+            output.text(&summary::table(jobs, time::now_us(), output))?;
+            drain::remark(drains, output);
+            Ok(())
+        }
     }
 }

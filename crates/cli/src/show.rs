@@ -66,6 +66,14 @@ fn facts(job: &JobDetail, now_us: i64, output: Output) -> String {
         let percent = summary::percent(progress).map_or_else(String::new, |percent| format!(", {percent} %"));
         facts.push(("progress", format!("{}{percent}, {:.0} images/s", progress.phase, progress.images_per_second)));
     }
+    if let Some(limit) = summary.time_limit {
+        facts.push(("time limit", format!("{limit} for each attempt")));
+    }
+    if summary.priority != 0 {
+        facts.push(("priority", summary.priority.to_string()));
+    }
+    facts.extend(summary.retry_of.map(|of| ("retry of", of.to_string())));
+    facts.extend(summary.retried_as.map(|by| ("retried as", by.to_string())));
     if let Some(reason) = &summary.reason {
         facts.push(("reason", printable(reason)));
     }

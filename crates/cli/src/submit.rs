@@ -5,7 +5,6 @@ use std::{fs, io::Read, path::Path};
 use rrm_api::{Reuse, Source, Submitted};
 use rrm_spec::{DeviceRequest, JobId, JobSpec, Plan, PlannedJob, RequestId};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::{
     arguments::{Global, SubmitArguments},
@@ -13,24 +12,27 @@ use crate::{
     daemon::Daemon,
     exit::{Exit, Failure},
     output::{Format, Output},
-    recipe,
+    recipe, request,
     selector::PlanSelector,
     watch,
 };
 
 pub(crate) async fn run(arguments: &SubmitArguments, global: &Global, output: Output) -> Result<Exit, Failure> {
-    let plan = match (&arguments.plan, &arguments.recipe) {
+    let mut plan = match (&arguments.plan, &arguments.recipe) {
         (Some(path), _) => read(path)?,
         (None, Some(name)) => recipe::plan(name, &arguments.changes)?,
         (None, None) => unreachable!("the command line has one of them"),
     };
+    if arguments.hold {
+        plan.jobs.iter_mut().for_each(|job| job.hold = true);
+    }
     if arguments.dry_run {
         show_plan(&plan, output)?;
         return Ok(Exit::Done);
     }
     let daemon = Daemon::find(global)?;
     // Made before the first try and kept over all of them: however often it is sent, it has one effect.
-    let request = arguments.request_id.clone().map_or_else(fresh_request_id, Ok)?;
+    let request = arguments.request_id.clone().map_or_else(request::fresh_id, Ok)?;
     let name = plan.name.clone();
     let reuse = if arguments.reuse { Reuse::Yes } else { Reuse::No };
     let submitted = daemon.client.submit(request.clone(), plan, source(), reuse).await;
@@ -55,11 +57,6 @@ fn read(path: &Path) -> Result<Plan, Failure> {
     };
     let text = text.map_err(|error| Failure::file("read the plan", path, &error))?;
     Plan::from_toml(&text).map_err(|faults| Failure::invalid(format!("plan {}", path.display()), faults))
-}
-
-fn fresh_request_id() -> Result<RequestId, Failure> {
-    let text = Uuid::now_v7().to_string();
-    text.parse().map_err(|error| Failure::new(Exit::Failed, format!("make a request id: {error}")))
 }
 
 fn source() -> Source {
@@ -164,12 +161,6 @@ fn device(device: DeviceRequest) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn request_ids_are_fresh() {
-        let ids = [fresh_request_id().unwrap(), fresh_request_id().unwrap()];
-        assert_ne!(ids[0], ids[1]);
-    }
 
     #[test]
     fn an_unanswered_submission_says_how_to_repeat_it_safely() {

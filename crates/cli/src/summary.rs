@@ -1,6 +1,6 @@
 //! Jobs in a few words.
 
-use rrm_spec::{JobState, JobSummary, Progress};
+use rrm_spec::{JobState, JobSummary, Progress, Stop};
 
 use crate::{
     columns::{Cell, Columns, Side},
@@ -22,10 +22,14 @@ pub(crate) fn tone(state: JobState) -> Tone {
 
 /// The state, and what the job has been asked to do.
 pub(crate) fn state(job: &JobSummary) -> String {
-    match job.stop {
-        Some(rrm_spec::Stop::Cancel) if !job.state.is_terminal() => format!("{}, cancelling", job.state),
-        _ => job.state.to_string(),
-    }
+    let asked = match job.stop {
+        Some(Stop::Cancel) if !job.state.is_terminal() => Some("cancelling"),
+        Some(Stop::Preempt) => Some("giving way"),
+        Some(Stop::Cancel | Stop::Timeout) | None => None,
+    };
+    let held = job.held.then_some("held");
+    let words = [Some(job.state.name()), asked, held];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Jobs as a table.
@@ -82,8 +86,10 @@ pub(crate) fn time_taken(job: &JobSummary, now_us: i64) -> String {
 
 fn remark(job: &JobSummary) -> String {
     let attempts = (job.attempts > 1).then(|| format!("attempt {}", job.attempts));
+    let retry_of = job.retry_of.map(|of| format!("retry of {of}"));
+    let retried_as = job.retried_as.map(|by| format!("retried as {by}"));
     let reason = job.reason.clone().filter(|_| job.state != JobState::Succeeded);
-    [attempts, reason].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    [attempts, retry_of, retried_as, reason].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// How many jobs are in each state, such as `3 succeeded, 1 running`.
@@ -110,7 +116,11 @@ pub(crate) mod tests {
             kind: JobKind::Train,
             state,
             stop: None,
+            held: false,
             priority: 0,
+            time_limit: None,
+            retry_of: None,
+            retried_as: None,
             attempts: 1,
             epochs_done: 3,
             epochs_total: 12,
@@ -141,8 +151,21 @@ pub(crate) mod tests {
     #[test]
     fn a_cancellation_under_way_is_shown() {
         let mut job = job(12, "student", JobState::Running);
-        job.stop = Some(rrm_spec::Stop::Cancel);
+        job.stop = Some(Stop::Cancel);
         assert_eq!(state(&job), "running, cancelling");
+        (job.stop, job.held) = (Some(Stop::Preempt), true);
+        assert_eq!(state(&job), "running, giving way, held");
+        (job.stop, job.state) = (None, JobState::Queued);
+        assert_eq!(state(&job), "queued, held");
+    }
+
+    #[test]
+    fn both_ends_of_a_retry_are_remarked_upon() {
+        let mut job = job(12, "student", JobState::Failed);
+        (job.retried_as, job.reason) = (Some(JobId(31)), Some("why".into()));
+        assert_eq!(remark(&job), "retried as 31; why");
+        (job.retried_as, job.retry_of) = (None, Some(JobId(3)));
+        assert_eq!(remark(&job), "retry of 3; why");
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! `rrm worker list`: the machines that train.
+//! `rrm worker`: the machines that train.
 
-use rrm_spec::{DeviceView, WorkerView};
+use rrm_spec::{DeviceView, DrainView, WorkerView};
 use serde_json::json;
 
 use crate::{
     arguments::WorkerCommand,
     columns::{Cell, Columns, Side},
     daemon::Daemon,
+    drain,
     exit::{Exit, Failure},
     output::{Format, Output, Tone},
     time,
@@ -15,26 +16,47 @@ use crate::{
 pub(crate) async fn run(command: &WorkerCommand, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
     match command {
         WorkerCommand::List => {
-            let workers = daemon.client.workers().await.map_err(|e| Failure::from(e).context("list workers"))?;
-            show(&workers, output)?;
+            let failed = |error| Failure::from(error).context("list workers");
+            let workers = daemon.client.workers().await.map_err(failed)?;
+            let drains = daemon.client.drains().await.map_err(failed)?;
+            show(&workers, &drains, output)?;
+            Ok(Exit::Done)
         }
+        WorkerCommand::Drain(arguments) => {
+            drain::begin(arguments.target.clone(), arguments.how.how(), daemon, output).await
+        }
+        WorkerCommand::Undrain(arguments) => drain::end(arguments.target.clone(), daemon, output).await,
     }
-    Ok(Exit::Done)
 }
 
-fn show(workers: &[WorkerView], output: Output) -> Result<(), Failure> {
+fn show(workers: &[WorkerView], drains: &[DrainView], output: Output) -> Result<(), Failure> {
     match output.format() {
-        Format::Json => output.document(json!({"workers": workers})),
+        Format::Json => output.document(json!({"workers": workers, "drains": drains})),
         Format::Ids => workers.iter().try_for_each(|worker| output.line(&worker.id.to_string())),
         Format::Human if workers.is_empty() => {
             output.note("no worker has registered yet: start one with `rrm-worker serve`");
             Ok(())
         }
-        Format::Human => output.text(&table(workers, output)),
+        Format::Human => {
+            output.text(&table(workers, drains, output))?;
+            drain::remark(drains, output);
+            Ok(())
+        }
     }
 }
 
-fn table(workers: &[WorkerView], output: Output) -> String {
+/// Where a worker stands.
+fn state(worker: &WorkerView, drains: &[DrainView]) -> (&'static str, Tone) {
+    let is_drained = drains.iter().any(|drain| drain.names(worker));
+    match (worker.online, is_drained) {
+        (false, _) => ("offline", Tone::Faint),
+        (true, false) => ("online", Tone::Good),
+        (true, true) if worker.devices.iter().any(|device| device.job.is_some()) => ("draining", Tone::Busy),
+        (true, true) => ("drained", Tone::Faint),
+    }
+}
+
+fn table(workers: &[WorkerView], drains: &[DrainView], output: Output) -> String {
     let mut columns = Columns::new([
         ("id", Side::Right),
         ("node", Side::Left),
@@ -44,7 +66,7 @@ fn table(workers: &[WorkerView], output: Output) -> String {
         ("version", Side::Left),
     ]);
     for worker in workers {
-        let state = if worker.online { ("online", Tone::Good) } else { ("offline", Tone::Faint) };
+        let state = state(worker, drains);
         columns.push([
             worker.id.to_string().into(),
             worker.node.as_str().into(),
@@ -66,7 +88,7 @@ fn device(view: &DeviceView) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rrm_spec::{JobId, WorkerId};
+    use rrm_spec::{DrainHow, DrainTarget, JobId, WorkerId};
 
     use super::*;
 
@@ -84,7 +106,9 @@ mod tests {
             last_seen_at: 0,
             devices,
         };
-        let text = table(&[worker], Output::new(Format::Json));
-        assert!(text.contains("node1  online  cuda:0 (job 12), cpu (free)"), "{text}");
+        let text = |drains: &[DrainView]| table(std::slice::from_ref(&worker), drains, Output::new(Format::Json));
+        assert!(text(&[]).contains("node1  online  cuda:0 (job 12), cpu (free)"), "{}", text(&[]));
+        let drains = [DrainView { target: DrainTarget::Node("node1".into()), how: DrainHow::Finish, since: 0 }];
+        assert!(text(&drains).contains("node1  draining"), "{}", text(&drains));
     }
 }

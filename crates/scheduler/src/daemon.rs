@@ -1,5 +1,6 @@
 //! What the daemon's calls share.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -93,4 +94,9 @@ impl Daemon {
 pub(crate) fn wall_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A number from 0.5 to 1.5 that differs between calls; the standard library's hash keys are random.
+pub(crate) fn jitter() -> f64 {
+    0.5 + RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }

@@ -75,13 +75,13 @@ impl Leases {
 
     /// An attempt is handed out, or found running in the database: it gets a fresh term unless it has one.
     ///
-    /// A wish to stop is only ever added, since it is never taken back.
+    /// A wish to stop is only ever added, and of two the one that holds is kept.
     pub fn hold(&mut self, now: Instant, running: &Running) {
         let deadline = self.terms.deadline(now);
         let Running { attempt, job, worker, stop } = *running;
         let fresh = || Lease { job, worker, stop, deadline, progress: None };
         let lease = self.attempts.entry(attempt).or_insert_with(fresh);
-        lease.stop = lease.stop.or(stop);
+        lease.stop = lease.stop.map_or(stop, |earlier| Some(earlier.and(stop)));
     }
 
     /// An attempt has ended.
@@ -120,15 +120,24 @@ impl Leases {
         lease.deadline = deadline;
         lease.progress = held.progress.clone().or(lease.progress.take());
         match lease.stop {
-            Some(Stop::Cancel) => Instruction::Stop,
+            Some(Stop::Cancel | Stop::Preempt | Stop::Timeout) => Instruction::Stop,
             None => Instruction::Continue,
         }
     }
 
     /// Running jobs are to end.
-    pub fn stop(&mut self, jobs: &[JobId]) {
+    pub fn cancel(&mut self, jobs: &[JobId]) {
         for lease in self.attempts.values_mut().filter(|lease| jobs.contains(&lease.job)) {
             lease.stop = Some(Stop::Cancel);
+        }
+    }
+
+    /// Attempts are to end so that their jobs give way; those that have ended are no concern of later ones at the same jobs.
+    pub fn preempt(&mut self, attempts: impl IntoIterator<Item = AttemptId>) {
+        for attempt in attempts {
+            if let Some(lease) = self.attempts.get_mut(&attempt) {
+                lease.stop = Some(Stop::Preempt.and(lease.stop));
+            }
         }
     }
 
@@ -234,9 +243,19 @@ mod tests {
     fn a_wish_to_stop_reaches_the_worker_and_is_not_forgotten() {
         let now = Instant::now();
         let mut leases = leases(now);
-        leases.stop(&[JOB]);
+        leases.cancel(&[JOB]);
         // As read from the database a moment before.
         leases.hold(now, &Running { attempt: ATTEMPT, job: JOB, worker: MINE, stop: None });
+        assert_eq!(leases.beat(now, 0, MINE, &held(None)).instructions, [(ATTEMPT, Instruction::Stop)]);
+    }
+
+    #[test]
+    fn an_attempt_that_gives_way_is_told_to_stop_and_a_later_one_is_not() {
+        let now = Instant::now();
+        let mut leases = leases(now);
+        leases.preempt([AttemptId(6)]);
+        assert_eq!(leases.beat(now, 0, MINE, &held(None)).instructions, [(ATTEMPT, Instruction::Continue)]);
+        leases.preempt([ATTEMPT]);
         assert_eq!(leases.beat(now, 0, MINE, &held(None)).instructions, [(ATTEMPT, Instruction::Stop)]);
     }
 

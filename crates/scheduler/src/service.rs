@@ -8,14 +8,17 @@ use rrm_api::{
     Reuse, Service, Source, Submitted, Upload, VERSION, WatchItem,
 };
 use rrm_spec::{
-    ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, HeartbeatReply, HeldAttempt, ImportedNetwork,
-    JobDetail, JobId, JobState, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, Violations, WorkerId,
-    WorkerView,
+    AfterPreemption, ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, DrainHow, DrainTarget, DrainView,
+    HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobState, JobSummary, Plan, Record,
+    Registration, RequestId, Retried, RetryWish, SubmissionId, Violations, WorkerId, WorkerView,
 };
-use rrm_store::{Cancel, Departure, End, KeepArtifact, KeepImport, Register, Report, Settle, Standing, Submit};
+use rrm_store::{
+    Backoff, Cancel, Change, Departure, Drain, End, GivingWay, KeepArtifact, KeepImport, Preempt, Register, Report,
+    Retry, Settle, Standing, Submit, Undrain,
+};
 
 use crate::Daemon;
-use crate::daemon::wall_us;
+use crate::daemon::{jitter, wall_us};
 use crate::error::{answer, disk};
 use crate::hand_out::Question;
 
@@ -61,9 +64,55 @@ impl Service for Daemon {
 
     async fn cancel(&self, _: Caller, ids: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
         let running = self.store.write(wall_us(), Cancel { jobs: ids.clone() }).await.map_err(answer)?;
-        self.leases().stop(&running);
-        let jobs = self.store.jobs_by_id(&ids).await.map_err(answer)?;
-        Ok(jobs.into_iter().map(|job| self.with_progress(job)).collect())
+        self.leases().cancel(&running);
+        self.summaries(&ids).await
+    }
+
+    async fn change(&self, _: Caller, ids: Vec<JobId>, change: JobChange) -> Result<Vec<JobSummary>, ApiError> {
+        self.store.write(wall_us(), Change { jobs: ids.clone(), change }).await.map_err(answer)?;
+        self.summaries(&ids).await
+    }
+
+    async fn preempt(
+        &self,
+        _: Caller,
+        request: RequestId,
+        ids: Vec<JobId>,
+        then: AfterPreemption,
+    ) -> Result<Vec<JobSummary>, ApiError> {
+        let preempt = Preempt { request, jobs: ids.clone(), then };
+        self.give_way(&self.store.write(wall_us(), preempt).await.map_err(answer)?);
+        self.summaries(&ids).await
+    }
+
+    async fn retry(
+        &self,
+        _: Caller,
+        request: RequestId,
+        ids: Vec<JobId>,
+        wish: RetryWish,
+    ) -> Result<Vec<Retried>, ApiError> {
+        let retried = self.store.write(wall_us(), Retry { request, jobs: ids, wish }).await.map_err(answer)?;
+        tracing::info!(jobs = retried.len(), "retried");
+        Ok(retried)
+    }
+
+    async fn drain(&self, _: Caller, target: DrainTarget, how: DrainHow) -> Result<Vec<JobId>, ApiError> {
+        let drain = Drain { target: target.clone(), how };
+        let running = self.store.write(wall_us(), drain).await.map_err(answer)?;
+        tracing::info!(%target, how = how.name(), giving_way = running.len(), "gets no new work");
+        self.give_way(&running);
+        Ok(running.into_iter().map(|it| it.job).collect())
+    }
+
+    async fn undrain(&self, _: Caller, target: DrainTarget) -> Result<(), ApiError> {
+        self.store.write(wall_us(), Undrain { target: target.clone() }).await.map_err(answer)?;
+        tracing::info!(%target, "gets new work again");
+        Ok(())
+    }
+
+    async fn drains(&self, _: Caller) -> Result<Vec<DrainView>, ApiError> {
+        self.store.drains().await.map_err(answer)
     }
 
     async fn watch(
@@ -169,8 +218,9 @@ impl Service for Daemon {
     async fn settle(&self, _: Caller, attempt: AttemptId, records_seq: u64, end: AttemptEnd) -> Result<(), ApiError> {
         let AttemptEnd { outcome, message, exit_code, signal } = end;
         let end = End { outcome, message, exit_code, signal };
-        let backoff_us = self.retry_backoff.as_micros() as i64; // At most ten minutes.
-        let settle = Settle { attempt, records_seq, end, backoff_us };
+        // At most ten minutes.
+        let backoff = Backoff { base_us: self.retry_backoff.as_micros() as i64, jitter: jitter() };
+        let settle = Settle { attempt, records_seq, end, backoff };
         let state: JobState = self.store.write(wall_us(), settle).await.map_err(answer)?;
         tracing::info!(%attempt, outcome = outcome.name(), job_is = %state, "settled");
         self.leases().release(attempt);
@@ -205,6 +255,16 @@ impl Service for Daemon {
 }
 
 impl Daemon {
+    async fn summaries(&self, ids: &[JobId]) -> Result<Vec<JobSummary>, ApiError> {
+        let jobs = self.store.jobs_by_id(ids).await.map_err(answer)?;
+        Ok(jobs.into_iter().map(|job| self.with_progress(job)).collect())
+    }
+
+    /// Their workers hear of it with their next heartbeat.
+    fn give_way(&self, jobs: &[GivingWay]) {
+        self.leases().preempt(jobs.iter().map(|it| it.attempt));
+    }
+
     fn with_progress(&self, job: JobSummary) -> JobSummary {
         let progress = if job.state == JobState::Running { self.leases().progress(job.id) } else { None };
         JobSummary { progress, ..job }

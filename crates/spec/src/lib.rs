@@ -17,8 +17,10 @@ mod precision;
 mod read;
 mod state;
 mod threat;
+mod time_limit;
 mod validate;
 mod view;
+mod wish;
 mod worker;
 
 pub use accuracy::{Accuracy, ClassAccuracy, balanced};
@@ -48,8 +50,12 @@ pub use precision::Precision;
 pub use read::read_job;
 pub use state::{AttemptOutcome, Disposition, IllegalTransition, JobState, RetryBudget, Stop, Transition, disposition};
 pub use threat::{Epsilon, Norm, ParseEpsilonError, ThreatModel};
+pub use time_limit::{TimeLimit, TimeLimitError};
 pub use validate::{Violation, Violations};
 pub use view::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, WorkerView};
+pub use wish::{
+    AfterPreemption, Dependents, DrainHow, DrainTarget, DrainView, JobChange, Retried, RetryBegin, RetryWish,
+};
 pub use worker::{
     Assignment, Device, DeviceInfo, HeartbeatReply, HeldAttempt, InputArtifact, InputName, Instruction, Registration,
     ResumePoint,

@@ -112,12 +112,44 @@ pub struct IllegalTransition {
     pub transition: Transition,
 }
 
-/// What a running job has been asked to do; carried out when its attempt ends.
+/// Why a running job is to stop; carried out when its attempt ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stop {
-    /// End as cancelled.
+    /// A user wants it to end as cancelled.
     Cancel,
+    /// Its place is needed: it is to be queued again and to go on from its last checkpoint.
+    Preempt,
+    /// Its time limit has run out; kept with the failed job.
+    Timeout,
+}
+
+impl Stop {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Cancel, Self::Preempt, Self::Timeout];
+
+    /// The reason's name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Preempt => "preempt",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    /// The reason with that [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stop| stop.name() == name)
+    }
+
+    /// Of two wishes about one job the one that holds: a cancellation is never taken back.
+    #[must_use]
+    pub fn and(self, later: Option<Self>) -> Self {
+        match (self, later) {
+            (Self::Cancel, _) => Self::Cancel,
+            (earlier, later) => later.unwrap_or(earlier),
+        }
+    }
 }
 
 /// How an attempt ended.
@@ -138,12 +170,22 @@ pub enum AttemptOutcome {
     Lost,
     /// The machine is at fault.
     WorkerError,
+    /// It ran longer than the job's time limit.
+    Timeout,
 }
 
 impl AttemptOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 7] =
-        [Self::Ok, Self::UserError, Self::Oom, Self::Stopped, Self::Crashed, Self::Lost, Self::WorkerError];
+    pub const ALL: [Self; 8] = [
+        Self::Ok,
+        Self::UserError,
+        Self::Oom,
+        Self::Stopped,
+        Self::Crashed,
+        Self::Lost,
+        Self::WorkerError,
+        Self::Timeout,
+    ];
 
     /// The outcome's name in the database and the API.
     pub fn name(self) -> &'static str {
@@ -155,6 +197,7 @@ impl AttemptOutcome {
             Self::Crashed => "crashed",
             Self::Lost => "lost",
             Self::WorkerError => "worker-error",
+            Self::Timeout => "timeout",
         }
     }
 
@@ -196,21 +239,26 @@ pub enum Disposition {
 
 /// Decides what becomes of a job when its attempt ends.
 ///
-/// An acknowledged cancellation means no later success (invariant I8), so it goes first.
+/// An acknowledged cancellation means no later success (invariant I8), so it goes first. A preemption changes nothing: a
+/// trainer that stopped when told to is queued again without blame whoever told it, and one that was done before it heard
+/// of it is done.
 pub fn disposition(outcome: AttemptOutcome, stop: Option<Stop>, budget: RetryBudget) -> Disposition {
-    match (stop, outcome) {
-        (Some(Stop::Cancel), _) => Disposition::Cancel,
-        (None, AttemptOutcome::Ok) => Disposition::Succeed,
-        (None, AttemptOutcome::UserError) => Disposition::Fail,
-        (None, AttemptOutcome::Stopped) => Disposition::Requeue,
-        (None, AttemptOutcome::Crashed | AttemptOutcome::Lost) if budget.crashes + 1 < budget.crash_limit => {
-            Disposition::Crash
-        }
-        (None, AttemptOutcome::Crashed | AttemptOutcome::Lost) => Disposition::Fail,
-        (None, AttemptOutcome::Oom | AttemptOutcome::WorkerError) if budget.retries < budget.max_retries => {
-            Disposition::Retry
-        }
-        (None, AttemptOutcome::Oom | AttemptOutcome::WorkerError) => Disposition::Fail,
+    match stop {
+        Some(Stop::Cancel) => Disposition::Cancel,
+        None | Some(Stop::Preempt | Stop::Timeout) => disposition_by_outcome(outcome, budget),
+    }
+}
+
+fn disposition_by_outcome(outcome: AttemptOutcome, budget: RetryBudget) -> Disposition {
+    match outcome {
+        AttemptOutcome::Ok => Disposition::Succeed,
+        // The same would happen again.
+        AttemptOutcome::UserError | AttemptOutcome::Timeout => Disposition::Fail,
+        AttemptOutcome::Stopped => Disposition::Requeue,
+        AttemptOutcome::Crashed | AttemptOutcome::Lost if budget.crashes + 1 < budget.crash_limit => Disposition::Crash,
+        AttemptOutcome::Crashed | AttemptOutcome::Lost => Disposition::Fail,
+        AttemptOutcome::Oom | AttemptOutcome::WorkerError if budget.retries < budget.max_retries => Disposition::Retry,
+        AttemptOutcome::Oom | AttemptOutcome::WorkerError => Disposition::Fail,
     }
 }
 
@@ -256,19 +304,38 @@ mod tests {
     }
 
     #[test]
+    fn a_preempted_job_is_queued_again_without_blame_unless_it_has_ended() {
+        let ended = |outcome| disposition(outcome, Some(Stop::Preempt), FRESH);
+        assert_eq!(ended(AttemptOutcome::Stopped), Disposition::Requeue);
+        assert_eq!(ended(AttemptOutcome::Ok), Disposition::Succeed);
+        assert_eq!(ended(AttemptOutcome::Timeout), Disposition::Fail);
+        assert_eq!(ended(AttemptOutcome::Lost), Disposition::Crash, "nobody knows that it was the preemption");
+    }
+
+    #[test]
+    fn a_cancellation_is_not_taken_back_by_a_preemption_nor_the_other_way_round() {
+        assert_eq!(Stop::Cancel.and(Some(Stop::Preempt)), Stop::Cancel);
+        assert_eq!(Stop::Preempt.and(Some(Stop::Cancel)), Stop::Cancel);
+        assert_eq!(Stop::Preempt.and(None), Stop::Preempt);
+    }
+
+    #[test]
     fn a_job_that_keeps_killing_its_worker_fails_at_the_crash_limit() {
         let crashed = |crashes| disposition(AttemptOutcome::Lost, None, RetryBudget { crashes, ..FRESH });
         assert_eq!([crashed(0), crashed(1), crashed(2)], [Disposition::Crash, Disposition::Crash, Disposition::Fail]);
     }
 
     #[test]
-    fn a_users_error_is_not_tried_again() {
-        assert_eq!(disposition(AttemptOutcome::UserError, None, FRESH), Disposition::Fail);
+    fn a_users_error_and_a_time_limit_are_not_tried_again() {
+        for outcome in [AttemptOutcome::UserError, AttemptOutcome::Timeout] {
+            assert_eq!(disposition(outcome, None, FRESH), Disposition::Fail);
+        }
     }
 
     #[test]
     fn names_are_unique_and_read_back() {
         assert!(JobState::ALL.iter().all(|s| JobState::from_name(s.name()) == Some(*s)));
         assert!(AttemptOutcome::ALL.iter().all(|o| AttemptOutcome::from_name(o.name()) == Some(*o)));
+        assert!(Stop::ALL.iter().all(|s| Stop::from_name(s.name()) == Some(*s)));
     }
 }

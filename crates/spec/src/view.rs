@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArtifactHash, AttemptId, AttemptOutcome, CheckpointRecord, DiagnosticsRecord, EpochRecord, EvaluationRecord, JobId,
-    JobKind, JobSpec, JobState, Progress, RunStarted, Stop, SubmissionId, WorkerId,
+    JobKind, JobSpec, JobState, Progress, RunStarted, Stop, SubmissionId, TimeLimit, WorkerId,
 };
 
 /// A job in a list.
@@ -24,10 +24,22 @@ pub struct JobSummary {
     pub kind: JobKind,
     /// Where it stands.
     pub state: JobState,
-    /// What it has been asked to do while running.
+    /// Why it is to stop, or why it stopped.
     pub stop: Option<Stop>,
+    /// Whether it is not handed out until somebody releases it.
+    #[serde(default)]
+    pub held: bool,
     /// Higher runs first.
     pub priority: i32,
+    /// How long one attempt may take; absent = as long as it wants.
+    #[serde(default)]
+    pub time_limit: Option<TimeLimit>,
+    /// The job that this one does again.
+    #[serde(default)]
+    pub retry_of: Option<JobId>,
+    /// The job that does this one again.
+    #[serde(default)]
+    pub retried_as: Option<JobId>,
     /// Attempts so far.
     pub attempts: u32,
     /// Epochs recorded, and epochs in all; 0 of 0 for evaluations.

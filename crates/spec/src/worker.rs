@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactHash, AttemptId, DeviceRequest, JobId, JobSpec, ParseIdError, Progress, WorkerId};
+use crate::{ArtifactHash, AttemptId, DeviceRequest, JobId, JobSpec, ParseIdError, Progress, TimeLimit, WorkerId};
 
 /// A compute device of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,6 +102,8 @@ pub struct Assignment {
     pub inputs: Vec<InputArtifact>,
     /// Where an earlier attempt left off.
     pub resume: Option<ResumePoint>,
+    /// How long this attempt may take, from the trainer's start on, by the worker's monotonic clock.
+    pub time_limit: Option<TimeLimit>,
 }
 
 /// The weights of a network that a job refers to.

@@ -1,6 +1,6 @@
 //! A user's wish to end jobs.
 
-use rrm_spec::{JobId, JobState, Transition};
+use rrm_spec::{JobId, JobState, Stop, Transition};
 
 use crate::job::{Move, Standing};
 use crate::settle::skip_dependants;
@@ -30,8 +30,8 @@ impl Write for Cancel {
         let idle: Vec<Move> = jobs.iter().filter(|job| is_idle(job.state)).map(cancelled).collect();
         job::take_all(tx, Transition::Cancel, &idle).await?;
         skip_dependants(tx, &idle.iter().map(|job| job.id).collect::<Vec<_>>()).await?;
-        let running: Vec<JobId> = jobs.iter().filter(|job| job.state == JobState::Running).map(|job| job.id).collect();
-        job::stop_all(tx, &running).await?;
+        let running = job::running(&jobs);
+        job::stop_all(tx, &running, Stop::Cancel).await?;
         Ok(running)
     }
 }

@@ -71,15 +71,16 @@ pub(crate) async fn add_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> 
     Ok(())
 }
 
-/// The wish to end those of these jobs that run and have not been asked yet; `ids` is JSON. Called before it is set.
-pub(crate) async fn add_stops(tx: &mut Tx<'_>, ids: &str) -> Result<(), StoreError> {
+/// An event of the same kind for each of these jobs, with its data.
+pub(crate) async fn add_each(tx: &mut Tx<'_>, kind: &str, rows: &[(JobId, Value)]) -> Result<(), StoreError> {
     let inserted = sqlx::query(
         "insert into event (at, kind, submission_id, job_id, attempt_id, data) \
-         select ?, 'job.stop', submission_id, job_id, attempt_id, json_object('stop', 'cancel') from job \
-         where job_id in (select value from json_each(?)) and state = 'running' and stop is null order by job_id",
+         select ?1, ?2, submission_id, job_id, attempt_id, row.value ->> 1 \
+         from json_each(?3) row cross join job on job_id = row.value ->> 0 order by job_id",
     )
     .bind(tx.now)
-    .bind(ids)
+    .bind(kind)
+    .bind(serde_json::to_string(rows)?)
     .execute(&mut *tx.connection)
     .await?;
     if inserted.rows_affected() > 0 {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rrm_spec::{
     ArtifactHash, AttemptId, Device, JobId, JobKind, JobSpec, JobState, ParseIdError, RetryBudget, Stop, SubmissionId,
-    Transition,
+    TimeLimit, Transition,
 };
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
@@ -26,6 +26,8 @@ pub(crate) struct JobRow {
     pub(crate) stop: Option<Stop>,
     pub(crate) attempt: Option<AttemptId>,
     pub(crate) budget: RetryBudget,
+    /// How long one attempt may take.
+    pub(crate) time_limit: Option<TimeLimit>,
     /// What its result depends on, where that is known.
     pub(crate) content_key: Option<ArtifactHash>,
 }
@@ -60,6 +62,7 @@ impl FromRow<'_, SqliteRow> for JobRow {
                 crashes: row.try_get("crashes")?,
                 crash_limit: row.try_get("crash_limit")?,
             },
+            time_limit: names::time_limit(row.try_get("time_limit_s")?).map_err(decode)?,
             content_key: optional_hash(row, "content_key")?,
         })
     }
@@ -101,6 +104,7 @@ pub(crate) struct Standing {
     pub(crate) id: JobId,
     pub(crate) name: String,
     pub(crate) state: JobState,
+    pub(crate) stop: Option<Stop>,
 }
 
 /// Where these jobs stand, each once and in the order of their ids.
@@ -110,32 +114,58 @@ pub(crate) struct Standing {
 pub(crate) async fn standings(tx: &mut Tx<'_>, mut ids: Vec<JobId>) -> Result<Vec<Standing>, StoreError> {
     ids.sort_unstable();
     ids.dedup();
-    let found: Vec<(i64, Option<String>, Option<String>)> = sqlx::query_as(
-        "select named.value, job.name, job.state from json_each(?) named left join job on job.job_id = named.value \
+    let found: Vec<(i64, Option<String>, Option<String>, Option<String>)> = sqlx::query_as(
+        "select named.value, job.name, job.state, job.stop from json_each(?) named left join job on job.job_id = named.value \
          order by named.key",
     )
     .bind(serde_json::to_string(&ids)?)
     .fetch_all(&mut *tx.connection)
     .await?;
-    let missing = found.iter().filter(|(_, name, _)| name.is_none()).map(|(id, ..)| format!("job {id}"));
+    let missing = found.iter().filter(|(_, name, ..)| name.is_none()).map(|(id, ..)| format!("job {id}"));
     let missing = names::first_few(missing);
     if !missing.is_empty() {
         return Err(StoreError::not_found(missing));
     }
-    found
-        .into_iter()
-        .map(|(id, name, state)| standing(id, name.unwrap_or_default(), &state.unwrap_or_default()))
-        .collect()
+    let standing = |(id, name, state, stop): (i64, Option<String>, Option<String>, Option<String>)| {
+        let stop = names::stop(stop.as_deref())?;
+        Ok(Standing { stop, ..standing(id, name.unwrap_or_default(), &state.unwrap_or_default())? })
+    };
+    found.into_iter().map(standing).collect()
 }
 
 fn standing(id: i64, name: String, state: &str) -> Result<Standing, StoreError> {
-    Ok(Standing { id: JobId(id), name, state: names::state(state)? })
+    Ok(Standing { id: JobId(id), name, state: names::state(state)?, stop: None })
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "job {} `{}`", self.id, self.name)
+    }
+}
+
+/// Refuses where some of the jobs are not in a state in which something can be done with them.
+///
+/// # Errors
+/// [`StoreError::Precondition`] that names these jobs and their states, and says what could be done.
+pub(crate) fn refuse_unless(
+    jobs: &[Standing],
+    is_allowed: impl Fn(&Standing) -> bool,
+    allowed: &str,
+) -> Result<(), StoreError> {
+    let refused = jobs.iter().filter(|job| !is_allowed(job)).map(|job| match job.stop {
+        Some(Stop::Cancel) if job.state == JobState::Running => format!("{job} is being cancelled"),
+        _ => format!("{job} is {}", job.state),
+    });
+    match names::first_few(refused) {
+        refused if refused.is_empty() => Ok(()),
+        refused => Err(StoreError::Precondition { what: format!("{refused}: {allowed}; nothing was changed") }),
+    }
 }
 
 /// Exactly the index's order, and the index holds all that is asked for: it is named because the planner would otherwise
 /// sort all queued jobs for every claim.
 const NEXT_QUEUED: &str = "select * from job indexed by job_ready \
-    where state = 'queued' and device_request in ('any', ?) and (not_before is null or not_before <= ?) \
+    where state = 'queued' and held = 0 and device_request in ('any', ?) and (not_before is null or not_before <= ?) \
     order by priority desc, job_id limit 1";
 
 /// The job that a free device gets: highest priority first, then oldest.
@@ -143,6 +173,15 @@ pub(crate) async fn next_queued(tx: &mut Tx<'_>, device: Device) -> Result<Optio
     let found =
         sqlx::query_as(NEXT_QUEUED).bind(names::device_class(device)).bind(tx.now).fetch_optional(&mut *tx.connection);
     Ok(found.await?)
+}
+
+/// Stores edges: pairs of a job and one that it needs.
+pub(crate) async fn insert_dependencies(tx: &mut Tx<'_>, edges: &[[JobId; 2]]) -> Result<(), StoreError> {
+    sqlx::query("insert into dependency (job_id, parent_id) select value ->> 0, value ->> 1 from json_each(?)")
+        .bind(serde_json::to_string(edges)?)
+        .execute(&mut *tx.connection)
+        .await?;
+    Ok(())
 }
 
 /// Jobs that waited for this one alone.
@@ -189,12 +228,14 @@ pub(crate) struct Step {
     pub(crate) transition: Transition,
     /// The attempt that makes the job run.
     pub(crate) attempt: Option<AttemptId>,
+    /// The wish that ended the job, where one did; any other one has had its day.
+    pub(crate) stop: Option<Stop>,
     pub(crate) reason: Option<String>,
 }
 
 impl Step {
     pub(crate) fn new(transition: Transition) -> Self {
-        Self { transition, attempt: None, reason: None }
+        Self { transition, attempt: None, stop: None, reason: None }
     }
 
     pub(crate) fn because(transition: Transition, reason: impl Into<Option<String>>) -> Self {
@@ -217,7 +258,7 @@ pub(crate) async fn take(tx: &mut Tx<'_>, job: &JobRow, step: Step) -> Result<Jo
 async fn set_state(tx: &mut Tx<'_>, job: &JobRow, state: JobState, step: &Step) -> Result<(), StoreError> {
     let updated = sqlx::query(
         "update job set \
-             state = ?1, attempt_id = ?2, reason = ?3, \
+             state = ?1, attempt_id = ?2, reason = ?3, stop = ?8, held = iif(?5, 0, held), \
              queued_at = iif(?1 = 'queued', ?4, queued_at), \
              started_at = iif(?1 = 'running', coalesce(started_at, ?4), started_at), \
              ended_at = iif(?5, ?4, null) \
@@ -230,6 +271,7 @@ async fn set_state(tx: &mut Tx<'_>, job: &JobRow, state: JobState, step: &Step) 
     .bind(state.is_terminal())
     .bind(job.id.0)
     .bind(job.state.name())
+    .bind(step.stop.map(Stop::name))
     .execute(&mut *tx.connection)
     .await?;
     match updated.rows_affected() {
@@ -278,7 +320,7 @@ fn state_after(transition: Transition, moves: &[Move]) -> Result<Option<JobState
 async fn set_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result<u64, StoreError> {
     let updated = sqlx::query(
         "update job set \
-             state = ?1, reason = move.value ->> 1, \
+             state = ?1, reason = move.value ->> 1, held = iif(?3, 0, held), \
              queued_at = iif(?1 = 'queued', ?2, queued_at), ended_at = iif(?3, ?2, null) \
          from json_each(?4) move where job.job_id = move.value ->> 0",
     )
@@ -291,17 +333,24 @@ async fn set_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result<u64,
     Ok(updated.rows_affected())
 }
 
-/// Asks running jobs to end as cancelled, once.
-pub(crate) async fn stop_all(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<(), StoreError> {
-    let ids = serde_json::to_string(ids)?;
-    event::add_stops(tx, &ids).await?;
-    sqlx::query(
-        "update job set stop = 'cancel' where job_id in (select value from json_each(?)) and state = 'running'",
+/// Asks those of these jobs that run to stop, once; of two wishes the one that holds is kept. Tells which were asked.
+pub(crate) async fn stop_all(tx: &mut Tx<'_>, ids: &[JobId], stop: Stop) -> Result<(), StoreError> {
+    let asked: Vec<i64> = sqlx::query_scalar(
+        "update job set stop = ?1 \
+         where job_id in (select value from json_each(?2)) and state = 'running' and coalesce(stop, '') not in (?1, 'cancel') \
+         returning job_id",
     )
-    .bind(ids)
-    .execute(&mut *tx.connection)
+    .bind(stop.name())
+    .bind(serde_json::to_string(ids)?)
+    .fetch_all(&mut *tx.connection)
     .await?;
-    Ok(())
+    let asked: Vec<_> = asked.into_iter().map(|id| (JobId(id), json!({ "stop": stop.name() }))).collect();
+    event::add_each(tx, "job.stop", &asked).await
+}
+
+/// Which of these jobs run.
+pub(crate) fn running(jobs: &[Standing]) -> Vec<JobId> {
+    jobs.iter().filter(|job| job.state == JobState::Running).map(|job| job.id).collect()
 }
 
 /// Counts a retry or a crash, and holds the job back until `not_before`.

@@ -9,9 +9,9 @@ use serde_json::json;
 use crate::attempt::AttemptRow;
 use crate::event::Of;
 use crate::job::{JobRow, Step};
-use crate::{StoreError, Tx, Write, attempt, checkpoint, event, import, job, worker};
+use crate::{StoreError, Tx, Write, attempt, checkpoint, drain, event, import, job, worker};
 
-/// Gives each free device of a worker the next job that fits it, if there is one.
+/// Gives each free device of a worker the next job that fits it, if there is one and the worker is not drained.
 ///
 /// Attempts that the worker should have but never heard of, since a reply was lost, are handed out again.
 pub struct Lease {
@@ -36,6 +36,9 @@ impl Write for Lease {
             assignments.push(assignment(tx, attempt.id, attempt.job, attempt.device).await?);
         }
         if attempt::was_leased(tx, self.worker, &self.request).await? {
+            return Ok(assignments);
+        }
+        if drain::withholds(tx, self.worker).await? {
             return Ok(assignments);
         }
         for &device in &self.free {
@@ -80,11 +83,11 @@ impl Lease {
 }
 
 async fn assignment(tx: &mut Tx<'_>, attempt: AttemptId, job: JobId, device: Device) -> Result<Assignment, StoreError> {
-    let name = job::get(tx, job).await?.name;
+    let JobRow { name, time_limit, .. } = job::get(tx, job).await?;
     let spec = job::spec_of(tx, job).await?;
     let inputs = inputs(tx, &spec).await?;
     let resume = checkpoint::resume_point(tx, job).await?;
-    Ok(Assignment { job, attempt, name, device, spec, inputs, resume })
+    Ok(Assignment { job, attempt, name, device, spec, inputs, resume, time_limit })
 }
 
 async fn inputs(tx: &mut Tx<'_>, spec: &JobSpec) -> Result<Vec<InputArtifact>, StoreError> {

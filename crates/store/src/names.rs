@@ -1,6 +1,6 @@
 //! The database's words for the vocabulary's enumerations.
 
-use rrm_spec::{AttemptOutcome, CheckpointRole, Device, DeviceRequest, JobKind, JobState, Norm, Stop};
+use rrm_spec::{AttemptOutcome, CheckpointRole, Device, DeviceRequest, JobKind, JobState, Norm, Stop, TimeLimit};
 
 use crate::StoreError;
 
@@ -18,11 +18,12 @@ pub(crate) fn state(text: &str) -> Result<JobState, StoreError> {
 }
 
 pub(crate) fn stop(text: Option<&str>) -> Result<Option<Stop>, StoreError> {
-    match text {
-        None => Ok(None),
-        Some("cancel") => Ok(Some(Stop::Cancel)),
-        Some(other) => Err(unknown("stop", other)),
-    }
+    text.map(|text| Stop::from_name(text).ok_or_else(|| unknown("stop", text))).transpose()
+}
+
+pub(crate) fn time_limit(seconds: Option<i64>) -> Result<Option<TimeLimit>, StoreError> {
+    let limit = |seconds| TimeLimit::from_seconds(unsigned(seconds)?).map_err(StoreError::internal);
+    seconds.map(limit).transpose()
 }
 
 pub(crate) fn outcome(text: &str) -> Result<AttemptOutcome, StoreError> {

@@ -130,9 +130,16 @@ async fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     }
 }
 
+/// Foreign keys are off for the later migrations, as SQLite's own recipe for making a table anew has it; one that does so checks in
+/// its transaction that no reference dangles. The earlier ones rely on them: a renamed table's references follow it.
 async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let failed = |error| unusable(path, error);
+    let failed_migration = |source| OpenError::Migration { path: path.to_owned(), source };
+    schema::up_to(schema::LAST_WITH_FOREIGN_KEYS).run(&mut *writer).await.map_err(failed_migration)?;
+    sqlx::query("pragma foreign_keys = off").execute(&mut *writer).await.map_err(failed)?;
     let upgraded = schema::migrator().run(&mut *writer).await;
-    upgraded.map_err(|source| OpenError::Migration { path: path.to_owned(), source })?;
+    sqlx::query("pragma foreign_keys = on").execute(&mut *writer).await.map_err(failed)?;
+    upgraded.map_err(failed_migration)?;
     let sql = sqlx::AssertSqlSafe(format!("pragma user_version = {}", schema::VERSION));
     let written = sqlx::raw_sql(sql).execute(writer).await;
     written.map(drop).map_err(|error| unusable(path, error))
@@ -201,6 +208,47 @@ mod tests {
         writer.close().await.unwrap();
         readers.close().await;
         assert!(matches!(open(&path).await, Err(OpenError::NewerSchema { found: 99, .. })));
+    }
+
+    /// A database of version 11 with a running job, an ended one that is gone, and what refers to them.
+    const BEFORE_CONTROL: &str = "
+        insert into submission values (1, 'request-1', printf('%064d', 0), 'p', '0', 'h', 1);
+        insert into worker values (1, 'boot', 'node', '0', 1, 1, 1);
+        insert into job (job_id, submission_id, ordinal, name, kind, dataset, spec, device_request, priority, epochs_total,
+            max_retries, crash_limit, state, created_at, content_key)
+        values (1, 1, 0, 'a', 'train', 'd', '{}', 'any', 3, 2, 1, 5, 'queued', 1, printf('%064d', 7)),
+            (7, 1, 1, 'b', 'train', 'd', '{}', 'any', 0, 2, 1, 5, 'queued', 1, null);
+        delete from job where job_id = 7;
+        insert into attempt (attempt_id, job_id, number, worker_id, device, lease_request, started_at)
+        values (4, 1, 1, 1, 'cpu', 'lease-1', 1);
+        update job set state = 'running', stop = 'cancel', attempt_id = 4 where job_id = 1;
+        insert into event (at, kind, job_id, attempt_id, data) values (1, 'job.state', 1, 4, '{}');";
+
+    #[tokio::test]
+    async fn tables_that_are_made_anew_keep_their_rows_their_counters_and_what_refers_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rrm.db");
+        let mut before = writing(&path).connect().await.unwrap();
+        schema::up_to(11).run(&mut before).await.unwrap();
+        sqlx::raw_sql(BEFORE_CONTROL).execute(&mut before).await.unwrap();
+        before.close().await.unwrap();
+        let (mut writer, _readers) = open(&path).await.unwrap();
+        let row: (String, i64, i64, String, i64, Option<i64>) =
+            sqlx::query_as("select name, priority, attempt_id, stop, held, retry_of from job where job_id = 1")
+                .fetch_one(&mut writer)
+                .await
+                .unwrap();
+        assert_eq!(row, ("a".into(), 3, 4, "cancel".into(), 0, None));
+        let counters: Vec<i64> =
+            sqlx::query_scalar("select seq from sqlite_sequence where name in ('attempt', 'job') order by name")
+                .fetch_all(&mut writer)
+                .await
+                .unwrap();
+        assert_eq!(counters, [4, 7], "no id is given out twice");
+        let dangling = sqlx::query("pragma foreign_key_check").fetch_all(&mut writer).await.unwrap();
+        assert!(dangling.is_empty());
+        let refused = sqlx::query("insert into event (at, kind, job_id, data) values (1, 'x', 99, '{}')");
+        assert!(refused.execute(&mut writer).await.is_err(), "foreign keys are on");
     }
 
     #[tokio::test]

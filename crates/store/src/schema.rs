@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 11] = [
+const MIGRATIONS: [(&str, &str); 12] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
@@ -18,17 +18,28 @@ const MIGRATIONS: [(&str, &str); 11] = [
     ("closest_point", include_str!("../../../migrations/0009_closest_point.sql")),
     ("content_key", include_str!("../../../migrations/0010_content_key.sql")),
     ("diagnostic", include_str!("../../../migrations/0011_diagnostic.sql")),
+    ("control", include_str!("../../../migrations/0012_control.sql")),
 ];
 
 /// The schema that this version of the software makes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 
+/// Migrations up to this one are made for a connection with foreign keys, the later ones for one without.
+pub(crate) const LAST_WITH_FOREIGN_KEYS: i64 = 11;
+
 /// Each migration runs in a transaction of its own; one that was changed after it was applied is noticed by its checksum.
 pub(crate) fn migrator() -> Migrator {
-    let migrations = (1..).zip(MIGRATIONS).map(|(version, (name, sql))| {
+    up_to(VERSION)
+}
+
+/// The migrations up to this version; later ones that were applied already are no concern of it.
+pub(crate) fn up_to(version: i64) -> Migrator {
+    let migrations = (1..=version).zip(MIGRATIONS).map(|(version, (name, sql))| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
-    Migrator::with_migrations(migrations.collect())
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.set_ignore_missing(version < VERSION);
+    migrator
 }
 
 #[cfg(test)]
@@ -44,6 +55,6 @@ mod tests {
     fn every_table_is_strict() {
         let tables = MIGRATIONS.iter().map(|(_, sql)| sql.matches("create table").count()).sum::<usize>();
         let strict = MIGRATIONS.iter().map(|(_, sql)| sql.matches(") strict").count()).sum::<usize>();
-        assert_eq!((tables, strict), (19, 19));
+        assert_eq!((tables, strict), (23, 23));
     }
 }

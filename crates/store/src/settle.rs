@@ -1,7 +1,8 @@
 //! The end of an attempt, and what follows for its job and the jobs that wait for it.
 
 use rrm_spec::{
-    AttemptId, AttemptOutcome, Disposition, JobId, JobKind, JobSpec, JobState, RetryBudget, Transition, disposition,
+    AttemptId, AttemptOutcome, Disposition, JobId, JobKind, JobSpec, JobState, RetryBudget, Stop, Transition,
+    disposition,
 };
 use serde_json::json;
 
@@ -18,9 +19,28 @@ pub struct Settle {
     pub records_seq: u64,
     /// How it ended.
     pub end: End,
-    /// How long a job is held back before its first new try after an error of the machine, in microseconds; it doubles with
-    /// every further one.
-    pub backoff_us: i64,
+    /// How long the job is held back where it is tried again after an error of the machine.
+    pub backoff: Backoff,
+}
+
+/// How long jobs are held back before another try.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    /// Before the first one, in microseconds; it doubles with every further one, up to ten minutes.
+    pub base_us: i64,
+    /// What that is multiplied by, drawn by the caller from 0.5 to 1.5: jobs that failed together do not return together.
+    pub jitter: f64,
+}
+
+impl Backoff {
+    /// None at all.
+    const NONE: Self = Self { base_us: 0, jitter: 1.0 };
+
+    fn pause_us(self, retries: u32) -> i64 {
+        let pause = self.base_us.saturating_mul(1 << retries.min(30)).min(LONGEST_PAUSE_US);
+        // Ten minutes in microseconds are far from where doubles become coarse.
+        (pause as f64 * self.jitter.clamp(0.5, 1.5)).round() as i64
+    }
 }
 
 impl Write for Settle {
@@ -41,14 +61,14 @@ impl Write for Settle {
         }
         let job = job::get(tx, row.job).await?;
         let end = self.checked(tx, &job, &row).await?;
-        end_attempt(tx, &job, &row, &end, self.backoff_us).await
+        end_attempt(tx, &job, &row, &end, self.backoff).await
     }
 }
 
 impl Settle {
     /// A success without its results would release jobs that need them.
     async fn checked(&self, tx: &mut Tx<'_>, job: &JobRow, row: &AttemptRow) -> Result<End, StoreError> {
-        if self.end.outcome != AttemptOutcome::Ok || job.stop.is_some() {
+        if self.end.outcome != AttemptOutcome::Ok || job.stop == Some(Stop::Cancel) {
             return Ok(self.end.clone());
         }
         let missing = match job.kind {
@@ -139,7 +159,7 @@ pub(crate) async fn give_up(
     why: &str,
 ) -> Result<JobState, StoreError> {
     let job = job::get(tx, row.job).await?;
-    end_attempt(tx, &job, row, &End::silent(outcome, why), 0).await
+    end_attempt(tx, &job, row, &End::silent(outcome, why), Backoff::NONE).await
 }
 
 /// Closes a running job's attempt and moves the job on.
@@ -148,7 +168,7 @@ async fn end_attempt(
     job: &JobRow,
     row: &AttemptRow,
     end: &End,
-    backoff_us: i64,
+    backoff: Backoff,
 ) -> Result<JobState, StoreError> {
     attempt::close(tx, row.id, end).await?;
     let data = json!({
@@ -157,28 +177,39 @@ async fn end_attempt(
     let of = Of { worker: Some(row.worker), ..job.event_of(row.id) };
     event::add(tx, "attempt.end", of, data).await?;
     let disposition = disposition(end.outcome, job.stop, job.budget);
-    count_try(tx, job, disposition, backoff_us).await?;
-    let state = job::take(tx, job, step(disposition, end)).await?;
+    count_try(tx, job, disposition, backoff).await?;
+    let state = job::take(tx, job, step(disposition, job.stop, end)).await?;
     settle_dependants(tx, job.id, state).await?;
     Ok(state)
 }
 
-fn step(disposition: Disposition, end: &End) -> Step {
+fn step(disposition: Disposition, stop: Option<Stop>, end: &End) -> Step {
     let what = || Some(format!("{}: {}", end.outcome.name(), end.message.as_deref().unwrap_or("no further word")));
     match disposition {
         Disposition::Succeed => Step::new(Transition::Succeed),
-        Disposition::Cancel => Step::because(Transition::Cancel, "cancelled by a user".to_owned()),
-        Disposition::Fail => Step::because(Transition::Fail, what()),
+        Disposition::Cancel => Step { stop, ..Step::because(Transition::Cancel, "cancelled by a user".to_owned()) },
+        Disposition::Fail => {
+            let stop = (end.outcome == AttemptOutcome::Timeout).then_some(Stop::Timeout);
+            Step { stop, ..Step::because(Transition::Fail, what()) }
+        }
+        Disposition::Requeue if stop == Some(Stop::Preempt) => {
+            Step::because(Transition::Requeue, "preempted".to_owned())
+        }
         Disposition::Requeue | Disposition::Retry | Disposition::Crash => Step::because(Transition::Requeue, what()),
     }
 }
 
-async fn count_try(tx: &mut Tx<'_>, job: &JobRow, disposition: Disposition, backoff_us: i64) -> Result<(), StoreError> {
+async fn count_try(
+    tx: &mut Tx<'_>,
+    job: &JobRow,
+    disposition: Disposition,
+    backoff: Backoff,
+) -> Result<(), StoreError> {
     let RetryBudget { retries, crashes, .. } = job.budget;
     match disposition {
         Disposition::Succeed | Disposition::Cancel | Disposition::Fail | Disposition::Requeue => Ok(()),
         Disposition::Retry => {
-            let not_before = Some(tx.now.saturating_add(pause(backoff_us, retries)));
+            let not_before = Some(tx.now.saturating_add(backoff.pause_us(retries)));
             job::count_try(tx, job.id, RetryBudget { retries: retries + 1, ..job.budget }, not_before).await
         }
         Disposition::Crash => {
@@ -187,12 +218,8 @@ async fn count_try(tx: &mut Tx<'_>, job: &JobRow, disposition: Disposition, back
     }
 }
 
-/// Longest pause before another try.
+/// Longest pause before another try, before the jitter.
 const LONGEST_PAUSE_US: i64 = 600_000_000;
-
-fn pause(base_us: i64, retries: u32) -> i64 {
-    base_us.saturating_mul(1 << retries.min(30)).min(LONGEST_PAUSE_US)
-}
 
 /// Releases the jobs that waited for a success, or skips all that can never run, in the same transaction.
 async fn settle_dependants(tx: &mut Tx<'_>, job: JobId, state: JobState) -> Result<(), StoreError> {
@@ -226,9 +253,17 @@ fn skipped(id: JobId, parent: &Standing) -> Move {
 mod tests {
     use super::*;
 
+    const PLAIN: Backoff = Backoff { base_us: 10_000_000, jitter: 1.0 };
+
     #[test]
     fn pauses_double_up_to_ten_minutes() {
-        assert_eq!([0, 1, 2].map(|retries| pause(10_000_000, retries)), [10_000_000, 20_000_000, 40_000_000]);
-        assert_eq!([6, 1000].map(|retries| pause(10_000_000, retries)), [LONGEST_PAUSE_US; 2]);
+        assert_eq!([0, 1, 2].map(|retries| PLAIN.pause_us(retries)), [10_000_000, 20_000_000, 40_000_000]);
+        assert_eq!([6, 1000].map(|retries| PLAIN.pause_us(retries)), [LONGEST_PAUSE_US; 2]);
+    }
+
+    #[test]
+    fn jitter_makes_a_pause_half_as_long_or_half_as_long_again_and_no_more() {
+        let paused = |jitter| Backoff { jitter, ..PLAIN }.pause_us(0);
+        assert_eq!([0.5, 1.5, 0.0, 7.0].map(paused), [5_000_000, 15_000_000, 5_000_000, 15_000_000]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use rrm_spec::{
     ArtifactHash, ArtifactRef, JobId, JobRef, JobSpec, JobState, ModelSource, Need, Plan, PlannedJob, RequestId,
-    SubmissionId, Violation, Violations,
+    SubmissionId, TimeLimit, Violation, Violations,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -116,7 +116,7 @@ async fn outer_parents(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<JobId, Jo
         return Err(StoreError::not_found(names::first_few(missing)));
     }
     if !ended.is_empty() {
-        let what = format!("{}: submit that job again and refer to the new one", names::first_few(ended));
+        let what = format!("{}: retry that job (`rrm retry`) and refer to the new one", names::first_few(ended));
         return Err(StoreError::Precondition { what });
     }
     Ok(found)
@@ -268,7 +268,7 @@ async fn by_request(tx: &mut Tx<'_>, request: &RequestId) -> Result<Option<(Subm
 async fn stored(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<Submitted, StoreError> {
     let found: Vec<(i64, String, bool)> = sqlx::query_as(
         "select job_id, name, is_reused from ( \
-             select job_id, name, ordinal, 0 as is_reused from job where submission_id = ?1 union all \
+             select job_id, name, ordinal, 0 as is_reused from job where submission_id = ?1 and retry_of is null union all \
              select job_id, name, ordinal, 1 as is_reused from reuse where submission_id = ?1) \
          order by ordinal",
     )
@@ -297,7 +297,7 @@ async fn insert(tx: &mut Tx<'_>, submit: &Submit, sha256: &str) -> Result<Submis
 }
 
 /// Ids are given out by the code, so that specs can hold them before they are stored; the table never reuses one.
-async fn next_job_id(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+pub(crate) async fn next_job_id(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     let last: Option<i64> = sqlx::query_scalar("select seq from sqlite_sequence where name = 'job'")
         .fetch_optional(&mut *tx.connection)
         .await?;
@@ -309,11 +309,11 @@ async fn insert_jobs(tx: &mut Tx<'_>, submission: SubmissionId, drafts: &[Draft<
     let rows: Vec<Value> = drafts.iter().map(row).collect();
     sqlx::query(
         "insert into job (job_id, submission_id, ordinal, name, kind, dataset, spec, device_request, priority, \
-             epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key) \
+             epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key, held, time_limit_s) \
          select value ->> 'id', ?1, value ->> 'ordinal', value ->> 'name', value ->> 'kind', value ->> 'dataset', \
              value ->> 'spec', value ->> 'device', value ->> 'priority', value ->> 'epochs', value ->> 'max_retries', \
              ?2, value ->> 'state', value ->> 'reason', ?3, iif(value ->> 'state' = 'queued', ?3, null), \
-             value ->> 'content_key' \
+             value ->> 'content_key', value ->> 'held', value ->> 'time_limit_s' \
          from json_each(?4)",
     )
     .bind(submission.0)
@@ -340,15 +340,12 @@ fn row(draft: &Draft<'_>) -> Value {
         "state": draft.state,
         "reason": draft.reason,
         "content_key": draft.content_key,
+        "held": i32::from(draft.job.hold),
+        "time_limit_s": draft.job.time_limit.map(TimeLimit::seconds),
     })
 }
 
 async fn insert_dependencies(tx: &mut Tx<'_>, drafts: &[Draft<'_>]) -> Result<(), StoreError> {
-    let edges: Vec<[JobId; 2]> =
-        drafts.iter().flat_map(|draft| draft.parents.iter().map(|parent| [draft.id, *parent])).collect();
-    sqlx::query("insert into dependency (job_id, parent_id) select value ->> 0, value ->> 1 from json_each(?)")
-        .bind(serde_json::to_string(&edges)?)
-        .execute(&mut *tx.connection)
-        .await?;
-    Ok(())
+    let edges = drafts.iter().flat_map(|draft| draft.parents.iter().map(|parent| [draft.id, *parent]));
+    job::insert_dependencies(tx, &edges.collect::<Vec<_>>()).await
 }

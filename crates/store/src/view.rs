@@ -52,7 +52,11 @@ impl FromRow<'_, SqliteRow> for SummaryRow {
             kind: names::kind(row.try_get("kind")?).map_err(decode)?,
             state: names::state(row.try_get("state")?).map_err(decode)?,
             stop: names::stop(row.try_get("stop")?).map_err(decode)?,
+            held: row.try_get("held")?,
             priority: row.try_get("priority")?,
+            time_limit: names::time_limit(row.try_get("time_limit_s")?).map_err(decode)?,
+            retry_of: row.try_get::<Option<i64>, _>("retry_of")?.map(JobId),
+            retried_as: row.try_get::<Option<i64>, _>("retried_as")?.map(JobId),
             attempts: row.try_get("attempts")?,
             epochs_done: row.try_get("epochs_done")?,
             epochs_total: row.try_get("epochs_total")?,
@@ -321,6 +325,7 @@ async fn reused_by_plan(
 async fn summaries(connection: &mut SqliteConnection, ids: &[JobId]) -> Result<Vec<JobSummary>, StoreError> {
     let found: Vec<SummaryRow> = sqlx::query_as(
         "select job.*, submission.name as plan, \
+             (select next.job_id from job next where next.retry_of = job.job_id) as retried_as, \
              (select count(*) from attempt where attempt.job_id = job.job_id) as attempts, \
              (select count(*) from epoch_current where epoch_current.job_id = job.job_id) as epochs_done \
          from job join submission using (submission_id) \

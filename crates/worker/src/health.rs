@@ -52,7 +52,11 @@ impl Health {
             }
             AttemptOutcome::Ok | AttemptOutcome::WorkerError | AttemptOutcome::Crashed => self.failed.clear(),
             // The job's own fault, or somebody's wish.
-            AttemptOutcome::UserError | AttemptOutcome::Oom | AttemptOutcome::Stopped | AttemptOutcome::Lost => {}
+            AttemptOutcome::UserError
+            | AttemptOutcome::Oom
+            | AttemptOutcome::Stopped
+            | AttemptOutcome::Lost
+            | AttemptOutcome::Timeout => {}
         }
     }
 

@@ -4,7 +4,7 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use nix::sys::signal::Signal;
 use rrm_api::AttemptEnd;
-use rrm_spec::{AttemptOutcome, FailureClass};
+use rrm_spec::{AttemptOutcome, FailureClass, TimeLimit};
 
 /// What a trainer says last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +24,20 @@ pub(crate) enum Told {
     Nothing,
     /// By a signal, perhaps one that it could not catch.
     ToEnd,
+    /// Since it had run for as long as its job may.
+    TimeIsUp(TimeLimit),
 }
 
 /// How an attempt ended. A trainer's last word counts more than how its process ended after it.
 pub(crate) fn end_of(word: Option<LastWord>, status: ExitStatus, told: Told, log_tail: &str) -> AttemptEnd {
     let (outcome, message) = match (word, told) {
         (Some(LastWord::Finished), _) => (AttemptOutcome::Ok, None),
-        (Some(LastWord::Stopped), _) => (AttemptOutcome::Stopped, None),
         (Some(LastWord::Failed(class, message)), _) => (outcome_of(class), Some(message)),
+        (Some(LastWord::Stopped) | None, Told::TimeIsUp(limit)) => (
+            AttemptOutcome::Timeout,
+            Some(format!("ran longer than its time limit of {limit}; its last checkpoint holds")),
+        ),
+        (Some(LastWord::Stopped), Told::Nothing | Told::ToEnd) => (AttemptOutcome::Stopped, None),
         (None, Told::ToEnd) => {
             let message = "told to stop, it ended without a word; its last checkpoint holds";
             (AttemptOutcome::Stopped, Some(message.to_owned()))
@@ -121,6 +127,18 @@ mod tests {
     #[test]
     fn who_was_told_to_end_is_not_blamed_for_it() {
         assert_eq!(outcome(None, signalled(9), Told::ToEnd), AttemptOutcome::Stopped);
+    }
+
+    #[test]
+    fn a_trainer_that_is_done_when_its_time_is_up_is_done_and_any_other_has_run_out_of_time() {
+        let limit = TimeLimit::from_seconds(90).unwrap();
+        let ended = |word, status| end_of(word, status, Told::TimeIsUp(limit), "");
+        assert_eq!(ended(Some(LastWord::Finished), exited(0)).outcome, AttemptOutcome::Ok);
+        for (word, status) in [(Some(LastWord::Stopped), exited(3)), (None, signalled(9)), (None, exited(0))] {
+            let end = ended(word, status);
+            assert_eq!(end.outcome, AttemptOutcome::Timeout);
+            assert!(end.message.unwrap().contains("time limit of 1m 30s"));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod connection;
+mod control;
 mod follow;
 mod jobs;
 mod transfer;
@@ -17,7 +18,10 @@ use tonic::{Request, Response, Status, service::interceptor::InterceptedService,
 use crate::{
     ApiError, MESSAGE_BYTES,
     status::read_status,
-    wire::{artifacts_client::ArtifactsClient, jobs_client::JobsClient, workers_client::WorkersClient},
+    wire::{
+        artifacts_client::ArtifactsClient, control_client::ControlClient, jobs_client::JobsClient,
+        workers_client::WorkersClient,
+    },
 };
 use backoff::Backoff;
 use connection::Credentials;
@@ -60,6 +64,10 @@ impl Client {
 
     fn jobs_stub(&self) -> JobsClient<Stub> {
         JobsClient::new(self.stub.clone()).max_decoding_message_size(MESSAGE_BYTES)
+    }
+
+    fn control_stub(&self) -> ControlClient<Stub> {
+        ControlClient::new(self.stub.clone()).max_decoding_message_size(MESSAGE_BYTES)
     }
 
     fn workers_stub(&self) -> WorkersClient<Stub> {

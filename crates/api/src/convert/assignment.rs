@@ -9,7 +9,7 @@ impl OnWire for Assignment {
     type Wire = wire::Assignment;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { job, attempt, name, device, spec, inputs, resume } = self;
+        let Self { job, attempt, name, device, spec, inputs, resume, time_limit } = self;
         wire::Assignment {
             job: job.to_wire(),
             attempt: attempt.to_wire(),
@@ -18,11 +18,12 @@ impl OnWire for Assignment {
             spec: Some(spec.to_wire()),
             inputs: list(inputs),
             resume: resume.map(OnWire::to_wire),
+            time_limit_s: time_limit.map(OnWire::to_wire),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::Assignment { job, attempt, name, device, spec, inputs, resume } = wire;
+        let wire::Assignment { job, attempt, name, device, spec, inputs, resume, time_limit_s } = wire;
         let job = reader.field("job", job);
         let attempt = reader.field("attempt", attempt);
         let device = reader.required("device", device);
@@ -32,6 +33,7 @@ impl OnWire for Assignment {
         }
         let inputs = reader.list("inputs", inputs);
         let resume = reader.optional("resume", resume);
+        let time_limit = reader.optional("time_limit_s", time_limit_s);
         Some(Self {
             job: job?,
             attempt: attempt?,
@@ -40,6 +42,7 @@ impl OnWire for Assignment {
             spec: spec?,
             inputs: inputs?,
             resume: resume?,
+            time_limit: time_limit?,
         })
     }
 }

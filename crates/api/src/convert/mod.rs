@@ -6,6 +6,7 @@
 mod artifact;
 mod assignment;
 mod attack;
+mod control;
 mod dataset;
 mod diagnostic;
 mod job;

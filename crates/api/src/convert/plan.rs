@@ -41,15 +41,17 @@ impl OnWire for PlannedJob {
     type Wire = wire::PlannedJob;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { name, spec, priority, max_retries, device } = self;
-        wire::PlannedJob { name, spec: Some(spec.to_wire()), priority, max_retries, device: device.to_wire() }
+        let Self { name, spec, priority, max_retries, device, hold, time_limit } = self;
+        let (spec, device, time_limit_s) = (Some(spec.to_wire()), device.to_wire(), time_limit.map(OnWire::to_wire));
+        wire::PlannedJob { name, spec, priority, max_retries, device, hold, time_limit_s }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::PlannedJob { name, spec, priority, max_retries, device } = wire;
+        let wire::PlannedJob { name, spec, priority, max_retries, device, hold, time_limit_s } = wire;
         // The spec's fields stand beside the name in a plan, not below one of their own.
         let spec = reader.required("", spec);
         let device = reader.field("device", device);
-        Some(Self { name, spec: spec?, priority, max_retries, device: device? })
+        let time_limit = reader.optional("time_limit", time_limit_s);
+        Some(Self { name, spec: spec?, priority, max_retries, device: device?, hold, time_limit: time_limit? })
     }
 }

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroU32;
 
-use rrm_spec::{ArtifactHash, ArtifactRef, AttemptId, Epsilon, JobId, NetworkName, RequestId, SubmissionId, WorkerId};
+use rrm_spec::{
+    ArtifactHash, ArtifactRef, AttemptId, Epsilon, JobId, NetworkName, RequestId, SubmissionId, TimeLimit, WorkerId,
+};
 
 use super::{OnWire, Reader};
 
@@ -41,6 +43,19 @@ macro_rules! text {
 }
 
 text!(ArtifactHash, ArtifactRef, NetworkName, RequestId, Epsilon);
+
+/// In seconds.
+impl OnWire for TimeLimit {
+    type Wire = u64;
+
+    fn to_wire(self) -> u64 {
+        self.seconds().into()
+    }
+
+    fn from_wire(wire: u64, reader: &mut Reader<'_>) -> Option<Self> {
+        Self::from_seconds(wire).map_or_else(|_| reader.refuse(wire, "must be 1 to 31536000 seconds (365 days)"), Some)
+    }
+}
 
 impl OnWire for NonZeroU32 {
     type Wire = u32;

@@ -7,9 +7,10 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 use prost::Message;
 use rrm_spec::{
-    ApgdDialect, ApgdLoss, ApgdSpec, Assignment, AttackSpec, AttemptId, AttemptView, Device, EventView, HeartbeatReply,
-    HeldAttempt, ImageOutcome, ImportedNetwork, JobDetail, JobSpec, JobSummary, Norm, PgdSelection, PgdSpec, PgdStart,
-    PgdTarget, Plan, Precision, Record, Registration, RequestId, ThreatModel, TrainSpec, WorkerView,
+    AfterPreemption, ApgdDialect, ApgdLoss, ApgdSpec, Assignment, AttackSpec, AttemptId, AttemptView, Device,
+    DrainView, EventView, HeartbeatReply, HeldAttempt, ImageOutcome, ImportedNetwork, JobChange, JobDetail, JobId,
+    JobSpec, JobSummary, Norm, PgdSelection, PgdSpec, PgdStart, PgdTarget, Plan, Precision, Record, Registration,
+    RequestId, Retried, RetryWish, ThreatModel, TrainSpec, WorkerView,
 };
 
 use super::{OnWire, read, read_with};
@@ -59,6 +60,11 @@ round_trips! {
     a_watched_item_survives_the_wire: WatchItem = strategies::watch_item();
     a_log_chunk_survives_the_wire: LogChunk = strategies::log_chunk();
     an_upload_survives_the_wire: Upload = strategies::upload();
+    a_change_survives_the_wire: (Vec<JobId>, JobChange) = strategies::change();
+    a_preemption_survives_the_wire: (RequestId, Vec<JobId>, AfterPreemption) = strategies::preemption();
+    a_retry_survives_the_wire: (RequestId, Vec<JobId>, RetryWish) = strategies::retry();
+    a_retried_job_survives_the_wire: Retried = strategies::retried();
+    a_drain_survives_the_wire: DrainView = strategies::drain_view();
     an_imported_network_survives_the_wire: ImportedNetwork = strategies::imported_network();
 }
 
@@ -175,6 +181,6 @@ fn an_accuracy_above_one_is_refused() {
 #[test]
 fn ids_are_positive() {
     for id in [0, -1, i64::MIN] {
-        assert!(read_with(|reader| reader.field::<rrm_spec::JobId>("id", id)).is_err(), "{id}");
+        assert!(read_with(|reader| reader.field::<JobId>("id", id)).is_err(), "{id}");
     }
 }

@@ -15,7 +15,7 @@ wire_enum!(JobState {
     Skipped => Skipped,
 });
 wire_enum!(JobKind { Train => Train, Evaluate => Evaluate, Synthesize => Synthesize });
-wire_enum!(Stop { Cancel => Cancel });
+wire_enum!(Stop { Cancel => Cancel, Preempt => Preempt, Timeout => Timeout });
 wire_enum!(AttemptOutcome {
     Ok => Ok,
     UserError => UserError,
@@ -24,6 +24,7 @@ wire_enum!(AttemptOutcome {
     Crashed => Crashed,
     Lost => Lost,
     WorkerError => WorkerError,
+    Timeout => Timeout,
 });
 
 impl OnWire for JobSummary {
@@ -38,7 +39,11 @@ impl OnWire for JobSummary {
             kind,
             state,
             stop,
+            held,
             priority,
+            time_limit,
+            retry_of,
+            retried_as,
             attempts,
             epochs_done,
             epochs_total,
@@ -56,7 +61,11 @@ impl OnWire for JobSummary {
             kind: kind.to_wire(),
             state: state.to_wire(),
             stop: stop.map(OnWire::to_wire),
+            held,
             priority,
+            time_limit_s: time_limit.map(OnWire::to_wire),
+            retry_of: retry_of.map(OnWire::to_wire),
+            retried_as: retried_as.map(OnWire::to_wire),
             attempts,
             epochs_done,
             epochs_total,
@@ -77,7 +86,11 @@ impl OnWire for JobSummary {
             kind,
             state,
             stop,
+            held,
             priority,
+            time_limit_s,
+            retry_of,
+            retried_as,
             attempts,
             epochs_done,
             epochs_total,
@@ -92,6 +105,9 @@ impl OnWire for JobSummary {
         let kind = reader.field("kind", kind);
         let state = reader.field("state", state);
         let stop = reader.optional("stop", stop);
+        let time_limit = reader.optional("time_limit_s", time_limit_s);
+        let retry_of = reader.optional("retry_of", retry_of);
+        let retried_as = reader.optional("retried_as", retried_as);
         let progress = reader.optional("progress", progress);
         Some(Self {
             id: id?,
@@ -101,7 +117,11 @@ impl OnWire for JobSummary {
             kind: kind?,
             state: state?,
             stop: stop?,
+            held,
             priority,
+            time_limit: time_limit?,
+            retry_of: retry_of?,
+            retried_as: retried_as?,
             attempts,
             epochs_done,
             epochs_total,

@@ -1,6 +1,7 @@
 //! The daemon's side: from requests to [`Service`] calls.
 
 mod artifacts;
+mod control;
 mod gate;
 mod jobs;
 mod workers;
@@ -19,7 +20,10 @@ use crate::{
     ApiError, MESSAGE_BYTES, Replies, ServerTls, Service, Tokens,
     convert::OnWire,
     status::HEADER_BYTES,
-    wire::{artifacts_server::ArtifactsServer, jobs_server::JobsServer, workers_server::WorkersServer},
+    wire::{
+        artifacts_server::ArtifactsServer, control_server::ControlServer, jobs_server::JobsServer,
+        workers_server::WorkersServer,
+    },
 };
 use gate::Gate;
 
@@ -62,10 +66,12 @@ pub async fn serve<S: Service>(
     let adapter = Adapter { service };
     let gate = Gate::new(tokens);
     let jobs = JobsServer::new(adapter.clone()).max_decoding_message_size(MESSAGE_BYTES);
+    let control = ControlServer::new(adapter.clone()).max_decoding_message_size(MESSAGE_BYTES);
     let workers = WorkersServer::new(adapter.clone()).max_decoding_message_size(MESSAGE_BYTES);
     let artifacts = ArtifactsServer::new(adapter).max_decoding_message_size(MESSAGE_BYTES);
     let router = server
         .add_service(InterceptedService::new(jobs, gate.clone()))
+        .add_service(InterceptedService::new(control, gate.clone()))
         .add_service(InterceptedService::new(workers, gate.clone()))
         .add_service(InterceptedService::new(artifacts, gate));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

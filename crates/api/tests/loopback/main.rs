@@ -378,3 +378,26 @@ async fn an_unusable_certificate_is_named() {
     let served = serve(listener, Some(&tls), Arc::new(Memory::default()), tokens, std::future::pending()).await;
     assert!(served.unwrap_err().to_string().contains("/nowhere/cert.pem"));
 }
+
+#[tokio::test]
+async fn wishes_about_jobs_and_workers_arrive_as_they_were_meant() {
+    let daemon = Daemon::start();
+    let user = daemon.user();
+    let refused = |what: &str| ApiError::Precondition { what: what.into() };
+    let change = user.change(vec![JobId(1)], JobChange::Priority(-3)).await;
+    assert_eq!(change, Err(refused("Priority(-3)")));
+    let preempted = user.preempt(request("preempt-1"), vec![JobId(1)], AfterPreemption::Hold).await;
+    assert_eq!(preempted, Err(refused("Hold")));
+    let wish = RetryWish { begin: RetryBegin::Checkpoint, dependents: Dependents::Retry, time_limit: None };
+    let retried = user.retry(request("retry-no-1"), vec![JobId(3)], wish).await.unwrap();
+    assert_eq!((retried[0].retry_of, retried[0].job, retried[0].resumes_after), (JobId(3), JobId(4), 2));
+    let node = DrainTarget::Node("node1".into());
+    assert_eq!(user.drain(node.clone(), DrainHow::Now).await, Ok(vec![JobId(1)]));
+    assert_eq!(user.drain(DrainTarget::Daemon, DrainHow::Finish).await, Ok(vec![JobId(1)]));
+    user.undrain(node).await.unwrap();
+    assert_eq!(
+        user.drains().await.unwrap(),
+        [DrainView { target: DrainTarget::Daemon, how: DrainHow::Finish, since: 1 }]
+    );
+    assert_eq!(daemon.worker().drains().await, Err(ApiError::PermissionDenied));
+}

@@ -22,6 +22,7 @@ pub(crate) struct Memory {
     /// So many calls of `submit` are answered by unavailability before one goes through.
     pub(crate) faults_to_come: AtomicU32,
     pub(crate) end: Mutex<Option<AttemptEnd>>,
+    pub(crate) drains: Mutex<Vec<DrainView>>,
 }
 
 /// The one attempt that it knows.
@@ -84,6 +85,41 @@ impl Service for Memory {
     async fn cancel(&self, _: Caller, _: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
         let fault = |i| Violation { field: format!("ids[{i}]"), value: "1".into(), allowed: "must be another".into() };
         Err(Violations::check((0..1000).map(fault).collect()).unwrap_err().into())
+    }
+
+    async fn change(&self, _: Caller, _: Vec<JobId>, change: JobChange) -> Result<Vec<JobSummary>, ApiError> {
+        Err(ApiError::Precondition { what: format!("{change:?}") })
+    }
+
+    async fn preempt(
+        &self,
+        _: Caller,
+        _: RequestId,
+        _: Vec<JobId>,
+        then: AfterPreemption,
+    ) -> Result<Vec<JobSummary>, ApiError> {
+        Err(ApiError::Precondition { what: format!("{then:?}") })
+    }
+
+    /// Each as the job with the next number.
+    async fn retry(&self, _: Caller, _: RequestId, ids: Vec<JobId>, _: RetryWish) -> Result<Vec<Retried>, ApiError> {
+        let retried =
+            |id: JobId| Retried { job: JobId(id.0 + 1), retry_of: id, name: "again".into(), resumes_after: 2 };
+        Ok(ids.into_iter().map(retried).collect())
+    }
+
+    async fn drain(&self, _: Caller, target: DrainTarget, how: DrainHow) -> Result<Vec<JobId>, ApiError> {
+        self.drains.lock().unwrap().push(DrainView { target, how, since: 1 });
+        Ok(vec![JobId(1)])
+    }
+
+    async fn undrain(&self, _: Caller, target: DrainTarget) -> Result<(), ApiError> {
+        self.drains.lock().unwrap().retain(|drain| drain.target != target);
+        Ok(())
+    }
+
+    async fn drains(&self, _: Caller) -> Result<Vec<DrainView>, ApiError> {
+        Ok(self.drains.lock().unwrap().clone())
     }
 
     async fn watch(&self, _: Caller, after_seq: i64, _: Option<SubmissionId>) -> Result<Replies<WatchItem>, ApiError> {
@@ -151,6 +187,7 @@ impl Service for Memory {
             spec: job.spec.clone(),
             inputs: Vec::new(),
             resume: None,
+            time_limit: job.time_limit,
         }])
     }
 

@@ -23,6 +23,7 @@ Examples:
   rrm submit plan.toml
   rrm submit plan.toml --reuse          only what no job has done before
   rrm submit plan.toml --dry-run        what would be submitted, sweeps expanded
+  rrm submit plan.toml --hold           nothing runs before `rrm release --plan last`
   rrm submit plan.toml --wait           and follow it until it is done
   rrm wait $(rrm -q submit plan.toml)   the same in a script
   generate-plan | rrm submit -
@@ -51,6 +52,10 @@ pub(crate) struct SubmitArguments {
     /// Check the plan and print its jobs without asking the daemon
     #[arg(long, conflicts_with_all = ["wait", "request_id"])]
     pub(crate) dry_run: bool,
+
+    /// Hold every job until it is released (rrm release)
+    #[arg(long)]
+    pub(crate) hold: bool,
 
     /// Do not do again what a job has done: a job whose content key equals a succeeded one's is taken for done
     #[arg(long, conflicts_with = "dry_run")]

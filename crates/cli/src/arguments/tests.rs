@@ -95,3 +95,29 @@ fn a_report_is_of_a_plan_or_of_what_is_suspicious_about_a_network() {
     assert!(report("rrm report 3").kind.is_none() && report("rrm report").kind.is_none());
     assert!(parse("rrm report suspicion").is_err());
 }
+
+#[test]
+fn wishes_about_jobs_name_jobs_or_a_plan() {
+    for command in ["hold", "release", "priority 3", "preempt", "retry"] {
+        assert_eq!(parse(&format!("rrm {command}")).unwrap_err().exit_code(), 2, "{command}");
+        assert!(parse(&format!("rrm {command} 12-20 @student")).is_ok(), "{command}");
+        assert!(parse(&format!("rrm {command} --plan last")).is_ok(), "{command}");
+    }
+    let Command::Priority(priority) = parse("rrm priority -5 12").unwrap().command else { panic!("another command") };
+    assert_eq!((priority.priority, priority.jobs.jobs.len()), (-5, 1));
+    assert!(parse("rrm priority high 12").is_err());
+    let error = parse("rrm retry 12 --time-limit 5").unwrap_err().to_string();
+    assert!(error.contains("such as 90s"), "{error}");
+}
+
+#[test]
+fn workers_are_drained_by_id_or_by_machine() {
+    let target = |line: &str| match parse(line).unwrap().command {
+        Command::Worker(WorkerCommand::Drain(arguments)) => (arguments.target.clone(), arguments.how.how()),
+        other => panic!("{other:?}"),
+    };
+    use rrm_spec::{DrainHow, DrainTarget, WorkerId};
+    assert_eq!(target("rrm worker drain 7"), (DrainTarget::Worker(WorkerId(7)), DrainHow::Finish));
+    assert_eq!(target("rrm worker drain node1 --now"), (DrainTarget::Node("node1".into()), DrainHow::Now));
+    assert!(parse("rrm worker drain").is_err());
+}

@@ -2,6 +2,8 @@
 
 use clap::Subcommand;
 
+use super::{WorkerDrainArguments, WorkerUndrainArguments};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// List workers with their devices and what runs there
@@ -10,4 +12,8 @@ Examples:
   rrm worker list
   rrm --json worker list | jq '.workers[] | select(.online)'")]
     List,
+    /// Give a machine or a worker no new jobs
+    Drain(WorkerDrainArguments),
+    /// Give a machine or a worker jobs again
+    Undrain(WorkerUndrainArguments),
 }

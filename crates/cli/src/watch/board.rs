@@ -78,7 +78,7 @@ impl Board {
             What::State(_, _) if job.state.is_terminal() => return None,
             What::State(state, _) => job.enter(*state),
             What::Epoch(record) => job.epochs_done = record.epoch,
-            What::Setback(..) | What::Epochs(_) | What::Evaluation(_) | What::Warning(_) => {}
+            What::Setback(..) | What::Epochs(_) | What::Evaluation(_) | What::Wish(_) | What::Warning(_) => {}
         }
         Some(happening)
     }

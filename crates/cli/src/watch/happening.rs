@@ -26,6 +26,8 @@ pub(super) enum What {
     Epochs(u32),
     /// An evaluation is complete.
     Evaluation(Box<EvaluationRecord>),
+    /// Somebody wants something of it.
+    Wish(String),
     /// Something that should not be.
     Warning(String),
 }
@@ -60,6 +62,11 @@ pub(super) fn read(event: &EventView) -> Option<Happening> {
         }
         "epoch" => What::Epoch(Box::new(serde_json::from_value(data).ok()?)),
         "evaluation" => What::Evaluation(Box::new(serde_json::from_value(data).ok()?)),
+        "job.hold" => What::Wish("held".to_owned()),
+        "job.release" => What::Wish("released".to_owned()),
+        "job.priority" => What::Wish(format!("priority {}", data["to"].as_i64()?)),
+        "job.stop" => What::Wish(format!("is to stop ({})", data["stop"].as_str()?)),
+        "job.retry" => What::Wish(format!("retried as job {}", data["retried_as"].as_i64()?)),
         kind if kind.starts_with("error.") => What::Warning(format!("{kind}: {data}")),
         _ => return None,
     };
@@ -79,6 +86,7 @@ impl What {
             Self::Epoch(record) => epoch(record, epochs),
             Self::Epochs(done) => format!("{done}/{epochs} epochs"),
             Self::Evaluation(record) => evaluation(record),
+            Self::Wish(text) => one_line(text),
             Self::Warning(text) => format!("warning: {}", one_line(text)),
         }
     }
@@ -150,6 +158,16 @@ pub(super) mod tests {
         ] {
             assert_eq!(read(&event(kind, data)), None, "{kind}");
         }
+    }
+
+    #[test]
+    fn wishes_are_told_in_words() {
+        let text = |kind, data| read(&event(kind, data)).unwrap().what.text(12);
+        assert_eq!(text("job.hold", "{}"), "held");
+        assert_eq!(text("job.priority", r#"{"from": 0, "to": -3}"#), "priority -3");
+        assert_eq!(text("job.stop", r#"{"stop": "preempt"}"#), "is to stop (preempt)");
+        assert_eq!(text("job.retry", r#"{"retried_as": 31}"#), "retried as job 31");
+        assert_eq!(read(&event("job.retry", r#"{"retry_of": 12}"#)), None, "the old job's watchers are told");
     }
 
     #[test]

@@ -14,9 +14,10 @@ use rrm_api::{
     Reuse, Role, Service, Source, Submitted, Token, Tokens, Upload, WatchItem,
 };
 use rrm_spec::{
-    ArtifactHash, Assignment, AttemptId, AttemptView, Device, DeviceView, EventView, HeartbeatReply, HeldAttempt,
-    ImportedNetwork, JobDetail, JobId, JobRef, JobState, JobSummary, ModelSource, Plan, Progress, Record, Registration,
-    RequestId, SubmissionId, WorkerId, WorkerView,
+    AfterPreemption, ArtifactHash, Assignment, AttemptId, AttemptView, Device, DeviceView, DrainHow, DrainTarget,
+    DrainView, EventView, HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobRef, JobState,
+    JobSummary, ModelSource, Plan, Progress, Record, Registration, RequestId, Retried, RetryWish, SubmissionId,
+    WorkerId, WorkerView,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
@@ -49,6 +50,7 @@ struct State {
     events: Vec<EventView>,
     requests: Vec<(RequestId, Submitted)>,
     log: Vec<u8>,
+    drains: Vec<DrainView>,
 }
 
 impl Fake {
@@ -167,7 +169,11 @@ fn details(plan: &Plan, submission: SubmissionId, first: i64) -> Vec<JobDetail> 
             kind: spec.kind(),
             state: JobState::Queued,
             stop: None,
+            held: job.hold,
             priority: job.priority,
+            time_limit: job.time_limit,
+            retry_of: None,
+            retried_as: None,
             attempts: 0,
             epochs_done: 0,
             epochs_total: spec.epochs(),
@@ -261,6 +267,68 @@ impl Service for Serving {
             self.0.set_state(job.id.0, JobState::Cancelled, None);
         }
         Ok(named())
+    }
+
+    /// Changes all of them, whatever their states.
+    async fn change(&self, _: Caller, ids: Vec<JobId>, change: JobChange) -> Result<Vec<JobSummary>, ApiError> {
+        let mut state = self.0.state();
+        let named = state.jobs.iter_mut().map(|job| &mut job.summary).filter(|job| ids.contains(&job.id));
+        let changed = named.map(|job| {
+            match change {
+                JobChange::Hold => job.held = true,
+                JobChange::Release => job.held = false,
+                JobChange::Priority(priority) => job.priority = priority,
+            }
+            job.clone()
+        });
+        Ok(changed.collect())
+    }
+
+    async fn preempt(
+        &self,
+        caller: Caller,
+        _: RequestId,
+        ids: Vec<JobId>,
+        then: AfterPreemption,
+    ) -> Result<Vec<JobSummary>, ApiError> {
+        for id in &ids {
+            self.0.set_state(id.0, JobState::Queued, Some("preempted"));
+        }
+        match then {
+            AfterPreemption::Queue => self.change(caller, ids, JobChange::Release).await,
+            AfterPreemption::Hold => self.change(caller, ids, JobChange::Hold).await,
+        }
+    }
+
+    /// Each as a new job, which knows of it.
+    async fn retry(&self, _: Caller, _: RequestId, ids: Vec<JobId>, _: RetryWish) -> Result<Vec<Retried>, ApiError> {
+        let mut state = self.0.state();
+        let mut retried = Vec::new();
+        for id in ids {
+            let job = JobId(state.jobs.len() as i64 + 1);
+            let before = state.jobs.iter_mut().find(|job| job.summary.id == id).unwrap();
+            before.summary.retried_as = Some(job);
+            let mut again = before.clone();
+            (again.summary.id, again.summary.state, again.summary.reason) = (job, JobState::Queued, None);
+            (again.summary.retry_of, again.summary.retried_as) = (Some(id), None);
+            retried.push(Retried { job, retry_of: id, name: again.summary.name.clone(), resumes_after: 0 });
+            state.jobs.push(again);
+        }
+        Ok(retried)
+    }
+
+    async fn drain(&self, _: Caller, target: DrainTarget, how: DrainHow) -> Result<Vec<JobId>, ApiError> {
+        self.0.state().drains.push(DrainView { target, how, since: 1_000_000 });
+        Ok(Vec::new())
+    }
+
+    async fn undrain(&self, _: Caller, target: DrainTarget) -> Result<(), ApiError> {
+        self.0.state().drains.retain(|drain| drain.target != target);
+        Ok(())
+    }
+
+    async fn drains(&self, _: Caller) -> Result<Vec<DrainView>, ApiError> {
+        Ok(self.0.state().drains.clone())
     }
 
     async fn watch(&self, _: Caller, after_seq: i64, _: Option<SubmissionId>) -> Result<Replies<WatchItem>, ApiError> {

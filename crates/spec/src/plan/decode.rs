@@ -124,6 +124,8 @@ pub(super) fn planned_job(written: Written, found: &mut Vec<Violation>) -> Plann
         priority: fields.optional("priority").unwrap_or_default(),
         max_retries: fields.optional("max_retries").unwrap_or(1),
         device: fields.optional("device").unwrap_or_default(),
+        hold: fields.optional("hold").unwrap_or_default(),
+        time_limit: fields.optional("time_limit"),
         spec: read::job(&mut fields),
     };
     fields.finish();

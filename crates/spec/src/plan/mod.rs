@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::{
-    Dataset, JobRef, JobSpec, Method, Need, Violation, Violations,
+    Dataset, JobRef, JobSpec, Method, Need, TimeLimit, Violation, Violations,
     validate::{Checker, join},
 };
 
@@ -39,6 +39,12 @@ pub struct PlannedJob {
     pub max_retries: u32,
     /// Where it may run.
     pub device: DeviceRequest,
+    /// Whether it is held until somebody releases it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hold: bool,
+    /// How long one attempt may take; absent = as long as it wants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<TimeLimit>,
 }
 
 /// Which devices a job accepts.

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use rrm_spec::{
-    Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, Audit, CheckpointRecord, CheckpointRole,
-    ClassAccuracy, ClosestPoint, Device, DeviceInfo, Diagnostic, DiagnosticsRecord, EpochRecord, EvaluationRecord,
-    ImageOutcome, JobDetail, JobId, JobSpec, JobState, Norm, Outcome, Plan, Record, Registration, RunStarted,
-    ThreatModel, WorkerId,
+    Accuracy, AfterPreemption, ArtifactHash, Assignment, AttemptId, AttemptOutcome, Audit, CheckpointRecord,
+    CheckpointRole, ClassAccuracy, ClosestPoint, Device, DeviceInfo, Diagnostic, DiagnosticsRecord, DrainHow,
+    DrainTarget, EpochRecord, EvaluationRecord, ImageOutcome, JobChange, JobDetail, JobId, JobSpec, JobState, Norm,
+    Outcome, Plan, Record, Registration, Retried, RetryWish, RunStarted, ThreatModel, WorkerId,
 };
 use rrm_store::{
-    Cancel, End, Expire, KeepArtifact, Lease, Register, Report, Reuse, Settle, Store, StoreError, Submit, Submitted,
-    Write,
+    Backoff, Cancel, Change, Drain, End, Expire, GivingWay, KeepArtifact, Lease, Preempt, Register, Report, Retry,
+    Reuse, Settle, Store, StoreError, Submit, Submitted, Undrain, Write,
 };
 use tempfile::TempDir;
 
@@ -168,7 +168,8 @@ impl Bench {
         outcome: AttemptOutcome,
     ) -> Result<JobState, StoreError> {
         let end = End { outcome, message: None, exit_code: Some(0), signal: None };
-        self.write(Settle { attempt, records_seq, end, backoff_us: 10_000_000 }).await
+        let backoff = Backoff { base_us: 10_000_000, jitter: 1.0 };
+        self.write(Settle { attempt, records_seq, end, backoff }).await
     }
 
     pub(crate) async fn expire(&self, attempt: AttemptId) -> Vec<AttemptId> {
@@ -177,6 +178,51 @@ impl Bench {
 
     pub(crate) async fn cancel(&self, jobs: &[JobId]) -> Result<Vec<JobId>, StoreError> {
         self.write(Cancel { jobs: jobs.to_vec() }).await
+    }
+
+    pub(crate) async fn change(&self, jobs: &[JobId], change: JobChange) -> Result<(), StoreError> {
+        self.write(Change { jobs: jobs.to_vec(), change }).await
+    }
+
+    pub(crate) async fn preempt(&self, jobs: &[JobId], then: AfterPreemption) -> Result<Vec<JobId>, StoreError> {
+        let preempted = self.preempt_as(self.request().as_str(), jobs, then).await?;
+        Ok(preempted.into_iter().map(|it| it.job).collect())
+    }
+
+    pub(crate) async fn preempt_as(
+        &self,
+        request: &str,
+        jobs: &[JobId],
+        then: AfterPreemption,
+    ) -> Result<Vec<GivingWay>, StoreError> {
+        self.write(Preempt { request: request.parse().unwrap(), jobs: jobs.to_vec(), then }).await
+    }
+
+    pub(crate) async fn retry(&self, jobs: &[JobId], wish: RetryWish) -> Result<Vec<Retried>, StoreError> {
+        self.retry_as(self.request().as_str(), jobs, wish).await
+    }
+
+    pub(crate) async fn retry_as(
+        &self,
+        request: &str,
+        jobs: &[JobId],
+        wish: RetryWish,
+    ) -> Result<Vec<Retried>, StoreError> {
+        self.write(Retry { request: request.parse().unwrap(), jobs: jobs.to_vec(), wish }).await
+    }
+
+    pub(crate) async fn drain(&self, target: DrainTarget, how: DrainHow) -> Result<Vec<JobId>, StoreError> {
+        let told = self.write(Drain { target, how }).await?;
+        Ok(told.into_iter().map(|it| it.job).collect())
+    }
+
+    pub(crate) async fn undrain(&self, target: DrainTarget) -> Result<(), StoreError> {
+        self.write(Undrain { target }).await
+    }
+
+    /// How often something of this kind has happened.
+    pub(crate) async fn count(&self, kind: &str) -> usize {
+        self.event_kinds().await.iter().filter(|other| *other == kind).count()
     }
 
     pub(crate) async fn job(&self, id: JobId) -> JobDetail {

@@ -3,10 +3,14 @@
 mod artifact;
 mod bench;
 mod cancel;
+mod change;
+mod drain;
 mod import;
 mod lease;
 mod model;
+mod preempt;
 mod record;
+mod retry;
 mod reuse;
 mod settle;
 mod submission;

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
-use rrm_spec::{Assignment, AttemptId, AttemptOutcome, CheckpointRole, Device, JobId, JobState, Record, WorkerId};
+use rrm_spec::{
+    AfterPreemption, Assignment, AttemptId, AttemptOutcome, CheckpointRole, Dependents, Device, DrainHow, DrainTarget,
+    JobChange, JobId, JobState, Record, RetryBegin, RetryWish, Stop, WorkerId,
+};
 use rrm_store::{CollectArtifacts, StoreError};
 
 use crate::bench::{Bench, CHAIN, checkpoint_record, epoch, evaluation, plan, started};
@@ -24,6 +27,15 @@ enum Op {
     Settle(usize, AttemptOutcome),
     Expire(usize),
     Cancel(usize),
+    Hold(usize),
+    Release(usize),
+    Priority(usize, i32),
+    Preempt(usize, AfterPreemption),
+    /// And once more, since the answer was lost.
+    Retry(usize, RetryBegin, Dependents),
+    /// A worker, or the whole daemon, gets no new work.
+    Drain(Option<usize>),
+    Undrain(Option<usize>),
     Collect,
     /// The daemon stops and starts.
     Restart,
@@ -40,18 +52,34 @@ fn op() -> impl Strategy<Value = Op> {
         2 => which.clone().prop_map(Op::Finish),
         2 => (which.clone(), prop::sample::select(AttemptOutcome::ALL.to_vec())).prop_map(|(i, o)| Op::Settle(i, o)),
         2 => which.clone().prop_map(Op::Expire),
-        1 => which.prop_map(Op::Cancel),
+        1 => which.clone().prop_map(Op::Cancel),
+        1 => which.clone().prop_map(Op::Hold),
+        2 => which.clone().prop_map(Op::Release),
+        1 => (which.clone(), -1..=1).prop_map(|(i, priority)| Op::Priority(i, priority)),
+        2 => (which.clone(), prop::sample::select(vec![AfterPreemption::Queue, AfterPreemption::Hold]))
+            .prop_map(|(i, then)| Op::Preempt(i, then)),
+        3 => (which, any::<bool>(), any::<bool>()).prop_map(|(i, scratch, dependents)| Op::Retry(
+            i,
+            if scratch { RetryBegin::Scratch } else { RetryBegin::Checkpoint },
+            if dependents { Dependents::Retry } else { Dependents::Leave },
+        )),
+        1 => prop::option::of(0..2_usize).prop_map(Op::Drain),
+        2 => prop::option::of(0..2_usize).prop_map(Op::Undrain),
         1 => Just(Op::Collect),
         1 => Just(Op::Restart),
     ]
 }
 
 /// A job as the model sees it.
+#[derive(Clone)]
 struct Job {
     parent: Option<usize>,
     epochs: u32,
     state: JobState,
-    stop: bool,
+    stop: Option<Stop>,
+    held: bool,
+    priority: i32,
+    retried_as: Option<usize>,
     retries: u32,
     crashes: u32,
     /// Last epoch with a stored checkpoint.
@@ -70,6 +98,9 @@ struct Life {
 }
 
 struct World {
+    /// Whether each worker, and the daemon, gives or gets no new work.
+    drained: [bool; 2],
+    is_drained: bool,
     bench: Bench,
     workers: Vec<WorkerId>,
     jobs: Vec<Job>,
@@ -83,7 +114,8 @@ impl World {
     async fn new() -> Self {
         let bench = Bench::new().await;
         let workers = vec![bench.worker("one", &DEVICES).await, bench.worker("two", &DEVICES).await];
-        Self { bench, workers, jobs: Vec::new(), lives: Vec::new(), requests: 0 }
+        let (drained, is_drained) = ([false; 2], false);
+        Self { drained, is_drained, bench, workers, jobs: Vec::new(), lives: Vec::new(), requests: 0 }
     }
 
     async fn step(mut self, op: Op) -> Self {
@@ -101,6 +133,13 @@ impl World {
             }
             Op::Expire(i) => self.with_life(i, async |world, life| world.expire(life).await).await,
             Op::Cancel(i) => self.cancel(i).await,
+            Op::Hold(i) => self.change(i, JobChange::Hold).await,
+            Op::Release(i) => self.change(i, JobChange::Release).await,
+            Op::Priority(i, priority) => self.change(i, JobChange::Priority(priority)).await,
+            Op::Preempt(i, then) => self.preempt(i, then).await,
+            Op::Retry(i, begin, dependents) => self.retry(i, begin, dependents).await,
+            Op::Drain(whom) => self.drain(whom).await,
+            Op::Undrain(whom) => self.undrain(whom).await,
             Op::Collect => {
                 let now = self.bench.now();
                 self.bench
@@ -135,7 +174,10 @@ impl World {
                 parent,
                 epochs,
                 state,
-                stop: false,
+                stop: None,
+                held: false,
+                priority: 0,
+                retried_as: None,
                 retries: 0,
                 crashes: 0,
                 resume: 0,
@@ -167,13 +209,16 @@ impl World {
         let got = self.bench.lease_as(self.workers[worker], &request, &[device], &held).await.unwrap();
         assert!(got.len() <= 1, "{got:?}");
         let Some(assignment) = got.into_iter().next() else {
-            assert!(self.jobs.iter().all(|job| job.state != JobState::Queued), "a queued job was not handed out");
+            assert!(
+                self.is_drained || self.drained[worker] || self.next().is_none(),
+                "a queued job was not handed out"
+            );
             return;
         };
         let index = index(assignment.job);
         if self.jobs[index].state == JobState::Queued {
-            let first = self.jobs.iter().position(|job| job.state == JobState::Queued);
-            assert_eq!(first, Some(index), "not the oldest");
+            assert!(!self.is_drained && !self.drained[worker], "a drained worker got work");
+            assert_eq!(self.next(), Some(index), "not the one with the highest priority, or of these not the oldest");
         } else {
             assert_eq!(self.jobs[index].state, JobState::Running, "handed out again, but not running");
         }
@@ -184,6 +229,12 @@ impl World {
             let epoch = self.jobs[index].resume;
             self.lives.push(Life { assignment, worker, seq: 0, started: false, epoch, ended: None });
         }
+    }
+
+    /// Whose turn it is.
+    fn next(&self) -> Option<usize> {
+        let ready = (0..self.jobs.len()).filter(|i| self.jobs[*i].state == JobState::Queued && !self.jobs[*i].held);
+        ready.min_by_key(|i| (-self.jobs[*i].priority, *i))
     }
 
     /// The newest life of a running job, and none that the daemon has ended.
@@ -249,8 +300,8 @@ impl World {
         let life = &self.lives[i];
         if self.is_current(life) {
             // A success without results counts as an error of the machine.
-            let stop = self.jobs[index(life.assignment.job)].stop;
-            let real = if outcome == AttemptOutcome::Ok && !stop { AttemptOutcome::WorkerError } else { outcome };
+            let cancelled = self.jobs[index(life.assignment.job)].stop == Some(Stop::Cancel);
+            let real = if outcome == AttemptOutcome::Ok && !cancelled { AttemptOutcome::WorkerError } else { outcome };
             return self.end_as(i, outcome, real).await;
         }
         let told = self.bench.settle(life.assignment.attempt, life.seq, outcome).await;
@@ -277,14 +328,14 @@ impl World {
     }
 
     fn ended(&mut self, i: usize, outcome: AttemptOutcome) {
-        use AttemptOutcome::{Crashed, Lost, Ok, Oom, Stopped, UserError, WorkerError};
+        use AttemptOutcome::{Crashed, Lost, Ok, Oom, Stopped, Timeout, UserError, WorkerError};
         self.lives[i].ended = Some(outcome);
         let index = index(self.lives[i].assignment.job);
         let job = &mut self.jobs[index];
         job.state = match outcome {
-            _ if job.stop => JobState::Cancelled,
+            _ if job.stop == Some(Stop::Cancel) => JobState::Cancelled,
             Ok => JobState::Succeeded,
-            UserError => JobState::Failed,
+            UserError | Timeout => JobState::Failed,
             Stopped => JobState::Queued,
             Crashed | Lost => {
                 job.crashes += 1;
@@ -295,11 +346,17 @@ impl World {
                 if job.retries <= 1 { JobState::Queued } else { JobState::Failed }
             }
         };
+        job.stop = match job.state {
+            JobState::Cancelled => job.stop,
+            JobState::Failed if outcome == Timeout => Some(Stop::Timeout),
+            _ => None,
+        };
         self.follow(index);
     }
 
-    /// Releases or skips what hangs on a job.
+    /// Releases or skips what hangs on a job, whose hold ends with it.
     fn follow(&mut self, parent: usize) {
+        self.jobs[parent].held &= !self.jobs[parent].state.is_terminal();
         for child in 0..self.jobs.len() {
             if self.jobs[child].parent != Some(parent) || self.jobs[child].state != JobState::Waiting {
                 continue;
@@ -325,7 +382,7 @@ impl World {
         match job.state {
             JobState::Succeeded | JobState::Failed => return assert!(told.is_err()),
             JobState::Waiting | JobState::Queued => job.state = JobState::Cancelled,
-            JobState::Running => job.stop = true,
+            JobState::Running => job.stop = Some(Stop::Cancel),
             JobState::Cancelled | JobState::Skipped => {}
         }
         told.unwrap();
@@ -333,8 +390,168 @@ impl World {
         self.follow(index);
     }
 
+    async fn change(&mut self, i: usize, change: JobChange) {
+        let Some(index) = self.choose(i) else { return };
+        let told = self.bench.change(&[id(index)], change).await;
+        let job = &mut self.jobs[index];
+        let is_allowed = match job.state {
+            JobState::Waiting | JobState::Queued => true,
+            JobState::Running => change == JobChange::Release,
+            _ => false,
+        };
+        assert_eq!(told.is_ok(), is_allowed, "{change:?} of a {} job: {told:?}", job.state);
+        match change {
+            _ if !is_allowed => {}
+            JobChange::Hold => job.held = true,
+            JobChange::Release => job.held = false,
+            JobChange::Priority(priority) => job.priority = priority,
+        }
+    }
+
+    async fn preempt(&mut self, i: usize, then: AfterPreemption) {
+        let Some(index) = self.choose(i) else { return };
+        let told = self.bench.preempt(&[id(index)], then).await;
+        let job = &mut self.jobs[index];
+        if job.state.is_terminal() || job.state == JobState::Running && job.stop == Some(Stop::Cancel) {
+            return assert!(told.is_err());
+        }
+        let expected = if job.state == JobState::Running { vec![id(index)] } else { vec![] };
+        assert_eq!(told.unwrap(), expected);
+        job.stop = (job.state == JobState::Running).then_some(Stop::Preempt);
+        job.held |= then == AfterPreemption::Hold;
+    }
+
+    fn choose(&self, i: usize) -> Option<usize> {
+        (!self.jobs.is_empty()).then(|| i % self.jobs.len())
+    }
+
+    async fn retry(&mut self, i: usize, begin: RetryBegin, dependents: Dependents) {
+        // Mostly one with which it can be done.
+        let fit: Vec<usize> = (0..self.jobs.len()).filter(|i| self.can_be_retried(*i)).collect();
+        let index = if i.is_multiple_of(4) || fit.is_empty() { self.choose(i) } else { Some(fit[i % fit.len()]) };
+        let Some(index) = index else { return };
+        if self.jobs.len() > 30 {
+            return;
+        }
+        let wish = RetryWish { begin, dependents, time_limit: None };
+        let request = format!("retry-{}", self.bench.now());
+        let told = self.bench.retry_as(&request, &[id(index)], wish).await;
+        if !self.can_be_retried(index) || self.lacks_parent(index) {
+            return assert!(matches!(told, Err(StoreError::Precondition { .. })), "{told:?}");
+        }
+        let told = told.unwrap();
+        assert_eq!(self.bench.retry_as(&request, &[id(index)], wish).await.unwrap(), told);
+        let expected = self.again(index, begin, dependents);
+        let told: Vec<_> = told.iter().map(|it| (it.retry_of, it.job, it.resumes_after)).collect();
+        assert_eq!(told, expected);
+    }
+
+    fn can_be_retried(&self, i: usize) -> bool {
+        let ended = [JobState::Failed, JobState::Cancelled, JobState::Skipped];
+        ended.contains(&self.jobs[i].state) && self.jobs[i].retried_as.is_none()
+    }
+
+    fn newest(&self, i: usize) -> usize {
+        self.jobs[i].retried_as.map_or(i, |later| self.newest(later))
+    }
+
+    fn lacks_parent(&self, i: usize) -> bool {
+        let Some(parent) = self.jobs[i].parent else { return false };
+        let state = self.jobs[self.newest(parent)].state;
+        state.is_terminal() && state != JobState::Succeeded
+    }
+
+    /// Makes the new jobs: which one for which, and after which epoch each begins.
+    fn again(&mut self, named: usize, begin: RetryBegin, dependents: Dependents) -> Vec<(JobId, JobId, u32)> {
+        let mut open: Vec<usize> = match dependents {
+            Dependents::Leave => vec![named],
+            Dependents::Retry => self.reached(named),
+        };
+        open.retain(|i| self.can_be_retried(*i));
+        let mut made = Vec::new();
+        while !open.is_empty() {
+            // Parents first.
+            let waits = |i: &usize| self.jobs[*i].parent.is_some_and(|parent| open.contains(&self.newest(parent)));
+            let (later, free): (Vec<_>, Vec<_>) = open.iter().copied().partition(waits);
+            for i in free {
+                if !self.lacks_parent(i) {
+                    made.push(self.again_one(i, begin));
+                }
+            }
+            open = later;
+        }
+        made
+    }
+
+    /// The job, earlier tries at it, and what was skipped because of any of these, in the order of ids.
+    fn reached(&self, named: usize) -> Vec<usize> {
+        let mut reached = HashSet::from([named]);
+        loop {
+            let is_new = |i: &usize| {
+                let job = &self.jobs[*i];
+                let is_earlier = job.retried_as.is_some_and(|later| reached.contains(&later));
+                let is_behind = job.parent.is_some_and(|parent| reached.contains(&parent));
+                !reached.contains(i) && (is_earlier || is_behind && job.state == JobState::Skipped)
+            };
+            let more: Vec<usize> = (0..self.jobs.len()).filter(is_new).collect();
+            if more.is_empty() {
+                let mut reached: Vec<usize> = reached.into_iter().collect();
+                reached.sort_unstable();
+                return reached;
+            }
+            reached.extend(more);
+        }
+    }
+
+    fn again_one(&mut self, i: usize, begin: RetryBegin) -> (JobId, JobId, u32) {
+        let new = self.jobs.len();
+        let parent = self.jobs[i].parent.map(|parent| self.newest(parent));
+        let is_open = parent.is_some_and(|parent| self.jobs[parent].state != JobState::Succeeded);
+        let state = if is_open { JobState::Waiting } else { JobState::Queued };
+        let resume = if begin == RetryBegin::Scratch { 0 } else { self.jobs[i].resume };
+        let (stop, held, retries, crashes, cancel_acknowledged) = (None, false, 0, 0, false);
+        let before = self.jobs[i].clone();
+        self.jobs.push(Job { parent, state, stop, held, retries, crashes, resume, cancel_acknowledged, ..before });
+        self.jobs[i].retried_as = Some(new);
+        (id(i), id(new), resume)
+    }
+
+    async fn drain(&mut self, whom: Option<usize>) {
+        let Some(worker) = whom else {
+            // What runs gives way, unless it is being cancelled.
+            self.bench.drain(DrainTarget::Daemon, DrainHow::Now).await.unwrap();
+            self.is_drained = true;
+            let running = self.jobs.iter_mut().filter(|job| job.state == JobState::Running);
+            return running.for_each(|job| job.stop = Some(Stop::Preempt.and(job.stop)));
+        };
+        self.bench.drain(DrainTarget::Worker(self.workers[worker]), DrainHow::Finish).await.unwrap();
+        self.drained[worker] = true;
+    }
+
+    async fn undrain(&mut self, whom: Option<usize>) {
+        let target = whom.map_or(DrainTarget::Daemon, |worker| DrainTarget::Worker(self.workers[worker]));
+        self.bench.undrain(target).await.unwrap();
+        match whom {
+            None => self.is_drained = false,
+            Some(worker) => self.drained[worker] = false,
+        }
+    }
+
+    /// Nobody keeps anything from going on.
+    async fn let_go(&mut self) {
+        for whom in [None, Some(0), Some(1)] {
+            self.undrain(whom).await;
+        }
+        for i in 0..self.jobs.len() {
+            if self.jobs[i].held {
+                self.change(i, JobChange::Release).await;
+            }
+        }
+    }
+
     /// Lets everything that is left come to its end.
-    async fn drain(mut self) -> Self {
+    async fn come_to_the_end(mut self) -> Self {
+        self.let_go().await;
         for _ in 0..1000 {
             self.bench.skip_time(20_000_000);
             for slot in 0..4 {
@@ -358,6 +575,13 @@ impl World {
         assert_eq!(listed.len(), self.jobs.len(), "I1: an acknowledged job is missing");
         for (stored, job) in listed.iter().zip(&self.jobs) {
             assert_eq!(stored.state, job.state, "I2: job {}", stored.id);
+            assert_eq!(
+                (stored.stop, stored.held, stored.priority),
+                (job.stop, job.held, job.priority),
+                "job {}",
+                stored.id
+            );
+            assert_eq!(stored.retried_as, job.retried_as.map(id), "job {}", stored.id);
             assert!(!job.cancel_acknowledged || stored.state != JobState::Succeeded, "I8: job {}", stored.id);
         }
         let running = self.bench.store.running().await.unwrap();
@@ -394,6 +618,10 @@ impl World {
     }
 }
 
+fn id(index: usize) -> JobId {
+    JobId(index as i64 + 1)
+}
+
 fn index(job: JobId) -> usize {
     job.0 as usize - 1
 }
@@ -410,7 +638,7 @@ proptest! {
                 world = world.step(op).await;
                 world.check().await;
             }
-            world.drain().await.check().await;
+            world.come_to_the_end().await.check().await;
         });
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use rrm_api::AttemptEnd;
 use rrm_spec::{
     AttemptOutcome, CheckpointRole, Device, Event, FailureClass, InputArtifact, Instruction, JobId, Progress, Record,
-    ResumePoint, Violations,
+    ResumePoint, TimeLimit, Violations,
 };
 
 use crate::{
@@ -304,4 +304,43 @@ async fn a_trainer_that_cannot_be_started_is_the_machines_fault() {
     run(&shop, assignment(), place(&Roster::default())).await;
     assert_eq!(daemon.end().outcome, AttemptOutcome::WorkerError);
     assert!(daemon.end().message.unwrap().contains("/nowhere/trainer"));
+}
+
+/// Runs a script that may take a second.
+async fn end_within_a_second(script: &str, grace: Duration) -> (AttemptEnd, Arc<Daemon>) {
+    let (daemon, client) = Daemon::start().await;
+    let (_folder, mut shop) = workshop(client, script);
+    Arc::get_mut(&mut shop).expect("it is new").config.grace = grace;
+    let time_limit = Some(TimeLimit::from_seconds(1).unwrap());
+    run(&shop, rrm_spec::Assignment { time_limit, ..assignment() }, place(&Roster::default())).await;
+    assert_clean(&shop.config.work_dir);
+    (daemon.end(), daemon)
+}
+
+#[tokio::test]
+async fn a_trainer_whose_time_is_up_is_asked_to_stop_and_what_it_made_is_kept() {
+    let script = [
+        format!("stop() {{\n{}exit 3\n}}\ntrap stop TERM\n", tell(&Event::Stopped)),
+        told(1),
+        save(CheckpointRole::Resume, "first"),
+        "while :; do sleep 0.01; done".to_owned(),
+    ];
+    let (end, daemon) = end_within_a_second(&script.concat(), Duration::from_secs(20)).await;
+    assert_eq!((end.outcome, end.exit_code), (AttemptOutcome::Timeout, Some(3)), "{end:?}");
+    assert!(end.message.unwrap().contains("time limit of 1s"));
+    let told = daemon.told.lock().unwrap();
+    assert_eq!((told.records.len(), &told.artifacts[&hash(b"first")]), (2, &"first".into()));
+}
+
+#[tokio::test]
+async fn a_trainer_whose_time_is_up_and_that_does_not_listen_is_killed() {
+    let script = "trap '' TERM\nwhile :; do sleep 0.01; done";
+    let (end, _) = end_within_a_second(script, Duration::from_millis(100)).await;
+    assert_eq!((end.outcome, end.signal), (AttemptOutcome::Timeout, Some(9)), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_trainer_that_is_done_in_time_has_succeeded() {
+    let (end, _) = end_within_a_second(&tell(&Event::Finished), Duration::from_secs(20)).await;
+    assert_eq!(end.outcome, AttemptOutcome::Ok);
 }

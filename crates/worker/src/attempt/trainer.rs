@@ -169,6 +169,8 @@ impl Trainer<'_> {
         orders.mark_changed();
         let (mut status, mut open) = (None, true);
         let (mut kill_at, mut give_up_at) = (None, None);
+        // Its own clock, which no change of the wall's can stretch or shorten.
+        let mut time_is_up_at = self.assignment.time_limit.map(|limit| Instant::now() + limit.duration());
         let mut ended =
             Ended { word: None, status: Err(io::Error::other("it runs")), told: Told::Nothing, fault: None };
         while status.is_none() || open {
@@ -196,6 +198,10 @@ impl Trainer<'_> {
                     let order = *orders.borrow_and_update();
                     self.carry_out(order, &child, &mut kill_at, &mut ended.told);
                 }
+                () = reached(time_is_up_at), if status.is_none() => {
+                    time_is_up_at = None;
+                    self.time_is_up(&child, &mut kill_at, &mut ended.told);
+                }
                 () = reached(kill_at) => {
                     tracing::warn!(attempt = %self.place.attempt, "did not stop in time; killed");
                     kill_at = None;
@@ -212,7 +218,10 @@ impl Trainer<'_> {
             return;
         }
         tracing::info!(attempt = %self.place.attempt, ?order, "is told to end");
-        *told = Told::ToEnd;
+        // What it was told first is why it ends.
+        if *told == Told::Nothing {
+            *told = Told::ToEnd;
+        }
         match order {
             Order::Continue => {}
             Order::Stop => {
@@ -221,6 +230,15 @@ impl Trainer<'_> {
             }
             Order::Kill | Order::Abandon => child.kill(),
         }
+    }
+
+    /// Its last word counts nevertheless: it may have been about to say that it is done.
+    fn time_is_up(&self, child: &Child, kill_at: &mut Option<Instant>, told: &mut Told) {
+        let Some(limit) = self.assignment.time_limit.filter(|_| *told == Told::Nothing) else { return };
+        tracing::warn!(attempt = %self.place.attempt, %limit, "has run for as long as it may; is told to end");
+        *told = Told::TimeIsUp(limit);
+        child.stop();
+        kill_at.get_or_insert(Instant::now() + self.shop.config.grace);
     }
 
     /// Takes in a line; an error means that the attempt cannot go on here.

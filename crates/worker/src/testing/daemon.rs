@@ -124,6 +124,36 @@ impl Service for Daemon {
         not_for_workers()
     }
 
+    async fn change(&self, _: Caller, _: Vec<JobId>, _: JobChange) -> Result<Vec<JobSummary>, ApiError> {
+        not_for_workers()
+    }
+
+    async fn preempt(
+        &self,
+        _: Caller,
+        _: RequestId,
+        _: Vec<JobId>,
+        _: AfterPreemption,
+    ) -> Result<Vec<JobSummary>, ApiError> {
+        not_for_workers()
+    }
+
+    async fn retry(&self, _: Caller, _: RequestId, _: Vec<JobId>, _: RetryWish) -> Result<Vec<Retried>, ApiError> {
+        not_for_workers()
+    }
+
+    async fn drain(&self, _: Caller, _: DrainTarget, _: DrainHow) -> Result<Vec<JobId>, ApiError> {
+        not_for_workers()
+    }
+
+    async fn undrain(&self, _: Caller, _: DrainTarget) -> Result<(), ApiError> {
+        not_for_workers()
+    }
+
+    async fn drains(&self, _: Caller) -> Result<Vec<DrainView>, ApiError> {
+        not_for_workers()
+    }
+
     async fn watch(&self, _: Caller, _: i64, _: Option<SubmissionId>) -> Result<Replies<WatchItem>, ApiError> {
         not_for_workers()
     }

@@ -52,5 +52,6 @@ pub(crate) fn assignment() -> Assignment {
         spec: job(),
         inputs: Vec::new(),
         resume: None,
+        time_limit: None,
     }
 }

@@ -500,17 +500,66 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
     ]
 }
 
+fn time_limit() -> impl Strategy<Value = TimeLimit> {
+    (1..=31_536_000_u64).prop_map(|seconds| TimeLimit::from_seconds(seconds).unwrap())
+}
+
+pub(super) fn change() -> impl Strategy<Value = (Vec<JobId>, JobChange)> {
+    let change =
+        prop_oneof![Just(JobChange::Hold), Just(JobChange::Release), any::<i32>().prop_map(JobChange::Priority),];
+    (vec(job_id(), 0..3), change)
+}
+
+pub(super) fn preemption() -> impl Strategy<Value = (RequestId, Vec<JobId>, AfterPreemption)> {
+    (request_id(), vec(job_id(), 0..3), select(vec![AfterPreemption::Queue, AfterPreemption::Hold]))
+}
+
+pub(super) fn retry() -> impl Strategy<Value = (RequestId, Vec<JobId>, RetryWish)> {
+    let begin = select(vec![RetryBegin::Checkpoint, RetryBegin::Scratch]);
+    let dependents = select(vec![Dependents::Leave, Dependents::Retry]);
+    let wish = (begin, dependents, of(time_limit())).prop_map(|(begin, dependents, time_limit)| RetryWish {
+        begin,
+        dependents,
+        time_limit,
+    });
+    (request_id(), vec(job_id(), 0..3), wish)
+}
+
+pub(super) fn retried() -> impl Strategy<Value = Retried> {
+    (job_id(), job_id(), text(), any::<u32>()).prop_map(|(job, retry_of, name, resumes_after)| Retried {
+        job,
+        retry_of,
+        name,
+        resumes_after,
+    })
+}
+
+pub(super) fn drain_view() -> impl Strategy<Value = DrainView> {
+    let target = prop_oneof![
+        Just(DrainTarget::Daemon),
+        "[a-z]{1,9}".prop_map(DrainTarget::Node),
+        worker_id().prop_map(DrainTarget::Worker),
+    ];
+    (target, select(vec![DrainHow::Finish, DrainHow::Now]), any::<i64>()).prop_map(|(target, how, since)| DrainView {
+        target,
+        how,
+        since,
+    })
+}
+
 pub(super) fn job_summary() -> impl Strategy<Value = JobSummary> {
     let names = (job_id(), submission_id(), text(), text());
     let kinds = (select(JobKind::ALL.to_vec()), select(JobState::ALL.to_vec()));
-    let counts = (of(Just(Stop::Cancel)), any::<i32>(), any::<u32>(), any::<u32>(), any::<u32>());
+    let counts = (of(select(Stop::ALL.to_vec())), any::<i32>(), any::<u32>(), any::<u32>(), any::<u32>());
     let rest = (of(progress()), of(text()), any::<i64>(), of(any::<i64>()), of(any::<i64>()));
-    (names, kinds, counts, rest).prop_map(
+    let control = (any::<bool>(), of(time_limit()), of(job_id()), of(job_id()));
+    (names, kinds, counts, rest, control).prop_map(
         |(
             (id, submission, plan, name),
             (kind, state),
             (stop, priority, attempts, epochs_done, epochs_total),
             (progress, reason, created_at, started_at, ended_at),
+            (held, time_limit, retry_of, retried_as),
         )| JobSummary {
             id,
             submission,
@@ -519,7 +568,11 @@ pub(super) fn job_summary() -> impl Strategy<Value = JobSummary> {
             kind,
             state,
             stop,
+            held,
             priority,
+            time_limit,
+            retry_of,
+            retried_as,
             attempts,
             epochs_done,
             epochs_total,
@@ -621,8 +674,8 @@ pub(super) fn assignment() -> impl Strategy<Value = Assignment> {
         (of(job_id()), hash(), any::<u64>()).prop_map(|(job, sha256, bytes)| InputArtifact { job, sha256, bytes });
     let resume =
         (any::<u32>(), hash(), any::<u64>()).prop_map(|(epoch, sha256, bytes)| ResumePoint { epoch, sha256, bytes });
-    (job_id(), attempt_id(), text(), device(), vec(input, 0..3), of(resume)).prop_map(
-        |(job, attempt, name, device, inputs, resume)| Assignment {
+    (job_id(), attempt_id(), text(), device(), vec(input, 0..3), of(resume), of(time_limit())).prop_map(
+        |(job, attempt, name, device, inputs, resume, time_limit)| Assignment {
             job,
             attempt,
             name,
@@ -630,6 +683,7 @@ pub(super) fn assignment() -> impl Strategy<Value = Assignment> {
             spec: one_job_plan().jobs.remove(0).spec,
             inputs,
             resume,
+            time_limit,
         },
     )
 }
@@ -673,14 +727,17 @@ pub(super) fn one_job_plan() -> Plan {
 /// Valid plans: what may vary without becoming invalid does.
 fn plan() -> impl Strategy<Value = Plan> {
     let requests = select(vec![DeviceRequest::Any, DeviceRequest::Cpu, DeviceRequest::Cuda]);
-    vec(("[a-z][a-z0-9]{0,12}", any::<i32>(), any::<u32>(), requests), 1..4).prop_map(|rows| {
+    let control = (any::<bool>(), of(time_limit()));
+    vec(("[a-z][a-z0-9]{0,12}", any::<i32>(), any::<u32>(), requests, control), 1..4).prop_map(|rows| {
         let spec = one_job_plan().jobs.remove(0).spec;
-        let job = |(i, (name, priority, max_retries, device))| PlannedJob {
+        let job = |(i, (name, priority, max_retries, device, (hold, time_limit)))| PlannedJob {
             name: format!("{name}[{i}]"),
             spec: spec.clone(),
             priority,
             max_retries,
             device,
+            hold,
+            time_limit,
         };
         Plan { name: "varied".to_owned(), jobs: rows.into_iter().enumerate().map(job).collect() }
     })
