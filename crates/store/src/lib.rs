@@ -2,6 +2,7 @@
 
 mod artifact;
 mod attempt;
+mod backup;
 mod cancel;
 mod checkpoint;
 mod content_key;
@@ -27,6 +28,7 @@ mod writer;
 
 pub use artifact::{CollectArtifacts, KeepArtifact, LoseArtifacts};
 pub use attempt::End;
+pub use backup::{BackupError, Contents, check_database, copy_database, pass_over_numbers};
 pub use cancel::Cancel;
 pub use error::{OpenError, StoreError};
 pub use evaluation::ImagesPage;

@@ -7,7 +7,7 @@ use nix::sys::statfs::{FsType, statfs};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use crate::{OpenError, schema};
+use crate::{OpenError, backup, schema};
 
 /// The first version without the WAL-reset corruption: two connections that commit and checkpoint at the same instant.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -36,7 +36,12 @@ pub(crate) async fn open(path: &Path) -> Result<(SqliteConnection, SqlitePool), 
     refuse_network(path)?;
     let failed = |error| unusable(path, error);
     if path.metadata().is_ok_and(|file| file.len() > 0) {
-        refuse_foreign(path).await?;
+        let found = schema_of(path, common(path)).await?;
+        if (1..schema::VERSION).contains(&found) {
+            let kept = backup::keep_before_upgrade(path, found).await;
+            let kept = kept.map_err(|source| OpenError::NotKept { path: path.to_owned(), source: source.into() })?;
+            tracing::info!(schema = found, kept = %kept.display(), "the database is upgraded, a copy of it is kept");
+        }
     }
     let mut writer = writing(path).connect().await.map_err(failed)?;
     migrate(&mut writer, path).await?;
@@ -58,6 +63,11 @@ pub(crate) fn writing(path: &Path) -> SqliteConnectOptions {
 
 fn reading(path: &Path) -> SqliteConnectOptions {
     common(path).pragma("query_only", "on")
+}
+
+/// Changes nothing, whoever writes meanwhile.
+pub(crate) fn looking(path: &Path) -> SqliteConnectOptions {
+    common(path).read_only(true)
 }
 
 fn common(path: &Path) -> SqliteConnectOptions {
@@ -105,14 +115,15 @@ fn unusable(path: &Path, error: sqlx::Error) -> OpenError {
 /// SQLite's code for a file that does not even begin like a database. One that only breaks off may be ours, and damaged.
 const NOT_A_DATABASE: &str = "26";
 
-/// Looks before the writing connection could change anything in a file that is not ours.
-async fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+/// The schema's version, 0 where there is none yet. Looks before the writing connection could change anything in a file that
+/// is not ours.
+pub(crate) async fn schema_of(path: &Path, options: SqliteConnectOptions) -> Result<i64, OpenError> {
     let failed = |error| unusable(path, error);
     let foreign = |error: sqlx::Error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
         Some(NOT_A_DATABASE) => OpenError::Foreign { path: path.to_owned() },
         _ => unusable(path, error),
     };
-    let mut connection = common(path).connect().await.map_err(failed)?;
+    let mut connection = options.connect().await.map_err(foreign)?;
     let application: i64 =
         sqlx::query_scalar("pragma application_id").fetch_one(&mut connection).await.map_err(foreign)?;
     let version: i64 = sqlx::query_scalar("pragma user_version").fetch_one(&mut connection).await.map_err(foreign)?;
@@ -121,11 +132,11 @@ async fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     connection.close().await.map_err(failed)?;
     match (application, version) {
         // A start that was cut off before its first commit.
-        (0, 0) if others == 0 => Ok(()),
+        (0, 0) if others == 0 => Ok(0),
         (schema::APPLICATION_ID, found) if found > schema::VERSION => {
             Err(OpenError::NewerSchema { path: path.to_owned(), found, known: schema::VERSION })
         }
-        (schema::APPLICATION_ID, _) => Ok(()),
+        (schema::APPLICATION_ID, found) => Ok(found),
         _ => Err(OpenError::Foreign { path: path.to_owned() }),
     }
 }

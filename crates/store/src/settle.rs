@@ -188,7 +188,7 @@ async fn count_try(tx: &mut Tx<'_>, job: &JobRow, disposition: Disposition, back
 }
 
 /// Longest pause before another try.
-const LONGEST_PAUSE_US: i64 = 600_000_000;
+pub(crate) const LONGEST_PAUSE_US: i64 = 600_000_000;
 
 fn pause(base_us: i64, retries: u32) -> i64 {
     base_us.saturating_mul(1 << retries.min(30)).min(LONGEST_PAUSE_US)
