@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod artifacts;
+mod clock;
 mod config;
 mod daemon;
 mod error;
@@ -15,6 +16,7 @@ mod state_dir;
 mod sweep;
 mod watch;
 
+pub use clock::Clock;
 pub use config::{Config, ConfigError, ServeFlags};
 pub use daemon::Daemon;
 pub use error::StartError;

@@ -1,7 +1,5 @@
 //! The calls of users and workers.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use rrm_api::{
     ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
@@ -15,7 +13,6 @@ use rrm_spec::{
 use rrm_store::{Cancel, Departure, End, KeepArtifact, KeepImport, Register, Report, Settle, Standing, Submit};
 
 use crate::Daemon;
-use crate::daemon::wall_us;
 use crate::error::{answer, disk};
 use crate::hand_out::Question;
 
@@ -38,7 +35,7 @@ impl Service for Daemon {
             Reuse::No => rrm_store::Reuse::No,
         };
         let submit = Submit { request, plan, client_version, host, reuse };
-        let done = self.store.write(wall_us(), submit).await.map_err(answer)?;
+        let done = self.store.write(self.wall_us(), submit).await.map_err(answer)?;
         tracing::info!(submission = %done.submission, jobs = done.jobs.len(), already = done.already, "submitted");
         let devices = self.store.devices_online().await.map_err(answer)?;
         let rrm_store::Submitted { submission, jobs, reused, already } = done;
@@ -60,7 +57,7 @@ impl Service for Daemon {
     }
 
     async fn cancel(&self, _: Caller, ids: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
-        let running = self.store.write(wall_us(), Cancel { jobs: ids.clone() }).await.map_err(answer)?;
+        let running = self.store.write(self.wall_us(), Cancel { jobs: ids.clone() }).await.map_err(answer)?;
         self.leases().stop(&running);
         let jobs = self.store.jobs_by_id(&ids).await.map_err(answer)?;
         Ok(jobs.into_iter().map(|job| self.with_progress(job)).collect())
@@ -102,9 +99,9 @@ impl Service for Daemon {
     async fn import(&self, _: Caller, import: ImportedNetwork, body: Replies<Bytes>) -> Result<(), ApiError> {
         self.store.name_is_free_for(&import).await.map_err(answer)?;
         let file = KeepArtifact { sha256: import.sha256.clone(), bytes: import.bytes };
-        self.artifacts.receive(&self.store, wall_us(), file, body).await?;
+        self.artifacts.receive(&self.store, self.wall_us(), file, body).await?;
         tracing::info!(name = %import.name, sha256 = %import.sha256, arch = %import.network.arch, "imported");
-        self.store.write(wall_us(), KeepImport { import }).await.map_err(answer)
+        self.store.write(self.wall_us(), KeepImport { import }).await.map_err(answer)
     }
 
     async fn imports(&self, _: Caller) -> Result<Vec<ImportedNetwork>, ApiError> {
@@ -112,12 +109,12 @@ impl Service for Daemon {
     }
 
     async fn download(&self, _: Caller, sha256: ArtifactHash) -> Result<Artifact, ApiError> {
-        let (file, bytes) = self.artifacts.open_file(&self.store, wall_us(), &sha256).await?;
+        let (file, bytes) = self.artifacts.open_file(&self.store, self.wall_us(), &sha256).await?;
         Ok(Artifact { bytes, content: Box::pin(file) })
     }
 
     async fn damaged(&self, sha256: ArtifactHash) {
-        if let Err(error) = self.artifacts.lose(&self.store, wall_us(), vec![sha256]).await {
+        if let Err(error) = self.artifacts.lose(&self.store, self.wall_us(), vec![sha256]).await {
             tracing::error!(%error, "a damaged artifact is not forgotten");
         }
     }
@@ -125,8 +122,8 @@ impl Service for Daemon {
     async fn register(&self, _: Caller, registration: Registration) -> Result<Registered, ApiError> {
         check(&registration)?;
         let node = registration.node.clone();
-        let worker = self.store.write(wall_us(), Register { registration }).await.map_err(answer)?;
-        self.leases().greet(Instant::now(), wall_us(), worker);
+        let worker = self.store.write(self.wall_us(), Register { registration }).await.map_err(answer)?;
+        self.leases().greet(self.now(), self.wall_us(), worker);
         tracing::info!(%worker, node, "the worker is there");
         let ms = |duration: std::time::Duration| duration.as_millis() as u64; // A TTL is at most an hour.
         Ok(Registered { worker, ttl_ms: ms(self.terms.ttl()), heartbeat_ms: ms(self.terms.heartbeat()) })
@@ -146,7 +143,7 @@ impl Service for Daemon {
     async fn heartbeat(&self, _: Caller, worker: WorkerId, held: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {
         // Memory alone: trainings outlive a full disk.
         let mut leases = self.leases();
-        let reply = leases.beat(Instant::now(), wall_us(), worker, &held);
+        let reply = leases.beat(self.now(), self.wall_us(), worker, &held);
         for held in held {
             if let (Some(job), Some(progress)) = (leases.job_of(held.attempt), held.progress) {
                 // Nobody may be watching.
@@ -163,7 +160,7 @@ impl Service for Daemon {
         first_seq: u64,
         records: Vec<Record>,
     ) -> Result<u64, ApiError> {
-        self.store.write(wall_us(), Report { attempt, first_seq, records }).await.map_err(answer)
+        self.store.write(self.wall_us(), Report { attempt, first_seq, records }).await.map_err(answer)
     }
 
     async fn settle(&self, _: Caller, attempt: AttemptId, records_seq: u64, end: AttemptEnd) -> Result<(), ApiError> {
@@ -171,7 +168,7 @@ impl Service for Daemon {
         let end = End { outcome, message, exit_code, signal };
         let backoff_us = self.retry_backoff.as_micros() as i64; // At most ten minutes.
         let settle = Settle { attempt, records_seq, end, backoff_us };
-        let state: JobState = self.store.write(wall_us(), settle).await.map_err(answer)?;
+        let state: JobState = self.store.write(self.wall_us(), settle).await.map_err(answer)?;
         tracing::info!(%attempt, outcome = outcome.name(), job_is = %state, "settled");
         self.leases().release(attempt);
         Ok(())
@@ -186,14 +183,14 @@ impl Service for Daemon {
     }
 
     async fn stored(&self, _: Caller, sha256: ArtifactHash) -> Result<bool, ApiError> {
-        self.artifacts.offer(&self.store, wall_us(), &sha256).await
+        self.artifacts.offer(&self.store, self.wall_us(), &sha256).await
     }
 
     async fn upload(&self, _: Caller, upload: Upload, body: Replies<Bytes>) -> Result<(), ApiError> {
         match self.standing(upload.attempt).await? {
             Standing::Current => {
                 let file = KeepArtifact { sha256: upload.sha256, bytes: upload.bytes };
-                self.artifacts.receive(&self.store, wall_us(), file, body).await
+                self.artifacts.receive(&self.store, self.wall_us(), file, body).await
             }
             Standing::Ended | Standing::Unknown => Err(ApiError::LeaseLost),
         }
