@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod artifacts;
+mod backup;
 mod clock;
 mod config;
 mod daemon;
@@ -16,8 +17,9 @@ mod state_dir;
 mod sweep;
 mod watch;
 
+pub use backup::{BackupError, Inventory, back_up, restore, verify};
 pub use clock::Clock;
-pub use config::{Config, ConfigError, ServeFlags};
+pub use config::{Config, ConfigError, ServeFlags, state_dir_or_default};
 pub use daemon::Daemon;
 pub use error::StartError;
 pub use leases::{Leases, Terms};
