@@ -3,7 +3,13 @@
 # Runs of the kill test in a row.
 N ?= 20
 
-.PHONY: help demo test parity kill-test memcheck build setup lint cuda-check cuda-link bench clean-demo
+# How long chaos lasts, and its seed; seeds that are simulated; seconds for each fuzz target.
+MINUTES ?= 60
+SEED ?=
+SEEDS ?= 1000
+SECONDS ?= 60
+
+.PHONY: help demo test parity kill-test chaos simulate fuzz memcheck build setup lint cuda-check cuda-link bench clean-demo
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +29,16 @@ kill-test: ## N=20 runs in a row of sudden death at random moments, each with an
 	cargo build --locked --workspace --bins
 	cargo test --locked -p rrm-cli --test system --no-run
 	tests/system/kill-test.sh $(N)
+
+chaos: ## The real binaries under faults for MINUTES=60; SEED=n repeats the draws; ends with a table of what was lost
+	cargo build --locked --workspace --bins
+	RRM_CHAOS_MINUTES=$(MINUTES) $(if $(SEED),RRM_CHAOS_SEED=$(SEED)) cargo test --locked --workspace --test chaos -- --nocapture whatever
+
+simulate: ## The daemon's decisions in SEEDS=1000 worlds with their own clock and network; FIRST=n is the first seed
+	RRM_SIMULATE_SEEDS=$(SEEDS) $(if $(FIRST),RRM_SIMULATE_FIRST=$(FIRST)) cargo test --locked --workspace --test simulation -- --nocapture whatever
+
+fuzz: ## Every fuzz target for SECONDS=60; needs a nightly toolchain and cargo-fuzz
+	fuzz/run.sh $(SECONDS)
 
 memcheck: ## The kernels' tests under the address sanitizer and valgrind, for their unsafe code; what is not installed is skipped
 	tests/memcheck.sh

@@ -4,6 +4,8 @@ mod call;
 mod client;
 mod convert;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod server;
 mod service;
 mod status;

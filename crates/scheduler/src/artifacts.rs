@@ -40,6 +40,12 @@ impl Drop for Draft {
     }
 }
 
+/// Where a file lies.
+pub(crate) fn place(root: &Path, sha256: &ArtifactHash) -> PathBuf {
+    let name = sha256.as_str();
+    root.join(&name[..2]).join(name)
+}
+
 impl Artifacts {
     /// Opens the store, throwing away what an earlier process left unfinished.
     ///
@@ -55,8 +61,7 @@ impl Artifacts {
     }
 
     fn path(&self, sha256: &ArtifactHash) -> PathBuf {
-        let name = sha256.as_str();
-        self.root.join(&name[..2]).join(name)
+        place(&self.root, sha256)
     }
 
     /// Deletes files without a row: the process died between the two. Answers with the rows without a whole file.

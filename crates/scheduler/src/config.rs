@@ -166,6 +166,11 @@ fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>, file: Option<TlsFile>
     }
 }
 
+/// The folder that was named, or where a daemon of this user keeps its state; `None` where neither is known.
+pub fn state_dir_or_default(named: Option<PathBuf>) -> Option<PathBuf> {
+    named.or_else(default_state_dir)
+}
+
 /// XDG Base Directory Specification; a relative path there is to be ignored.
 fn default_state_dir() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -1,8 +1,7 @@
 //! What the daemon's calls share.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rrm_spec::{JobId, Progress};
 use rrm_store::Store;
@@ -11,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::artifacts::Artifacts;
 use crate::logs::Logs;
-use crate::{Leases, StartError, StateDir, Terms};
+use crate::{Clock, Leases, StartError, StateDir, Terms};
 
 /// Progress reports that a slow watcher may be behind; it misses older ones, which newer ones replace anyway.
 const PROGRESS_BACKLOG: usize = 1024;
@@ -27,6 +26,7 @@ pub struct Daemon {
     pub(crate) terms: Terms,
     pub(crate) retry_backoff: Duration,
     pub(crate) keep: Duration,
+    clock: Clock,
     leases: Arc<Mutex<Leases>>,
 }
 
@@ -42,11 +42,25 @@ impl Daemon {
         retry_backoff: Duration,
         keep: Duration,
     ) -> Result<Self, StartError> {
+        Self::open_by(Clock::system(), state, terms, retry_backoff, keep).await
+    }
+
+    /// The same, with another clock than the system's.
+    ///
+    /// # Errors
+    /// See [`Daemon::open`].
+    pub async fn open_by(
+        clock: Clock,
+        state: &StateDir,
+        terms: Terms,
+        retry_backoff: Duration,
+        keep: Duration,
+    ) -> Result<Self, StartError> {
         let store = Store::open(&state.database()).await?;
         let failed = |source| StartError::Folder { path: state.artifacts(), source };
         let artifacts = Artifacts::open(state.artifacts()).await.map_err(failed)?;
         let lost = artifacts.sweep(store.artifacts().await?).await.map_err(failed)?;
-        artifacts.lose(&store, wall_us(), lost).await?;
+        artifacts.lose(&store, clock.wall_us(), lost).await?;
         let daemon = Self {
             store,
             artifacts: Arc::new(artifacts),
@@ -56,6 +70,7 @@ impl Daemon {
             terms,
             retry_backoff,
             keep,
+            clock,
             leases: Arc::new(Mutex::new(Leases::new(terms))),
         };
         daemon.remember().await?;
@@ -64,7 +79,7 @@ impl Daemon {
 
     /// Nobody is taken for lost on account of the daemon's own absence.
     async fn remember(&self) -> Result<(), StartError> {
-        let now = Instant::now();
+        let now = self.now();
         for (worker, last_seen_at) in self.store.workers_online().await? {
             self.leases().greet(now, last_seen_at, worker);
         }
@@ -88,15 +103,19 @@ impl Daemon {
     pub(crate) fn leases(&self) -> MutexGuard<'_, Leases> {
         self.leases.lock().expect("nothing panics while it holds the leases")
     }
-}
 
-/// Wall time in microseconds since the Unix epoch: for display, never to decide about a lease.
-pub(crate) fn wall_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}
+    /// Monotonic time, by which leases are judged.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
 
-/// A number from 0.5 to 1.5 that differs between calls; the standard library's hash keys are random.
-pub(crate) fn jitter() -> f64 {
-    0.5 + RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+    /// Wall time in microseconds since the Unix epoch: for display, never to decide about a lease.
+    pub(crate) fn wall_us(&self) -> i64 {
+        self.clock.wall_us()
+    }
+
+    /// By what a pause before another try is multiplied.
+    pub(crate) fn jitter(&self) -> f64 {
+        self.clock.jitter()
+    }
 }

@@ -8,7 +8,6 @@ use rrm_store::{Lease, Running};
 use tokio::time::{sleep, sleep_until};
 
 use crate::Daemon;
-use crate::daemon::wall_us;
 use crate::error::answer;
 
 /// A worker without work asks again after so long at the latest.
@@ -46,11 +45,25 @@ impl Daemon {
         }
     }
 
+    /// What there is for the free devices without waiting for more.
+    ///
+    /// # Errors
+    /// See [`Service::lease`](rrm_api::Service::lease).
+    pub async fn lease_at_once(
+        &self,
+        worker: WorkerId,
+        request: RequestId,
+        free: Vec<Device>,
+        held: Vec<AttemptId>,
+    ) -> Result<Vec<Assignment>, ApiError> {
+        self.ask(&Question { worker, request, free, held }).await
+    }
+
     async fn ask(&self, question: &Question) -> Result<Vec<Assignment>, ApiError> {
         let Question { worker, ref request, ref free, ref held } = *question;
         let lease = Lease { worker, request: request.clone(), free: free.clone(), held: held.clone() };
-        let assignments = self.store.write(wall_us(), lease).await.map_err(answer)?;
-        let now = Instant::now();
+        let assignments = self.store.write(self.wall_us(), lease).await.map_err(answer)?;
+        let now = self.now();
         for it in &assignments {
             tracing::info!(job = %it.job, attempt = %it.attempt, %worker, device = %it.device, "leased");
             self.leases().hold(now, &Running { attempt: it.attempt, job: it.job, worker, stop: None });

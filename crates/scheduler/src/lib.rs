@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod artifacts;
+mod backup;
+mod clock;
 mod config;
 mod daemon;
 mod error;
@@ -15,7 +17,9 @@ mod state_dir;
 mod sweep;
 mod watch;
 
-pub use config::{Config, ConfigError, ServeFlags};
+pub use backup::{BackupError, Inventory, back_up, restore, verify};
+pub use clock::Clock;
+pub use config::{Config, ConfigError, ServeFlags, state_dir_or_default};
 pub use daemon::Daemon;
 pub use error::StartError;
 pub use leases::{Leases, Terms};

@@ -1,12 +1,13 @@
 //! `rrmd`: the daemon.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use nix::sys::stat::{Mode, umask};
-use rrm_scheduler::{Config, ServeFlags, serve};
+use rrm_scheduler::{Config, Inventory, ServeFlags, back_up, restore, serve, state_dir_or_default, verify};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -25,7 +26,45 @@ struct Arguments {
 enum Command {
     /// Runs the daemon until it gets SIGTERM or SIGINT.
     Serve(ServeFlags),
+    /// Copies database and artifacts into a new folder, also while a daemon runs
+    ///
+    /// The copy is of one moment. Every page of its database and every artifact's hash are checked before it appears under
+    /// its name. Artifacts are hard links where both folders lie on one file system: for a copy that survives the disk's loss,
+    /// TARGET must lie on another one. Tokens and logs are not copied.
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup {
+        /// The daemon's folder [default: $XDG_STATE_HOME/rrm or ~/.local/state/rrm]
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+        /// Folder to make; must not exist, or be empty
+        target: PathBuf,
+    },
+    /// Checks a backup or a state directory: every page of the database, every artifact's hash; changes nothing
+    ///
+    /// Exits with 0 where all is well, and 1 where the database is damaged or an artifact is missing or damaged.
+    Verify {
+        /// A backup, or a state directory, also one on which a daemon runs
+        folder: PathBuf,
+    },
+    /// Makes a new state directory of a backup
+    ///
+    /// Jobs that ran when the backup was made are queued again after the new daemon's first lease term. Numbers of jobs,
+    /// attempts and workers go on a million higher, so that what a worker still does for the lost daemon is refused. The new
+    /// daemon makes new tokens, unless token-user and token-worker are copied into its folder before its start.
+    Restore {
+        /// A backup, or a state directory on which no daemon runs
+        backup: PathBuf,
+        /// Folder to make; must not exist, or be empty
+        #[arg(long, value_name = "DIR")]
+        state_dir: PathBuf,
+    },
 }
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  rrmd backup /backup/rrm-$(date +%F)      every night, from cron or a systemd timer
+  rrmd verify /backup/rrm-2026-01-31
+  rrmd restore /backup/rrm-2026-01-31 --state-dir ~/.local/state/rrm";
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -39,7 +78,50 @@ fn main() -> ExitCode {
     log_to_standard_error();
     // Database, weights and logs are the owner's alone, as are the tokens.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    let Command::Serve(flags) = arguments.command;
+    match arguments.command {
+        Command::Serve(flags) => serve_as_told(flags),
+        Command::Backup { state_dir, target } => {
+            let Some(state_dir) = state_dir_or_default(state_dir) else {
+                tracing::error!("no state directory: give --state-dir, or set XDG_STATE_HOME or HOME");
+                return EX_USAGE.into();
+            };
+            told(copying(async || back_up(&state_dir, &target).await.context("no backup was made")), "copied")
+        }
+        Command::Verify { folder } => {
+            told(copying(async || verify(&folder).await.context("it is not well")), "checked")
+        }
+        Command::Restore { backup, state_dir } => {
+            told(copying(async || restore(&backup, &state_dir).await.context("nothing was restored")), "restored")
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn copying(work: impl AsyncFnOnce() -> anyhow::Result<Inventory>) -> anyhow::Result<Inventory> {
+    work().await
+}
+
+/// Says what there is; what is lost of it makes the whole a failure.
+fn told(found: anyhow::Result<Inventory>, done: &str) -> ExitCode {
+    let Inventory { schema, submissions, jobs, artifacts, bytes, lost } = match found {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let line = format!(
+        "{done}: {submissions} plans, {jobs} jobs, {artifacts} artifacts of {bytes} bytes, schema {schema}: sound"
+    );
+    // Where standard output is closed there is nobody to tell.
+    let _ = writeln!(std::io::stdout(), "{line}");
+    for sha256 in &lost {
+        tracing::error!(%sha256, "this artifact is missing or damaged there");
+    }
+    if lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn serve_as_told(flags: ServeFlags) -> ExitCode {
     let config = match Config::resolve(flags) {
         Ok(config) => config,
         Err(error) => {

@@ -1,7 +1,5 @@
 //! The calls of users and workers.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use rrm_api::{
     ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
@@ -18,7 +16,6 @@ use rrm_store::{
 };
 
 use crate::Daemon;
-use crate::daemon::{jitter, wall_us};
 use crate::error::{answer, disk};
 use crate::hand_out::Question;
 
@@ -41,7 +38,7 @@ impl Service for Daemon {
             Reuse::No => rrm_store::Reuse::No,
         };
         let submit = Submit { request, plan, client_version, host, reuse };
-        let done = self.store.write(wall_us(), submit).await.map_err(answer)?;
+        let done = self.store.write(self.wall_us(), submit).await.map_err(answer)?;
         tracing::info!(submission = %done.submission, jobs = done.jobs.len(), already = done.already, "submitted");
         let devices = self.store.devices_online().await.map_err(answer)?;
         let rrm_store::Submitted { submission, jobs, reused, already } = done;
@@ -63,13 +60,13 @@ impl Service for Daemon {
     }
 
     async fn cancel(&self, _: Caller, ids: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
-        let running = self.store.write(wall_us(), Cancel { jobs: ids.clone() }).await.map_err(answer)?;
+        let running = self.store.write(self.wall_us(), Cancel { jobs: ids.clone() }).await.map_err(answer)?;
         self.leases().cancel(&running);
         self.summaries(&ids).await
     }
 
     async fn change(&self, _: Caller, ids: Vec<JobId>, change: JobChange) -> Result<Vec<JobSummary>, ApiError> {
-        self.store.write(wall_us(), Change { jobs: ids.clone(), change }).await.map_err(answer)?;
+        self.store.write(self.wall_us(), Change { jobs: ids.clone(), change }).await.map_err(answer)?;
         self.summaries(&ids).await
     }
 
@@ -81,7 +78,7 @@ impl Service for Daemon {
         then: AfterPreemption,
     ) -> Result<Vec<JobSummary>, ApiError> {
         let preempt = Preempt { request, jobs: ids.clone(), then };
-        self.give_way(&self.store.write(wall_us(), preempt).await.map_err(answer)?);
+        self.give_way(&self.store.write(self.wall_us(), preempt).await.map_err(answer)?);
         self.summaries(&ids).await
     }
 
@@ -92,21 +89,21 @@ impl Service for Daemon {
         ids: Vec<JobId>,
         wish: RetryWish,
     ) -> Result<Vec<Retried>, ApiError> {
-        let retried = self.store.write(wall_us(), Retry { request, jobs: ids, wish }).await.map_err(answer)?;
+        let retried = self.store.write(self.wall_us(), Retry { request, jobs: ids, wish }).await.map_err(answer)?;
         tracing::info!(jobs = retried.len(), "retried");
         Ok(retried)
     }
 
     async fn drain(&self, _: Caller, target: DrainTarget, how: DrainHow) -> Result<Vec<JobId>, ApiError> {
         let drain = Drain { target: target.clone(), how };
-        let running = self.store.write(wall_us(), drain).await.map_err(answer)?;
+        let running = self.store.write(self.wall_us(), drain).await.map_err(answer)?;
         tracing::info!(%target, how = how.name(), giving_way = running.len(), "gets no new work");
         self.give_way(&running);
         Ok(running.into_iter().map(|it| it.job).collect())
     }
 
     async fn undrain(&self, _: Caller, target: DrainTarget) -> Result<(), ApiError> {
-        self.store.write(wall_us(), Undrain { target: target.clone() }).await.map_err(answer)?;
+        self.store.write(self.wall_us(), Undrain { target: target.clone() }).await.map_err(answer)?;
         tracing::info!(%target, "gets new work again");
         Ok(())
     }
@@ -151,9 +148,9 @@ impl Service for Daemon {
     async fn import(&self, _: Caller, import: ImportedNetwork, body: Replies<Bytes>) -> Result<(), ApiError> {
         self.store.name_is_free_for(&import).await.map_err(answer)?;
         let file = KeepArtifact { sha256: import.sha256.clone(), bytes: import.bytes };
-        self.artifacts.receive(&self.store, wall_us(), file, body).await?;
+        self.artifacts.receive(&self.store, self.wall_us(), file, body).await?;
         tracing::info!(name = %import.name, sha256 = %import.sha256, arch = %import.network.arch, "imported");
-        self.store.write(wall_us(), KeepImport { import }).await.map_err(answer)
+        self.store.write(self.wall_us(), KeepImport { import }).await.map_err(answer)
     }
 
     async fn imports(&self, _: Caller) -> Result<Vec<ImportedNetwork>, ApiError> {
@@ -161,12 +158,12 @@ impl Service for Daemon {
     }
 
     async fn download(&self, _: Caller, sha256: ArtifactHash) -> Result<Artifact, ApiError> {
-        let (file, bytes) = self.artifacts.open_file(&self.store, wall_us(), &sha256).await?;
+        let (file, bytes) = self.artifacts.open_file(&self.store, self.wall_us(), &sha256).await?;
         Ok(Artifact { bytes, content: Box::pin(file) })
     }
 
     async fn damaged(&self, sha256: ArtifactHash) {
-        if let Err(error) = self.artifacts.lose(&self.store, wall_us(), vec![sha256]).await {
+        if let Err(error) = self.artifacts.lose(&self.store, self.wall_us(), vec![sha256]).await {
             tracing::error!(%error, "a damaged artifact is not forgotten");
         }
     }
@@ -174,8 +171,8 @@ impl Service for Daemon {
     async fn register(&self, _: Caller, registration: Registration) -> Result<Registered, ApiError> {
         check(&registration)?;
         let node = registration.node.clone();
-        let worker = self.store.write(wall_us(), Register { registration }).await.map_err(answer)?;
-        self.leases().greet(Instant::now(), wall_us(), worker);
+        let worker = self.store.write(self.wall_us(), Register { registration }).await.map_err(answer)?;
+        self.leases().greet(self.now(), self.wall_us(), worker);
         tracing::info!(%worker, node, "the worker is there");
         let ms = |duration: std::time::Duration| duration.as_millis() as u64; // A TTL is at most an hour.
         Ok(Registered { worker, ttl_ms: ms(self.terms.ttl()), heartbeat_ms: ms(self.terms.heartbeat()) })
@@ -195,7 +192,7 @@ impl Service for Daemon {
     async fn heartbeat(&self, _: Caller, worker: WorkerId, held: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {
         // Memory alone: trainings outlive a full disk.
         let mut leases = self.leases();
-        let reply = leases.beat(Instant::now(), wall_us(), worker, &held);
+        let reply = leases.beat(self.now(), self.wall_us(), worker, &held);
         for held in held {
             if let (Some(job), Some(progress)) = (leases.job_of(held.attempt), held.progress) {
                 // Nobody may be watching.
@@ -212,16 +209,16 @@ impl Service for Daemon {
         first_seq: u64,
         records: Vec<Record>,
     ) -> Result<u64, ApiError> {
-        self.store.write(wall_us(), Report { attempt, first_seq, records }).await.map_err(answer)
+        self.store.write(self.wall_us(), Report { attempt, first_seq, records }).await.map_err(answer)
     }
 
     async fn settle(&self, _: Caller, attempt: AttemptId, records_seq: u64, end: AttemptEnd) -> Result<(), ApiError> {
         let AttemptEnd { outcome, message, exit_code, signal } = end;
         let end = End { outcome, message, exit_code, signal };
         // At most ten minutes.
-        let backoff = Backoff { base_us: self.retry_backoff.as_micros() as i64, jitter: jitter() };
+        let backoff = Backoff { base_us: self.retry_backoff.as_micros() as i64, jitter: self.jitter() };
         let settle = Settle { attempt, records_seq, end, backoff };
-        let state: JobState = self.store.write(wall_us(), settle).await.map_err(answer)?;
+        let state: JobState = self.store.write(self.wall_us(), settle).await.map_err(answer)?;
         tracing::info!(%attempt, outcome = outcome.name(), job_is = %state, "settled");
         self.leases().release(attempt);
         Ok(())
@@ -236,14 +233,14 @@ impl Service for Daemon {
     }
 
     async fn stored(&self, _: Caller, sha256: ArtifactHash) -> Result<bool, ApiError> {
-        self.artifacts.offer(&self.store, wall_us(), &sha256).await
+        self.artifacts.offer(&self.store, self.wall_us(), &sha256).await
     }
 
     async fn upload(&self, _: Caller, upload: Upload, body: Replies<Bytes>) -> Result<(), ApiError> {
         match self.standing(upload.attempt).await? {
             Standing::Current => {
                 let file = KeepArtifact { sha256: upload.sha256, bytes: upload.bytes };
-                self.artifacts.receive(&self.store, wall_us(), file, body).await
+                self.artifacts.receive(&self.store, self.wall_us(), file, body).await
             }
             Standing::Ended | Standing::Unknown => Err(ApiError::LeaseLost),
         }

@@ -7,7 +7,6 @@ use rrm_store::{CollectArtifacts, Depart, Departure, Expire};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Daemon;
-use crate::daemon::wall_us;
 use crate::error::{answer, disk};
 
 /// How often superseded checkpoints are deleted: each may be as large as the networks are.
@@ -34,9 +33,9 @@ impl Daemon {
         loop {
             let swept = tokio::select! {
                 () = self.stopping.cancelled() => return,
-                _ = leases.tick() => self.expire(Instant::now()).await,
-                _ = files.tick() => self.collect(wall_us()).await,
-                _ = logs.tick() => self.collect_logs(wall_us()).await,
+                _ = leases.tick() => self.expire(self.now()).await,
+                _ = files.tick() => self.collect(self.wall_us()).await,
+                _ = logs.tick() => self.collect_logs(self.wall_us()).await,
             };
             if let Err(error) = swept {
                 tracing::error!(%error, "sweeping failed");
@@ -66,7 +65,7 @@ impl Daemon {
         if attempts.is_empty() {
             return Ok(());
         }
-        for attempt in self.store.write(wall_us(), Expire { attempts: attempts.clone() }).await.map_err(answer)? {
+        for attempt in self.store.write(self.wall_us(), Expire { attempts: attempts.clone() }).await.map_err(answer)? {
             tracing::warn!(%attempt, "the lease has run out");
         }
         // Those that were not lost just now have ended otherwise.
@@ -80,7 +79,7 @@ impl Daemon {
             return Ok(());
         }
         let depart = Depart { workers: workers.clone(), how };
-        self.store.write(wall_us(), depart).await.map_err(answer)?;
+        self.store.write(self.wall_us(), depart).await.map_err(answer)?;
         for worker in workers {
             tracing::info!(%worker, why = how.why(), "the worker has left");
             self.leases().dismiss(worker);

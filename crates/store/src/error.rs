@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use rrm_spec::{AttemptId, Violations};
 
+use crate::BackupError;
+
 /// Why a request was not carried out. In every case nothing of it is stored.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -163,6 +165,14 @@ pub enum OpenError {
         found: i64,
         /// The last one that is known here.
         known: i64,
+    },
+    /// It is not upgraded where no copy of it can be kept before.
+    #[error("{} is not upgraded, since no copy of it can be kept before: make room for one", path.display())]
+    NotKept {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: Box<BackupError>,
     },
     /// The schema could not be made or upgraded.
     #[error("{}: the schema cannot be upgraded", path.display())]

@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
 use crate::event::Of;
+use crate::settle::LONGEST_PAUSE_WITH_JITTER_US;
 use crate::{StoreError, Tx, event, names};
 
 /// What the state machine needs to know of a job.
@@ -164,14 +165,20 @@ pub(crate) fn refuse_unless(
 
 /// Exactly the index's order, and the index holds all that is asked for: it is named because the planner would otherwise
 /// sort all queued jobs for every claim.
+///
+/// A pause that is longer than the longest was begun before the wall clock was set back, and is over.
 const NEXT_QUEUED: &str = "select * from job indexed by job_ready \
-    where state = 'queued' and held = 0 and device_request in ('any', ?) and (not_before is null or not_before <= ?) \
+    where state = 'queued' and held = 0 and device_request in ('any', ?1) \
+        and (not_before is null or not_before <= ?2 or not_before > ?2 + ?3) \
     order by priority desc, job_id limit 1";
 
 /// The job that a free device gets: highest priority first, then oldest.
 pub(crate) async fn next_queued(tx: &mut Tx<'_>, device: Device) -> Result<Option<JobRow>, StoreError> {
-    let found =
-        sqlx::query_as(NEXT_QUEUED).bind(names::device_class(device)).bind(tx.now).fetch_optional(&mut *tx.connection);
+    let found = sqlx::query_as(NEXT_QUEUED)
+        .bind(names::device_class(device))
+        .bind(tx.now)
+        .bind(LONGEST_PAUSE_WITH_JITTER_US)
+        .fetch_optional(&mut *tx.connection);
     Ok(found.await?)
 }
 

@@ -2,6 +2,7 @@
 
 mod artifact;
 mod attempt;
+mod backup;
 mod cancel;
 mod carry;
 mod change;
@@ -33,6 +34,7 @@ mod writer;
 
 pub use artifact::{CollectArtifacts, KeepArtifact, LoseArtifacts};
 pub use attempt::End;
+pub use backup::{BackupError, Contents, check_database, copy_database, pass_over_numbers};
 pub use cancel::Cancel;
 pub use change::Change;
 pub use drain::{Drain, Undrain};

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use nix::sys::statfs::{FsType, statfs};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::migrate::MigrateError;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use crate::{OpenError, schema};
+use crate::{OpenError, backup, schema};
 
 /// The first version without the WAL-reset corruption: two connections that commit and checkpoint at the same instant.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -36,7 +37,12 @@ pub(crate) async fn open(path: &Path) -> Result<(SqliteConnection, SqlitePool), 
     refuse_network(path)?;
     let failed = |error| unusable(path, error);
     if path.metadata().is_ok_and(|file| file.len() > 0) {
-        refuse_foreign(path).await?;
+        let found = schema_of(path, common(path)).await?;
+        if (1..schema::VERSION).contains(&found) {
+            let kept = backup::keep_before_upgrade(path, found).await;
+            let kept = kept.map_err(|source| OpenError::NotKept { path: path.to_owned(), source: source.into() })?;
+            tracing::info!(schema = found, kept = %kept.display(), "the database is upgraded, a copy of it is kept");
+        }
     }
     let mut writer = writing(path).connect().await.map_err(failed)?;
     migrate(&mut writer, path).await?;
@@ -58,6 +64,11 @@ pub(crate) fn writing(path: &Path) -> SqliteConnectOptions {
 
 fn reading(path: &Path) -> SqliteConnectOptions {
     common(path).pragma("query_only", "on")
+}
+
+/// Changes nothing, whoever writes meanwhile.
+pub(crate) fn looking(path: &Path) -> SqliteConnectOptions {
+    common(path).read_only(true)
 }
 
 fn common(path: &Path) -> SqliteConnectOptions {
@@ -105,14 +116,15 @@ fn unusable(path: &Path, error: sqlx::Error) -> OpenError {
 /// SQLite's code for a file that does not even begin like a database. One that only breaks off may be ours, and damaged.
 const NOT_A_DATABASE: &str = "26";
 
-/// Looks before the writing connection could change anything in a file that is not ours.
-async fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+/// The schema's version, 0 where there is none yet. Looks before the writing connection could change anything in a file that
+/// is not ours.
+pub(crate) async fn schema_of(path: &Path, options: SqliteConnectOptions) -> Result<i64, OpenError> {
     let failed = |error| unusable(path, error);
     let foreign = |error: sqlx::Error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
         Some(NOT_A_DATABASE) => OpenError::Foreign { path: path.to_owned() },
         _ => unusable(path, error),
     };
-    let mut connection = common(path).connect().await.map_err(failed)?;
+    let mut connection = options.connect().await.map_err(foreign)?;
     let application: i64 =
         sqlx::query_scalar("pragma application_id").fetch_one(&mut connection).await.map_err(foreign)?;
     let version: i64 = sqlx::query_scalar("pragma user_version").fetch_one(&mut connection).await.map_err(foreign)?;
@@ -121,28 +133,31 @@ async fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
     connection.close().await.map_err(failed)?;
     match (application, version) {
         // A start that was cut off before its first commit.
-        (0, 0) if others == 0 => Ok(()),
+        (0, 0) if others == 0 => Ok(0),
         (schema::APPLICATION_ID, found) if found > schema::VERSION => {
             Err(OpenError::NewerSchema { path: path.to_owned(), found, known: schema::VERSION })
         }
-        (schema::APPLICATION_ID, _) => Ok(()),
+        (schema::APPLICATION_ID, found) => Ok(found),
         _ => Err(OpenError::Foreign { path: path.to_owned() }),
     }
 }
 
-/// Foreign keys are off for the later migrations, as SQLite's own recipe for making a table anew has it; one that does so checks in
-/// its transaction that no reference dangles. The earlier ones rely on them: a renamed table's references follow it.
 async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let failed = |error| unusable(path, error);
-    let failed_migration = |source| OpenError::Migration { path: path.to_owned(), source };
-    schema::up_to(schema::LAST_WITH_FOREIGN_KEYS).run(&mut *writer).await.map_err(failed_migration)?;
-    sqlx::query("pragma foreign_keys = off").execute(&mut *writer).await.map_err(failed)?;
-    let upgraded = schema::migrator().run(&mut *writer).await;
-    sqlx::query("pragma foreign_keys = on").execute(&mut *writer).await.map_err(failed)?;
-    upgraded.map_err(failed_migration)?;
+    let failed = |source| OpenError::Migration { path: path.to_owned(), source };
+    migrate_to(schema::VERSION, writer).await.map_err(failed)?;
     let sql = sqlx::AssertSqlSafe(format!("pragma user_version = {}", schema::VERSION));
     let written = sqlx::raw_sql(sql).execute(writer).await;
     written.map(drop).map_err(|error| unusable(path, error))
+}
+
+/// Foreign keys are off for the later migrations, as SQLite's own recipe for making a table anew has it; one that does so checks in
+/// its transaction that no reference dangles. The earlier ones rely on them: a renamed table's references follow it.
+pub(crate) async fn migrate_to(version: i64, writer: &mut SqliteConnection) -> Result<(), MigrateError> {
+    schema::up_to(version.min(schema::LAST_WITH_FOREIGN_KEYS)).run(&mut *writer).await?;
+    sqlx::query("pragma foreign_keys = off").execute(&mut *writer).await?;
+    let upgraded = schema::up_to(version).run(&mut *writer).await;
+    sqlx::query("pragma foreign_keys = on").execute(&mut *writer).await?;
+    upgraded
 }
 
 /// How SQLite would carry out a query, one step a line; values stay unbound.

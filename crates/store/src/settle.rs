@@ -218,8 +218,11 @@ async fn count_try(
     }
 }
 
-/// Longest pause before another try, before the jitter.
+/// Longest pause before another try, before the jitter, which makes it at most half as long again.
 const LONGEST_PAUSE_US: i64 = 600_000_000;
+
+/// No pause is longer.
+pub(crate) const LONGEST_PAUSE_WITH_JITTER_US: i64 = LONGEST_PAUSE_US / 2 * 3;
 
 /// Releases the jobs that waited for a success, or skips all that can never run, in the same transaction.
 async fn settle_dependants(tx: &mut Tx<'_>, job: JobId, state: JobState) -> Result<(), StoreError> {

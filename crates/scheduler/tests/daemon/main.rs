@@ -1,6 +1,7 @@
 //! The daemon through its calls, with a real database and real files in a folder of its own.
 
 mod artifact;
+mod backup;
 mod control;
 mod desk;
 mod lease;

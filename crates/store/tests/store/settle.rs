@@ -209,6 +209,18 @@ async fn an_error_of_the_machine_is_tried_again_after_a_pause() {
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_is_set_back_holds_no_job_back() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let job = bench.submitted(&single("a")).await[0];
+    bench.skip_time(86_400_000_000);
+    let attempt = bench.start(worker).await.attempt;
+    assert_eq!(bench.settle(attempt, 0, AttemptOutcome::Oom).await.unwrap(), JobState::Queued);
+    bench.skip_time(-86_400_000_000);
+    assert_eq!(bench.start(worker).await.job, job);
+}
+
+#[tokio::test]
 async fn losses_are_counted_and_the_fifth_is_the_last() {
     let bench = Bench::new().await;
     let worker = bench.worker("node", &[CPU]).await;
