@@ -6,6 +6,7 @@ mod cancel;
 mod import;
 mod lease;
 mod model;
+mod page;
 mod record;
 mod reuse;
 mod settle;
