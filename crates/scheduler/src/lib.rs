@@ -9,13 +9,15 @@ mod hand_out;
 mod images;
 mod leases;
 mod logs;
+mod meters;
+mod pages;
 mod serve;
 mod service;
 mod state_dir;
 mod sweep;
 mod watch;
 
-pub use config::{Config, ConfigError, ServeFlags};
+pub use config::{Config, ConfigError, Http, ServeFlags};
 pub use daemon::Daemon;
 pub use error::StartError;
 pub use leases::{Leases, Terms};

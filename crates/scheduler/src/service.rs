@@ -1,6 +1,6 @@
 //! The calls of users and workers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rrm_api::{
@@ -23,6 +23,10 @@ use crate::hand_out::Question;
 const PAGE: u32 = 1000;
 
 impl Service for Daemon {
+    fn answered(&self, method: &'static str, took: Duration) {
+        self.meters.answered(method, took);
+    }
+
     async fn submit(
         &self,
         _: Caller,
@@ -128,7 +132,7 @@ impl Service for Daemon {
         let worker = self.store.write(wall_us(), Register { registration }).await.map_err(answer)?;
         self.leases().greet(Instant::now(), wall_us(), worker);
         tracing::info!(%worker, node, "the worker is there");
-        let ms = |duration: std::time::Duration| duration.as_millis() as u64; // A TTL is at most an hour.
+        let ms = |duration: Duration| duration.as_millis() as u64; // A TTL is at most an hour.
         Ok(Registered { worker, ttl_ms: ms(self.terms.ttl()), heartbeat_ms: ms(self.terms.heartbeat()) })
     }
 
@@ -144,6 +148,7 @@ impl Service for Daemon {
     }
 
     async fn heartbeat(&self, _: Caller, worker: WorkerId, held: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {
+        self.meters.heartbeats.inc();
         // Memory alone: trainings outlive a full disk.
         let mut leases = self.leases();
         let reply = leases.beat(Instant::now(), wall_us(), worker, &held);
