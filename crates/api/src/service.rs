@@ -1,6 +1,6 @@
 //! What a daemon must be able to do, in domain types.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use rrm_spec::{
@@ -24,6 +24,12 @@ macro_rules! answer {
 /// Before a method is called the token, the version and the token's role have been checked and the arguments are valid
 /// values; implementors write plain `async fn`s. Every call may come twice, since clients repeat what was not answered.
 pub trait Service: Send + Sync + 'static {
+    /// A call was answered, or its stream began, after so long. `method` is such as `Jobs.Submit`, or `other` for whatever else was asked
+    /// for.
+    fn answered(&self, method: &'static str, took: Duration) {
+        let _ = (method, took);
+    }
+
     // Users.
 
     /// Stores a plan: all jobs or none. The same request with the same plan is answered the same, with `already` set.

@@ -3,6 +3,7 @@
 mod collect;
 mod csv;
 mod figure;
+mod html;
 mod json;
 mod latex;
 mod markdown;
@@ -47,6 +48,11 @@ impl Table {
     /// A GitHub-flavoured Markdown table, with footnotes.
     pub fn to_markdown(&self) -> String {
         markdown::render(&table_sheet::sheet(self))
+    }
+
+    /// An HTML `table` with its footnotes as paragraphs, all texts escaped; cells of numbers have the class `number`, details `note`.
+    pub fn to_html(&self) -> String {
+        html::render(&self.plan, &table_sheet::sheet(self))
     }
 
     /// Comma-separated values (RFC 4180) with a header: raw counts and microseconds.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use rrm_api::ServerTls;
+use rrm_dashboard::Audience;
 use serde::Deserialize;
 
 use crate::Terms;
@@ -23,6 +24,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Where it listens; port 0 = a free one.
     pub listen: SocketAddr,
+    /// Where the pages are, and for whom; absent = nowhere.
+    pub http: Option<Http>,
     /// How long a worker may be silent.
     pub terms: Terms,
     /// Pause before a job's first new try after an error of the machine.
@@ -31,6 +34,15 @@ pub struct Config {
     pub keep: Duration,
     /// Encryption.
     pub tls: Option<ServerTls>,
+}
+
+/// Where the pages and `/metrics` are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Port 0 = a free one.
+    pub listen: SocketAddr,
+    /// Whom they answer.
+    pub audience: Audience,
 }
 
 /// Flags of `rrmd serve`. They win over the file, which wins over the defaults.
@@ -42,6 +54,13 @@ pub struct ServeFlags {
     /// Address and port to listen on; port 0 takes a free one, see the file `address` [default: 127.0.0.1:7600]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Address and port of the pages and of /metrics, such as 127.0.0.1:7601; whoever reaches them can read all results and logs, other
+    /// users of this machine included. Empty = no pages [default: empty]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http: Option<String>,
+    /// Lets the pages listen beyond this machine: there is no token and no encryption, so put a proxy with both before them
+    #[arg(long)]
+    pub http_open: bool,
     /// Configuration file in TOML, with the same names as the flags
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -67,6 +86,9 @@ pub struct ServeFlags {
 struct File {
     state_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    http: Option<String>,
+    #[serde(default)]
+    http_open: bool,
     lease_ttl_ms: Option<u64>,
     retry_backoff_ms: Option<u64>,
     keep_days: Option<u64>,
@@ -109,6 +131,22 @@ pub enum ConfigError {
         /// What would be right.
         allowed: &'static str,
     },
+    /// The address of the pages is none.
+    #[error("http = {value:?}: must be an address and a port, such as 127.0.0.1:7601, or empty for no pages")]
+    NoAddress {
+        /// What was given.
+        value: String,
+    },
+    /// The pages would be open to others without anybody having said so.
+    #[error(
+        "http = {listen}: must be an address of this machine alone, such as 127.0.0.1:{}, since the pages ask for no token; to have \
+         others read all results and logs, say so with --http-open (http_open = true)",
+        listen.port()
+    )]
+    Open {
+        /// What was given.
+        listen: SocketAddr,
+    },
     /// Neither `--state-dir` nor a home directory.
     #[error("no state directory: give --state-dir, or set XDG_STATE_HOME or HOME")]
     NoStateDir,
@@ -130,10 +168,13 @@ impl Config {
         in_range("lease_ttl_ms", ttl_ms, 100..=3_600_000, "100 to 3600000 (an hour)")?;
         in_range("retry_backoff_ms", backoff_ms, 0..=600_000, "0 to 600000 (ten minutes)")?;
         in_range("keep_days", keep_days, 0..=36_500, "0 to 36500 (a hundred years)")?;
+        let http = flags.http.or(file.http).unwrap_or_default();
+        let http = http_at(http.trim(), flags.http_open || file.http_open)?;
         let default_listen = || DEFAULT_LISTEN.parse().expect("the default is an address");
         Ok(Self {
             state_dir: flags.state_dir.or(file.state_dir).or_else(default_state_dir).ok_or(ConfigError::NoStateDir)?,
             listen: flags.listen.or(file.listen).unwrap_or_else(default_listen),
+            http,
             terms: Terms::new(Duration::from_millis(ttl_ms)),
             retry_backoff: Duration::from_millis(backoff_ms),
             keep: Duration::from_secs(keep_days * 24 * 3600),
@@ -157,6 +198,18 @@ fn in_range(
     allowed: &'static str,
 ) -> Result<(), ConfigError> {
     if range.contains(&value) { Ok(()) } else { Err(ConfigError::Range { field, value, allowed }) }
+}
+
+fn http_at(address: &str, is_open: bool) -> Result<Option<Http>, ConfigError> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let listen: SocketAddr = address.parse().map_err(|_| ConfigError::NoAddress { value: address.to_owned() })?;
+    match (is_open, listen.ip().is_loopback()) {
+        (true, _) => Ok(Some(Http { listen, audience: Audience::Everyone })),
+        (false, true) => Ok(Some(Http { listen, audience: Audience::ThisMachine })),
+        (false, false) => Err(ConfigError::Open { listen }),
+    }
 }
 
 fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>, file: Option<TlsFile>) -> Option<ServerTls> {
@@ -208,6 +261,25 @@ mod tests {
         assert_eq!(config.listen, "10.0.0.1:1".parse().unwrap());
         assert_eq!(config.terms, Terms::new(Duration::from_millis(700)));
         assert_eq!(config.tls, Some(ServerTls { certificate: "c.pem".into(), key: "k.pem".into() }));
+    }
+
+    #[test]
+    fn pages_are_off_unless_asked_for_and_open_to_others_only_when_that_is_said() {
+        let http = |address: &str, http_open| {
+            Config::resolve(ServeFlags { http: Some(address.into()), http_open, ..flags(None) })
+                .map(|config| config.http)
+        };
+        assert_eq!(Config::resolve(flags(None)).unwrap().http, None);
+        assert_eq!(http("", false).unwrap(), None);
+        assert_eq!(http("127.0.0.1:7601", false).unwrap().unwrap().audience, Audience::ThisMachine);
+        let refused = http("0.0.0.0:7601", false).unwrap_err().to_string();
+        assert!(refused.contains("0.0.0.0:7601") && refused.contains("--http-open"), "{refused}");
+        assert_eq!(http("0.0.0.0:7601", true).unwrap().unwrap().audience, Audience::Everyone);
+        assert!(http("7601", false).unwrap_err().to_string().contains("\"7601\""));
+        let (_folder, path) = file("http = \"[::1]:7601\"\n");
+        assert!(Config::resolve(flags(Some(path.clone()))).unwrap().http.is_some());
+        let off = ServeFlags { http: Some(String::new()), ..flags(Some(path)) };
+        assert_eq!(Config::resolve(off).unwrap().http, None, "an empty flag turns off what the file turned on");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use rrm_api::VERSION;
 use rrm_spec::{JobId, Progress};
 use rrm_store::Store;
 use tokio::sync::broadcast;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::artifacts::Artifacts;
 use crate::logs::Logs;
+use crate::meters::Meters;
 use crate::{Clock, Leases, StartError, StateDir, Terms};
 
 /// Progress reports that a slow watcher may be behind; it misses older ones, which newer ones replace anyway.
@@ -21,6 +23,7 @@ pub struct Daemon {
     pub(crate) store: Store,
     pub(crate) artifacts: Arc<Artifacts>,
     pub(crate) logs: Arc<Logs>,
+    pub(crate) meters: Arc<Meters>,
     pub(crate) progress: broadcast::Sender<(JobId, Progress)>,
     pub(crate) stopping: CancellationToken,
     pub(crate) terms: Terms,
@@ -65,6 +68,7 @@ impl Daemon {
             store,
             artifacts: Arc::new(artifacts),
             logs: Arc::new(Logs::new(state.logs())),
+            meters: Arc::new(Meters::new(VERSION)),
             progress: broadcast::Sender::new(PROGRESS_BACKLOG),
             stopping: CancellationToken::new(),
             terms,

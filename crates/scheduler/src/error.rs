@@ -45,6 +45,14 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The pages' address cannot be listened on.
+    #[error("cannot listen on {listen} for the pages (choose another address with --http, or none with --http '')")]
+    Http {
+        /// Which.
+        listen: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A task has ended without which the daemon cannot go on.
     #[error("{task} has failed, see the log above: nothing that was acknowledged is lost, start rrmd again")]
     Fallen {

@@ -63,6 +63,7 @@ impl Daemon {
         let Question { worker, ref request, ref free, ref held } = *question;
         let lease = Lease { worker, request: request.clone(), free: free.clone(), held: held.clone() };
         let assignments = self.store.write(self.wall_us(), lease).await.map_err(answer)?;
+        self.meters.granted.inc_by(assignments.len() as u64);
         let now = self.now();
         for it in &assignments {
             tracing::info!(job = %it.job, attempt = %it.attempt, %worker, device = %it.device, "leased");

@@ -162,6 +162,11 @@ impl Leases {
         self.attempts.values().filter_map(|lease| Some((lease.job, lease.progress.clone()?))).collect()
     }
 
+    /// How many attempts are in workers' hands.
+    pub fn held(&self) -> usize {
+        self.attempts.len()
+    }
+
     /// The job of an attempt that runs.
     pub fn job_of(&self, attempt: AttemptId) -> Option<JobId> {
         self.attempts.get(&attempt).map(|lease| lease.job)
@@ -200,7 +205,7 @@ mod tests {
     fn a_lease_runs_out_a_little_later_than_was_promised() {
         let now = Instant::now();
         let leases = leases(now);
-        assert_eq!(leases.overdue(now + TTL), []);
+        assert_eq!((leases.overdue(now + TTL), leases.held()), (vec![], 1));
         assert_eq!(leases.overdue(now + TTL + TTL / 10), [ATTEMPT]);
         assert_eq!(leases.silent(now + TTL), []);
         assert_eq!(leases.silent(now + TTL * 2).len(), 2);

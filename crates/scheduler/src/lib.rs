@@ -11,6 +11,8 @@ mod hand_out;
 mod images;
 mod leases;
 mod logs;
+mod meters;
+mod pages;
 mod serve;
 mod service;
 mod state_dir;
@@ -19,7 +21,7 @@ mod watch;
 
 pub use backup::{BackupError, Inventory, back_up, restore, verify};
 pub use clock::Clock;
-pub use config::{Config, ConfigError, ServeFlags, state_dir_or_default};
+pub use config::{Config, ConfigError, Http, ServeFlags, state_dir_or_default};
 pub use daemon::Daemon;
 pub use error::StartError;
 pub use leases::{Leases, Terms};

@@ -78,6 +78,15 @@ impl Logs {
         fs::remove_file(self.path(attempt)).await
     }
 
+    /// Length of a log, in bytes; 0 where there is none.
+    pub(crate) async fn length(&self, attempt: AttemptId) -> io::Result<u64> {
+        match fs::metadata(self.path(attempt)).await {
+            Ok(file) => Ok(file.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A piece of a log from `offset` on; empty at its end.
     pub(crate) async fn read(&self, attempt: AttemptId, offset: u64) -> io::Result<Bytes> {
         let mut file = match File::open(self.path(attempt)).await {
@@ -114,6 +123,7 @@ mod tests {
         assert_eq!(logs.read(ATTEMPT, 6).await.unwrap(), "second");
         assert_eq!(logs.read(ATTEMPT, 12).await.unwrap(), "");
         assert_eq!(logs.read(AttemptId(2), 0).await.unwrap(), "");
+        assert_eq!([logs.length(ATTEMPT).await.unwrap(), logs.length(AttemptId(2)).await.unwrap()], [12, 0]);
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rrm_api::{Token, Tokens, VERSION};
 use tokio::net::TcpListener;
 
-use crate::{Config, Daemon, StartError, StateDir};
+use crate::{Config, Daemon, Http, StartError, StateDir};
 
 /// Serves until `shutdown` completes, then answers what is in flight and closes the database.
 ///
@@ -42,6 +42,8 @@ async fn listen_and_serve(
     if !address.ip().is_loopback() && config.tls.is_none() {
         tracing::warn!(%address, "others can reach this daemon, and tokens travel unencrypted: configure TLS");
     }
+    // Before anybody could find the daemon: an address that is taken ends it.
+    let pages = pages(config, state, daemon).await?;
     let announced = state.announce(address, config.tls.as_ref());
     announced.map_err(|source| StartError::Folder { path: config.state_dir.clone(), source })?;
     tracing::info!(%address, state = %config.state_dir.display(), version = VERSION, "listening");
@@ -54,10 +56,42 @@ async fn listen_and_serve(
     let served = rrm_api::serve(listener, config.tls.as_ref(), Arc::new(daemon.clone()), tokens, shutdown).await;
     state.withdraw();
     daemon.stop();
+    if let Some(pages) = pages {
+        end_of_pages(pages.await);
+    }
     served?;
     match fallen {
         None => Ok(()),
         Some(task) => Err(StartError::Fallen { task }),
+    }
+}
+
+/// Begins to serve the pages, where they are asked for; they end when the daemon stops.
+async fn pages(config: &Config, state: &StateDir, daemon: &Daemon) -> Result<Option<Pages>, StartError> {
+    let Some(Http { listen, audience }) = config.http else { return Ok(None) };
+    let failed = |source| StartError::Http { listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "whoever reaches the pages can read all results and logs: they ask for no token");
+    }
+    let announced = state.announce_pages(address);
+    announced.map_err(|source| StartError::Folder { path: config.state_dir.clone(), source })?;
+    tracing::info!("pages are at http://{address}/");
+    let stopping = daemon.stopping.clone().cancelled_owned();
+    let live = Arc::new(daemon.clone());
+    let serving = rrm_dashboard::serve(listener, audience, daemon.store.clone(), live, VERSION, stopping);
+    Ok(Some(tokio::spawn(serving)))
+}
+
+type Pages = tokio::task::JoinHandle<std::io::Result<()>>;
+
+/// The daemon goes on without pages: nothing that is acknowledged depends on them.
+fn end_of_pages(ended: Result<std::io::Result<()>, tokio::task::JoinError>) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the pages could not be served to the end"),
+        Err(error) => tracing::error!(%error, "the pages have failed"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The calls of users and workers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use rrm_api::{
     ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
@@ -23,6 +25,10 @@ use crate::hand_out::Question;
 const PAGE: u32 = 1000;
 
 impl Service for Daemon {
+    fn answered(&self, method: &'static str, took: Duration) {
+        self.meters.answered(method, took);
+    }
+
     async fn submit(
         &self,
         _: Caller,
@@ -174,7 +180,7 @@ impl Service for Daemon {
         let worker = self.store.write(self.wall_us(), Register { registration }).await.map_err(answer)?;
         self.leases().greet(self.now(), self.wall_us(), worker);
         tracing::info!(%worker, node, "the worker is there");
-        let ms = |duration: std::time::Duration| duration.as_millis() as u64; // A TTL is at most an hour.
+        let ms = |duration: Duration| duration.as_millis() as u64; // A TTL is at most an hour.
         Ok(Registered { worker, ttl_ms: ms(self.terms.ttl()), heartbeat_ms: ms(self.terms.heartbeat()) })
     }
 
@@ -190,6 +196,7 @@ impl Service for Daemon {
     }
 
     async fn heartbeat(&self, _: Caller, worker: WorkerId, held: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {
+        self.meters.heartbeats.inc();
         // Memory alone: trainings outlive a full disk.
         let mut leases = self.leases();
         let reply = leases.beat(self.now(), self.wall_us(), worker, &held);

@@ -74,17 +74,34 @@ impl StateDir {
     /// # Errors
     /// Where the folder cannot be written.
     pub fn announce(&self, listens: SocketAddr, tls: Option<&ServerTls>) -> io::Result<()> {
-        let beside = self.root.join("address.new");
-        let mut file = File::create(&beside)?;
-        writeln!(file, "{}", local_url(listens, tls))?;
-        file.sync_all()?;
-        fs::rename(beside, self.root.join("address"))
+        self.tell("address", &local_url(listens, tls))
     }
 
-    /// Takes the announcement back.
+    /// Tells local programs the URL of the pages, in the same way.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn announce_pages(&self, listens: SocketAddr) -> io::Result<()> {
+        self.tell("http-address", &local_url(listens, None))
+    }
+
+    fn tell(&self, name: &str, url: &str) -> io::Result<()> {
+        let beside = self.root.join(format!("{name}.new"));
+        let mut file = File::create(&beside)?;
+        writeln!(file, "{url}")?;
+        file.sync_all()?;
+        fs::rename(beside, self.root.join(name))
+    }
+
+    /// Takes the announcements back.
     pub fn withdraw(&self) {
-        if let Err(error) = fs::remove_file(self.root.join("address")) {
-            tracing::warn!(%error, "the file `address` could not be removed");
+        for name in ["address", "http-address"] {
+            match fs::remove_file(self.root.join(name)) {
+                Ok(()) => {}
+                // There are pages only where they were asked for.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && name == "http-address" => {}
+                Err(error) => tracing::warn!(%error, "the file `{name}` could not be removed"),
+            }
         }
     }
 }
@@ -150,8 +167,10 @@ mod tests {
         let state = StateDir::open(folder.path()).unwrap();
         state.announce("127.0.0.1:7600".parse().unwrap(), None).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("address")).unwrap(), "http://127.0.0.1:7600\n");
+        state.announce_pages("0.0.0.0:7601".parse().unwrap()).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("http-address")).unwrap(), "http://127.0.0.1:7601\n");
         state.withdraw();
-        assert!(!folder.path().join("address").exists());
+        assert!(!folder.path().join("address").exists() && !folder.path().join("http-address").exists());
     }
 
     #[test]

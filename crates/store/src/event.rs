@@ -105,6 +105,68 @@ impl FromRow<'_, SqliteRow> for EventRow {
 }
 
 impl Store {
+    /// At most `limit` events of a job after number `after`, in order.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn job_events(&self, job: JobId, after: i64, limit: u32) -> Result<Vec<EventView>, StoreError> {
+        let rows: Vec<EventRow> =
+            sqlx::query_as("select * from event where job_id = ? and seq > ? order by seq limit ?")
+                .bind(job.0)
+                .bind(after)
+                .bind(limit)
+                .fetch_all(&self.readers)
+                .await?;
+        Ok(rows.into_iter().map(|EventRow(view)| view).collect())
+    }
+
+    /// The newest events of a job, at most `limit`, in order.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn newest_job_events(&self, job: JobId, limit: u32) -> Result<Vec<EventView>, StoreError> {
+        let rows: Vec<EventRow> = sqlx::query_as("select * from event where job_id = ? order by seq desc limit ?")
+            .bind(job.0)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(rows.into_iter().rev().map(|EventRow(view)| view).collect())
+    }
+
+    /// A job's changes of state, in order; at most a thousand.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn state_events(&self, job: JobId) -> Result<Vec<EventView>, StoreError> {
+        let rows: Vec<EventRow> =
+            sqlx::query_as("select * from event where job_id = ? and kind = 'job.state' order by seq limit 1000")
+                .bind(job.0)
+                .fetch_all(&self.readers)
+                .await?;
+        Ok(rows.into_iter().map(|EventRow(view)| view).collect())
+    }
+
+    /// The newest events of all, at most `limit`, in order.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn newest_events(&self, limit: u32) -> Result<Vec<EventView>, StoreError> {
+        let rows: Vec<EventRow> = sqlx::query_as("select * from event order by seq desc limit ?")
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(rows.into_iter().rev().map(|EventRow(view)| view).collect())
+    }
+
+    /// Number of the newest event; 0 where there is none.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn newest_event(&self) -> Result<i64, StoreError> {
+        let newest = sqlx::query_scalar("select coalesce(max(seq), 0) from event").fetch_one(&self.readers);
+        Ok(newest.await?)
+    }
+
     /// At most `limit` events after number `after`, in order; of one plan, where named.
     ///
     /// # Errors

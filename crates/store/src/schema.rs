@@ -27,12 +27,8 @@ pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 /// Migrations up to this one are made for a connection with foreign keys, the later ones for one without.
 pub(crate) const LAST_WITH_FOREIGN_KEYS: i64 = 11;
 
-/// Each migration runs in a transaction of its own; one that was changed after it was applied is noticed by its checksum.
-pub(crate) fn migrator() -> Migrator {
-    up_to(VERSION)
-}
-
-/// The migrations up to this version; later ones that were applied already are no concern of it.
+/// The migrations up to this version; later ones that were applied already are no concern of it. Each runs in a transaction of its
+/// own; one that was changed after it was applied is noticed by its checksum.
 pub(crate) fn up_to(version: i64) -> Migrator {
     let migrations = (1..=version).zip(MIGRATIONS).map(|(version, (name, sql))| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -1,12 +1,13 @@
 //! The handle that everybody holds.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::writer::{BATCH, Bells, Envelope, Message, Writer};
-use crate::{OpenError, StoreError, Write, open};
+use crate::{Commits, OpenError, StoreError, Write, open};
 
 /// The open database. Clones share it.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Store {
     pub(crate) readers: SqlitePool,
     events: watch::Receiver<i64>,
     queued: watch::Receiver<u64>,
+    commits: Commits,
+    pub(crate) path: Arc<Path>,
 }
 
 impl Store {
@@ -28,8 +31,9 @@ impl Store {
         let (event_bell, events) = watch::channel(0);
         let (queue_bell, queued) = watch::channel(0);
         let bells = Bells { events: event_bell, queued: queue_bell };
-        tokio::spawn(Writer::new(path.to_owned(), connection, inbox, bells).run());
-        Ok(Self { writes, readers, events, queued })
+        let commits = Commits::new();
+        tokio::spawn(Writer::new(path.to_owned(), connection, inbox, bells, commits.clone()).run());
+        Ok(Self { writes, readers, events, queued, commits, path: path.into() })
     }
 
     /// Makes a change at time `now` (microseconds since the Unix epoch) and answers when it is durable.
@@ -53,6 +57,11 @@ impl Store {
     /// Changes whenever a job becomes ready for a worker.
     pub fn watch_queue(&self) -> watch::Receiver<u64> {
         self.queued.clone()
+    }
+
+    /// How long commits take, and how many changes they hold, since the store was opened.
+    pub fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     /// Completes when the writer has ended: the store was closed, or the writer has panicked. No change is made any more.

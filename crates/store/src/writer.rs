@@ -5,11 +5,12 @@
 
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::time::Instant;
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{StoreError, open};
+use crate::{Commits, StoreError, open};
 
 /// Most changes in one transaction, and most that wait for the next: bounds memory and the latency of a commit.
 pub(crate) const BATCH: usize = 256;
@@ -54,6 +55,7 @@ pub(crate) struct Writer {
     connection: Option<SqliteConnection>,
     inbox: mpsc::Receiver<Message>,
     bells: Bells,
+    commits: Commits,
 }
 
 impl Writer {
@@ -62,8 +64,9 @@ impl Writer {
         connection: SqliteConnection,
         inbox: mpsc::Receiver<Message>,
         bells: Bells,
+        commits: Commits,
     ) -> Self {
-        Self { path, connection: Some(connection), inbox, bells }
+        Self { path, connection: Some(connection), inbox, bells, commits }
     }
 
     /// Runs until closed, or until nobody can write any more.
@@ -106,7 +109,9 @@ impl Writer {
             Err(error) => return batch.into_iter().for_each(|write| write.refuse(error.clone())),
         };
         let mut tx = Tx { connection: &mut connection, now: 0, queued: false, newest_event: None };
+        let (changes, begun) = (batch.len(), Instant::now());
         let (answers, done) = run_all(batch, &mut tx).await;
+        self.commits.observe(begun.elapsed(), changes, done.is_ok());
         let (queued, newest_event) = (tx.queued, tx.newest_event);
         match &done {
             Ok(()) => self.ring(queued, newest_event),
@@ -368,7 +373,7 @@ mod tests {
         }
         drop(writes);
         let bells = Bells { events: watch::channel(0).0, queued: watch::channel(0).0 };
-        Writer::new(path, connection, inbox, bells).run().await;
+        Writer::new(path, connection, inbox, bells, Commits::new()).run().await;
         for answer in answers {
             answer.await.unwrap().unwrap();
         }

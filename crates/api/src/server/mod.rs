@@ -4,6 +4,7 @@ mod artifacts;
 mod control;
 mod gate;
 mod jobs;
+mod stopwatch;
 mod workers;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ use crate::{
     },
 };
 use gate::Gate;
+use stopwatch::StopwatchLayer;
 
 /// Streams and long polls that have not ended so long after the shutdown began are cut; clients resume them.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
@@ -63,6 +65,7 @@ pub async fn serve<S: Service>(
         let unusable = |e| ApiError::Internal { what: format!("the TLS files cannot be used: {}", chain(&e)) };
         server = server.tls_config(tls.load()?).map_err(unusable)?;
     }
+    let mut server = server.layer(StopwatchLayer::new(Arc::clone(&service)));
     let adapter = Adapter { service };
     let gate = Gate::new(tokens);
     let jobs = JobsServer::new(adapter.clone()).max_decoding_message_size(MESSAGE_BYTES);

@@ -8,6 +8,7 @@ mod drain;
 mod import;
 mod lease;
 mod model;
+mod page;
 mod preempt;
 mod record;
 mod retry;

@@ -1,0 +1,6 @@
+//! Pages over HTTP, from a database that hostile plans, workers and logs have filled.
+
+mod desk;
+mod metrics;
+mod page;
+mod stream;

@@ -1,0 +1,135 @@
+//! Plans as they are read back: lists of them, and how their jobs depend on each other.
+
+use std::collections::BTreeMap;
+
+use rrm_spec::{JobId, JobState, SubmissionId};
+
+use crate::{Store, StoreError, names};
+
+/// Which plans to list, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanFilter {
+    /// Only plans older than this one.
+    pub before: Option<SubmissionId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A plan as it was submitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanView {
+    /// Its id.
+    pub id: SubmissionId,
+    /// Its name.
+    pub name: String,
+    /// The machine that it was submitted from.
+    pub host: String,
+    /// When, in microseconds since the Unix epoch.
+    pub created_at: i64,
+    /// Its own jobs by state; states without jobs are left out.
+    pub jobs: BTreeMap<&'static str, u64>,
+    /// Jobs that an earlier plan had done.
+    pub reused: u64,
+}
+
+/// A job needs another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The one that waits.
+    pub job: JobId,
+    /// The one that must have succeeded before.
+    pub parent: JobId,
+}
+
+type PlanRow = (i64, String, String, i64, i64);
+
+impl Store {
+    /// Plans, newest first.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn plans(&self, filter: PlanFilter) -> Result<Vec<PlanView>, StoreError> {
+        // One transaction, so that no job is counted in two states.
+        let mut reader = self.readers.begin().await?;
+        let found: Vec<PlanRow> = sqlx::query_as(
+            "select submission_id, name, host, created_at, \
+                 (select count(*) from reuse where reuse.submission_id = submission.submission_id) \
+             from submission where submission_id < ? order by submission_id desc limit ?",
+        )
+        .bind(filter.before.map_or(i64::MAX, |id| id.0))
+        .bind(filter.limit)
+        .fetch_all(&mut *reader)
+        .await?;
+        let mut plans = Vec::with_capacity(found.len());
+        for row in found {
+            plans.push(with_counts(&mut reader, row).await?);
+        }
+        Ok(plans)
+    }
+
+    /// One plan.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is none, others where the database cannot be read.
+    pub async fn plan(&self, id: SubmissionId) -> Result<PlanView, StoreError> {
+        let filter = PlanFilter { before: Some(SubmissionId(id.0.saturating_add(1))), limit: 1 };
+        let found = self.plans(filter).await?.pop().filter(|plan| plan.id == id);
+        found.ok_or_else(|| StoreError::not_found(format!("submission {id}")))
+    }
+
+    /// How these jobs depend on others, in the order of their ids.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn edges(&self, jobs: &[JobId]) -> Result<Vec<Edge>, StoreError> {
+        let found: Vec<(i64, i64)> = sqlx::query_as(
+            "select job_id, parent_id from dependency where job_id in (select value from json_each(?)) order by 1, 2",
+        )
+        .bind(serde_json::to_string(jobs)?)
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(found.into_iter().map(|(job, parent)| Edge { job: JobId(job), parent: JobId(parent) }).collect())
+    }
+
+    /// The jobs that need this one, in the order of their ids, at most `limit`.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn children(&self, job: JobId, limit: u32) -> Result<Vec<JobId>, StoreError> {
+        let found: Vec<i64> =
+            sqlx::query_scalar("select job_id from dependency where parent_id = ? order by job_id limit ?")
+                .bind(job.0)
+                .bind(limit)
+                .fetch_all(&self.readers)
+                .await?;
+        Ok(found.into_iter().map(JobId).collect())
+    }
+
+    /// The jobs that are to be handed out next, at most `limit`, in the order of priority and age.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn next_in_line(&self, limit: u32) -> Result<Vec<JobId>, StoreError> {
+        let found: Vec<i64> =
+            sqlx::query_scalar("select job_id from job where state = 'queued' order by priority desc, job_id limit ?")
+                .bind(limit)
+                .fetch_all(&self.readers)
+                .await?;
+        Ok(found.into_iter().map(JobId).collect())
+    }
+}
+
+async fn with_counts(connection: &mut sqlx::SqliteConnection, row: PlanRow) -> Result<PlanView, StoreError> {
+    let (id, name, host, created_at, reused) = row;
+    let found: Vec<(String, i64)> =
+        sqlx::query_as("select state, count(*) from job where submission_id = ? group by +state")
+            .bind(id)
+            .fetch_all(connection)
+            .await?;
+    let mut jobs = BTreeMap::new();
+    for (state, count) in found {
+        let state: JobState = names::state(&state)?;
+        jobs.insert(state.name(), names::unsigned(count)?);
+    }
+    Ok(PlanView { id: SubmissionId(id), name, host, created_at, jobs, reused: names::unsigned(reused)? })
+}
