@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod accuracy;
 mod arch;
 mod artifact;
@@ -17,10 +18,12 @@ mod precision;
 mod read;
 mod state;
 mod threat;
+mod user;
 mod validate;
 mod view;
 mod worker;
 
+pub use access::{Grant, GrantView, Role, TokenHash};
 pub use accuracy::{Accuracy, ClassAccuracy, balanced};
 pub use arch::{Arch, Family, ParseArchError};
 pub use artifact::{ArtifactRef, ImportedNetwork, NetworkName};
@@ -48,6 +51,7 @@ pub use precision::Precision;
 pub use read::read_job;
 pub use state::{AttemptOutcome, Disposition, IllegalTransition, JobState, RetryBudget, Stop, Transition, disposition};
 pub use threat::{Epsilon, Norm, ParseEpsilonError, ThreatModel};
+pub use user::UserName;
 pub use validate::{Violation, Violations};
 pub use view::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, WorkerView};
 pub use worker::{
