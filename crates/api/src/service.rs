@@ -4,13 +4,13 @@ use std::future::Future;
 
 use bytes::Bytes;
 use rrm_spec::{
-    ArtifactHash, Assignment, AttemptId, Device, HeartbeatReply, HeldAttempt, ImportedNetwork, JobDetail, JobId,
-    JobSummary, Plan, Record, Registration, RequestId, SubmissionId, WorkerId, WorkerView,
+    ArtifactHash, Assignment, AttemptId, Device, Grant, GrantView, HeartbeatReply, HeldAttempt, ImportedNetwork,
+    JobDetail, JobId, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, TokenHash, WorkerId, WorkerView,
 };
 
 use crate::{
-    ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
-    Reuse, Source, Submitted, Upload, WatchItem,
+    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
+    Replies, Reuse, Source, Submitted, Upload, WatchItem,
 };
 
 /// The answer to a call, later.
@@ -23,6 +23,28 @@ macro_rules! answer {
 /// Before a method is called the token, the version and the token's role have been checked and the arguments are valid
 /// values; implementors write plain `async fn`s. Every call may come twice, since clients repeat what was not answered.
 pub trait Service: Send + Sync + 'static {
+    // Everyone.
+
+    /// Whether calls can be answered now; asked without a token, so it tells no more.
+    fn is_healthy(&self) -> impl Future<Output = bool> + Send;
+
+    /// Whose this token is, if it was granted and is valid now. Takes as long whatever it is.
+    fn caller(&self, token: TokenHash) -> Option<Caller>;
+
+    /// What the daemon is, and what the caller is to it.
+    fn about(&self, caller: Caller) -> answer!(About);
+
+    // Administrators.
+
+    /// Makes a token valid. The same grant may come again; [`ApiError::Conflict`] where the token stands for something else.
+    fn add_token(&self, caller: Caller, grant: Grant) -> answer!(());
+
+    /// What was granted and not revoked, oldest first.
+    fn tokens(&self, caller: Caller) -> answer!(Vec<GrantView>);
+
+    /// Takes a token back; [`ApiError::NotFound`] where there is none.
+    fn revoke_token(&self, caller: Caller, token: TokenHash) -> answer!(());
+
     // Users.
 
     /// Stores a plan: all jobs or none. The same request with the same plan is answered the same, with `already` set.

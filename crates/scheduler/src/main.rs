@@ -1,10 +1,12 @@
 //! `rrmd`: the daemon.
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use nix::sys::stat::{Mode, umask};
 use rrm_scheduler::{Config, ServeFlags, serve};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +27,13 @@ struct Arguments {
 enum Command {
     /// Runs the daemon until it gets SIGTERM or SIGINT.
     Serve(ServeFlags),
+    /// Writes manual pages and completion scripts into a folder
+    #[command(hide = true)]
+    Manual {
+        /// The folder, in which man/ and completions/ are made
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -37,17 +46,14 @@ fn main() -> ExitCode {
         }
     };
     log_to_standard_error();
-    // Database, weights and logs are the owner's alone, as are the tokens.
-    umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    let Command::Serve(flags) = arguments.command;
-    let config = match Config::resolve(flags) {
-        Ok(config) => config,
-        Err(error) => {
-            tracing::error!("{:#}", anyhow::Error::new(error));
-            return EX_USAGE.into();
-        }
-    };
-    match run(config) {
+    match arguments.command {
+        Command::Serve(flags) => start(flags),
+        Command::Manual { folder } => ended(manual(&folder)),
+    }
+}
+
+fn ended(how: anyhow::Result<()>) -> ExitCode {
+    match how {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -56,10 +62,38 @@ fn main() -> ExitCode {
     }
 }
 
+fn start(flags: ServeFlags) -> ExitCode {
+    // Database, weights and logs are the owner's alone, as are the tokens.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
+    match Config::resolve(flags) {
+        Ok(config) => ended(run(config)),
+        Err(error) => {
+            tracing::error!("{:#}", anyhow::Error::new(error));
+            EX_USAGE.into()
+        }
+    }
+}
+
+/// What an installation has beside the program. Not shown among the commands: `make man` calls it.
+fn manual(folder: &Path) -> anyhow::Result<()> {
+    let (pages, scripts) = (folder.join("man"), folder.join("completions"));
+    for folder in [&pages, &scripts] {
+        std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    clap_mangen::generate_to(Arguments::command(), &pages).context("the manual pages cannot be written")?;
+    for shell in Shell::value_variants() {
+        clap_complete::generate_to(*shell, &mut Arguments::command(), "rrmd", &scripts)
+            .context("the completion scripts cannot be written")?;
+    }
+    Ok(())
+}
+
 /// `RRM_LOG` chooses what is logged, in tracing's filter language; `info` by default.
 fn log_to_standard_error() {
     let filter = EnvFilter::try_from_env("RRM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = std::io::stderr().is_terminal();
+    // https://no-color.org: set to anything but nothing.
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = std::io::stderr().is_terminal() && !refused;
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
 }
 

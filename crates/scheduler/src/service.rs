@@ -1,20 +1,23 @@
 //! The calls of users and workers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rrm_api::{
-    ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
-    Reuse, Service, Source, Submitted, Upload, VERSION, WatchItem,
+    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
+    Replies, Reuse, Service, Source, Submitted, Upload, VERSION, WatchItem,
 };
 use rrm_spec::{
-    ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, HeartbeatReply, HeldAttempt, ImportedNetwork,
-    JobDetail, JobId, JobState, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, Violations, WorkerId,
-    WorkerView,
+    ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, Grant, GrantView, HeartbeatReply, HeldAttempt,
+    ImportedNetwork, JobDetail, JobId, JobState, JobSummary, Plan, Record, Registration, RequestId, SubmissionId,
+    TokenHash, Violations, WorkerId, WorkerView,
 };
-use rrm_store::{Cancel, Departure, End, KeepArtifact, KeepImport, Register, Report, Settle, Standing, Submit};
+use rrm_store::{
+    Cancel, Departure, End, KeepArtifact, KeepImport, Register, Report, Settle, Standing, Submit, SubmitWithin,
+};
 
 use crate::Daemon;
+use crate::access::by;
 use crate::daemon::wall_us;
 use crate::error::{answer, disk};
 use crate::hand_out::Question;
@@ -22,10 +25,38 @@ use crate::hand_out::Question;
 /// Most jobs in one answer: the next page begins after the last of them.
 const PAGE: u32 = 1000;
 
+/// A database that does not answer within this time counts as away.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(1);
+
 impl Service for Daemon {
+    async fn is_healthy(&self) -> bool {
+        let answers = tokio::time::timeout(HEALTHY_WITHIN, self.store.answers());
+        !self.stopping.is_cancelled() && answers.await.unwrap_or(false)
+    }
+
+    fn caller(&self, token: TokenHash) -> Option<Caller> {
+        self.caller_of(token)
+    }
+
+    async fn about(&self, caller: Caller) -> Result<About, ApiError> {
+        self.describe(caller)
+    }
+
+    async fn add_token(&self, caller: Caller, grant: Grant) -> Result<(), ApiError> {
+        self.grant(caller, grant).await
+    }
+
+    async fn tokens(&self, _: Caller) -> Result<Vec<GrantView>, ApiError> {
+        self.granted().await
+    }
+
+    async fn revoke_token(&self, caller: Caller, token: TokenHash) -> Result<(), ApiError> {
+        self.revoke(caller, token).await
+    }
+
     async fn submit(
         &self,
-        _: Caller,
+        caller: Caller,
         request: RequestId,
         plan: Plan,
         source: Source,
@@ -38,6 +69,7 @@ impl Service for Daemon {
             Reuse::No => rrm_store::Reuse::No,
         };
         let submit = Submit { request, plan, client_version, host, reuse };
+        let submit = SubmitWithin { submit: by(caller, submit), open_jobs: self.open_jobs };
         let done = self.store.write(wall_us(), submit).await.map_err(answer)?;
         tracing::info!(submission = %done.submission, jobs = done.jobs.len(), already = done.already, "submitted");
         let devices = self.store.devices_online().await.map_err(answer)?;
@@ -59,8 +91,9 @@ impl Service for Daemon {
         Ok(JobDetail { summary: self.with_progress(detail.summary), ..detail })
     }
 
-    async fn cancel(&self, _: Caller, ids: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
-        let running = self.store.write(wall_us(), Cancel { jobs: ids.clone() }).await.map_err(answer)?;
+    async fn cancel(&self, caller: Caller, ids: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
+        let cancel = by(caller, Cancel { jobs: ids.clone() });
+        let running = self.store.write(wall_us(), cancel).await.map_err(answer)?;
         self.leases().stop(&running);
         let jobs = self.store.jobs_by_id(&ids).await.map_err(answer)?;
         Ok(jobs.into_iter().map(|job| self.with_progress(job)).collect())
@@ -99,12 +132,12 @@ impl Service for Daemon {
         self.outcomes(job, from).await
     }
 
-    async fn import(&self, _: Caller, import: ImportedNetwork, body: Replies<Bytes>) -> Result<(), ApiError> {
+    async fn import(&self, caller: Caller, import: ImportedNetwork, body: Replies<Bytes>) -> Result<(), ApiError> {
         self.store.name_is_free_for(&import).await.map_err(answer)?;
         let file = KeepArtifact { sha256: import.sha256.clone(), bytes: import.bytes };
         self.artifacts.receive(&self.store, wall_us(), file, body).await?;
         tracing::info!(name = %import.name, sha256 = %import.sha256, arch = %import.network.arch, "imported");
-        self.store.write(wall_us(), KeepImport { import }).await.map_err(answer)
+        self.store.write(wall_us(), by(caller, KeepImport { import })).await.map_err(answer)
     }
 
     async fn imports(&self, _: Caller) -> Result<Vec<ImportedNetwork>, ApiError> {
@@ -122,25 +155,25 @@ impl Service for Daemon {
         }
     }
 
-    async fn register(&self, _: Caller, registration: Registration) -> Result<Registered, ApiError> {
+    async fn register(&self, caller: Caller, registration: Registration) -> Result<Registered, ApiError> {
         check(&registration)?;
         let node = registration.node.clone();
-        let worker = self.store.write(wall_us(), Register { registration }).await.map_err(answer)?;
+        let worker = self.store.write(wall_us(), by(caller, Register { registration })).await.map_err(answer)?;
         self.leases().greet(Instant::now(), wall_us(), worker);
         tracing::info!(%worker, node, "the worker is there");
-        let ms = |duration: std::time::Duration| duration.as_millis() as u64; // A TTL is at most an hour.
+        let ms = |duration: Duration| duration.as_millis() as u64; // A TTL is at most an hour.
         Ok(Registered { worker, ttl_ms: ms(self.terms.ttl()), heartbeat_ms: ms(self.terms.heartbeat()) })
     }
 
     async fn lease(
         &self,
-        _: Caller,
+        caller: Caller,
         worker: WorkerId,
         request: RequestId,
         free: Vec<Device>,
         held: Vec<AttemptId>,
     ) -> Result<Vec<Assignment>, ApiError> {
-        self.hand_out(Question { worker, request, free, held }).await
+        self.hand_out(Question { caller, worker, request, free, held }).await
     }
 
     async fn heartbeat(&self, _: Caller, worker: WorkerId, held: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {
@@ -158,20 +191,26 @@ impl Service for Daemon {
 
     async fn report(
         &self,
-        _: Caller,
+        caller: Caller,
         attempt: AttemptId,
         first_seq: u64,
         records: Vec<Record>,
     ) -> Result<u64, ApiError> {
-        self.store.write(wall_us(), Report { attempt, first_seq, records }).await.map_err(answer)
+        self.store.write(wall_us(), by(caller, Report { attempt, first_seq, records })).await.map_err(answer)
     }
 
-    async fn settle(&self, _: Caller, attempt: AttemptId, records_seq: u64, end: AttemptEnd) -> Result<(), ApiError> {
+    async fn settle(
+        &self,
+        caller: Caller,
+        attempt: AttemptId,
+        records_seq: u64,
+        end: AttemptEnd,
+    ) -> Result<(), ApiError> {
         let AttemptEnd { outcome, message, exit_code, signal } = end;
         let end = End { outcome, message, exit_code, signal };
         let backoff_us = self.retry_backoff.as_micros() as i64; // At most ten minutes.
         let settle = Settle { attempt, records_seq, end, backoff_us };
-        let state: JobState = self.store.write(wall_us(), settle).await.map_err(answer)?;
+        let state: JobState = self.store.write(wall_us(), by(caller, settle)).await.map_err(answer)?;
         tracing::info!(%attempt, outcome = outcome.name(), job_is = %state, "settled");
         self.leases().release(attempt);
         Ok(())
@@ -199,8 +238,8 @@ impl Service for Daemon {
         }
     }
 
-    async fn deregister(&self, _: Caller, worker: WorkerId) -> Result<(), ApiError> {
-        self.dismiss(vec![worker], Departure::GoodBye).await
+    async fn deregister(&self, caller: Caller, worker: WorkerId) -> Result<(), ApiError> {
+        self.dismiss(vec![worker], Departure::GoodBye, Some(caller)).await
     }
 }
 
