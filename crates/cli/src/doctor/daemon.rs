@@ -48,6 +48,15 @@ fn refusal(error: ApiError) -> Finding {
     match &error {
         ApiError::Version { .. } => Finding::of_failure("version", error),
         ApiError::Unauthenticated => Finding::of_failure("token", error),
+        // rustls's words for what the two sides want of each other.
+        ApiError::Unavailable { what } if what.contains("CertificateRequired") => {
+            let next = "the daemon asks for this client's certificate: give --client-cert and --client-key";
+            Finding::problem("encryption", what.as_str(), next)
+        }
+        ApiError::Unavailable { what } if what.contains("invalid peer certificate") => {
+            let next = "name the daemon's authority with --ca-file, and the name in its certificate with --tls-domain";
+            Finding::problem("encryption", what.as_str(), next)
+        }
         _ => Finding::of_failure("daemon", error),
     }
 }
@@ -140,6 +149,14 @@ mod tests {
 
     fn said(finding: &Finding) -> String {
         format!("{finding:?}")
+    }
+
+    #[test]
+    fn what_is_wrong_with_certificates_is_told_apart_from_a_daemon_that_is_away() {
+        let told = |what: &str| said(&refusal(ApiError::Unavailable { what: what.into() }));
+        assert!(told("connection error: received fatal alert: CertificateRequired").contains("--client-cert"));
+        assert!(told("invalid peer certificate: UnknownIssuer").contains("--ca-file"));
+        assert!(told("connection refused").contains("check that rrmd runs"));
     }
 
     #[test]

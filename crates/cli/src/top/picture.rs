@@ -61,7 +61,10 @@ impl Picture {
 
     pub(super) fn lines(&self, output: Output) -> Vec<String> {
         let mut lines = vec![self.headline(), String::new()];
-        lines.extend(self.devices(output).lines().map(str::to_owned));
+        match self.workers.iter().any(|worker| worker.online) {
+            true => lines.extend(self.devices(output).lines().map(str::to_owned)),
+            false => lines.push("no worker is connected: start one with `rrm-worker serve`".to_owned()),
+        }
         if !self.waiting.is_empty() {
             lines.push(String::new());
             let first: Vec<JobSummary> = self.waiting.iter().take(SHOWN).cloned().collect();
@@ -157,6 +160,13 @@ mod tests {
         assert!(text.contains("node1  cuda:1       free"), "{text}");
         assert!(!text.contains("node2"), "{text}");
         assert!(text.contains("\n 2  3 demo") && text.ends_with("and 2 more"), "{text}");
+    }
+
+    #[test]
+    fn without_workers_it_says_how_to_get_one() {
+        let lines = Picture::new(Vec::new(), Vec::new(), Vec::new(), 10, 0).lines(Output::new(Format::Json));
+        assert!(lines[0].ends_with("0 workers, 0 devices   nothing to do"), "{}", lines[0]);
+        assert!(lines[2].contains("rrm-worker serve"), "{}", lines[2]);
     }
 
     #[test]
