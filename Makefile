@@ -9,7 +9,10 @@ SEED ?=
 SEEDS ?= 1000
 SECONDS ?= 60
 
-.PHONY: help demo test parity kill-test chaos simulate fuzz memcheck build setup lint cuda-check cuda-link bench clean-demo
+# Where `make install` puts everything; DESTDIR stands before it.
+PREFIX ?= /usr/local
+
+.PHONY: help demo test parity kill-test chaos simulate fuzz memcheck build man completions install setup lint cuda-check cuda-link bench clean-demo
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +48,15 @@ memcheck: ## The kernels' tests under the address sanitizer and valgrind, for th
 
 build: ## The three binaries, in target/release
 	cargo build --locked --release --workspace --bins
+
+# In this order: the page of the program rrm-worker replaces that of the command `rrm worker`, whose name is the same.
+man: build ## Manual pages of the three binaries and their commands, in target/man, and their completion scripts, in target/completions
+	for program in rrm rrmd rrm-worker; do target/release/$$program manual target || exit 1; done
+
+completions: man ## The same: both come from the binaries
+
+install: man ## PREFIX=/usr/local: binaries, manual pages, completions, documentation and systemd units
+	deploy/build/install.sh "$(PREFIX)"
 
 setup: ## Optional tools from Debian: a faster linker, a database shell, the demo's images
 	deploy/build/setup.sh

@@ -139,7 +139,8 @@ fn only_api_names_the_wire_format_and_only_store_the_database() {
     for (name, _) in ARROWS {
         let direct = graph.direct(&format!("rrm-{name}"));
         assert!(
-            name == "api" || !["prost", "tonic-prost"].iter().any(|dep| direct.contains(*dep)),
+            name == "api"
+                || !["prost", "prost-types", "tonic-prost", "tonic-types"].iter().any(|dep| direct.contains(*dep)),
             "rrm-{name} names prost"
         );
         assert!(

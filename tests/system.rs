@@ -9,6 +9,8 @@ mod pictures;
 #[path = "system/process.rs"]
 mod process;
 
+#[path = "system/access.rs"]
+mod access;
 #[path = "system/child.rs"]
 mod child;
 #[path = "system/control.rs"]
@@ -19,6 +21,8 @@ mod demo;
 mod faults;
 #[path = "system/follow.rs"]
 mod follow;
+#[path = "system/foreign.rs"]
+mod foreign;
 #[path = "system/kill.rs"]
 mod kill;
 #[path = "system/main_job.rs"]

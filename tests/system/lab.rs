@@ -48,6 +48,11 @@ impl Lab {
         std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
 
+    /// Where the daemon listens: host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.listen
+    }
+
     fn url(&self) -> String {
         format!("http://{}", self.listen)
     }

@@ -10,10 +10,27 @@ use rrm_spec::{
 use tokio::io::AsyncRead;
 use tokio_stream::Stream;
 
-use crate::ApiError;
+use crate::{ApiError, Caller};
 
 /// A stream of replies; it ends after its first error.
 pub type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, ApiError>> + Send + 'static>>;
+
+/// What a daemon is, and what the caller is to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The daemon's version.
+    pub version: String,
+    /// The version of its SQLite.
+    pub sqlite_version: String,
+    /// Its clock, in microseconds since the Unix epoch.
+    pub now: i64,
+    /// Bytes that are free to it on the disk of its state folder.
+    pub free_bytes: u64,
+    /// Size of that disk in bytes.
+    pub total_bytes: u64,
+    /// Who asks, by the token.
+    pub caller: Caller,
+}
 
 /// Where a submission comes from: kept beside it for provenance.
 #[derive(Clone, Debug, PartialEq, Eq)]

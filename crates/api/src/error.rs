@@ -78,10 +78,12 @@ impl ApiError {
             Self::Conflict { .. } => "use a fresh request id for a different request",
             Self::LeaseLost => "end the trainer; another worker has the job, or it has ended",
             Self::Precondition { .. } => "look at the current state with `rrm show`",
-            Self::Exhausted { .. } => "make room where a disk is full, then try again",
+            Self::Exhausted { .. } => "wait until jobs have ended, or make room where a disk is full; then try again",
             Self::TooLarge { .. } => "send less at once",
-            Self::Unauthenticated => "pass the token file that the daemon wrote on its first start (--token-file)",
-            Self::PermissionDenied => "use the token of the other role: users and workers have one each",
+            Self::Unauthenticated => {
+                "pass the file of a valid token: an administrator's `rrm admin token add` makes one (--token-file)"
+            }
+            Self::PermissionDenied => "use a token whose role allows it: `rrm doctor` shows the role of yours",
             Self::Version { .. } => "install the same version on both sides",
             Self::Unavailable { .. } => "check that rrmd runs and that the address is right, then try again",
             Self::Internal { .. } => "look into the daemon's log, and report the fault",

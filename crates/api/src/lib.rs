@@ -15,15 +15,16 @@ mod transfer;
 mod wire;
 
 pub use call::{
-    Artifact, AttemptEnd, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies, Reuse, Source,
-    Submitted, Upload, WatchItem,
+    About, Artifact, AttemptEnd, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies, Reuse,
+    Source, Submitted, Upload, WatchItem,
 };
 pub use client::{Client, Endpoint};
 pub use error::ApiError;
+pub use rrm_spec::Role;
 pub use server::serve;
 pub use service::Service;
-pub use tls::{ClientTls, ServerTls};
-pub use token::{Caller, Role, Token, TokenError, Tokens};
+pub use tls::{ClientIdentity, ClientTls, ServerTls};
+pub use token::{Caller, Token, TokenError, Tokens};
 
 /// This software's version: client and daemon must agree on it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

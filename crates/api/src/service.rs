@@ -4,14 +4,12 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use rrm_spec::{
-    AfterPreemption, ArtifactHash, Assignment, AttemptId, Device, DrainHow, DrainTarget, DrainView, HeartbeatReply,
-    HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobSummary, Plan, Record, Registration, RequestId,
-    Retried, RetryWish, SubmissionId, WorkerId, WorkerView,
+    AfterPreemption, ArtifactHash, Assignment, AttemptId, Device, DrainHow, DrainTarget, DrainView, Grant, GrantView, HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobSummary, Plan, Record, Registration, RequestId, Retried, RetryWish, SubmissionId, TokenHash, WorkerId, WorkerView,
 };
 
 use crate::{
-    ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
-    Reuse, Source, Submitted, Upload, WatchItem,
+    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
+    Replies, Reuse, Source, Submitted, Upload, WatchItem,
 };
 
 /// The answer to a call, later.
@@ -29,6 +27,28 @@ pub trait Service: Send + Sync + 'static {
     fn answered(&self, method: &'static str, took: Duration) {
         let _ = (method, took);
     }
+
+    // Everyone.
+
+    /// Whether calls can be answered now; asked without a token, so it tells no more.
+    fn is_healthy(&self) -> impl Future<Output = bool> + Send;
+
+    /// Whose this token is, if it was granted and is valid now. Takes as long whatever it is.
+    fn caller(&self, token: TokenHash) -> Option<Caller>;
+
+    /// What the daemon is, and what the caller is to it.
+    fn about(&self, caller: Caller) -> answer!(About);
+
+    // Administrators.
+
+    /// Makes a token valid. The same grant may come again; [`ApiError::Conflict`] where the token stands for something else.
+    fn add_token(&self, caller: Caller, grant: Grant) -> answer!(());
+
+    /// What was granted and not revoked, oldest first.
+    fn tokens(&self, caller: Caller) -> answer!(Vec<GrantView>);
+
+    /// Takes a token back; [`ApiError::NotFound`] where there is none.
+    fn revoke_token(&self, caller: Caller, token: TokenHash) -> answer!(());
 
     // Users.
 

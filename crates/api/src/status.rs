@@ -1,8 +1,12 @@
-//! Errors on the wire: a gRPC status whose details say everything again, typed.
+//! Errors on the wire: a gRPC status whose details say everything again, typed: in standard messages, and in ours without loss.
+
+mod standard;
 
 use prost::Message;
+use prost_types::Any;
 use rrm_spec::{Violation, Violations};
 use tonic::{Code, Status};
+use tonic_types::pb;
 
 use crate::{ApiError, wire};
 
@@ -11,23 +15,44 @@ const DETAIL_URL: &str = "type.googleapis.com/rrm.v1.ErrorDetail";
 /// Details travel in one trailer, for which receivers allow a limited size (see [`HEADER_BYTES`]).
 const DETAIL_BYTES: usize = 256 * 1024;
 
+/// Details of this size fit, in base64 and together with the message, into the 8 KiB that other libraries take.
+const FOREIGN_BYTES: usize = 4096;
+
+/// For people; the details have more.
+const MESSAGE_LENGTH: usize = 600;
+
 /// Headers and trailers up to this size are taken: base64 makes 4 of 3 bytes, and there is some room.
 pub(crate) const HEADER_BYTES: u32 = 512 * 1024;
 
 impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
         let (code, message) = (code_of(&error), message_of(&error));
-        let detail = wire::Any { type_url: DETAIL_URL.to_owned(), value: detail_of(error).encode_to_vec().into() };
-        let status = wire::Status { code: code.into(), message: message.clone(), details: vec![detail] };
-        Self::with_details(code, message, status.encode_to_vec().into())
+        let mut details = standard::details(&error);
+        details.push(Any { type_url: DETAIL_URL.to_owned(), value: detail_of(error).encode_to_vec() });
+        with_details(code, message, details)
     }
+}
+
+fn with_details(code: Code, message: String, details: Vec<Any>) -> Status {
+    let status = pb::Status { code: code.into(), message: message.clone(), details };
+    Status::with_details(code, message, status.encode_to_vec().into())
+}
+
+/// The same status without our own detail, where that makes it too large for clients that are not ours.
+pub(crate) fn for_foreigners(status: Status) -> Status {
+    if status.details().len() <= FOREIGN_BYTES {
+        return status;
+    }
+    let mut details = pb::Status::decode(status.details()).map(|status| status.details).unwrap_or_default();
+    details.retain(|detail| detail.type_url != DETAIL_URL);
+    with_details(status.code(), status.message().to_owned(), details)
 }
 
 /// Reads a status. One without our details was not made by a daemon, but by the connection or a proxy in between.
 pub(crate) fn read_status(status: &Status) -> ApiError {
-    let details = wire::Status::decode(status.details()).map(|status| status.details).unwrap_or_default();
+    let details = pb::Status::decode(status.details()).map(|status| status.details).unwrap_or_default();
     let ours = details.into_iter().find(|detail| detail.type_url == DETAIL_URL);
-    match ours.and_then(|any| wire::ErrorDetail::decode(any.value).ok()) {
+    match ours.and_then(|any| wire::ErrorDetail::decode(any.value.as_slice()).ok()) {
         Some(detail) => read_detail(detail),
         None => foreign(status),
     }
@@ -51,8 +76,8 @@ fn code_of(error: &ApiError) -> Code {
 /// For clients that know nothing of our details.
 fn message_of(error: &ApiError) -> String {
     let mut text = error.to_string();
-    if text.len() > 1000 {
-        text.truncate(text.floor_char_boundary(1000));
+    if text.len() > MESSAGE_LENGTH {
+        text.truncate(text.floor_char_boundary(MESSAGE_LENGTH));
         text.push('…');
     }
     format!("{text}; {}", error.next_step())
@@ -175,16 +200,9 @@ mod tests {
         read_status(&Status::from(error))
     }
 
-    fn faults(count: usize) -> Vec<Violation> {
-        let fault =
-            |i| Violation { field: format!("job.j{i}.epochs"), value: "0".into(), allowed: "must be 1 or more".into() };
-        (0..count).map(fault).collect()
-    }
-
-    #[test]
-    fn every_error_arrives_as_it_was_sent() {
+    fn every_error() -> Vec<ApiError> {
         let what = || "job 12".to_owned();
-        let errors = [
+        vec![
             ApiError::Invalid(Violations::check(faults(3)).unwrap_err()),
             ApiError::NotFound { what: what() },
             ApiError::Conflict { what: what() },
@@ -197,11 +215,55 @@ mod tests {
             ApiError::Version { server: "0.2.0".into(), client: "0.1.0".into() },
             ApiError::Unavailable { what: what() },
             ApiError::Internal { what: what() },
-        ];
-        for error in errors {
+        ]
+    }
+
+    fn faults(count: usize) -> Vec<Violation> {
+        let fault =
+            |i| Violation { field: format!("job.j{i}.epochs"), value: "0".into(), allowed: "must be 1 or more".into() };
+        (0..count).map(fault).collect()
+    }
+
+    #[test]
+    fn every_error_arrives_as_it_was_sent() {
+        for error in every_error() {
             assert_eq!(through_the_wire(error.clone()), error);
             assert!(!Status::from(error).message().is_empty());
         }
+    }
+
+    #[test]
+    fn standard_details_say_reason_next_step_and_when_to_try_again() {
+        use tonic_types::StatusExt;
+        for error in every_error() {
+            let status = Status::from(error.clone());
+            let details = status.get_error_details();
+            let info = details.error_info().unwrap();
+            let number = wire::Reason::from_str_name(&format!("REASON_{}", info.reason));
+            assert_eq!(number, Some(detail_of(error.clone()).reason()), "{error}");
+            assert_eq!(details.help().unwrap().links[0].description, error.next_step());
+            assert_eq!(details.bad_request().is_some(), matches!(error, ApiError::Invalid(_)), "{error}");
+            let again = matches!(error, ApiError::Unavailable { .. } | ApiError::Exhausted { .. });
+            assert_eq!(details.retry_info().is_some(), again, "{error}");
+        }
+        let status = Status::from(ApiError::Invalid(Violations::check(faults(3)).unwrap_err()));
+        let first = status.get_details_bad_request().unwrap().field_violations.swap_remove(0);
+        assert_eq!((first.field.as_str(), first.description.as_str()), ("job.j0.epochs", "`0`: must be 1 or more"));
+    }
+
+    #[test]
+    fn a_foreign_client_gets_no_more_than_its_library_takes() {
+        let large = Violations::check(faults(20_000)).unwrap_err();
+        let ours = Status::from(ApiError::Invalid(large));
+        assert!(ours.details().len() > 8 * 1024);
+        let theirs = for_foreigners(ours);
+        let headers = theirs.clone().into_http::<()>().into_parts().0.headers;
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(bytes < 8 * 1024, "{bytes}");
+        let faults = tonic_types::StatusExt::get_details_bad_request(&theirs).unwrap().field_violations;
+        assert!(faults.last().unwrap().description.contains("more faults"), "{faults:?}");
+        let small = Status::from(ApiError::LeaseLost);
+        assert_eq!(read_status(&for_foreigners(small)), ApiError::LeaseLost, "nothing is lost where there is room");
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub struct ServerTls {
     pub certificate: PathBuf,
     /// PEM file with its private key.
     pub key: PathBuf,
+    /// PEM file with the certificates of the authorities that sign clients'; absent = a client needs no certificate. The token is
+    /// asked for in any case.
+    pub client_authority: Option<PathBuf>,
 }
 
 /// How a client tells the right daemon.
@@ -23,6 +26,17 @@ pub struct ClientTls {
     pub authority: PathBuf,
     /// The name in the daemon's certificate; absent = the host in the address.
     pub domain: Option<String>,
+    /// The client's own certificate, for daemons that ask for one.
+    pub identity: Option<ClientIdentity>,
+}
+
+/// How a client proves its identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// PEM file with its certificate, followed by those in between it and the authority's.
+    pub certificate: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
 }
 
 impl ServerTls {
@@ -40,14 +54,22 @@ impl ServerTls {
 
     pub(crate) fn load(&self) -> Result<ServerTlsConfig, ApiError> {
         let identity = Identity::from_pem(read("tls.certificate", &self.certificate)?, read("tls.key", &self.key)?);
-        Ok(ServerTlsConfig::new().identity(identity))
+        let config = ServerTlsConfig::new().identity(identity);
+        Ok(match &self.client_authority {
+            Some(path) => config.client_ca_root(Certificate::from_pem(read("tls.client_authority", path)?)),
+            None => config,
+        })
     }
 }
 
 impl ClientTls {
     pub(crate) fn load(&self) -> Result<ClientTlsConfig, ApiError> {
         let authority = Certificate::from_pem(read("tls.authority", &self.authority)?);
-        let config = ClientTlsConfig::new().ca_certificate(authority);
+        let mut config = ClientTlsConfig::new().ca_certificate(authority);
+        if let Some(ClientIdentity { certificate, key }) = &self.identity {
+            let (certificate, key) = (read("tls.client_certificate", certificate)?, read("tls.client_key", key)?);
+            config = config.identity(Identity::from_pem(certificate, key));
+        }
         Ok(match &self.domain {
             Some(domain) => config.domain_name(domain),
             None => config,

@@ -8,32 +8,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rrm_spec::{Role, TokenHash, UserName};
 use sha2::{Digest, Sha256};
 
 /// A secret that its holder shows with every call.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
-/// Two roles, each with a token of its own: a worker's token leaking from a node must not submit jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Submits, reads and cancels.
-    User,
-    /// Leases and reports.
-    Worker,
-}
-
-/// Who calls, as far as the daemon knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who calls, by the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// By its token.
+    /// Whose token it is.
+    pub user: UserName,
+    /// What it is for.
     pub role: Role,
+    /// When it ends to be valid, in microseconds since the Unix epoch; absent = when it is revoked.
+    pub expires_at: Option<i64>,
 }
 
-/// The daemon's tokens.
+/// The tokens that a daemon has from its first start on, for this machine: of an administrator and of workers. All others are
+/// granted by [`Service::add_token`](crate::Service::add_token).
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    /// Of users.
+    /// Of the machine's owner, who may do everything but a worker's work.
     pub user: Token,
     /// Of workers.
     pub worker: Token,
@@ -103,16 +100,39 @@ impl Token {
         }
     }
 
-    /// The secret.
-    pub(crate) fn expose(&self) -> &str {
+    /// A token of 256 random bits.
+    ///
+    /// # Errors
+    /// Where the kernel gives no randomness.
+    pub fn fresh() -> io::Result<Self> {
+        fresh_secret().map(Self)
+    }
+
+    /// Writes the token to a file that must not exist yet, mode 0600.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub fn save(&self, path: &Path) -> Result<(), TokenError> {
+        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+            writeln!(file, "{}", self.0)?;
+            file.sync_all()
+        });
+        written.map_err(|why| TokenError::Io { path: path.to_owned(), why })
+    }
+
+    /// What a daemon knows it by.
+    pub fn sha256(&self) -> TokenHash {
+        TokenHash::new(Sha256::digest(&self.0).into())
+    }
+
+    /// The secret, to be shown to its holder alone.
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether `text` is this token; takes as long whatever `text` is.
-    pub(crate) fn matches(&self, text: &str) -> bool {
-        // Digests have one length and the comparison looks at every byte: the time tells nothing about the token.
-        let (own, other) = (Sha256::digest(&self.0), Sha256::digest(text));
-        own.iter().zip(other.iter()).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
+    /// The secret.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
     }
 }
 
@@ -123,12 +143,12 @@ impl fmt::Debug for Token {
 }
 
 impl Tokens {
-    /// The role of a token; both are compared, whichever matches.
-    pub(crate) fn role_of(&self, text: &str) -> Option<Role> {
-        let (user, worker) = (self.user.matches(text), self.worker.matches(text));
-        match (user, worker) {
-            (true, _) => Some(Role::User),
-            (false, true) => Some(Role::Worker),
+    /// Whose a token is; both are compared, whichever matches.
+    pub(crate) fn caller(&self, shown: TokenHash) -> Option<Caller> {
+        let caller = |role| Caller { user: UserName::lab(), role, expires_at: None };
+        match (self.user.sha256() == shown, self.worker.sha256() == shown) {
+            (true, _) => Some(caller(Role::Admin)),
+            (false, true) => Some(caller(Role::Work)),
             (false, false) => None,
         }
     }
@@ -199,10 +219,24 @@ mod tests {
     #[test]
     fn each_token_has_its_role_and_others_none() {
         let tokens = Tokens { user: token('a'), worker: token('b') };
-        assert_eq!(tokens.role_of(token('a').expose()), Some(Role::User));
-        assert_eq!(tokens.role_of(token('b').expose()), Some(Role::Worker));
-        assert_eq!(tokens.role_of(""), None);
-        assert_eq!(tokens.role_of(&"a".repeat(63)), None);
+        let role = |token: &Token| tokens.caller(token.sha256()).map(|caller| caller.role);
+        assert_eq!(role(&token('a')), Some(Role::Admin));
+        assert_eq!(role(&token('b')), Some(Role::Work));
+        assert_eq!(role(&token('c')), None);
+        assert_eq!(role(&Token::new(&"a".repeat(63)).unwrap()), None);
+    }
+
+    #[test]
+    fn fresh_tokens_differ_and_are_saved_once_for_their_owner_alone() {
+        let (one, other) = (Token::fresh().unwrap(), Token::fresh().unwrap());
+        assert_ne!(one.sha256(), other.sha256());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token-ada");
+        one.save(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Token::load(&path).unwrap(), one);
+        assert!(other.save(&path).unwrap_err().to_string().contains("token-ada"), "the first one stays");
+        assert_eq!(Token::load(&path).unwrap(), one);
     }
 
     #[test]

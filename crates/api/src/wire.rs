@@ -9,3 +9,6 @@
 )]
 
 tonic::include_proto!("rrm.v1");
+
+/// The same as a google.protobuf.FileDescriptorSet, for server reflection.
+pub(crate) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

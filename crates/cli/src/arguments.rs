@@ -1,8 +1,10 @@
 //! The command line, as types. Help texts are written here and below, and nowhere else.
 
+mod admin;
 mod control;
 mod data;
 mod export;
+mod installation;
 mod job;
 mod model;
 mod recipe;
@@ -22,12 +24,14 @@ use clap::{
 use clap_complete::Shell;
 
 pub(crate) use self::{
+    admin::{AdminCommand, TokenAddArguments, TokenCommand, TokenRevokeArguments},
     control::{
         DrainArguments, HoldArguments, JobsArguments, PreemptArguments, PriorityArguments, ReleaseArguments,
         RetryArguments, UndrainArguments, WorkerDrainArguments, WorkerUndrainArguments,
     },
     data::{CheckArguments, DataCommand, FetchArguments},
     export::{ExportAdversarialArguments, ExportCommand, ExportImagesArguments, RowFormat},
+    installation::{DoctorArguments, ManualArguments, TopArguments},
     job::{
         CancelArguments, ListArguments, LogsArguments, ShowArguments, SubmitArguments, WaitArguments, WatchArguments,
     },
@@ -45,7 +49,7 @@ Examples:
   rrm watch --plan last                 follow its progress until it is done
   rrm report last --figure report.svg   show what came out, and draw it
 
-Jobs are named by id (12), by range (12-20) or by name in the last plan (@student).
+Jobs are named by id (12), by range (12-20), by name in the last plan (@student), or all of a plan (plan:3).
 
 Exit codes:
   0  done; every job succeeded        5    the time limit ran out
@@ -74,7 +78,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "RRM_SERVER", value_name = "URL", hide_env_values = true)]
     pub(crate) server: Option<String>,
 
-    /// File with the users' token [default: token-user in the state folder]
+    /// File with your token [default: token-user in the state folder]
     #[arg(long, global = true, env = "RRM_TOKEN_FILE", value_name = "FILE", hide_env_values = true)]
     pub(crate) token_file: Option<PathBuf>,
 
@@ -92,6 +96,29 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) tls_domain: Option<String>,
+
+    /// File with this client's certificate (PEM), for daemons that ask for one
+    #[arg(
+        long,
+        global = true,
+        env = "RRM_CLIENT_CERT",
+        value_name = "FILE",
+        hide_env_values = true,
+        requires = "client_key",
+        requires = "ca_file"
+    )]
+    pub(crate) client_cert: Option<PathBuf>,
+
+    /// File with that certificate's private key (PEM)
+    #[arg(
+        long,
+        global = true,
+        env = "RRM_CLIENT_KEY",
+        value_name = "FILE",
+        hide_env_values = true,
+        requires = "client_cert"
+    )]
+    pub(crate) client_key: Option<PathBuf>,
 
     /// The state folder of this machine's daemon [default: $XDG_STATE_HOME/rrm, or ~/.local/state/rrm]
     #[arg(long, global = true, env = "RRM_STATE_DIR", value_name = "FOLDER", hide_env_values = true)]
@@ -167,6 +194,8 @@ pub(crate) enum Command {
     /// Write what evaluations found of every image, and their adversarial images, to files
     #[command(subcommand)]
     Export(ExportCommand),
+    /// Show workers, running jobs and the queue, live
+    Top(TopArguments),
     /// See the machines that train; take them out of service
     #[command(subcommand)]
     Worker(WorkerCommand),
@@ -176,8 +205,16 @@ pub(crate) enum Command {
     /// Fetch and check images
     #[command(subcommand)]
     Data(DataCommand),
+    /// Say who may call the daemon
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Check the installation, line by line
+    Doctor(DoctorArguments),
     /// Print a completion script for a shell
     Completion(CompletionArguments),
+    /// Write manual pages and completion scripts into a folder
+    #[command(hide = true)]
+    Manual(ManualArguments),
     /// Print this software's version
     Version,
 }

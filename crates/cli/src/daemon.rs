@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rrm_api::{Client, ClientTls, Endpoint, JobFilter, Token};
+use rrm_api::{Client, ClientIdentity, ClientTls, Endpoint, JobFilter, Token};
 use rrm_spec::{JobId, JobState, JobSummary, SubmissionId};
 
 use crate::{
@@ -41,8 +41,7 @@ impl Daemon {
             None => state()?.join("token-user"),
         };
         let token = token(&token_file)?;
-        let domain = global.tls_domain.clone();
-        let tls = global.ca_file.clone().map(|authority| ClientTls { authority, domain });
+        let tls = tls(global);
         let url = Endpoint::url_of(&url, tls.as_ref());
         if url.starts_with("https://") && tls.is_none() {
             let failure = Failure::new(Exit::Invalid, format!("{url}: the daemon's connections are encrypted"));
@@ -174,6 +173,9 @@ impl Daemon {
             match selector {
                 JobSelector::Id(id) => ids.push(*id),
                 JobSelector::Range(from, to) => ids.extend((from.0..=to.0).map(JobId)),
+                JobSelector::Plan(plan) => {
+                    found.extend(self.plan_jobs(*plan).await?.into_iter().map(|job| (job.id, job)))
+                }
                 JobSelector::Name(name) => {
                     let job = self.named(name, plan).await?;
                     found.insert(job.id, job);
@@ -190,7 +192,10 @@ impl Daemon {
             JobSelector::Id(id) => Ok(*id),
             JobSelector::Name(name) => Ok(self.named(name, plan).await?.id),
             JobSelector::Range(from, to) if from == to => Ok(*from),
-            JobSelector::Range(..) => Err(Failure::new(Exit::Invalid, "this command takes one job, not a range")),
+            JobSelector::Range(..) | JobSelector::Plan(_) => {
+                Err(Failure::new(Exit::Invalid, "this command takes one job")
+                    .next("name it by its id (12) or name (@student)"))
+            }
         }
     }
 
@@ -244,6 +249,17 @@ fn no_plan(submission: SubmissionId) -> Failure {
     Failure::new(Exit::NotFound, format!("there is no plan {submission}")).next("`rrm list` shows the plans' ids")
 }
 
+/// How the daemon is told from others, and who this client is to it.
+pub(crate) fn tls(global: &Global) -> Option<ClientTls> {
+    let identity = match (&global.client_cert, &global.client_key) {
+        (Some(certificate), Some(key)) => Some(ClientIdentity { certificate: certificate.clone(), key: key.clone() }),
+        // The command line refuses one without the other.
+        _ => None,
+    };
+    let domain = global.tls_domain.clone();
+    global.ca_file.clone().map(|authority| ClientTls { authority, domain, identity })
+}
+
 fn written_address(state: &Path) -> Result<String, Failure> {
     let file = state.join("address");
     let text = std::fs::read_to_string(&file).map_err(|error| {
@@ -256,7 +272,7 @@ fn written_address(state: &Path) -> Result<String, Failure> {
 fn token(file: &Path) -> Result<Token, Failure> {
     Token::load(file).map_err(|error| {
         Failure::new(Exit::Forbidden, error.to_string())
-            .next("the daemon writes the users' token on its first start; name its copy with --token-file")
+            .next("the daemon writes one on its first start, and `rrm admin token add` makes others; name it with --token-file")
     })
 }
 

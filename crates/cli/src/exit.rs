@@ -87,6 +87,7 @@ impl Failure {
     pub(crate) fn file(attempt: &str, path: &Path, error: &io::Error) -> Self {
         let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
         Self::new(exit, format!("{attempt} {}: {error}", path.display()))
+            .next("check the path, its permissions and its disk")
     }
 
     /// Standard output could not be written.
@@ -99,6 +100,11 @@ impl Failure {
     /// What was attempted, and why it failed.
     pub(crate) fn what(&self) -> &str {
         &self.what
+    }
+
+    /// What the user can do.
+    pub(crate) fn next_step(&self) -> Option<&str> {
+        self.next.as_deref()
     }
 
     pub(crate) fn exit(&self) -> Exit {
@@ -169,13 +175,18 @@ impl From<DataError> for Failure {
             DataError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
             _ => Exit::Failed,
         };
-        Self::new(exit, error.to_string())
+        let next = match &error {
+            DataError::NotFetched { name, .. } => format!("rrm data fetch {name}"),
+            DataError::Io { .. } => "check the path, its permissions and its disk".to_owned(),
+            _ => "put the named file or folder right, or fetch the images again with `rrm data fetch`".to_owned(),
+        };
+        Self::new(exit, error.to_string()).next(next)
     }
 }
 
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
-        Self::new(Exit::Failed, error.to_string())
+        Self::new(Exit::Failed, error.to_string()).next("see `rrm report --help` for what can be shown of which jobs")
     }
 }
 
@@ -215,7 +226,42 @@ mod tests {
     fn a_failure_says_what_why_and_what_next() {
         let failure = Failure::from(ApiError::Unauthenticated).context("list jobs");
         let text = failure.to_string();
-        assert!(text.starts_with("error: list jobs: no valid token\nnext:  pass the token file"), "{text}");
+        assert!(text.starts_with("error: list jobs: no valid token\nnext:  pass the file of a valid token"), "{text}");
+    }
+
+    #[test]
+    fn whatever_fails_says_what_next_to_people_and_programs() {
+        let what = || "job 12".to_owned();
+        let errors = [
+            ApiError::Invalid(Violations::one("a", "b", "c")),
+            ApiError::NotFound { what: what() },
+            ApiError::Conflict { what: what() },
+            ApiError::LeaseLost,
+            ApiError::Precondition { what: what() },
+            ApiError::Exhausted { what: what() },
+            ApiError::TooLarge { what: what() },
+            ApiError::Unauthenticated,
+            ApiError::PermissionDenied,
+            ApiError::Version { server: what(), client: what() },
+            ApiError::Unavailable { what: what() },
+            ApiError::Internal { what: what() },
+        ];
+        let io = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let path = Path::new("plan.toml").to_owned();
+        let of_data = [
+            DataError::NotFetched { name: "svhn".into(), folder: path.clone() },
+            DataError::NoFolder { folder: path.clone() },
+            DataError::Io { path: path.clone(), source: io() },
+        ];
+        let others = [Failure::file("read", &path, &io()), Failure::invalid("plan", Violations::one("a", "b", "c"))];
+        let failures = errors.map(Failure::from).into_iter().chain(of_data.map(Failure::from)).chain(others);
+        for failure in failures {
+            let text = failure.to_string();
+            let (what, next) = text.split_once("\nnext:  ").unwrap_or_else(|| panic!("no next step: {text}"));
+            assert!(what.starts_with("error: ") && what.len() > 12 && next.len() > 12, "{text}");
+            let error = &failure.to_json()["error"];
+            assert!(error["what"].is_string() && error["next"].is_string(), "{error}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod admin;
 mod arguments;
 mod cancel;
 mod change;
@@ -7,6 +8,7 @@ mod columns;
 mod completion;
 mod daemon;
 mod data;
+mod doctor;
 mod drain;
 mod eta;
 mod exit;
@@ -14,6 +16,7 @@ mod export;
 mod folders;
 mod list;
 mod logs;
+mod manual;
 mod model;
 mod output;
 mod preempt;
@@ -27,6 +30,7 @@ mod submit;
 mod summary;
 mod suspicion;
 mod time;
+mod top;
 mod version;
 mod wait;
 mod watch;
@@ -86,7 +90,8 @@ fn misused(error: &clap::Error) -> ExitCode {
 fn log_if_asked() {
     if std::env::var_os("RRM_LOG").is_some() {
         let filter = tracing_subscriber::EnvFilter::from_env("RRM_LOG");
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let colour = output::may_colour(&std::io::stderr());
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
     }
 }
 
@@ -157,6 +162,10 @@ async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, 
         Command::Worker(command) => worker::run(&command, &daemon()?, output).await,
         Command::Model(command) => model::run(command, global, output).await,
         Command::Data(command) => blocking(move || data::run(command, output)).await,
+        Command::Top(arguments) => top::run(&arguments, &daemon()?, output).await,
+        Command::Admin(command) => admin::run(&command, &daemon()?, output).await,
+        Command::Doctor(arguments) => doctor::run(&arguments, global, output).await,
+        Command::Manual(arguments) => manual::run(&arguments, output),
         Command::Completion(arguments) => completion::run(&arguments, output),
         Command::Version => version::run(output),
     }

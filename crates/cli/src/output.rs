@@ -52,9 +52,7 @@ pub(crate) enum Tone {
 
 impl Output {
     pub(crate) fn new(format: Format) -> Self {
-        // https://no-color.org: set to anything but nothing.
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let color = if io::stdout().is_terminal() && !refused { Color::Yes } else { Color::No };
+        let color = if may_colour(&io::stdout()) { Color::Yes } else { Color::No };
         Self { format, color }
     }
 
@@ -127,6 +125,13 @@ impl Output {
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }
+}
+
+/// Whether colours are shown there and wanted.
+pub(crate) fn may_colour(stream: &impl IsTerminal) -> bool {
+    // https://no-color.org: set to anything but nothing.
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !refused
 }
 
 /// The text without control characters: what came from elsewhere must not move the cursor or break a line.

@@ -7,7 +7,7 @@ use rrm_spec::{ArtifactRef, JobId, SubmissionId};
 /// At most so many jobs in a range: a slip of the finger must not cancel the whole history.
 const LONGEST_RANGE: i64 = 10_000;
 
-/// Some jobs: `12`, `12-20`, or `@student` for the job of that name in the plan in question.
+/// Some jobs: `12`, `12-20`, `@student` for the job of that name in the plan in question, or `plan:3` for all of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum JobSelector {
     /// One job.
@@ -16,15 +16,22 @@ pub(crate) enum JobSelector {
     Range(JobId, JobId),
     /// By name.
     Name(String),
+    /// All jobs of a plan.
+    Plan(PlanSelector),
 }
 
 impl FromStr for JobSelector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unknown = || format!("`{text}` names no job: write an id (12), a range (12-20) or a name (@student)");
+        let unknown = || {
+            format!("`{text}` names no job: write an id (12), a range (12-20), a name (@student) or a plan (plan:3)")
+        };
         if let Some(name) = text.strip_prefix('@') {
             return if name.is_empty() { Err(unknown()) } else { Ok(Self::Name(name.to_owned())) };
+        }
+        if let Some(plan) = text.strip_prefix("plan:") {
+            return plan.parse().map(Self::Plan).map_err(|_| unknown());
         }
         let Some((from, to)) = text.split_once('-') else {
             return text.parse().map(Self::Id).map_err(|_| unknown());
@@ -116,11 +123,27 @@ mod tests {
         assert_eq!("12-20".parse(), Ok(JobSelector::Range(JobId(12), JobId(20))));
         assert_eq!("7-7".parse(), Ok(JobSelector::Range(JobId(7), JobId(7))));
         assert_eq!("@student[seed=1]".parse(), Ok(JobSelector::Name("student[seed=1]".into())));
+        assert_eq!("plan:3".parse(), Ok(JobSelector::Plan(PlanSelector::Id(SubmissionId(3)))));
+        assert_eq!("plan:last".parse(), Ok(JobSelector::Plan(PlanSelector::Last)));
     }
 
     #[test]
     fn what_names_no_job_is_refused() {
-        for text in ["", "0", "-3", "20-12", "1-10001", "12-", "@", "student", "1-2-3", "9223372036854775808"] {
+        for text in [
+            "",
+            "0",
+            "-3",
+            "20-12",
+            "1-10001",
+            "12-",
+            "@",
+            "student",
+            "1-2-3",
+            "plan:",
+            "plan:0",
+            "plan:x",
+            "9223372036854775808",
+        ] {
             assert!(text.parse::<JobSelector>().is_err(), "{text}");
         }
     }

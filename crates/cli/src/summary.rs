@@ -62,7 +62,7 @@ pub(crate) fn table(jobs: &[JobSummary], now_us: i64, output: Output) -> String 
 }
 
 /// Where a job stands: epochs, share of the work, time left.
-fn progress(job: &JobSummary, now_us: i64) -> String {
+pub(crate) fn progress(job: &JobSummary, now_us: i64) -> String {
     let epochs = (job.epochs_total > 0).then(|| format!("{}/{} epochs", job.epochs_done, job.epochs_total));
     let running = job.progress.as_ref().filter(|_| job.state == JobState::Running);
     let share = running.and_then(percent).map(|percent| format!("{percent} %"));

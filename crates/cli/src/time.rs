@@ -55,9 +55,29 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     if length.is_zero() { Err(expected()) } else { Ok(length) }
 }
 
+/// Reads for how long something is valid: days as `90d`, or a length of time as everywhere else.
+pub(crate) fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    let expected = || format!("`{text}` is no length of time: write days (90d), or such as 12h or 1h 30m");
+    match text.trim().strip_suffix('d').map(str::parse::<u64>) {
+        Some(Ok(days @ 1..=36_500)) => Ok(Duration::from_secs(days * 86_400)),
+        Some(Ok(_)) => Err(format!("`{text}` is too short or too long: write 1d to 36500d")),
+        Some(Err(_)) | None => parse_duration(text).map_err(|_| expected()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lifetimes_are_days_or_hours() {
+        let seconds = |text: &str| parse_lifetime(text).map(|length| length.as_secs());
+        assert_eq!(seconds("90d"), Ok(90 * 86_400));
+        assert_eq!(seconds("12h"), Ok(12 * 3600));
+        for text in ["", "0d", "-1d", "99999d", "soon", "d"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn lengths_read_as_people_write_them() {

@@ -625,3 +625,123 @@ fn drains_are_told_where_people_look() {
     assert_eq!(fake.json(&["list"])["drained"], false);
     assert!(text(&fake.rrm(&["worker", "list"]).stdout).contains("node1  online"));
 }
+
+/// The commands that a help text lists.
+fn commands_of(help: &str) -> Vec<String> {
+    let listed = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let lines = listed.lines().take_while(|line| line.starts_with("  "));
+    // A line that goes on from the one before is indented further.
+    let lines = lines.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    lines.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+/// Every command without commands of its own, such as `worker list`.
+fn leaves(fake: &Fake, above: &[&str]) -> Vec<String> {
+    let help = fake.rrm(&[above, &["-h"]].concat());
+    let commands = commands_of(&text(&help.stdout));
+    if commands.is_empty() {
+        return vec![above.join(" ")];
+    }
+    commands.iter().flat_map(|command| leaves(fake, &[above, &[command]].concat())).collect()
+}
+
+#[test]
+fn every_command_prints_json_documents_of_schema_1() {
+    let fake = Fake::with_plan();
+    train_and_attack(&fake);
+    fake.memory.append_log("epoch 1\n");
+    let folder = fake.folder.path().to_str().unwrap().to_owned();
+    let (plan, network) = (fake.plan_file(), format!("{folder}/network.safetensors"));
+    let checkpoint = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/checkpoints/data/bare.pt");
+    let pictures = format!("{folder}/pictures");
+    for split in ["train", "test"] {
+        for class in ["one", "two"] {
+            let class = format!("{pictures}/{split}/{class}");
+            std::fs::create_dir_all(&class).unwrap();
+            image::RgbImage::new(32, 32).save(format!("{class}/black.png")).unwrap();
+        }
+    }
+    // Each command as a program would call it. What ends with a failure says so in a document on standard error.
+    let lines: Vec<Vec<&str>> = vec![
+        vec!["submit", &plan],
+        vec!["list"],
+        vec!["show", "1"],
+        vec!["watch", "--timeout", "1"],
+        vec!["logs", "1"],
+        vec!["wait", "plan:1", "--timeout", "1"],
+        vec!["cancel", "999"],
+        vec!["report", "1"],
+        vec!["report", "suspicion", "2"],
+        vec!["recipe", "list"],
+        vec!["recipe", "show", "cpu/table1"],
+        vec!["export", "images", "2"],
+        vec!["export", "adversarial", "2", "-o", &network],
+        vec!["top", "--once"],
+        vec!["worker", "list"],
+        vec!["model", "list"],
+        vec!["model", "show", "resnet18"],
+        vec!["model", "import", checkpoint, "--arch", "dnn/16", "--output", &network],
+        vec!["model", "export", "nobody", "-o", &network],
+        vec!["data", "fetch", "cifar10", "--data-dir", &folder, "--mirror", "http://127.0.0.1:9"],
+        vec!["data", "check", &pictures],
+        vec!["admin", "token", "add", "--user", "ada", "--role", "read"],
+        vec!["admin", "token", "list"],
+        vec!["admin", "token", "revoke", "--user", "ada"],
+        vec!["doctor", "--data-dir", &folder],
+        vec!["version"],
+    ];
+    // Whose output is not JSON by nature: a shell's script.
+    let others = ["completion"];
+    for leaf in leaves(&fake, &[]) {
+        let tried = lines.iter().any(|line| format!("{} ", line.join(" ")).starts_with(&format!("{leaf} ")));
+        assert!(tried || others.contains(&leaf.as_str()), "`rrm {leaf}` is not tried here");
+    }
+    for line in lines {
+        let output = fake.rrm(&[&["--json"], &line[..]].concat());
+        let said = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };
+        let documents: Vec<Value> = serde_json::Deserializer::from_slice(said)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .unwrap_or_else(|e| panic!("{line:?}: {e}\n{}\n{}", text(&output.stdout), text(&output.stderr)));
+        assert!(!documents.is_empty(), "{line:?} says nothing: {output:?}");
+        for document in documents {
+            assert_eq!(document["schema"], 1, "{line:?}: {document}");
+        }
+    }
+}
+
+#[test]
+fn a_token_is_shown_once_and_works_until_it_is_revoked() {
+    let fake = Fake::with_plan();
+    let added = fake.json(&["admin", "token", "add", "--user", "ada", "--role", "read", "--expires", "90d"]);
+    let file = fake.folder.path().join("token-ada");
+    let output =
+        fake.rrm(&["admin", "token", "add", "--user", "bob", "--role", "submit", "-o", file.to_str().unwrap()]);
+    assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("bob may submit\n", Some(0)));
+    let taken = fake.rrm(&["admin", "token", "add", "--user", "eve", "--role", "read", "-o", file.to_str().unwrap()]);
+    assert!(text(&taken.stderr).contains("next:  name a file that does not exist yet"), "{taken:?}");
+    let listed = fake.json(&["admin", "token", "list"]);
+    assert_eq!(listed["tokens"].as_array().unwrap().len(), 2, "{listed}");
+    assert!(!listed.to_string().contains(added["token"].as_str().unwrap()));
+    assert!(added["expires_at"].as_i64().unwrap() > added["created_at"].as_i64().unwrap());
+    let list_as_bob = || fake.rrm(&["--token-file", file.to_str().unwrap(), "list"]).status.code();
+    assert_eq!(list_as_bob(), Some(0));
+    let submitted = fake.rrm(&["--token-file", file.to_str().unwrap(), "admin", "token", "list"]);
+    assert_eq!(submitted.status.code(), Some(7), "a submitter gives out no tokens");
+    assert_eq!(fake.rrm(&["admin", "token", "revoke", "abc"]).status.code(), Some(3), "too short an id names none");
+    assert_eq!(fake.rrm(&["admin", "token", "revoke", "--user", "bob"]).status.code(), Some(0));
+    assert_eq!(list_as_bob(), Some(7));
+}
+
+#[test]
+fn a_plan_selects_all_of_its_jobs_wherever_jobs_are_taken() {
+    let fake = Fake::with_plan();
+    fake.end_all(JobState::Succeeded);
+    for plan in ["plan:1", "plan:last"] {
+        assert_eq!(fake.json(&["wait", plan])["jobs"].as_array().unwrap().len(), 3, "{plan}");
+    }
+    let refused = fake.rrm(&["show", "plan:1"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("takes one job"), "{refused:?}");
+    assert_eq!(fake.rrm(&["wait", "plan:9"]).status.code(), Some(3));
+}

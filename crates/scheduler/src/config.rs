@@ -7,15 +7,18 @@ use std::time::Duration;
 use clap::Args;
 use rrm_api::ServerTls;
 use rrm_dashboard::Audience;
+use rrm_store::OpenJobs;
 use serde::Deserialize;
 
 use crate::Terms;
+use crate::daemon::DEFAULT_OPEN_JOBS;
 
 /// Loopback: who wants others to reach the daemon says so, and thinks of TLS.
 const DEFAULT_LISTEN: &str = "127.0.0.1:7600";
 const DEFAULT_TTL_MS: u64 = 30_000;
 const DEFAULT_BACKOFF_MS: u64 = 10_000;
 const DEFAULT_KEEP_DAYS: u64 = 30;
+const OPEN_JOBS: std::ops::RangeInclusive<u64> = 1..=1_000_000_000;
 
 /// Everything that the daemon needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Config {
     pub retry_backoff: Duration,
     /// For how long logs, and checkpoints of jobs that did not succeed, are kept after their job's end.
     pub keep: Duration,
+    /// How many jobs may be open.
+    pub open_jobs: OpenJobs,
     /// Encryption.
     pub tls: Option<ServerTls>,
 }
@@ -73,12 +78,21 @@ pub struct ServeFlags {
     /// Logs, and checkpoints of jobs that did not succeed, are deleted so long after the job's end [default: 30]
     #[arg(long, value_name = "DAYS")]
     pub keep_days: Option<u64>,
+    /// A plan with which more jobs would be open is refused [default: 1000000]
+    #[arg(long, value_name = "JOBS")]
+    pub max_open_jobs: Option<u64>,
+    /// The same for the jobs of one user [default: 100000]
+    #[arg(long, value_name = "JOBS")]
+    pub max_open_jobs_per_user: Option<u64>,
     /// PEM file with the daemon's certificate; turns encryption on
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
     /// PEM file with the certificate's private key
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     pub tls_key: Option<PathBuf>,
+    /// PEM file with the authorities that sign clients' certificates; who has none is not let in, whatever token is shown
+    #[arg(long, value_name = "FILE")]
+    pub tls_client_authority: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]
@@ -92,6 +106,8 @@ struct File {
     lease_ttl_ms: Option<u64>,
     retry_backoff_ms: Option<u64>,
     keep_days: Option<u64>,
+    max_open_jobs: Option<u64>,
+    max_open_jobs_per_user: Option<u64>,
     tls: Option<TlsFile>,
 }
 
@@ -100,6 +116,7 @@ struct File {
 struct TlsFile {
     certificate: PathBuf,
     key: PathBuf,
+    client_authority: Option<PathBuf>,
 }
 
 /// A configuration that cannot be used.
@@ -147,6 +164,9 @@ pub enum ConfigError {
         /// What was given.
         listen: SocketAddr,
     },
+    /// Clients' certificates are to be checked, but nothing is encrypted.
+    #[error("--tls-client-authority needs --tls-certificate and --tls-key, or [tls] in the configuration file")]
+    NoTls,
     /// Neither `--state-dir` nor a home directory.
     #[error("no state directory: give --state-dir, or set XDG_STATE_HOME or HOME")]
     NoStateDir,
@@ -170,6 +190,11 @@ impl Config {
         in_range("keep_days", keep_days, 0..=36_500, "0 to 36500 (a hundred years)")?;
         let http = flags.http.or(file.http).unwrap_or_default();
         let http = http_at(http.trim(), flags.http_open || file.http_open)?;
+        let most = flags.max_open_jobs.or(file.max_open_jobs).unwrap_or(DEFAULT_OPEN_JOBS.most);
+        let of_user = flags.max_open_jobs_per_user.or(file.max_open_jobs_per_user);
+        let most_per_user = of_user.unwrap_or(DEFAULT_OPEN_JOBS.most_per_user);
+        in_range("max_open_jobs", most, OPEN_JOBS, "1 to 1000000000")?;
+        in_range("max_open_jobs_per_user", most_per_user, OPEN_JOBS, "1 to 1000000000")?;
         let default_listen = || DEFAULT_LISTEN.parse().expect("the default is an address");
         Ok(Self {
             state_dir: flags.state_dir.or(file.state_dir).or_else(default_state_dir).ok_or(ConfigError::NoStateDir)?,
@@ -178,7 +203,8 @@ impl Config {
             terms: Terms::new(Duration::from_millis(ttl_ms)),
             retry_backoff: Duration::from_millis(backoff_ms),
             keep: Duration::from_secs(keep_days * 24 * 3600),
-            tls: tls(flags.tls_certificate, flags.tls_key, file.tls),
+            open_jobs: OpenJobs { most, most_per_user },
+            tls: tls(flags.tls_certificate, flags.tls_key, flags.tls_client_authority, file.tls)?,
         })
     }
 }
@@ -212,10 +238,23 @@ fn http_at(address: &str, is_open: bool) -> Result<Option<Http>, ConfigError> {
     }
 }
 
-fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>, file: Option<TlsFile>) -> Option<ServerTls> {
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => Some(ServerTls { certificate, key }),
-        _ => file.map(|TlsFile { certificate, key }| ServerTls { certificate, key }),
+fn tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_authority: Option<PathBuf>,
+    file: Option<TlsFile>,
+) -> Result<Option<ServerTls>, ConfigError> {
+    let files = match (certificate, key, file) {
+        (Some(certificate), Some(key), file) => Some((certificate, key, file.and_then(|file| file.client_authority))),
+        (_, _, Some(TlsFile { certificate, key, client_authority })) => Some((certificate, key, client_authority)),
+        (_, _, None) => None,
+    };
+    match files {
+        Some((certificate, key, from_file)) => {
+            Ok(Some(ServerTls { certificate, key, client_authority: client_authority.or(from_file) }))
+        }
+        None if client_authority.is_some() => Err(ConfigError::NoTls),
+        None => Ok(None),
     }
 }
 
@@ -254,13 +293,20 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let text = "listen = \"10.0.0.1:1\"\nlease_ttl_ms = 500\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+        let text = "listen = \"10.0.0.1:1\"\nlease_ttl_ms = 500\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\nclient_authority = \"ca.pem\"\n";
         let (_folder, path) = file(text);
         let given = ServeFlags { lease_ttl_ms: Some(700), ..flags(Some(path)) };
         let config = Config::resolve(given).unwrap();
         assert_eq!(config.listen, "10.0.0.1:1".parse().unwrap());
         assert_eq!(config.terms, Terms::new(Duration::from_millis(700)));
-        assert_eq!(config.tls, Some(ServerTls { certificate: "c.pem".into(), key: "k.pem".into() }));
+        assert_eq!(
+            config.tls,
+            Some(ServerTls {
+                certificate: "c.pem".into(),
+                key: "k.pem".into(),
+                client_authority: Some("ca.pem".into())
+            })
+        );
     }
 
     #[test]
@@ -286,6 +332,10 @@ mod tests {
     fn unknown_keys_and_impossible_values_are_refused() {
         let (_folder, path) = file("lease_ttl = 500\n");
         assert!(matches!(Config::resolve(flags(Some(path))), Err(ConfigError::Malformed { .. })));
+        let given = ServeFlags { tls_client_authority: Some("ca.pem".into()), ..flags(None) };
+        assert!(matches!(Config::resolve(given), Err(ConfigError::NoTls)));
+        let given = ServeFlags { max_open_jobs: Some(0), ..flags(None) };
+        assert!(Config::resolve(given).unwrap_err().to_string().contains("max_open_jobs = 0"));
         let given = ServeFlags { lease_ttl_ms: Some(0), ..flags(None) };
         assert!(Config::resolve(given).unwrap_err().to_string().contains("lease_ttl_ms = 0"));
         assert!(matches!(Config::resolve(flags(Some("/no/such/file".into()))), Err(ConfigError::Unreadable { .. })));

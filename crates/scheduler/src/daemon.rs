@@ -1,14 +1,16 @@
 //! What the daemon's calls share.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rrm_api::VERSION;
 use rrm_spec::{JobId, Progress};
-use rrm_store::Store;
+use rrm_store::{OpenJobs, Store};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Grants;
 use crate::artifacts::Artifacts;
 use crate::logs::Logs;
 use crate::meters::Meters;
@@ -16,6 +18,10 @@ use crate::{Clock, Leases, StartError, StateDir, Terms};
 
 /// Progress reports that a slow watcher may be behind; it misses older ones, which newer ones replace anyway.
 const PROGRESS_BACKLOG: usize = 1024;
+
+/// Open jobs beyond these are refused, unless the daemon is told otherwise. A database of a million open jobs was measured; a
+/// hundred thousand are ten of the largest plans.
+pub(crate) const DEFAULT_OPEN_JOBS: OpenJobs = OpenJobs { most: 1_000_000, most_per_user: 100_000 };
 
 /// The daemon's state: the database, and what is known beside it in memory. Clones share it.
 #[derive(Clone, Debug)]
@@ -30,6 +36,10 @@ pub struct Daemon {
     pub(crate) retry_backoff: Duration,
     pub(crate) keep: Duration,
     clock: Clock,
+    pub(crate) grants: Grants,
+    pub(crate) open_jobs: OpenJobs,
+    /// For its disk.
+    pub(crate) folder: PathBuf,
     leases: Arc<Mutex<Leases>>,
 }
 
@@ -64,6 +74,7 @@ impl Daemon {
         let artifacts = Artifacts::open(state.artifacts()).await.map_err(failed)?;
         let lost = artifacts.sweep(store.artifacts().await?).await.map_err(failed)?;
         artifacts.lose(&store, clock.wall_us(), lost).await?;
+        let grants = Grants::read(&store).await?;
         let daemon = Self {
             store,
             artifacts: Arc::new(artifacts),
@@ -75,10 +86,19 @@ impl Daemon {
             retry_backoff,
             keep,
             clock,
+            grants,
+            open_jobs: DEFAULT_OPEN_JOBS,
+            folder: state.artifacts(),
             leases: Arc::new(Mutex::new(Leases::new(terms))),
         };
         daemon.remember().await?;
         Ok(daemon)
+    }
+
+    /// The same, with other limits on open jobs than the default ones.
+    #[must_use]
+    pub fn with_limits(self, open_jobs: OpenJobs) -> Self {
+        Self { open_jobs, ..self }
     }
 
     /// Nobody is taken for lost on account of the daemon's own absence.

@@ -72,6 +72,7 @@ pub(crate) fn answer(error: StoreError) -> ApiError {
         StoreError::Conflict { what } => ApiError::Conflict { what },
         StoreError::LeaseLost { .. } => ApiError::LeaseLost,
         StoreError::Precondition { what } => ApiError::Precondition { what },
+        StoreError::Limit { what } => ApiError::Exhausted { what },
         full @ StoreError::Exhausted { .. } => ApiError::Exhausted { what: full.to_string() },
         away @ (StoreError::Unavailable { .. } | StoreError::Closed) => {
             ApiError::Unavailable { what: away.to_string() }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use rrm_api::ApiError;
+use rrm_api::{ApiError, Caller};
 use rrm_spec::{Assignment, AttemptId, Device, RequestId, WorkerId};
 use rrm_store::{Lease, Running};
 use tokio::time::{sleep, sleep_until};
 
 use crate::Daemon;
+use crate::access::by;
 use crate::error::answer;
 
 /// A worker without work asks again after so long at the latest.
@@ -18,6 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A worker's question for work.
 pub(crate) struct Question {
+    pub(crate) caller: Caller,
     pub(crate) worker: WorkerId,
     pub(crate) request: RequestId,
     pub(crate) free: Vec<Device>,
@@ -60,9 +62,9 @@ impl Daemon {
     }
 
     async fn ask(&self, question: &Question) -> Result<Vec<Assignment>, ApiError> {
-        let Question { worker, ref request, ref free, ref held } = *question;
+        let Question { ref caller, worker, ref request, ref free, ref held } = *question;
         let lease = Lease { worker, request: request.clone(), free: free.clone(), held: held.clone() };
-        let assignments = self.store.write(self.wall_us(), lease).await.map_err(answer)?;
+        let assignments = self.store.write(self.wall_us(), by(caller.clone(), lease)).await.map_err(answer)?;
         self.meters.granted.inc_by(assignments.len() as u64);
         let now = self.now();
         for it in &assignments {

@@ -1,11 +1,12 @@
 //! `rrmd`: the daemon.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use nix::sys::stat::{Mode, umask};
 use rrm_scheduler::{Config, Inventory, ServeFlags, back_up, restore, serve, state_dir_or_default, verify};
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,6 +59,13 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         state_dir: PathBuf,
     },
+    /// Writes manual pages and completion scripts into a folder
+    #[command(hide = true)]
+    Manual {
+        /// The folder, in which man/ and completions/ are made
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
 }
 
 const BACKUP_EXAMPLES: &str = "\
@@ -76,10 +84,8 @@ fn main() -> ExitCode {
         }
     };
     log_to_standard_error();
-    // Database, weights and logs are the owner's alone, as are the tokens.
-    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     match arguments.command {
-        Command::Serve(flags) => serve_as_told(flags),
+        Command::Serve(flags) => start(flags),
         Command::Backup { state_dir, target } => {
             let Some(state_dir) = state_dir_or_default(state_dir) else {
                 tracing::error!("no state directory: give --state-dir, or set XDG_STATE_HOME or HOME");
@@ -93,12 +99,19 @@ fn main() -> ExitCode {
         Command::Restore { backup, state_dir } => {
             told(copying(async || restore(&backup, &state_dir).await.context("nothing was restored")), "restored")
         }
+        Command::Manual { folder } => ended(manual(&folder)),
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn copying(work: impl AsyncFnOnce() -> anyhow::Result<Inventory>) -> anyhow::Result<Inventory> {
+    private();
     work().await
+}
+
+/// Database, weights and logs are the owner's alone, as are the tokens.
+fn private() {
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }
 
 /// Says what there is; what is lost of it makes the whole a failure.
@@ -121,15 +134,8 @@ fn told(found: anyhow::Result<Inventory>, done: &str) -> ExitCode {
     if lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn serve_as_told(flags: ServeFlags) -> ExitCode {
-    let config = match Config::resolve(flags) {
-        Ok(config) => config,
-        Err(error) => {
-            tracing::error!("{:#}", anyhow::Error::new(error));
-            return EX_USAGE.into();
-        }
-    };
-    match run(config) {
+fn ended(how: anyhow::Result<()>) -> ExitCode {
+    match how {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -138,10 +144,37 @@ fn serve_as_told(flags: ServeFlags) -> ExitCode {
     }
 }
 
+fn start(flags: ServeFlags) -> ExitCode {
+    private();
+    match Config::resolve(flags) {
+        Ok(config) => ended(run(config)),
+        Err(error) => {
+            tracing::error!("{:#}", anyhow::Error::new(error));
+            EX_USAGE.into()
+        }
+    }
+}
+
+/// What an installation has beside the program. Not shown among the commands: `make man` calls it.
+fn manual(folder: &Path) -> anyhow::Result<()> {
+    let (pages, scripts) = (folder.join("man"), folder.join("completions"));
+    for folder in [&pages, &scripts] {
+        std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    clap_mangen::generate_to(Arguments::command(), &pages).context("the manual pages cannot be written")?;
+    for shell in Shell::value_variants() {
+        clap_complete::generate_to(*shell, &mut Arguments::command(), "rrmd", &scripts)
+            .context("the completion scripts cannot be written")?;
+    }
+    Ok(())
+}
+
 /// `RRM_LOG` chooses what is logged, in tracing's filter language; `info` by default.
 fn log_to_standard_error() {
     let filter = EnvFilter::try_from_env("RRM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colour = std::io::stderr().is_terminal();
+    // https://no-color.org: set to anything but nothing.
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = std::io::stderr().is_terminal() && !refused;
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
 }
 

@@ -22,7 +22,8 @@ pub async fn serve(config: &Config, shutdown: impl Future<Output = ()> + Send) -
         user: Token::load_or_create(&state.user_token())?,
         worker: Token::load_or_create(&state.worker_token())?,
     };
-    let daemon = Daemon::open(&state, config.terms, config.retry_backoff, config.keep).await?;
+    let daemon =
+        Daemon::open(&state, config.terms, config.retry_backoff, config.keep).await?.with_limits(config.open_jobs);
     let served = listen_and_serve(config, &state, &daemon, tokens, shutdown).await;
     daemon.close().await;
     tracing::info!("stopped");

@@ -4,34 +4,63 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rrm_api::{
-    ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
-    Reuse, Service, Source, Submitted, Upload, VERSION, WatchItem,
+    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
+    Replies, Reuse, Service, Source, Submitted, Upload, VERSION, WatchItem,
 };
 use rrm_spec::{
-    AfterPreemption, ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, DrainHow, DrainTarget, DrainView,
-    HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobState, JobSummary, Plan, Record,
-    Registration, RequestId, Retried, RetryWish, SubmissionId, Violations, WorkerId, WorkerView,
+    AfterPreemption, ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, DrainHow, DrainTarget, DrainView, Grant, GrantView,
+    HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobState, JobSummary, Plan, Record, Registration,
+    RequestId, Retried, RetryWish, SubmissionId, TokenHash, Violations, WorkerId, WorkerView,
 };
 use rrm_store::{
-    Backoff, Cancel, Change, Departure, Drain, End, GivingWay, KeepArtifact, KeepImport, Preempt, Register, Report,
-    Retry, Settle, Standing, Submit, Undrain,
+    Backoff, Cancel, Change, Departure, Drain, End, GivingWay, KeepArtifact, KeepImport, Preempt, Register, Report, Retry, Settle,
+    Standing, Submit, SubmitWithin, Undrain,
 };
 
 use crate::Daemon;
+use crate::access::by;
 use crate::error::{answer, disk};
 use crate::hand_out::Question;
 
 /// Most jobs in one answer: the next page begins after the last of them.
 const PAGE: u32 = 1000;
 
+/// A database that does not answer within this time counts as away.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(1);
+
 impl Service for Daemon {
     fn answered(&self, method: &'static str, took: Duration) {
         self.meters.answered(method, took);
     }
 
+    async fn is_healthy(&self) -> bool {
+        let answers = tokio::time::timeout(HEALTHY_WITHIN, self.store.answers());
+        !self.stopping.is_cancelled() && answers.await.unwrap_or(false)
+    }
+
+    fn caller(&self, token: TokenHash) -> Option<Caller> {
+        self.caller_of(token)
+    }
+
+    async fn about(&self, caller: Caller) -> Result<About, ApiError> {
+        self.describe(caller)
+    }
+
+    async fn add_token(&self, caller: Caller, grant: Grant) -> Result<(), ApiError> {
+        self.grant(caller, grant).await
+    }
+
+    async fn tokens(&self, _: Caller) -> Result<Vec<GrantView>, ApiError> {
+        self.granted().await
+    }
+
+    async fn revoke_token(&self, caller: Caller, token: TokenHash) -> Result<(), ApiError> {
+        self.revoke(caller, token).await
+    }
+
     async fn submit(
         &self,
-        _: Caller,
+        caller: Caller,
         request: RequestId,
         plan: Plan,
         source: Source,
@@ -44,6 +73,7 @@ impl Service for Daemon {
             Reuse::No => rrm_store::Reuse::No,
         };
         let submit = Submit { request, plan, client_version, host, reuse };
+        let submit = SubmitWithin { submit: by(caller, submit), open_jobs: self.open_jobs };
         let done = self.store.write(self.wall_us(), submit).await.map_err(answer)?;
         tracing::info!(submission = %done.submission, jobs = done.jobs.len(), already = done.already, "submitted");
         let devices = self.store.devices_online().await.map_err(answer)?;
@@ -65,51 +95,55 @@ impl Service for Daemon {
         Ok(JobDetail { summary: self.with_progress(detail.summary), ..detail })
     }
 
-    async fn cancel(&self, _: Caller, ids: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
-        let running = self.store.write(self.wall_us(), Cancel { jobs: ids.clone() }).await.map_err(answer)?;
+    async fn cancel(&self, caller: Caller, ids: Vec<JobId>) -> Result<Vec<JobSummary>, ApiError> {
+        let cancel = by(caller, Cancel { jobs: ids.clone() });
+        let running = self.store.write(self.wall_us(), cancel).await.map_err(answer)?;
         self.leases().cancel(&running);
         self.summaries(&ids).await
     }
 
-    async fn change(&self, _: Caller, ids: Vec<JobId>, change: JobChange) -> Result<Vec<JobSummary>, ApiError> {
-        self.store.write(self.wall_us(), Change { jobs: ids.clone(), change }).await.map_err(answer)?;
+    async fn change(&self, caller: Caller, ids: Vec<JobId>, change: JobChange) -> Result<Vec<JobSummary>, ApiError> {
+        let change = by(caller, Change { jobs: ids.clone(), change });
+        self.store.write(self.wall_us(), change).await.map_err(answer)?;
         self.summaries(&ids).await
     }
 
     async fn preempt(
         &self,
-        _: Caller,
+        caller: Caller,
         request: RequestId,
         ids: Vec<JobId>,
         then: AfterPreemption,
     ) -> Result<Vec<JobSummary>, ApiError> {
-        let preempt = Preempt { request, jobs: ids.clone(), then };
+        let preempt = by(caller, Preempt { request, jobs: ids.clone(), then });
         self.give_way(&self.store.write(self.wall_us(), preempt).await.map_err(answer)?);
         self.summaries(&ids).await
     }
 
     async fn retry(
         &self,
-        _: Caller,
+        caller: Caller,
         request: RequestId,
         ids: Vec<JobId>,
         wish: RetryWish,
     ) -> Result<Vec<Retried>, ApiError> {
-        let retried = self.store.write(self.wall_us(), Retry { request, jobs: ids, wish }).await.map_err(answer)?;
+        let retry = by(caller, Retry { request, jobs: ids, wish });
+        let retried = self.store.write(self.wall_us(), retry).await.map_err(answer)?;
         tracing::info!(jobs = retried.len(), "retried");
         Ok(retried)
     }
 
-    async fn drain(&self, _: Caller, target: DrainTarget, how: DrainHow) -> Result<Vec<JobId>, ApiError> {
-        let drain = Drain { target: target.clone(), how };
+    async fn drain(&self, caller: Caller, target: DrainTarget, how: DrainHow) -> Result<Vec<JobId>, ApiError> {
+        let drain = by(caller, Drain { target: target.clone(), how });
         let running = self.store.write(self.wall_us(), drain).await.map_err(answer)?;
         tracing::info!(%target, how = how.name(), giving_way = running.len(), "gets no new work");
         self.give_way(&running);
         Ok(running.into_iter().map(|it| it.job).collect())
     }
 
-    async fn undrain(&self, _: Caller, target: DrainTarget) -> Result<(), ApiError> {
-        self.store.write(self.wall_us(), Undrain { target: target.clone() }).await.map_err(answer)?;
+    async fn undrain(&self, caller: Caller, target: DrainTarget) -> Result<(), ApiError> {
+        let undrain = by(caller, Undrain { target: target.clone() });
+        self.store.write(self.wall_us(), undrain).await.map_err(answer)?;
         tracing::info!(%target, "gets new work again");
         Ok(())
     }
@@ -151,12 +185,12 @@ impl Service for Daemon {
         self.outcomes(job, from).await
     }
 
-    async fn import(&self, _: Caller, import: ImportedNetwork, body: Replies<Bytes>) -> Result<(), ApiError> {
+    async fn import(&self, caller: Caller, import: ImportedNetwork, body: Replies<Bytes>) -> Result<(), ApiError> {
         self.store.name_is_free_for(&import).await.map_err(answer)?;
         let file = KeepArtifact { sha256: import.sha256.clone(), bytes: import.bytes };
         self.artifacts.receive(&self.store, self.wall_us(), file, body).await?;
         tracing::info!(name = %import.name, sha256 = %import.sha256, arch = %import.network.arch, "imported");
-        self.store.write(self.wall_us(), KeepImport { import }).await.map_err(answer)
+        self.store.write(self.wall_us(), by(caller, KeepImport { import })).await.map_err(answer)
     }
 
     async fn imports(&self, _: Caller) -> Result<Vec<ImportedNetwork>, ApiError> {
@@ -174,10 +208,10 @@ impl Service for Daemon {
         }
     }
 
-    async fn register(&self, _: Caller, registration: Registration) -> Result<Registered, ApiError> {
+    async fn register(&self, caller: Caller, registration: Registration) -> Result<Registered, ApiError> {
         check(&registration)?;
         let node = registration.node.clone();
-        let worker = self.store.write(self.wall_us(), Register { registration }).await.map_err(answer)?;
+        let worker = self.store.write(self.wall_us(), by(caller, Register { registration })).await.map_err(answer)?;
         self.leases().greet(self.now(), self.wall_us(), worker);
         tracing::info!(%worker, node, "the worker is there");
         let ms = |duration: Duration| duration.as_millis() as u64; // A TTL is at most an hour.
@@ -186,13 +220,13 @@ impl Service for Daemon {
 
     async fn lease(
         &self,
-        _: Caller,
+        caller: Caller,
         worker: WorkerId,
         request: RequestId,
         free: Vec<Device>,
         held: Vec<AttemptId>,
     ) -> Result<Vec<Assignment>, ApiError> {
-        self.hand_out(Question { worker, request, free, held }).await
+        self.hand_out(Question { caller, worker, request, free, held }).await
     }
 
     async fn heartbeat(&self, _: Caller, worker: WorkerId, held: Vec<HeldAttempt>) -> Result<HeartbeatReply, ApiError> {
@@ -211,21 +245,27 @@ impl Service for Daemon {
 
     async fn report(
         &self,
-        _: Caller,
+        caller: Caller,
         attempt: AttemptId,
         first_seq: u64,
         records: Vec<Record>,
     ) -> Result<u64, ApiError> {
-        self.store.write(self.wall_us(), Report { attempt, first_seq, records }).await.map_err(answer)
+        self.store.write(self.wall_us(), by(caller, Report { attempt, first_seq, records })).await.map_err(answer)
     }
 
-    async fn settle(&self, _: Caller, attempt: AttemptId, records_seq: u64, end: AttemptEnd) -> Result<(), ApiError> {
+    async fn settle(
+        &self,
+        caller: Caller,
+        attempt: AttemptId,
+        records_seq: u64,
+        end: AttemptEnd,
+    ) -> Result<(), ApiError> {
         let AttemptEnd { outcome, message, exit_code, signal } = end;
         let end = End { outcome, message, exit_code, signal };
         // At most ten minutes.
         let backoff = Backoff { base_us: self.retry_backoff.as_micros() as i64, jitter: self.jitter() };
         let settle = Settle { attempt, records_seq, end, backoff };
-        let state: JobState = self.store.write(self.wall_us(), settle).await.map_err(answer)?;
+        let state: JobState = self.store.write(self.wall_us(), by(caller, settle)).await.map_err(answer)?;
         tracing::info!(%attempt, outcome = outcome.name(), job_is = %state, "settled");
         self.leases().release(attempt);
         Ok(())
@@ -253,8 +293,8 @@ impl Service for Daemon {
         }
     }
 
-    async fn deregister(&self, _: Caller, worker: WorkerId) -> Result<(), ApiError> {
-        self.dismiss(vec![worker], Departure::GoodBye).await
+    async fn deregister(&self, caller: Caller, worker: WorkerId) -> Result<(), ApiError> {
+        self.dismiss(vec![worker], Departure::GoodBye, Some(caller)).await
     }
 }
 

@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn an_announced_address_can_be_called() {
-        let tls = ServerTls { certificate: "c.pem".into(), key: "k.pem".into() };
+        let tls = ServerTls { certificate: "c.pem".into(), key: "k.pem".into(), client_authority: None };
         let url = |listens: &str, tls| local_url(listens.parse().unwrap(), tls);
         assert_eq!(url("0.0.0.0:7600", None), "http://127.0.0.1:7600");
         assert_eq!(url("[::]:7600", Some(&tls)), "https://[::1]:7600");

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use rrm_api::ApiError;
+use rrm_api::{ApiError, Caller};
 use rrm_store::{CollectArtifacts, Depart, Departure, Expire};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Daemon;
+use crate::access::by;
 use crate::error::{answer, disk};
 
 /// How often superseded checkpoints are deleted: each may be as large as the networks are.
@@ -58,7 +59,7 @@ impl Daemon {
             (leases.overdue(now), leases.silent(now))
         };
         self.expire_attempts(attempts).await?;
-        self.dismiss(workers, Departure::Silence).await
+        self.dismiss(workers, Departure::Silence, None).await
     }
 
     async fn expire_attempts(&self, attempts: Vec<rrm_spec::AttemptId>) -> Result<(), ApiError> {
@@ -73,13 +74,22 @@ impl Daemon {
         Ok(())
     }
 
-    /// Workers leave, and what they hold is given up.
-    pub(crate) async fn dismiss(&self, workers: Vec<rrm_spec::WorkerId>, how: Departure) -> Result<(), ApiError> {
+    /// Workers leave, by a call or by themselves, and what they hold is given up.
+    pub(crate) async fn dismiss(
+        &self,
+        workers: Vec<rrm_spec::WorkerId>,
+        how: Departure,
+        caller: Option<Caller>,
+    ) -> Result<(), ApiError> {
         if workers.is_empty() {
             return Ok(());
         }
         let depart = Depart { workers: workers.clone(), how };
-        self.store.write(self.wall_us(), depart).await.map_err(answer)?;
+        match caller {
+            Some(caller) => self.store.write(self.wall_us(), by(caller, depart)).await,
+            None => self.store.write(self.wall_us(), depart).await,
+        }
+        .map_err(answer)?;
         for worker in workers {
             tracing::info!(%worker, why = how.why(), "the worker has left");
             self.leases().dismiss(worker);

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod accuracy;
 mod arch;
 mod artifact;
@@ -18,11 +19,13 @@ mod read;
 mod state;
 mod threat;
 mod time_limit;
+mod user;
 mod validate;
 mod view;
 mod wish;
 mod worker;
 
+pub use access::{Grant, GrantView, Role, TokenHash};
 pub use accuracy::{Accuracy, ClassAccuracy, balanced};
 pub use arch::{Arch, Family, ParseArchError};
 pub use artifact::{ArtifactRef, ImportedNetwork, NetworkName};
@@ -51,6 +54,7 @@ pub use read::read_job;
 pub use state::{AttemptOutcome, Disposition, IllegalTransition, JobState, RetryBudget, Stop, Transition, disposition};
 pub use threat::{Epsilon, Norm, ParseEpsilonError, ThreatModel};
 pub use time_limit::{TimeLimit, TimeLimitError};
+pub use user::UserName;
 pub use validate::{Violation, Violations};
 pub use view::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, WorkerView};
 pub use wish::{

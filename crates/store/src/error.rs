@@ -36,6 +36,12 @@ pub enum StoreError {
         /// The state, and what it would have to be.
         what: String,
     },
+    /// More than is allowed.
+    #[error("{what}")]
+    Limit {
+        /// Which limit, how much is in use, and how much may be.
+        what: String,
+    },
     /// The disk is full.
     #[error("the database cannot grow, make room on its disk: {what}")]
     Exhausted {

@@ -87,9 +87,17 @@ fn library_version() -> i32 {
     unsafe { libsqlite3_sys::sqlite3_libversion_number() }
 }
 
+/// The version of the SQLite that is built in, such as `3.51.3`.
+pub fn sqlite_version() -> String {
+    in_words(library_version())
+}
+
+fn in_words(version: i32) -> String {
+    format!("{}.{}.{}", version / 1_000_000, version / 1000 % 1000, version % 1000)
+}
+
 fn refuse_old_sqlite(version: i32) -> Result<(), OpenError> {
-    let found = format!("{}.{}.{}", version / 1_000_000, version / 1000 % 1000, version % 1000);
-    if version < OLDEST_SQLITE { Err(OpenError::OldSqlite { found }) } else { Ok(()) }
+    if version < OLDEST_SQLITE { Err(OpenError::OldSqlite { found: in_words(version) }) } else { Ok(()) }
 }
 
 fn refuse_network(path: &Path) -> Result<(), OpenError> {

@@ -6,7 +6,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 12] = [
+const MIGRATIONS: [(&str, &str); 13] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
@@ -19,6 +19,7 @@ const MIGRATIONS: [(&str, &str); 12] = [
     ("content_key", include_str!("../../../migrations/0010_content_key.sql")),
     ("diagnostic", include_str!("../../../migrations/0011_diagnostic.sql")),
     ("control", include_str!("../../../migrations/0012_control.sql")),
+    ("access", include_str!("../../../migrations/0014_access.sql")),
 ];
 
 /// The schema that this version of the software makes.
@@ -56,7 +57,7 @@ mod tests {
     fn every_table_is_strict() {
         let tables = MIGRATIONS.iter().map(|(_, sql)| sql.matches("create table").count()).sum::<usize>();
         let strict = MIGRATIONS.iter().map(|(_, sql)| sql.matches(") strict").count()).sum::<usize>();
-        assert_eq!((tables, strict), (23, 23));
+        assert_eq!((tables, strict), (24, 24));
     }
 
     /// A plan that has been evaluated, in the columns that there were from the beginning.

@@ -64,6 +64,13 @@ impl Store {
         &self.commits
     }
 
+    /// Whether it can be read now, and takes changes.
+    pub async fn answers(&self) -> bool {
+        let read: Result<Option<i64>, _> =
+            sqlx::query_scalar("select max(seq) from event").fetch_one(&self.readers).await;
+        read.is_ok() && !self.writes.is_closed()
+    }
+
     /// Completes when the writer has ended: the store was closed, or the writer has panicked. No change is made any more.
     pub async fn closed(&self) {
         self.writes.closed().await;

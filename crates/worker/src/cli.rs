@@ -1,11 +1,14 @@
 //! The command line.
 
 use std::{
-    io::{IsTerminal, Write},
+    fs,
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::{bench::BenchArgs, config::ServeArgs, exec::ExecArgs};
@@ -40,6 +43,9 @@ enum Command {
     Exec(ExecArgs),
     /// Time a network on random images
     Bench(BenchArgs),
+    /// Write manual pages and completion scripts into a folder
+    #[command(hide = true, after_help = "Examples:\n  rrm-worker manual target")]
+    Manual(ManualArgs),
 }
 
 /// Runs the program with the process's arguments.
@@ -53,25 +59,55 @@ pub fn run() -> ExitCode {
         }
     };
     let filter = EnvFilter::try_from_env("RRM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let coloured = std::io::stderr().is_terminal();
-    fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(coloured).with_target(false).init();
+    // https://no-color.org: set to anything but nothing.
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let coloured = io::stderr().is_terminal() && !refused;
+    fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(coloured).with_target(false).init();
     match cli.command {
         Command::Serve(args) => crate::serve::main(args),
         Command::Exec(args) => crate::exec::main(args),
         Command::Bench(args) => crate::bench::main(&args),
+        Command::Manual(args) => manual(&args),
+    }
+}
+
+/// Where the manual goes.
+#[derive(Args)]
+struct ManualArgs {
+    /// The folder, in which man/ and completions/ are made
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+}
+
+/// What an installation has beside the program. Not shown among the commands: `make man` calls it.
+fn manual(args: &ManualArgs) -> ExitCode {
+    let write = || {
+        let (pages, scripts) = (args.folder.join("man"), args.folder.join("completions"));
+        fs::create_dir_all(&pages)?;
+        fs::create_dir_all(&scripts)?;
+        clap_mangen::generate_to(Cli::command(), &pages)?;
+        for shell in Shell::value_variants() {
+            clap_complete::generate_to(*shell, &mut Cli::command(), "rrm-worker", &scripts)?;
+        }
+        Ok::<(), io::Error>(())
+    };
+    match write() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(format!("the manual cannot be written into {}: {error}", args.folder.display()));
+            ExitCode::FAILURE
+        }
     }
 }
 
 /// Says on standard error what is wrong; a log line would bury it.
 pub(crate) fn complain(what: impl std::fmt::Display) {
     // Nobody is left to tell if the terminal is gone.
-    let _ = writeln!(std::io::stderr(), "rrm-worker: {what}");
+    let _ = writeln!(io::stderr(), "rrm-worker: {what}");
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

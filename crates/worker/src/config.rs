@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Args;
-use rrm_api::{ClientTls, Endpoint};
+use rrm_api::{ClientIdentity, ClientTls, Endpoint};
 use rrm_spec::{Device, Violation, Violations};
 use toml::{Table, Value};
 
@@ -19,7 +19,7 @@ Examples:
 
 SIGTERM or SIGINT: trainers stop at their next step and their jobs are queued again without blame; a second one kills
 them. The configuration file knows server, token_file, devices, work_dir, data_dir, threads, grace_s, node, cache_gib,
-tls.authority and tls.domain; flags win.";
+tls.authority, tls.domain, tls.client_certificate and tls.client_key; flags win.";
 
 /// Flags of `serve`. All of them may stand in the configuration file too.
 #[derive(Args, Clone, Debug, Default)]
@@ -58,6 +58,12 @@ pub(crate) struct ServeArgs {
     /// Name in the daemon's certificate [default: the address's host]
     #[arg(long, value_name = "NAME")]
     tls_domain: Option<String>,
+    /// PEM file with this worker's certificate, for daemons that ask for one
+    #[arg(long, value_name = "FILE")]
+    tls_client_certificate: Option<PathBuf>,
+    /// PEM file with that certificate's private key
+    #[arg(long, value_name = "FILE")]
+    tls_client_key: Option<PathBuf>,
     /// TOML file with the same settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -112,7 +118,13 @@ impl Config {
 
 fn merge(args: ServeArgs, mut file: Table, machine: &Machine) -> Result<Config, Violations> {
     let mut found = Vec::new();
-    let tls = merge_tls(args.tls_authority, args.tls_domain, &mut file, &mut found);
+    let flags = TlsFlags {
+        authority: args.tls_authority,
+        domain: args.tls_domain,
+        client_certificate: args.tls_client_certificate,
+        client_key: args.tls_client_key,
+    };
+    let tls = merge_tls(flags, &mut file, &mut found);
     let places = &machine.places;
     let mut from = File { table: &mut file, path: "", found: &mut found };
     let server = from.text("server", args.server).or_else(|| places.server());
@@ -140,12 +152,15 @@ fn merge(args: ServeArgs, mut file: Table, machine: &Machine) -> Result<Config, 
     Ok(Config { server, token_file, tls, devices, work_dir, data_dir, threads, grace, node, cache_bytes })
 }
 
-fn merge_tls(
+/// What the flags say of encryption.
+struct TlsFlags {
     authority: Option<PathBuf>,
     domain: Option<String>,
-    file: &mut Table,
-    found: &mut Vec<Violation>,
-) -> Option<ClientTls> {
+    client_certificate: Option<PathBuf>,
+    client_key: Option<PathBuf>,
+}
+
+fn merge_tls(flags: TlsFlags, file: &mut Table, found: &mut Vec<Violation>) -> Option<ClientTls> {
     let mut table = match file.remove("tls") {
         Some(Value::Table(table)) => table,
         Some(other) => {
@@ -155,13 +170,27 @@ fn merge_tls(
         None => Table::new(),
     };
     let mut from = File { table: &mut table, path: "tls.", found };
-    let authority = from.path("authority", authority);
-    let domain = from.text("domain", domain);
-    from.refuse_rest("authority or domain");
-    if authority.is_none() && domain.is_some() {
-        found.push(fault("tls.authority", "", "must be given where tls.domain is"));
+    let authority = from.path("authority", flags.authority);
+    let domain = from.text("domain", flags.domain);
+    let certificate = from.path("client_certificate", flags.client_certificate);
+    let key = from.path("client_key", flags.client_key);
+    from.refuse_rest("authority, domain, client_certificate or client_key");
+    let identity = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some(ClientIdentity { certificate, key }),
+        (Some(_), None) => {
+            found.push(fault("tls.client_key", "", "must be given where tls.client_certificate is"));
+            None
+        }
+        (None, Some(_)) => {
+            found.push(fault("tls.client_certificate", "", "must be given where tls.client_key is"));
+            None
+        }
+        (None, None) => None,
+    };
+    if authority.is_none() && (domain.is_some() || identity.is_some()) {
+        found.push(fault("tls.authority", "", "must be given where other settings of tls are"));
     }
-    authority.map(|authority| ClientTls { authority, domain })
+    authority.map(|authority| ClientTls { authority, domain, identity })
 }
 
 fn fault(field: &str, value: impl ToString, allowed: &str) -> Violation {

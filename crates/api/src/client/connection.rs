@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn an_address_without_scheme_gets_the_one_that_fits() {
-        let tls = ClientTls { authority: "ca.pem".into(), domain: None };
+        let tls = ClientTls { authority: "ca.pem".into(), domain: None, identity: None };
         assert_eq!(Endpoint::url_of("127.0.0.1:7600", None), "http://127.0.0.1:7600");
         assert_eq!(Endpoint::url_of("lab.example:7600", Some(&tls)), "https://lab.example:7600");
         assert_eq!(Endpoint::url_of("https://lab.example", None), "https://lab.example");

@@ -1,5 +1,6 @@
 //! The client's side: calls in domain types.
 
+mod access;
 mod backoff;
 mod connection;
 mod control;
@@ -19,7 +20,7 @@ use crate::{
     ApiError, MESSAGE_BYTES,
     status::read_status,
     wire::{
-        artifacts_client::ArtifactsClient, control_client::ControlClient, jobs_client::JobsClient,
+    access_client::AccessClient, artifacts_client::ArtifactsClient, control_client::ControlClient, jobs_client::JobsClient,
         workers_client::WorkersClient,
     },
 };
@@ -56,10 +57,19 @@ impl Client {
         Ok(Self { url: endpoint.url.as_str().into(), stub, patience: DEFAULT_PATIENCE })
     }
 
+    /// The daemon's address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The same connection, on which calls are repeated for so long while no answer comes; zero = one try.
     #[must_use]
     pub fn with_patience(&self, patience: Duration) -> Self {
         Self { patience, ..self.clone() }
+    }
+
+    fn access_stub(&self) -> AccessClient<Stub> {
+        AccessClient::new(self.stub.clone()).max_decoding_message_size(MESSAGE_BYTES)
     }
 
     fn jobs_stub(&self) -> JobsClient<Stub> {

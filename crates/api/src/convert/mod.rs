@@ -3,6 +3,7 @@
 //! Both directions take their argument apart completely, so that a new field breaks the build here instead of being
 //! lost. Writing cannot fail; reading checks everything and collects every fault.
 
+mod access;
 mod artifact;
 mod assignment;
 mod attack;

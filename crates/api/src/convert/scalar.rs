@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use rrm_spec::{
-    ArtifactHash, ArtifactRef, AttemptId, Epsilon, JobId, NetworkName, RequestId, SubmissionId, TimeLimit, WorkerId,
+    ArtifactHash, ArtifactRef, AttemptId, Epsilon, JobId, NetworkName, RequestId, SubmissionId, TimeLimit, TokenHash, UserName, WorkerId,
 };
 
 use super::{OnWire, Reader};
@@ -42,7 +42,7 @@ macro_rules! text {
     )+};
 }
 
-text!(ArtifactHash, ArtifactRef, NetworkName, RequestId, Epsilon);
+text!(ArtifactHash, ArtifactRef, NetworkName, RequestId, Epsilon, TokenHash, UserName);
 
 /// In seconds.
 impl OnWire for TimeLimit {

@@ -7,16 +7,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Adapter, Outgoing, gate::open, jobs::valid};
 use crate::{
-    ApiError, Replies, Role, Service, Upload,
+    ApiError, Replies, Service, Upload,
     convert::{list, read_with},
     status::read_status,
     transfer::{Expected, Verified, pieces},
     wire,
 };
-
-const WORKERS: &[Role] = &[Role::Worker];
-const USERS: &[Role] = &[Role::User];
-const ALL: &[Role] = &[Role::User, Role::Worker];
 
 #[tonic::async_trait]
 impl<S: Service> wire::artifacts_server::Artifacts for Adapter<S> {
@@ -26,7 +22,7 @@ impl<S: Service> wire::artifacts_server::Artifacts for Adapter<S> {
         &self,
         request: Request<wire::DownloadRequest>,
     ) -> Result<Response<Self::DownloadStream>, Status> {
-        let (caller, wire::DownloadRequest { sha256 }) = open(request, ALL)?;
+        let (caller, wire::DownloadRequest { sha256 }) = open(request)?;
         let sha256: ArtifactHash = valid(read_with(|reader| reader.field("sha256", sha256)))?;
         let artifact = self.service.download(caller, sha256.clone()).await?;
         let total = artifact.bytes;
@@ -51,7 +47,7 @@ impl<S: Service> wire::artifacts_server::Artifacts for Adapter<S> {
     }
 
     async fn stored(&self, request: Request<wire::StoredRequest>) -> Result<Response<wire::StoredReply>, Status> {
-        let (caller, wire::StoredRequest { sha256 }) = open(request, WORKERS)?;
+        let (caller, wire::StoredRequest { sha256 }) = open(request)?;
         let sha256 = valid(read_with(|reader| reader.field("sha256", sha256)))?;
         let stored = self.service.stored(caller, sha256).await?;
         Ok(Response::new(wire::StoredReply { stored }))
@@ -61,7 +57,7 @@ impl<S: Service> wire::artifacts_server::Artifacts for Adapter<S> {
         &self,
         request: Request<Streaming<wire::UploadRequest>>,
     ) -> Result<Response<wire::UploadReply>, Status> {
-        let (caller, mut steps) = open(request, WORKERS)?;
+        let (caller, mut steps) = open(request)?;
         let upload = header(&mut steps).await?;
         let expected = Expected { sha256: upload.sha256.clone(), bytes: Some(upload.bytes) };
         let body: Replies<Bytes> = Box::pin(steps.map(content));
@@ -75,7 +71,7 @@ impl<S: Service> wire::artifacts_server::Artifacts for Adapter<S> {
         request: Request<Streaming<wire::ImportRequest>>,
     ) -> Result<Response<wire::ImportReply>, Status> {
         use wire::import_request::Step;
-        let (caller, mut steps) = open(request, USERS)?;
+        let (caller, mut steps) = open(request)?;
         let first = steps.message().await.map_err(|e| read_status(&e))?;
         let Some(Step::Header(header)) = first.and_then(|request| request.step) else {
             return Err(header_missing().into());
@@ -92,7 +88,7 @@ impl<S: Service> wire::artifacts_server::Artifacts for Adapter<S> {
     }
 
     async fn imports(&self, request: Request<wire::ImportsRequest>) -> Result<Response<wire::ImportsReply>, Status> {
-        let (caller, wire::ImportsRequest {}) = open(request, USERS)?;
+        let (caller, wire::ImportsRequest {}) = open(request)?;
         let networks = list(self.service.imports(caller).await?);
         Ok(Response::new(wire::ImportsReply { networks }))
     }

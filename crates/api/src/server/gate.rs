@@ -1,93 +1,184 @@
-//! Who may come in: token, then version, then role.
+//! Before any call: the token, its role, and the version.
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
+use rrm_spec::TokenHash;
+use sha2::{Digest, Sha256};
+use tonic::{
+    Request, Status,
+    body::Body,
+    codegen::{BoxFuture, Service as HttpService, http, http::HeaderMap},
+    server::NamedService,
+};
 
-use crate::{ApiError, Caller, Role, Tokens, VERSION, VERSION_KEY};
+use super::permission::{Call, Need, allows, call};
+use crate::{ApiError, Caller, Service, Tokens, VERSION, VERSION_KEY, status::for_foreigners};
 
-/// Looks at a request's metadata before its message is read.
-#[derive(Clone)]
-pub(super) struct Gate {
+/// Lets in who may come in. It stands before each service, so that no service has to think of it.
+pub(super) struct Gate<S> {
+    service: Arc<S>,
     tokens: Arc<Tokens>,
 }
 
-impl Gate {
-    pub(super) fn new(tokens: Tokens) -> Self {
-        Self { tokens: Arc::new(tokens) }
+impl<S> Clone for Gate<S> {
+    fn clone(&self) -> Self {
+        Self { service: Arc::clone(&self.service), tokens: Arc::clone(&self.tokens) }
+    }
+}
+
+/// A service behind the gate.
+pub(super) struct Gated<S, I> {
+    gate: Gate<S>,
+    inner: I,
+}
+
+impl<S, I: Clone> Clone for Gated<S, I> {
+    fn clone(&self) -> Self {
+        Self { gate: self.gate.clone(), inner: self.inner.clone() }
+    }
+}
+
+/// What is known of who has been let in.
+struct Admitted {
+    call: &'static Call,
+    /// Absent where a call needs no token.
+    caller: Option<Caller>,
+}
+
+impl<S: Service> Gate<S> {
+    pub(super) fn new(service: Arc<S>, tokens: Tokens) -> Self {
+        Self { service, tokens: Arc::new(tokens) }
     }
 
-    fn admit(&self, metadata: &MetadataMap) -> Result<Caller, ApiError> {
-        let text = |key: &str| metadata.get(key).and_then(|value| value.to_str().ok());
-        // The same refusal for every fault: it never says which part was wrong.
-        let shown = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        let role = shown.and_then(|token| self.tokens.role_of(token)).ok_or(ApiError::Unauthenticated)?;
-        match text(VERSION_KEY) {
-            Some(VERSION) => Ok(Caller { role }),
-            other => {
-                let client = other.unwrap_or("unknown").to_owned();
-                Err(ApiError::Version { server: VERSION.to_owned(), client })
-            }
+    /// Puts a service behind the gate.
+    pub(super) fn before<I>(&self, inner: I) -> Gated<S, I> {
+        Gated { gate: self.clone(), inner }
+    }
+
+    fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Admitted, Status> {
+        let Some(call) = call(path) else {
+            return Err(Status::unimplemented("there is no such call"));
+        };
+        if call.need == Need::Nothing {
+            return Ok(Admitted { call, caller: None });
+        }
+        let caller = self.identify(headers).ok_or(ApiError::Unauthenticated)?;
+        if let Some(client) = version(headers).filter(|client| client != VERSION) {
+            return Err(ApiError::Version { server: VERSION.to_owned(), client }.into());
+        }
+        match allows(caller.role, call.need) {
+            true => Ok(Admitted { call, caller: Some(caller) }),
+            false => Err(ApiError::PermissionDenied.into()),
         }
     }
-}
 
-impl Interceptor for Gate {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let caller = self.admit(request.metadata())?;
-        request.extensions_mut().insert(caller);
-        Ok(request)
+    /// `None` for every fault: the refusal never says which part was wrong.
+    fn identify(&self, headers: &HeaderMap) -> Option<Caller> {
+        let shown = headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?;
+        let hash = TokenHash::new(Sha256::digest(shown).into());
+        // Both are always asked.
+        let (bootstrap, granted) = (self.tokens.caller(hash), self.service.caller(hash));
+        bootstrap.or(granted)
     }
 }
 
-/// Takes a request apart, if the caller's role is one of those that may make it.
-pub(super) fn open<T>(request: Request<T>, roles: &[Role]) -> Result<(Caller, T), ApiError> {
-    let caller = *request.extensions().get::<Caller>().ok_or(ApiError::Unauthenticated)?;
-    match roles.contains(&caller.role) {
-        true => Ok((caller, request.into_inner())),
-        false => Err(ApiError::PermissionDenied),
+/// The client's version, if it says one: clients of other languages are not of a version.
+fn version(headers: &HeaderMap) -> Option<String> {
+    headers.get(VERSION_KEY).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+impl<S, I> HttpService<http::Request<Body>> for Gated<S, I>
+where
+    S: Service,
+    I: HttpService<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    I::Future: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
     }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let foreign = version(request.headers()).is_none();
+        let answer = match self.gate.admit(request.uri().path(), request.headers()) {
+            Err(refusal) => return Box::pin(std::future::ready(Ok(refused(refusal, foreign)))),
+            Ok(Admitted { call, caller }) => {
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
+                }
+                within(call.deadline, self.inner.call(request))
+            }
+        };
+        if !foreign {
+            return answer;
+        }
+        Box::pin(async move {
+            let response = answer.await?;
+            Ok(match Status::from_header_map(response.headers()) {
+                Some(refusal) if refusal.code() != tonic::Code::Ok => refused(refusal, foreign),
+                // A stream's refusals come later and name no fields: they are small.
+                Some(_) | None => response,
+            })
+        })
+    }
+}
+
+impl<S, I: NamedService> NamedService for Gated<S, I> {
+    const NAME: &'static str = I::NAME;
+}
+
+fn refused(refusal: Status, foreign: bool) -> http::Response<Body> {
+    if foreign { for_foreigners(refusal) } else { refusal }.into_http()
+}
+
+/// The answer, or word that it takes too long. What it was working at may still happen.
+fn within<F>(limit: Option<Duration>, answer: F) -> BoxFuture<http::Response<Body>, Infallible>
+where
+    F: Future<Output = Result<http::Response<Body>, Infallible>> + Send + 'static,
+{
+    let Some(limit) = limit else { return Box::pin(answer) };
+    Box::pin(async move {
+        tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
+            let what = format!("no answer within {} s", limit.as_secs());
+            Ok(Status::from(ApiError::Unavailable { what }).into_http())
+        })
+    })
+}
+
+/// Takes a request apart that has come through the gate.
+pub(super) fn open<T>(request: Request<T>) -> Result<(Caller, T), ApiError> {
+    let caller = request.extensions().get::<Caller>().cloned().ok_or(ApiError::Unauthenticated)?;
+    Ok((caller, request.into_inner()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Token;
 
-    fn admit(authorization: Option<&str>, version: Option<&str>) -> Result<Caller, ApiError> {
-        let token = |letter: &str| Token::new(&letter.repeat(32)).unwrap();
-        let mut metadata = MetadataMap::new();
-        authorization.map(|value| metadata.insert("authorization", value.parse().unwrap()));
-        version.map(|value| metadata.insert(VERSION_KEY, value.parse().unwrap()));
-        Gate::new(Tokens { user: token("u"), worker: token("w") }).admit(&metadata)
+    #[tokio::test]
+    async fn an_answer_that_takes_too_long_is_given_up_as_unavailable() {
+        let never = || std::future::pending::<Result<http::Response<Body>, Infallible>>();
+        let Ok(response) = within(Some(Duration::from_millis(1)), never()).await;
+        let refusal = Status::from_header_map(response.headers()).unwrap();
+        assert!(crate::status::read_status(&refusal).is_transient(), "{refusal:?}");
+        let at_once = std::future::ready(Ok(http::Response::new(Body::empty())));
+        let Ok(response) = within(Some(Duration::from_secs(60)), at_once).await;
+        assert!(Status::from_header_map(response.headers()).is_none());
     }
 
     #[test]
-    fn a_token_gives_its_role() {
-        let shown = format!("Bearer {}", "w".repeat(32));
-        assert_eq!(admit(Some(&shown), Some(VERSION)), Ok(Caller { role: Role::Worker }));
-    }
-
-    #[test]
-    fn whatever_is_wrong_with_a_token_the_answer_is_the_same() {
-        let bare = "u".repeat(32);
-        let wrong = format!("Bearer {}", "x".repeat(32));
-        for shown in [None, Some(""), Some("Bearer "), Some(bare.as_str()), Some(wrong.as_str())] {
-            assert_eq!(admit(shown, Some(VERSION)), Err(ApiError::Unauthenticated), "{shown:?}");
-        }
-    }
-
-    #[test]
-    fn another_version_is_refused_naming_both() {
-        let shown = format!("Bearer {}", "u".repeat(32));
-        let client = "9.9.9".to_owned();
-        let refusal = ApiError::Version { server: VERSION.to_owned(), client };
-        assert_eq!(admit(Some(&shown), Some("9.9.9")), Err(refusal));
-        assert!(admit(Some(&shown), None).unwrap_err().to_string().contains("unknown"));
-    }
-
-    #[test]
-    fn a_stranger_does_not_learn_the_version() {
-        assert_eq!(admit(None, Some("9.9.9")), Err(ApiError::Unauthenticated));
+    fn a_version_may_be_absent_but_not_hidden() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(version(&headers), None);
+        headers.insert(VERSION_KEY, http::HeaderValue::from_bytes(b"\xff").unwrap());
+        assert!(version(&headers).is_some_and(|version| version != VERSION));
     }
 }

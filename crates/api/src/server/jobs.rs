@@ -5,36 +5,34 @@ use tonic::{Request, Response, Status};
 
 use super::{Adapter, Outgoing, gate::open, replies, reply};
 use crate::{
-    ApiError, ImagesFrom, Role, Service,
+    ApiError, ImagesFrom, Service,
     convert::{OnWire, list, read, read_with},
     wire,
 };
 
-const USERS: &[Role] = &[Role::User];
-
 #[tonic::async_trait]
 impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
     async fn submit(&self, request: Request<wire::SubmitRequest>) -> Result<Response<wire::SubmitReply>, Status> {
-        let (caller, message) = open(request, USERS)?;
+        let (caller, message) = open(request)?;
         let (request_id, plan, source, reuse) = valid(read(message))?;
         reply(self.service.submit(caller, request_id, plan, source, reuse).await)
     }
 
     async fn list(&self, request: Request<wire::ListRequest>) -> Result<Response<wire::ListReply>, Status> {
-        let (caller, message) = open(request, USERS)?;
+        let (caller, message) = open(request)?;
         let jobs = self.service.list(caller, valid(read(message))?).await?;
         Ok(Response::new(wire::ListReply { jobs: list(jobs) }))
     }
 
     async fn get(&self, request: Request<wire::GetRequest>) -> Result<Response<wire::GetReply>, Status> {
-        let (caller, wire::GetRequest { id }) = open(request, USERS)?;
+        let (caller, wire::GetRequest { id }) = open(request)?;
         let id = valid(read_with(|reader| reader.field("id", id)))?;
         let job = self.service.job(caller, id).await?;
         Ok(Response::new(wire::GetReply { job: Some(job.to_wire()) }))
     }
 
     async fn cancel(&self, request: Request<wire::CancelRequest>) -> Result<Response<wire::CancelReply>, Status> {
-        let (caller, wire::CancelRequest { ids }) = open(request, USERS)?;
+        let (caller, wire::CancelRequest { ids }) = open(request)?;
         let ids = valid(read_with(|reader| reader.list("ids", ids)))?;
         let jobs = self.service.cancel(caller, ids).await?;
         Ok(Response::new(wire::CancelReply { jobs: list(jobs) }))
@@ -43,7 +41,7 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
     type WatchStream = Outgoing<wire::WatchReply>;
 
     async fn watch(&self, request: Request<wire::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let (caller, wire::WatchRequest { after_seq, submission }) = open(request, USERS)?;
+        let (caller, wire::WatchRequest { after_seq, submission }) = open(request)?;
         let submission = valid(read_with(|reader| reader.optional("submission", submission)))?;
         Ok(replies(self.service.watch(caller, after_seq, submission).await?))
     }
@@ -51,7 +49,7 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
     type LogsStream = Outgoing<wire::LogsReply>;
 
     async fn logs(&self, request: Request<wire::LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
-        let (caller, wire::LogsRequest { job, attempt, offset, follow }) = open(request, USERS)?;
+        let (caller, wire::LogsRequest { job, attempt, offset, follow }) = open(request)?;
         let (job, attempt, follow) = valid(read_with(|reader| {
             let job = reader.field("job", job);
             let attempt = reader.optional("attempt", attempt);
@@ -64,7 +62,7 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
         &self,
         request: Request<wire::ListWorkersRequest>,
     ) -> Result<Response<wire::ListWorkersReply>, Status> {
-        let (caller, wire::ListWorkersRequest {}) = open(request, USERS)?;
+        let (caller, wire::ListWorkersRequest {}) = open(request)?;
         let workers = self.service.workers(caller).await?;
         Ok(Response::new(wire::ListWorkersReply { workers: list(workers) }))
     }
@@ -72,7 +70,7 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
     type ImagesStream = Outgoing<wire::ImagesReply>;
 
     async fn images(&self, request: Request<wire::ImagesRequest>) -> Result<Response<Self::ImagesStream>, Status> {
-        let (caller, wire::ImagesRequest { job, evaluation, after }) = open(request, USERS)?;
+        let (caller, wire::ImagesRequest { job, evaluation, after }) = open(request)?;
         let job = valid(read_with(|reader| reader.field("job", job)))?;
         Ok(replies(self.service.images(caller, job, ImagesFrom { evaluation, after }).await?))
     }

@@ -1,9 +1,13 @@
 //! The daemon's side: from requests to [`Service`] calls.
 
+mod access;
 mod artifacts;
 mod control;
 mod gate;
+mod health;
 mod jobs;
+mod permission;
+mod reflection;
 mod stopwatch;
 mod workers;
 
@@ -13,7 +17,6 @@ use tokio::{net::TcpListener, sync::oneshot};
 use tokio_stream::StreamExt;
 use tonic::{
     Response, Status,
-    service::interceptor::InterceptedService,
     transport::{Server, server::TcpIncoming},
 };
 
@@ -22,7 +25,7 @@ use crate::{
     convert::OnWire,
     status::HEADER_BYTES,
     wire::{
-        artifacts_server::ArtifactsServer, control_server::ControlServer, jobs_server::JobsServer,
+    access_server::AccessServer, artifacts_server::ArtifactsServer, control_server::ControlServer, jobs_server::JobsServer,
         workers_server::WorkersServer,
     },
 };
@@ -34,6 +37,9 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// Pings find out that a peer is gone whose connection never closed.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Calls at once on one connection; more wait until one of them has ended. Every watcher and every long poll is one.
+const STREAMS: u32 = 256;
 
 /// A [`Service`] as the generated code wants it.
 struct Adapter<S> {
@@ -60,23 +66,32 @@ pub async fn serve<S: Service>(
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(STREAMS)
         .http2_max_header_list_size(HEADER_BYTES);
     if let Some(tls) = tls {
         let unusable = |e| ApiError::Internal { what: format!("the TLS files cannot be used: {}", chain(&e)) };
         server = server.tls_config(tls.load()?).map_err(unusable)?;
     }
     let mut server = server.layer(StopwatchLayer::new(Arc::clone(&service)));
+    let gate = Gate::new(Arc::clone(&service), tokens);
+    let health = health::server(Arc::clone(&service));
+    let undescribed = |e| ApiError::Internal { what: format!("the protocol cannot be described: {}", chain(&e)) };
+    let (current, older) = (reflection::current().map_err(undescribed)?, reflection::older().map_err(undescribed)?);
     let adapter = Adapter { service };
-    let gate = Gate::new(tokens);
+    let access = AccessServer::new(adapter.clone()).max_decoding_message_size(MESSAGE_BYTES);
     let jobs = JobsServer::new(adapter.clone()).max_decoding_message_size(MESSAGE_BYTES);
     let control = ControlServer::new(adapter.clone()).max_decoding_message_size(MESSAGE_BYTES);
     let workers = WorkersServer::new(adapter.clone()).max_decoding_message_size(MESSAGE_BYTES);
     let artifacts = ArtifactsServer::new(adapter).max_decoding_message_size(MESSAGE_BYTES);
     let router = server
-        .add_service(InterceptedService::new(jobs, gate.clone()))
-        .add_service(InterceptedService::new(control, gate.clone()))
-        .add_service(InterceptedService::new(workers, gate.clone()))
-        .add_service(InterceptedService::new(artifacts, gate));
+        .add_service(gate.before(access))
+        .add_service(gate.before(jobs))
+        .add_service(gate.before(control))
+        .add_service(gate.before(workers))
+        .add_service(gate.before(artifacts))
+        .add_service(gate.before(health))
+        .add_service(gate.before(current))
+        .add_service(gate.before(older));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let (begun, shutdown_began) = oneshot::channel();
     let shutdown = async {

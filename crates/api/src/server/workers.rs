@@ -4,22 +4,20 @@ use tonic::{Request, Response, Status};
 
 use super::{Adapter, gate::open, jobs::valid, reply};
 use crate::{
-    Role, Service,
+    Service,
     convert::{list, read, read_with},
     wire,
 };
 
-const WORKERS: &[Role] = &[Role::Worker];
-
 #[tonic::async_trait]
 impl<S: Service> wire::workers_server::Workers for Adapter<S> {
     async fn register(&self, request: Request<wire::RegisterRequest>) -> Result<Response<wire::RegisterReply>, Status> {
-        let (caller, message) = open(request, WORKERS)?;
+        let (caller, message) = open(request)?;
         reply(self.service.register(caller, valid(read(message))?).await)
     }
 
     async fn lease(&self, request: Request<wire::LeaseRequest>) -> Result<Response<wire::LeaseReply>, Status> {
-        let (caller, wire::LeaseRequest { worker, request_id, free, held }) = open(request, WORKERS)?;
+        let (caller, wire::LeaseRequest { worker, request_id, free, held }) = open(request)?;
         let (worker, request_id, free, held) = valid(read_with(|reader| {
             let worker = reader.field("worker", worker);
             let request_id = reader.field("request_id", request_id);
@@ -35,7 +33,7 @@ impl<S: Service> wire::workers_server::Workers for Adapter<S> {
         &self,
         request: Request<wire::HeartbeatRequest>,
     ) -> Result<Response<wire::HeartbeatReply>, Status> {
-        let (caller, wire::HeartbeatRequest { worker, held }) = open(request, WORKERS)?;
+        let (caller, wire::HeartbeatRequest { worker, held }) = open(request)?;
         let (worker, held) = valid(read_with(|reader| {
             let worker = reader.field("worker", worker);
             let held = reader.list("held", held);
@@ -45,7 +43,7 @@ impl<S: Service> wire::workers_server::Workers for Adapter<S> {
     }
 
     async fn report(&self, request: Request<wire::ReportRequest>) -> Result<Response<wire::ReportReply>, Status> {
-        let (caller, wire::ReportRequest { attempt, first_seq, records }) = open(request, WORKERS)?;
+        let (caller, wire::ReportRequest { attempt, first_seq, records }) = open(request)?;
         let (attempt, records) = valid(read_with(|reader| {
             let attempt = reader.field("attempt", attempt);
             if first_seq == 0 {
@@ -59,14 +57,14 @@ impl<S: Service> wire::workers_server::Workers for Adapter<S> {
     }
 
     async fn settle(&self, request: Request<wire::SettleRequest>) -> Result<Response<wire::SettleReply>, Status> {
-        let (caller, message) = open(request, WORKERS)?;
+        let (caller, message) = open(request)?;
         let (attempt, records_seq, end) = valid(read(message))?;
         self.service.settle(caller, attempt, records_seq, end).await?;
         Ok(Response::new(wire::SettleReply {}))
     }
 
     async fn push_log(&self, request: Request<wire::PushLogRequest>) -> Result<Response<wire::PushLogReply>, Status> {
-        let (caller, wire::PushLogRequest { attempt, offset, content }) = open(request, WORKERS)?;
+        let (caller, wire::PushLogRequest { attempt, offset, content }) = open(request)?;
         let attempt = valid(read_with(|reader| reader.field("attempt", attempt)))?;
         let next_offset = self.service.push_log(caller, attempt, offset, content).await?;
         Ok(Response::new(wire::PushLogReply { next_offset }))
@@ -76,7 +74,7 @@ impl<S: Service> wire::workers_server::Workers for Adapter<S> {
         &self,
         request: Request<wire::DeregisterRequest>,
     ) -> Result<Response<wire::DeregisterReply>, Status> {
-        let (caller, wire::DeregisterRequest { worker }) = open(request, WORKERS)?;
+        let (caller, wire::DeregisterRequest { worker }) = open(request)?;
         let worker = valid(read_with(|reader| reader.field("worker", worker)))?;
         self.service.deregister(caller, worker).await?;
         Ok(Response::new(wire::DeregisterReply {}))

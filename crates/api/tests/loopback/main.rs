@@ -1,5 +1,6 @@
 //! Client and server together, over the loopback device.
 
+mod foreign;
 mod memory;
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use memory::{ATTEMPT, EVENTS, Memory, page};
+use memory::{ATTEMPT, EVENTS, GRANTED, Memory, page};
 use rrm_api::*;
 use rrm_spec::*;
 use sha2::{Digest, Sha256};
@@ -123,6 +124,39 @@ async fn each_role_may_make_its_own_calls_only() {
     assert_eq!(daemon.user().deregister(WorkerId(1)).await, Err(ApiError::PermissionDenied));
     assert_eq!(daemon.user().workers().await, Ok(Vec::new()));
     assert_eq!(daemon.worker().deregister(WorkerId(1)).await, Ok(()));
+    let reader = daemon.client(Token::new(GRANTED).unwrap());
+    assert_eq!(reader.workers().await, Ok(Vec::new()));
+    let refused = reader.submit(request("request-1"), plan(), source(), Reuse::No).await;
+    assert_eq!(refused, Err(ApiError::PermissionDenied));
+    assert_eq!(reader.tokens().await, Err(ApiError::PermissionDenied));
+    assert!(daemon.memory.submissions.lock().unwrap().is_empty(), "what is refused does not reach the service");
+}
+
+#[tokio::test]
+async fn callers_learn_what_they_are_to_the_daemon() {
+    let daemon = Daemon::start();
+    let about = async |client: Client| client.about().await.unwrap();
+    let caller = about(daemon.client(Token::new(GRANTED).unwrap())).await.caller;
+    assert_eq!(caller, Caller { user: "ada".parse().unwrap(), role: Role::Read, expires_at: Some(9) });
+    assert_eq!(about(daemon.user()).await.caller.role, Role::Admin);
+    let daemon_itself = about(daemon.worker()).await;
+    assert_eq!((daemon_itself.caller.role, daemon_itself.free_bytes, daemon_itself.total_bytes), (Role::Work, 1, 2));
+}
+
+#[tokio::test]
+async fn tokens_are_granted_listed_and_revoked_by_their_hash() {
+    let daemon = Daemon::start();
+    let (admin, fresh) = (daemon.user(), Token::fresh().unwrap());
+    let grant = Grant {
+        sha256: fresh.sha256(),
+        user: "bob".parse().unwrap(),
+        role: Role::Submit,
+        expires_at: Some(1_900_000_000_000_000),
+    };
+    admin.add_token(grant.clone()).await.unwrap();
+    assert_eq!(admin.tokens().await.unwrap(), [GrantView { grant, created_at: 5 }]);
+    admin.revoke_token(fresh.sha256()).await.unwrap();
+    assert_eq!(admin.tokens().await, Ok(Vec::new()));
 }
 
 #[tokio::test]
@@ -329,7 +363,11 @@ async fn serving_ends_though_a_watcher_stays() {
 /// Certificate files of a daemon that calls itself `localhost`.
 fn certificate(folder: &TempDir) -> ServerTls {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let tls = ServerTls { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+    let tls = ServerTls {
+        certificate: folder.path().join("cert.pem"),
+        key: folder.path().join("key.pem"),
+        client_authority: None,
+    };
     std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
     std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
     tls
@@ -342,7 +380,7 @@ async fn tls_lets_in_those_who_know_the_daemon_and_nobody_else() {
     let daemon = Daemon::on(StdListener::bind("127.0.0.1:0").unwrap(), Arc::default(), Some(tls.clone()));
     let url = format!("https://{}", daemon.address);
     let with = |authority: PathBuf| {
-        let tls = Some(ClientTls { authority, domain: Some("localhost".to_owned()) });
+        let tls = Some(ClientTls { authority, domain: Some("localhost".to_owned()), identity: None });
         Client::new(&Endpoint { url: url.clone(), token: token("user"), tls }).unwrap().with_patience(Duration::ZERO)
     };
     assert_eq!(with(tls.certificate).workers().await, Ok(Vec::new()));
@@ -351,6 +389,59 @@ async fn tls_lets_in_those_who_know_the_daemon_and_nobody_else() {
     let other = certificate(&other_folder);
     assert!(with(other.certificate).workers().await.unwrap_err().is_transient());
     assert!(daemon.user().with_patience(Duration::ZERO).workers().await.unwrap_err().is_transient());
+}
+
+/// An authority, a certificate for the daemon, and one for a client, in PEM files.
+struct Authority {
+    folder: TempDir,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), parameters.self_signed(&key).unwrap().pem()).unwrap();
+        Self { folder, issuer: rcgen::Issuer::new(parameters, key) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Certificate and key of somebody of that name.
+    fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let (certificate, key_file) = (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")));
+        std::fs::write(&certificate, parameters.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        (certificate, key_file)
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_that_asks_for_certificates_lets_in_those_of_its_authority_alone() {
+    let (lab, stranger) = (Authority::new(), Authority::new());
+    let (certificate, key) = lab.sign("localhost");
+    let tls = ServerTls { certificate, key, client_authority: Some(lab.path("ca.pem")) };
+    tls.check().unwrap();
+    let daemon = Daemon::on(StdListener::bind("127.0.0.1:0").unwrap(), Arc::default(), Some(tls));
+    let url = format!("https://{}", daemon.address);
+    let with = |identity: Option<(PathBuf, PathBuf)>, token: Token| {
+        let identity = identity.map(|(certificate, key)| ClientIdentity { certificate, key });
+        let tls = ClientTls { authority: lab.path("ca.pem"), domain: Some("localhost".to_owned()), identity };
+        let endpoint = Endpoint { url: url.clone(), token, tls: Some(tls) };
+        Client::new(&endpoint).unwrap().with_patience(Duration::ZERO)
+    };
+    assert_eq!(with(Some(lab.sign("ada")), token("user")).workers().await, Ok(Vec::new()));
+    let refused = with(Some(lab.sign("ada")), token("stranger")).workers().await;
+    assert_eq!(refused, Err(ApiError::Unauthenticated), "a certificate is no token");
+    for identity in [None, Some(stranger.sign("eve"))] {
+        assert!(with(identity, token("user")).workers().await.unwrap_err().is_transient());
+    }
 }
 
 #[tokio::test]
@@ -373,7 +464,8 @@ async fn a_daemon_that_is_not_there_is_unavailable_and_named() {
 #[tokio::test]
 async fn an_unusable_certificate_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let tls = ServerTls { certificate: "/nowhere/cert.pem".into(), key: "/nowhere/key.pem".into() };
+    let tls =
+        ServerTls { certificate: "/nowhere/cert.pem".into(), key: "/nowhere/key.pem".into(), client_authority: None };
     let tokens = Tokens { user: token("user"), worker: token("worker") };
     let served = serve(listener, Some(&tls), Arc::new(Memory::default()), tokens, std::future::pending()).await;
     assert!(served.unwrap_err().to_string().contains("/nowhere/cert.pem"));

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Memory {
     pub(crate) faults_to_come: AtomicU32,
     pub(crate) end: Mutex<Option<AttemptEnd>>,
     pub(crate) drains: Mutex<Vec<DrainView>>,
+    pub(crate) grants: Mutex<Vec<Grant>>,
+    pub(crate) unwell: AtomicBool,
 }
 
 /// The one attempt that it knows.
@@ -47,7 +49,39 @@ pub(crate) fn page(evaluation: u32, image: u32) -> ImagesPage {
     ImagesPage { evaluation, attack, images: vec![ImageOutcome { image, label: 1, prediction: 1, outcome, closest }] }
 }
 
+/// The one token that was granted: a reader's.
+pub(crate) const GRANTED: &str = "granted-0123456789abcdef";
+
 impl Service for Memory {
+    async fn is_healthy(&self) -> bool {
+        !self.unwell.load(Ordering::SeqCst)
+    }
+
+    fn caller(&self, token: TokenHash) -> Option<Caller> {
+        let (user, role) = ("ada".parse().unwrap(), Role::Read);
+        (token == Token::new(GRANTED).unwrap().sha256()).then_some(Caller { user, role, expires_at: Some(9) })
+    }
+
+    async fn about(&self, caller: Caller) -> Result<About, ApiError> {
+        let (version, sqlite_version) = (VERSION.to_owned(), "3.51.3".to_owned());
+        Ok(About { version, sqlite_version, now: 7, free_bytes: 1, total_bytes: 2, caller })
+    }
+
+    async fn add_token(&self, _: Caller, grant: Grant) -> Result<(), ApiError> {
+        self.grants.lock().unwrap().push(grant);
+        Ok(())
+    }
+
+    async fn tokens(&self, _: Caller) -> Result<Vec<GrantView>, ApiError> {
+        let grants = self.grants.lock().unwrap();
+        Ok(grants.iter().map(|grant| GrantView { grant: grant.clone(), created_at: 5 }).collect())
+    }
+
+    async fn revoke_token(&self, _: Caller, token: TokenHash) -> Result<(), ApiError> {
+        self.grants.lock().unwrap().retain(|grant| grant.sha256 != token);
+        Ok(())
+    }
+
     async fn submit(
         &self,
         _: Caller,

@@ -163,7 +163,7 @@ Examples:
   rrm wait --plan last --timeout 2h
   rrm wait @student && rrm report last")]
 pub(crate) struct WaitArguments {
-    /// Jobs: ids, ranges (12-20) and names (@student)
+    /// Jobs: ids, ranges (12-20), names (@student) and plans (plan:3)
     #[arg(value_name = "JOB", required_unless_present = "plan")]
     pub(crate) jobs: Vec<JobSelector>,
 
@@ -182,7 +182,7 @@ Examples:
   rrm cancel 12-20 @student
   rrm cancel --plan last        every job of the newest plan")]
 pub(crate) struct CancelArguments {
-    /// Jobs: ids, ranges (12-20) and names (@student)
+    /// Jobs: ids, ranges (12-20), names (@student) and plans (plan:3)
     #[arg(value_name = "JOB", required_unless_present = "plan")]
     pub(crate) jobs: Vec<JobSelector>,
 

@@ -10,14 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use rrm_api::{
-    ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
-    Reuse, Role, Service, Source, Submitted, Token, Tokens, Upload, WatchItem,
+    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
+    Replies, Reuse, Role, Service, Source, Submitted, Token, Tokens, Upload, WatchItem,
 };
 use rrm_spec::{
-    AfterPreemption, ArtifactHash, Assignment, AttemptId, AttemptView, Device, DeviceView, DrainHow, DrainTarget,
-    DrainView, EventView, HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobRef, JobState,
-    JobSummary, ModelSource, Plan, Progress, Record, Registration, RequestId, Retried, RetryWish, SubmissionId,
-    WorkerId, WorkerView,
+    AfterPreemption, ArtifactHash, Assignment, AttemptId, AttemptView, Device, DeviceView, DrainHow, DrainTarget, DrainView, EventView, Grant, GrantView, HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobRef, JobState, JobSummary, ModelSource, Plan, Progress, Record, Registration, RequestId, Retried, RetryWish, SubmissionId, TokenHash, UserName, WorkerId, WorkerView,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
@@ -42,6 +39,8 @@ pub(crate) struct Memory {
     pub(crate) submissions_to_lose: AtomicU32,
     /// Networks that were imported, with their files.
     pub(crate) imports: Mutex<Vec<(ImportedNetwork, Vec<u8>)>>,
+    /// Tokens that were granted.
+    pub(crate) grants: Mutex<Vec<Grant>>,
 }
 
 #[derive(Default)]
@@ -192,13 +191,44 @@ fn details(plan: &Plan, submission: SubmissionId, first: i64) -> Vec<JobDetail> 
 
 struct Serving(Arc<Memory>);
 
-const USER: Caller = Caller { role: Role::User };
+const USER: Caller = Caller { user: UserName::lab(), role: Role::Admin, expires_at: None };
 
 fn absent<T>() -> Result<T, ApiError> {
     Err(ApiError::Internal { what: "this daemon has no workers".into() })
 }
 
 impl Service for Serving {
+    async fn is_healthy(&self) -> bool {
+        true
+    }
+
+    fn caller(&self, token: TokenHash) -> Option<Caller> {
+        let grants = self.0.grants.lock().unwrap();
+        let Grant { sha256: _, user, role, expires_at } = grants.iter().find(|grant| grant.sha256 == token)?.clone();
+        Some(Caller { user, role, expires_at })
+    }
+
+    async fn about(&self, caller: Caller) -> Result<About, ApiError> {
+        let (version, sqlite_version) = (rrm_api::VERSION.to_owned(), "3.51.3".to_owned());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros() as i64;
+        Ok(About { version, sqlite_version, now, free_bytes: 90 << 30, total_bytes: 100 << 30, caller })
+    }
+
+    async fn add_token(&self, _: Caller, grant: Grant) -> Result<(), ApiError> {
+        self.0.grants.lock().unwrap().push(grant);
+        Ok(())
+    }
+
+    async fn tokens(&self, _: Caller) -> Result<Vec<GrantView>, ApiError> {
+        let grants = self.0.grants.lock().unwrap();
+        Ok(grants.iter().map(|grant| GrantView { grant: grant.clone(), created_at: 1_700_000_000_000_000 }).collect())
+    }
+
+    async fn revoke_token(&self, _: Caller, token: TokenHash) -> Result<(), ApiError> {
+        self.0.grants.lock().unwrap().retain(|grant| grant.sha256 != token);
+        Ok(())
+    }
+
     async fn submit(
         &self,
         _: Caller,

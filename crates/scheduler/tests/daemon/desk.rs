@@ -9,13 +9,13 @@ use rrm_scheduler::{Daemon, StateDir, Terms};
 use rrm_spec::{
     Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Device,
     DeviceInfo, EpochRecord, EvaluationRecord, HeartbeatReply, HeldAttempt, ImageOutcome, JobDetail, JobId, JobSpec,
-    JobState, Outcome, Plan, Progress, Record, Registration, RunStarted, WorkerId,
+    JobState, Outcome, Plan, Progress, Record, Registration, RunStarted, UserName, WorkerId,
 };
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-pub(crate) const USER: Caller = Caller { role: Role::User };
-pub(crate) const WORKER: Caller = Caller { role: Role::Worker };
+pub(crate) const USER: Caller = Caller { user: UserName::lab(), role: Role::Admin, expires_at: None };
+pub(crate) const WORKER: Caller = Caller { user: UserName::lab(), role: Role::Work, expires_at: None };
 pub(crate) const TTL: Duration = Duration::from_secs(30);
 pub(crate) const KEEP: Duration = Duration::from_secs(24 * 3600);
 

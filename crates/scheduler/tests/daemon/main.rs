@@ -1,5 +1,6 @@
 //! The daemon through its calls, with a real database and real files in a folder of its own.
 
+mod access;
 mod artifact;
 mod backup;
 mod control;

@@ -1,5 +1,6 @@
 //! The store as the daemon uses it: every change and every query against a real database file.
 
+mod access;
 mod artifact;
 mod bench;
 mod cancel;

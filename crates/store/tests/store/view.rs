@@ -181,6 +181,7 @@ fn documented_queries() -> Vec<String> {
 async fn every_query_of_the_manual_runs_and_answers() {
     let bench = Bench::new().await;
     history(&bench).await;
+    bench.revoked_a_token().await;
     let pool = reader(&bench).await;
     let queries = documented_queries();
     assert!(queries.len() >= 5, "{queries:?}");

@@ -108,6 +108,30 @@ fn not_for_workers<T>() -> Result<T, ApiError> {
 }
 
 impl Service for Daemon {
+    async fn is_healthy(&self) -> bool {
+        true
+    }
+
+    fn caller(&self, _: TokenHash) -> Option<Caller> {
+        None
+    }
+
+    async fn about(&self, _: Caller) -> Result<About, ApiError> {
+        not_for_workers()
+    }
+
+    async fn add_token(&self, _: Caller, _: Grant) -> Result<(), ApiError> {
+        not_for_workers()
+    }
+
+    async fn tokens(&self, _: Caller) -> Result<Vec<GrantView>, ApiError> {
+        not_for_workers()
+    }
+
+    async fn revoke_token(&self, _: Caller, _: TokenHash) -> Result<(), ApiError> {
+        not_for_workers()
+    }
+
     async fn submit(&self, _: Caller, _: RequestId, _: Plan, _: Source, _: Reuse) -> Result<Submitted, ApiError> {
         not_for_workers()
     }

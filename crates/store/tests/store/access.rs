@@ -1,0 +1,98 @@
+use rrm_spec::{Grant, JobState, Plan, Role, TokenHash, UserName};
+use rrm_store::{AddToken, By, Cancel, OpenJobs, Reuse, RevokeToken, StoreError, Submit, SubmitWithin, Submitted};
+
+use crate::bench::{Bench, CHAIN, plan, single};
+
+fn user(name: &str) -> UserName {
+    name.parse().unwrap()
+}
+
+fn grant(byte: u8, name: &str, role: Role) -> Grant {
+    Grant { sha256: TokenHash::new([byte; 32]), user: user(name), role, expires_at: Some(7) }
+}
+
+fn by<W>(name: &str, write: W) -> By<W> {
+    By { user: user(name), role: Role::Submit, write }
+}
+
+fn submission(request: &str, plan: Plan) -> Submit {
+    let (client_version, host) = ("0.1.0".into(), "bench".into());
+    Submit { request: request.parse().unwrap(), plan, client_version, host, reuse: Reuse::No }
+}
+
+impl Bench {
+    async fn submit_within(&self, most: u64, name: &str, submit: Submit) -> Result<Submitted, StoreError> {
+        let open_jobs = OpenJobs { most: 6, most_per_user: most };
+        self.write(SubmitWithin { submit: by(name, submit), open_jobs }).await
+    }
+
+    /// Somebody has done something.
+    pub(crate) async fn revoked_a_token(&self) {
+        let grant = grant(1, "ada", Role::Read);
+        let sha256 = grant.sha256;
+        self.write(by("eve", AddToken { grant })).await.unwrap();
+        self.write(by("eve", RevokeToken { sha256 })).await.unwrap();
+    }
+
+    async fn strings(&self, query: &'static str) -> Vec<String> {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.folder.path().join("rrm.db"));
+        let pool = sqlx::SqlitePool::connect_with(options.read_only(true)).await.unwrap();
+        sqlx::query_scalar(query).fetch_all(&pool).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_kept_over_a_restart_until_it_is_revoked() {
+    let bench = Bench::new().await;
+    let (ada, node) = (grant(1, "ada", Role::Submit), grant(2, "node", Role::Work));
+    for grant in [&ada, &ada, &node] {
+        bench.write(AddToken { grant: grant.clone() }).await.unwrap();
+    }
+    let bench = bench.reopened().await;
+    let listed: Vec<Grant> = bench.store.tokens().await.unwrap().into_iter().map(|view| view.grant).collect();
+    assert_eq!(listed, [ada.clone(), node.clone()]);
+    let other = Grant { role: Role::Admin, ..ada.clone() };
+    let refused = bench.write(AddToken { grant: other }).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+    bench.write(RevokeToken { sha256: ada.sha256 }).await.unwrap();
+    let unknown = bench.write(RevokeToken { sha256: ada.sha256 }).await;
+    assert!(matches!(unknown, Err(StoreError::NotFound { .. })), "{unknown:?}");
+    assert_eq!(bench.store.tokens().await.unwrap().len(), 1);
+    assert_eq!(bench.event_kinds().await, ["token.add", "token.add", "token.revoke"]);
+}
+
+#[tokio::test]
+async fn every_event_of_a_call_names_who_called_and_those_of_the_daemon_nobody() {
+    let bench = Bench::new().await;
+    bench.write(submission("request-0", single("before"))).await.unwrap();
+    let submitted = bench.write(by("ada", submission("request-1", plan(CHAIN)))).await.unwrap();
+    let jobs = submitted.jobs.iter().map(|(id, _)| *id).collect();
+    bench.write(by("bob", Cancel { jobs })).await.unwrap();
+    let query = "select kind || ' ' || user || ' ' || role from audit order by seq";
+    let ada = ["submission ada submit"].into_iter().chain(["job.state ada submit"; 3]);
+    assert_eq!(bench.strings(query).await, ada.chain(["job.state bob submit"; 3]).collect::<Vec<_>>());
+    assert_eq!(bench.strings("select kind from event where user is null").await, ["submission", "job.state"]);
+}
+
+#[tokio::test]
+async fn a_plan_beyond_the_limit_is_refused_whole_with_limit_and_use() {
+    let bench = Bench::new().await;
+    let first = bench.submit_within(4, "ada", submission("request-1", plan(CHAIN))).await.unwrap();
+    let refused = bench.submit_within(4, "ada", submission("request-2", plan(CHAIN))).await;
+    let Err(StoreError::Limit { what }) = refused else { panic!("{refused:?}") };
+    assert_eq!(what, "open jobs of ada: 6 with this plan, at most 4");
+    assert_eq!(bench.strings("select cast(count(*) as text) from job").await, ["3"]);
+    // Another user has room, up to what all may have together.
+    bench.submit_within(4, "bob", submission("request-3", plan(CHAIN))).await.unwrap();
+    let refused = bench.submit_within(4, "eve", submission("request-4", single("one"))).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Limit { what }) if what == "open jobs: 7 with this plan, at most 6"),
+        "{refused:?}"
+    );
+    // What was accepted is answered again, and what has ended makes room.
+    assert!(bench.submit_within(1, "ada", submission("request-1", plan(CHAIN))).await.unwrap().already);
+    let ids: Vec<_> = first.jobs.iter().map(|(id, _)| *id).collect();
+    bench.write(Cancel { jobs: ids.clone() }).await.unwrap();
+    assert_eq!(bench.job(ids[0]).await.summary.state, JobState::Cancelled);
+    bench.submit_within(4, "ada", submission("request-5", plan(CHAIN))).await.unwrap();
+}
