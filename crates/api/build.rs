@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path};
 
-const FILES: [&str; 7] = ["artifacts", "error", "jobs", "record", "spec", "view", "workers"];
+const FILES: [&str; 8] = ["artifacts", "error", "jobs", "placement", "record", "spec", "view", "workers"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");

@@ -14,7 +14,7 @@ mod wire;
 
 pub use call::{
     Artifact, AttemptEnd, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies, Reuse, Source,
-    Submitted, Upload, WatchItem,
+    Strict, Submitted, Upload, WatchItem, Wishes,
 };
 pub use client::{Client, Endpoint};
 pub use error::ApiError;

@@ -4,13 +4,13 @@ use std::future::Future;
 
 use bytes::Bytes;
 use rrm_spec::{
-    ArtifactHash, Assignment, AttemptId, Device, HeartbeatReply, HeldAttempt, ImportedNetwork, JobDetail, JobId,
-    JobSummary, Plan, Record, Registration, RequestId, SubmissionId, WorkerId, WorkerView,
+    ArtifactHash, Assignment, AttemptId, Device, Explanation, HeartbeatReply, HeldAttempt, ImportedNetwork, JobDetail,
+    JobId, JobSummary, Plan, Record, Registration, RequestId, SubmissionId, WorkerId, WorkerView,
 };
 
 use crate::{
     ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies,
-    Reuse, Source, Submitted, Upload, WatchItem,
+    Source, Submitted, Upload, WatchItem, Wishes,
 };
 
 /// The answer to a call, later.
@@ -32,7 +32,7 @@ pub trait Service: Send + Sync + 'static {
         request: RequestId,
         plan: Plan,
         source: Source,
-        reuse: Reuse,
+        wishes: Wishes,
     ) -> answer!(Submitted);
 
     /// Jobs, newest first.
@@ -65,6 +65,13 @@ pub trait Service: Send + Sync + 'static {
     /// The outcomes of single images of a job's newest attempt that has any, radius by radius and in the order of the test set.
     /// [`ApiError::NotFound`] where there are none.
     fn images(&self, caller: Caller, job: JobId, from: ImagesFrom) -> answer!(Replies<ImagesPage>);
+
+    /// Why a job does not run.
+    fn explain(&self, caller: Caller, job: JobId) -> answer!(Explanation);
+
+    /// Gives a device that was taken out of service jobs again; whether it was out. [`ApiError::NotFound`] where no worker has ever
+    /// registered it.
+    fn restore_device(&self, caller: Caller, node: String, device: Device) -> answer!(bool);
 
     /// Takes a network in that no job made. `body` ends as that of [`Self::upload`]. The same network under the same name may come
     /// again; [`ApiError::Conflict`] where another one has the name.

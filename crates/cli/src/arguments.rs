@@ -24,12 +24,13 @@ pub(crate) use self::{
     data::{CheckArguments, DataCommand, FetchArguments},
     export::{ExportAdversarialArguments, ExportCommand, ExportImagesArguments, RowFormat},
     job::{
-        CancelArguments, ListArguments, LogsArguments, ShowArguments, SubmitArguments, WaitArguments, WatchArguments,
+        CancelArguments, ExplainArguments, ListArguments, LogsArguments, ShowArguments, SubmitArguments, WaitArguments,
+        WatchArguments,
     },
     model::{Adapter, ModelCommand, ModelExportArguments, ModelImportArguments, ModelShowArguments},
     recipe::{RecipeChanges, RecipeCommand, RecipeShowArguments},
     report::{ReportArguments, ReportKind, SuspicionArguments, TableFormat},
-    worker::WorkerCommand,
+    worker::{RestoreArguments, WorkerCommand},
 };
 use crate::{output::Format, time::parse_duration};
 
@@ -132,6 +133,8 @@ pub(crate) enum Command {
     List(ListArguments),
     /// Show everything that is recorded of jobs
     Show(ShowArguments),
+    /// Say why a job does not run
+    Explain(ExplainArguments),
     /// Follow jobs live
     Watch(WatchArguments),
     /// Print a job's log

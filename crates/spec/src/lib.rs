@@ -7,16 +7,22 @@ mod attack;
 mod dataset;
 mod diagnostic;
 mod event;
+mod explain;
+mod health;
 mod ids;
 mod job;
 mod method;
 mod network;
 mod optimizer;
+mod placement;
 mod plan;
 mod precision;
 mod read;
+mod resources;
 mod state;
 mod threat;
+mod usage;
+mod user;
 mod validate;
 mod view;
 mod worker;
@@ -35,6 +41,8 @@ pub use event::{
     Audit, CheckpointRecord, CheckpointRole, ClosestPoint, EpochRecord, EvaluationRecord, Event, FailureClass,
     ImageOutcome, Outcome, Progress, Record, RunStarted,
 };
+pub use explain::{Ahead, AheadGroup, AheadReason, DeviceStanding, Explanation, ParentView, Standing, WorkerStanding};
+pub use health::{SICK_AFTER, Sign, Went, is_sick};
 pub use ids::{ArtifactHash, AttemptId, JobId, ParseIdError, RequestId, SubmissionId, WorkerId};
 pub use job::{
     EvaluateSpec, ImagesSource, JobKind, JobRef, JobSpec, ModelSource, Need, Product, SynthesizeSpec, TrainSpec,
@@ -43,14 +51,20 @@ pub use job::{
 pub use method::{DistillationForm, Method, Mode, Perturbation, RepresentationLoss};
 pub use network::NetworkSpec;
 pub use optimizer::{OptimizerSpec, Schedule};
+pub use placement::{
+    Booking, Candidate, Demand, DeviceMisfit, Node, NodeMisfit, Offer, PATIENCE_US, Part, Round, Seat,
+};
 pub use plan::{DeviceRequest, MAX_JOBS_PER_PLAN, Plan, PlannedJob};
 pub use precision::Precision;
 pub use read::read_job;
+pub use resources::{DeviceShare, Label, ResourceRequest, label_faults};
 pub use state::{AttemptOutcome, Disposition, IllegalTransition, JobState, RetryBudget, Stop, Transition, disposition};
 pub use threat::{Epsilon, Norm, ParseEpsilonError, ThreatModel};
+pub use usage::{USAGE_HALF_LIFE_US, Usage, running_us, used_us};
+pub use user::UserName;
 pub use validate::{Violation, Violations};
-pub use view::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, WorkerView};
+pub use view::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, OutOfService, WorkerView};
 pub use worker::{
-    Assignment, Device, DeviceInfo, HeartbeatReply, HeldAttempt, InputArtifact, InputName, Instruction, Registration,
-    ResumePoint,
+    Assignment, Device, DeviceInfo, HeartbeatReply, HeldAttempt, InputArtifact, InputName, Instruction, MAX_SHARE,
+    Registration, ResumePoint,
 };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rrm_spec::{
-    ArtifactHash, AttemptId, Device, JobId, JobKind, JobSpec, JobState, ParseIdError, RetryBudget, Stop, SubmissionId,
+    ArtifactHash, AttemptId, JobId, JobKind, JobSpec, JobState, ParseIdError, RetryBudget, Stop, SubmissionId,
     Transition,
 };
 use serde_json::json;
@@ -130,19 +130,6 @@ pub(crate) async fn standings(tx: &mut Tx<'_>, mut ids: Vec<JobId>) -> Result<Ve
 
 fn standing(id: i64, name: String, state: &str) -> Result<Standing, StoreError> {
     Ok(Standing { id: JobId(id), name, state: names::state(state)? })
-}
-
-/// Exactly the index's order, and the index holds all that is asked for: it is named because the planner would otherwise
-/// sort all queued jobs for every claim.
-const NEXT_QUEUED: &str = "select * from job indexed by job_ready \
-    where state = 'queued' and device_request in ('any', ?) and (not_before is null or not_before <= ?) \
-    order by priority desc, job_id limit 1";
-
-/// The job that a free device gets: highest priority first, then oldest.
-pub(crate) async fn next_queued(tx: &mut Tx<'_>, device: Device) -> Result<Option<JobRow>, StoreError> {
-    let found =
-        sqlx::query_as(NEXT_QUEUED).bind(names::device_class(device)).bind(tx.now).fetch_optional(&mut *tx.connection);
-    Ok(found.await?)
 }
 
 /// Jobs that waited for this one alone.
@@ -324,16 +311,6 @@ pub(crate) async fn count_try(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::open;
-
-    #[tokio::test]
-    async fn a_claim_reads_the_queues_index_and_sorts_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let (_writer, readers) = open::open(&folder.path().join("rrm.db")).await.unwrap();
-        let plan = open::plan_of(&readers, NEXT_QUEUED).await;
-        assert!(plan.contains("USING INDEX job_ready"), "{plan}");
-        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
-    }
 
     #[test]
     fn jobs_that_move_together_are_all_asked_for_their_leave() {

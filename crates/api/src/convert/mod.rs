@@ -11,6 +11,7 @@ mod diagnostic;
 mod job;
 mod log;
 mod method;
+mod placement;
 mod plan;
 mod reader;
 mod record;

@@ -2,10 +2,8 @@
 
 use rrm_spec::{Plan, PlannedJob, Violations};
 
-use super::{OnWire, Reader, list, wire_enum};
+use super::{OnWire, Reader, list};
 use crate::wire;
-
-wire_enum!(DeviceRequest { Any => Any, Cpu => Cpu, Cuda => Cuda });
 
 /// Faults are named by the paths that the plan's author knows, such as `job.student.method.lambda`.
 impl OnWire for Plan {
@@ -41,15 +39,17 @@ impl OnWire for PlannedJob {
     type Wire = wire::PlannedJob;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { name, spec, priority, max_retries, device } = self;
-        wire::PlannedJob { name, spec: Some(spec.to_wire()), priority, max_retries, device: device.to_wire() }
+        let Self { name, spec, priority, max_retries, device, request } = self;
+        let (spec, request) = (Some(spec.to_wire()), Some(request.to_wire()));
+        wire::PlannedJob { name, spec, priority, max_retries, device: device.to_wire(), request }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::PlannedJob { name, spec, priority, max_retries, device } = wire;
+        let wire::PlannedJob { name, spec, priority, max_retries, device, request } = wire;
         // The spec's fields stand beside the name in a plan, not below one of their own.
         let spec = reader.required("", spec);
         let device = reader.field("device", device);
-        Some(Self { name, spec: spec?, priority, max_retries, device: device? })
+        let request = reader.optional("request", request);
+        Some(Self { name, spec: spec?, priority, max_retries, device: device?, request: request?.unwrap_or_default() })
     }
 }

@@ -2,7 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use rrm_spec::{ArtifactHash, ArtifactRef, AttemptId, Epsilon, JobId, NetworkName, RequestId, SubmissionId, WorkerId};
+use rrm_spec::{
+    ArtifactHash, ArtifactRef, AttemptId, Epsilon, JobId, Label, NetworkName, RequestId, SubmissionId, UserName,
+    WorkerId,
+};
 
 use super::{OnWire, Reader};
 
@@ -40,7 +43,7 @@ macro_rules! text {
     )+};
 }
 
-text!(ArtifactHash, ArtifactRef, NetworkName, RequestId, Epsilon);
+text!(ArtifactHash, ArtifactRef, NetworkName, RequestId, Epsilon, Label, UserName);
 
 impl OnWire for NonZeroU32 {
     type Wire = u32;

@@ -53,7 +53,7 @@ impl Service for Memory {
         request: RequestId,
         plan: Plan,
         _: Source,
-        reuse: Reuse,
+        wishes: Wishes,
     ) -> Result<Submitted, ApiError> {
         let mut submissions = self.submissions.lock().unwrap();
         let already = submissions.iter().any(|(known, _)| *known == request);
@@ -67,7 +67,7 @@ impl Service for Memory {
             return Err(ApiError::Unavailable { what: "the answer is lost".into() });
         }
         let jobs = names.into_iter().zip(1..).map(|(name, id)| (JobId(id), name)).collect();
-        let reused = if reuse == Reuse::Yes { vec![JobId(1)] } else { vec![] };
+        let reused = if wishes.reuse == Reuse::Yes { vec![JobId(1)] } else { vec![] };
         Ok(Submitted { submission: SubmissionId(1), jobs, reused, already, warnings: vec!["no worker yet".into()] })
     }
 
@@ -105,6 +105,14 @@ impl Service for Memory {
 
     async fn workers(&self, _: Caller) -> Result<Vec<WorkerView>, ApiError> {
         Ok(Vec::new())
+    }
+
+    async fn explain(&self, _: Caller, job: JobId) -> Result<Explanation, ApiError> {
+        Err(ApiError::NotFound { what: format!("job {job}") })
+    }
+
+    async fn restore_device(&self, _: Caller, _: String, _: Device) -> Result<bool, ApiError> {
+        Ok(true)
     }
 
     /// A page an image; so many streams break off after their first page.
@@ -148,6 +156,8 @@ impl Service for Memory {
             attempt: ATTEMPT,
             name: job.name.clone(),
             device: free[0],
+            more_devices: Vec::new(),
+            parts: 1,
             spec: job.spec.clone(),
             inputs: Vec::new(),
             resume: None,

@@ -60,6 +60,12 @@ pub(super) fn read(event: &EventView) -> Option<Happening> {
         }
         "epoch" => What::Epoch(Box::new(serde_json::from_value(data).ok()?)),
         "evaluation" => What::Evaluation(Box::new(serde_json::from_value(data).ok()?)),
+        "device.out-of-service" => What::Warning(format!(
+            "{} of {} is out of service: {}",
+            data["device"].as_str()?,
+            data["node"].as_str()?,
+            data["reason"].as_str()?
+        )),
         kind if kind.starts_with("error.") => What::Warning(format!("{kind}: {data}")),
         _ => return None,
     };
@@ -150,6 +156,13 @@ pub(super) mod tests {
         ] {
             assert_eq!(read(&event(kind, data)), None, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_device_that_is_taken_out_of_service_is_warned_of() {
+        let data = r#"{"node": "lab1", "device": "cuda:0", "reason": "jobs 1, 2, 3 failed"}"#;
+        let warning = read(&event("device.out-of-service", data)).unwrap().what.text(3);
+        assert_eq!(warning, "warning: cuda:0 of lab1 is out of service: jobs 1, 2, 3 failed");
     }
 
     #[test]

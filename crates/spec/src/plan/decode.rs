@@ -124,10 +124,12 @@ pub(super) fn planned_job(written: Written, found: &mut Vec<Violation>) -> Plann
         priority: fields.optional("priority").unwrap_or_default(),
         max_retries: fields.optional("max_retries").unwrap_or(1),
         device: fields.optional("device").unwrap_or_default(),
+        request: fields.optional_table("request", read::resources).unwrap_or_default(),
         spec: read::job(&mut fields),
     };
     fields.finish();
     job.spec.collect(&mut Checker::new(&path, found));
+    job.request.collect(&join(&path, "request"), found);
     job
 }
 

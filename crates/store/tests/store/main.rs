@@ -3,11 +3,15 @@
 mod artifact;
 mod bench;
 mod cancel;
+mod device;
+mod explain;
 mod import;
 mod lease;
 mod model;
+mod placement;
 mod record;
 mod reuse;
+mod scale;
 mod settle;
 mod submission;
 mod view;

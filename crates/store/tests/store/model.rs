@@ -87,8 +87,8 @@ impl World {
     }
 
     async fn step(mut self, op: Op) -> Self {
-        // Longer than the pause before a retry, which has its own test.
-        self.bench.skip_time(20_000_000);
+        // Longer than the pause before a retry, and than failures take that speak of a sick device: both have tests of their own.
+        self.bench.skip_time(70_000_000);
         match op {
             Op::Submit => self.submit().await,
             Op::Repeat => self.repeat().await,
@@ -336,7 +336,7 @@ impl World {
     /// Lets everything that is left come to its end.
     async fn drain(mut self) -> Self {
         for _ in 0..1000 {
-            self.bench.skip_time(20_000_000);
+            self.bench.skip_time(70_000_000);
             for slot in 0..4 {
                 self.lease(slot, true).await;
             }

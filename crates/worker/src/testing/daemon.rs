@@ -108,7 +108,7 @@ fn not_for_workers<T>() -> Result<T, ApiError> {
 }
 
 impl Service for Daemon {
-    async fn submit(&self, _: Caller, _: RequestId, _: Plan, _: Source, _: Reuse) -> Result<Submitted, ApiError> {
+    async fn submit(&self, _: Caller, _: RequestId, _: Plan, _: Source, _: Wishes) -> Result<Submitted, ApiError> {
         not_for_workers()
     }
 
@@ -140,6 +140,14 @@ impl Service for Daemon {
     }
 
     async fn workers(&self, _: Caller) -> Result<Vec<WorkerView>, ApiError> {
+        not_for_workers()
+    }
+
+    async fn explain(&self, _: Caller, _: JobId) -> Result<Explanation, ApiError> {
+        not_for_workers()
+    }
+
+    async fn restore_device(&self, _: Caller, _: String, _: Device) -> Result<bool, ApiError> {
         not_for_workers()
     }
 
