@@ -29,6 +29,8 @@ mod kill;
 mod main_job;
 #[path = "system/model.rs"]
 mod model;
+#[path = "system/placement.rs"]
+mod placement;
 #[path = "system/records.rs"]
 mod records;
 #[path = "system/refusals.rs"]

@@ -4,7 +4,8 @@ use std::{env, error::Error, fs, path::Path};
 
 use prost::Message;
 
-const FILES: [&str; 9] = ["access", "artifacts", "control", "error", "jobs", "record", "spec", "view", "workers"];
+const FILES: [&str; 10] =
+    ["access", "artifacts", "control", "error", "jobs", "placement", "record", "spec", "view", "workers"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");

@@ -73,11 +73,16 @@ impl Lab {
 
     /// A worker with one CPU slot and folders of its own, as on another node.
     pub(crate) fn start_worker(&self, name: &str) -> Process {
+        self.start_worker_with(name, "data", &[])
+    }
+
+    /// The same with another data folder and more arguments.
+    pub(crate) fn start_worker_with(&self, name: &str, data: &str, arguments: &[&str]) -> Process {
         let mut command = Command::new(binary("rrm-worker"));
         command.args(["serve", "--device", "cpu", "--threads", "1", "--server", &self.url()]);
         command.arg("--token-file").arg(self.path("state/token-worker"));
         command.arg("--work-dir").arg(self.path(name));
-        command.arg("--data-dir").arg(self.path("data"));
+        command.arg("--data-dir").arg(self.path(data)).args(arguments);
         Process::spawn(&mut command, self.path(&format!("{name}.log")))
     }
 

@@ -42,12 +42,32 @@ pub struct Source {
 }
 
 /// Whether what has been done before is done again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Reuse {
     /// A job whose content key is that of a job that has succeeded is taken for done, as long as what that one made is there.
     Yes,
     /// Every job is queued.
+    #[default]
     No,
+}
+
+/// What becomes of a plan with jobs that no registered worker could ever run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Strict {
+    /// It is refused.
+    Yes,
+    /// It is stored with a warning: its jobs wait for such a worker.
+    #[default]
+    No,
+}
+
+/// How a plan is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// Whether what has been done before is done again.
+    pub reuse: Reuse,
+    /// What becomes of jobs that nobody could run.
+    pub strict: Strict,
 }
 
 /// The daemon's receipt for a plan: it is durable.

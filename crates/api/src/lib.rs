@@ -16,7 +16,7 @@ mod wire;
 
 pub use call::{
     About, Artifact, AttemptEnd, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies, Reuse,
-    Source, Submitted, Upload, WatchItem,
+    Source, Strict, Submitted, Upload, WatchItem, Wishes,
 };
 pub use client::{Client, Endpoint};
 pub use error::ApiError;

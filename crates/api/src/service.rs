@@ -4,12 +4,14 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use rrm_spec::{
-    AfterPreemption, ArtifactHash, Assignment, AttemptId, Device, DrainHow, DrainTarget, DrainView, Grant, GrantView, HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobSummary, Plan, Record, Registration, RequestId, Retried, RetryWish, SubmissionId, TokenHash, WorkerId, WorkerView,
+    AfterPreemption, ArtifactHash, Assignment, AttemptId, Device, DrainHow, DrainTarget, DrainView, Explanation, Grant,
+    GrantView, HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobSummary, Plan, Record,
+    Registration, RequestId, Retried, RetryWish, SubmissionId, TokenHash, WorkerId, WorkerView,
 };
 
 use crate::{
     About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
-    Replies, Reuse, Source, Submitted, Upload, WatchItem,
+    Replies, Source, Submitted, Upload, WatchItem, Wishes,
 };
 
 /// The answer to a call, later.
@@ -59,7 +61,7 @@ pub trait Service: Send + Sync + 'static {
         request: RequestId,
         plan: Plan,
         source: Source,
-        reuse: Reuse,
+        wishes: Wishes,
     ) -> answer!(Submitted);
 
     /// Jobs, newest first.
@@ -122,6 +124,13 @@ pub trait Service: Send + Sync + 'static {
     /// The outcomes of single images of a job's newest attempt that has any, radius by radius and in the order of the test set.
     /// [`ApiError::NotFound`] where there are none.
     fn images(&self, caller: Caller, job: JobId, from: ImagesFrom) -> answer!(Replies<ImagesPage>);
+
+    /// Why a job does not run.
+    fn explain(&self, caller: Caller, job: JobId) -> answer!(Explanation);
+
+    /// Gives a device that was taken out of service jobs again; whether it was out. [`ApiError::NotFound`] where no worker has ever
+    /// registered it.
+    fn restore_device(&self, caller: Caller, node: String, device: Device) -> answer!(bool);
 
     /// Takes a network in that no job made. `body` ends as that of [`Self::upload`]. The same network under the same name may come
     /// again; [`ApiError::Conflict`] where another one has the name.

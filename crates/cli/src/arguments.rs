@@ -33,12 +33,13 @@ pub(crate) use self::{
     export::{ExportAdversarialArguments, ExportCommand, ExportImagesArguments, RowFormat},
     installation::{DoctorArguments, ManualArguments, TopArguments},
     job::{
-        CancelArguments, ListArguments, LogsArguments, ShowArguments, SubmitArguments, WaitArguments, WatchArguments,
+        CancelArguments, ExplainArguments, ListArguments, LogsArguments, ShowArguments, SubmitArguments, WaitArguments,
+        WatchArguments,
     },
     model::{Adapter, ModelCommand, ModelExportArguments, ModelImportArguments, ModelShowArguments},
     recipe::{RecipeChanges, RecipeCommand, RecipeShowArguments},
     report::{ReportArguments, ReportKind, SuspicionArguments, TableFormat},
-    worker::WorkerCommand,
+    worker::{RestoreArguments, WorkerCommand},
 };
 use crate::{output::Format, time::parse_duration};
 
@@ -164,6 +165,8 @@ pub(crate) enum Command {
     List(ListArguments),
     /// Show everything that is recorded of jobs
     Show(ShowArguments),
+    /// Say why a job does not run
+    Explain(ExplainArguments),
     /// Follow jobs live
     Watch(WatchArguments),
     /// Print a job's log

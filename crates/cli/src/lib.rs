@@ -12,6 +12,7 @@ mod doctor;
 mod drain;
 mod eta;
 mod exit;
+mod explain;
 mod export;
 mod folders;
 mod list;
@@ -140,6 +141,7 @@ async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, 
         Command::Submit(arguments) => submit::run(&arguments, global, output).await,
         Command::List(arguments) => list::run(&arguments, &daemon()?, output).await,
         Command::Show(arguments) => show::run(&arguments, &daemon()?, output).await,
+        Command::Explain(arguments) => explain::run(&arguments, &daemon()?, output).await,
         Command::Watch(arguments) => watch::run(&arguments, &daemon()?, output).await,
         Command::Logs(arguments) => logs::run(&arguments, &daemon()?, output).await,
         Command::Wait(arguments) => wait::run(&arguments, &daemon()?, output).await,

@@ -2,8 +2,8 @@
 
 use std::{fs, io::Read, path::Path};
 
-use rrm_api::{Reuse, Source, Submitted};
-use rrm_spec::{DeviceRequest, JobId, JobSpec, Plan, PlannedJob, RequestId};
+use rrm_api::{Reuse, Source, Strict, Submitted, Wishes};
+use rrm_spec::{DeviceRequest, DeviceShare, JobId, JobSpec, Plan, PlannedJob, RequestId, ResourceRequest};
 use serde_json::json;
 
 use crate::{
@@ -35,7 +35,8 @@ pub(crate) async fn run(arguments: &SubmitArguments, global: &Global, output: Ou
     let request = arguments.request_id.clone().map_or_else(request::fresh_id, Ok)?;
     let name = plan.name.clone();
     let reuse = if arguments.reuse { Reuse::Yes } else { Reuse::No };
-    let submitted = daemon.client.submit(request.clone(), plan, source(), reuse).await;
+    let strict = if arguments.strict { Strict::Yes } else { Strict::No };
+    let submitted = daemon.client.submit(request.clone(), plan, source(), Wishes { reuse, strict }).await;
     let submitted = submitted.map_err(|error| refused(&name, &request, Failure::from(error)))?;
     for warning in &submitted.warnings {
         output.note(&format!("warning: {warning}"));
@@ -140,7 +141,7 @@ fn plan_table(plan: &Plan, output: Output) -> String {
             job.spec.dataset().name.to_string().into(),
             epochs.map_or_else(String::new, |epochs| epochs.to_string()).into(),
             seed.to_string().into(),
-            device(job.device).into(),
+            device(job).into(),
         ]);
     }
     columns.render(output)
@@ -150,12 +151,18 @@ fn needs(job: &PlannedJob) -> String {
     job.spec.needs().iter().map(|need| need.job.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn device(device: DeviceRequest) -> &'static str {
-    match device {
+/// Which kind, and what besides goes not without saying.
+fn device(job: &PlannedJob) -> String {
+    let kind = match job.device {
         DeviceRequest::Any => "any",
         DeviceRequest::Cpu => "cpu",
         DeviceRequest::Cuda => "cuda",
-    }
+    };
+    let ResourceRequest { devices, memory_gib, labels } = &job.request;
+    let count = (*devices != DeviceShare::default()).then(|| format!("{devices} × "));
+    let memory = memory_gib.map(|memory| format!(", {memory} GiB"));
+    let labels: String = labels.iter().map(|label| format!(", {label}")).collect();
+    format!("{}{kind}{}{labels}", count.unwrap_or_default(), memory.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -5,16 +5,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use rrm_api::{
     About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
-    Replies, Reuse, Service, Source, Submitted, Upload, VERSION, WatchItem,
+    Replies, Reuse, Service, Source, Strict, Submitted, Upload, VERSION, WatchItem, Wishes,
 };
 use rrm_spec::{
-    AfterPreemption, ArtifactHash, Assignment, AttemptId, Device, DeviceRequest, DrainHow, DrainTarget, DrainView, Grant, GrantView,
-    HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobState, JobSummary, Plan, Record, Registration,
-    RequestId, Retried, RetryWish, SubmissionId, TokenHash, Violations, WorkerId, WorkerView,
+    AfterPreemption, ArtifactHash, Assignment, AttemptId, Demand, Device, DrainHow, DrainTarget, DrainView,
+    Explanation, Grant, GrantView, HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobState,
+    JobSummary, Plan, PlannedJob, Record, Registration, RequestId, Retried, RetryWish, SubmissionId, TokenHash,
+    Violations, WorkerId, WorkerView, label_faults,
 };
 use rrm_store::{
-    Backoff, Cancel, Change, Departure, Drain, End, GivingWay, KeepArtifact, KeepImport, Preempt, Register, Report, Retry, Settle,
-    Standing, Submit, SubmitWithin, Undrain,
+    Backoff, Cancel, Change, Departure, Drain, End, GivingWay, KeepArtifact, KeepImport, Preempt, Register, Report,
+    RestoreDevice, Retry, Settle, Standing, Submit, SubmitWithin, Undrain,
 };
 
 use crate::Daemon;
@@ -64,21 +65,25 @@ impl Service for Daemon {
         request: RequestId,
         plan: Plan,
         source: Source,
-        reuse: Reuse,
+        wishes: Wishes,
     ) -> Result<Submitted, ApiError> {
-        let requests: Vec<DeviceRequest> = plan.jobs.iter().map(|job| job.device).collect();
+        let demands = distinct(plan.jobs.iter().map(PlannedJob::demand));
         let Source { client_version, host } = source;
-        let reuse = match reuse {
+        let reuse = match wishes.reuse {
             Reuse::Yes => rrm_store::Reuse::Yes,
             Reuse::No => rrm_store::Reuse::No,
         };
-        let submit = Submit { request, plan, client_version, host, reuse };
+        let strict = match wishes.strict {
+            Strict::Yes => rrm_store::Strict::Yes,
+            Strict::No => rrm_store::Strict::No,
+        };
+        let owner = caller.user.clone();
+        let submit = Submit { request, plan, client_version, host, reuse, owner, strict };
         let submit = SubmitWithin { submit: by(caller, submit), open_jobs: self.open_jobs };
         let done = self.store.write(self.wall_us(), submit).await.map_err(answer)?;
         tracing::info!(submission = %done.submission, jobs = done.jobs.len(), already = done.already, "submitted");
-        let devices = self.store.devices_online().await.map_err(answer)?;
         let rrm_store::Submitted { submission, jobs, reused, already } = done;
-        let warnings = if jobs.len() == reused.len() { Vec::new() } else { warnings(&requests, &devices) };
+        let warnings = if jobs.len() == reused.len() { Vec::new() } else { self.warnings(&demands).await? };
         Ok(Submitted { submission, jobs, reused, already, warnings })
     }
 
@@ -179,6 +184,17 @@ impl Service for Daemon {
             worker.last_seen_at = leases.last_seen(worker.id).unwrap_or(worker.last_seen_at);
         }
         Ok(workers)
+    }
+
+    async fn explain(&self, _: Caller, job: JobId) -> Result<Explanation, ApiError> {
+        self.store.explain(job, wall_us()).await.map_err(answer)
+    }
+
+    async fn restore_device(&self, _: Caller, node: String, device: Device) -> Result<bool, ApiError> {
+        let restore = RestoreDevice { node: node.clone(), device };
+        let was_out = self.store.write(wall_us(), restore).await.map_err(answer)?;
+        tracing::info!(node, %device, was_out, "restored");
+        Ok(was_out)
     }
 
     async fn images(&self, _: Caller, job: JobId, from: ImagesFrom) -> Result<Replies<ImagesPage>, ApiError> {
@@ -317,12 +333,23 @@ impl Daemon {
     async fn standing(&self, attempt: AttemptId) -> Result<Standing, ApiError> {
         self.store.standing(attempt).await.map_err(answer)
     }
+
+    /// What may keep a plan waiting although it was accepted.
+    async fn warnings(&self, demands: &[Demand]) -> Result<Vec<String>, ApiError> {
+        if self.store.devices_online().await.map_err(answer)?.is_empty() {
+            return Ok(vec!["no worker is connected: the jobs wait for one".to_owned()]);
+        }
+        let now = self.store.unmet_now(demands).await.map_err(answer)?;
+        let ever = self.store.unmet(demands).await.map_err(answer)?;
+        Ok(warnings(&now, &ever))
+    }
 }
 
 fn check(registration: &Registration) -> Result<(), ApiError> {
     if registration.version != VERSION {
         return Err(ApiError::Version { server: VERSION.to_owned(), client: registration.version.clone() });
     }
+    Violations::check(label_faults("labels", &registration.labels))?;
     let devices: Vec<String> = registration.devices.iter().map(|info| info.device.to_string()).collect();
     let distinct: std::collections::HashSet<&String> = devices.iter().collect();
     match !devices.is_empty() && distinct.len() == devices.len() {
@@ -331,36 +358,52 @@ fn check(registration: &Registration) -> Result<(), ApiError> {
     }
 }
 
-/// What may keep a plan waiting although it was accepted; every worker that is connected has a device.
-fn warnings(requests: &[DeviceRequest], online: &[Device]) -> Vec<String> {
-    if online.is_empty() {
-        return vec!["no worker is connected: the jobs wait for one".to_owned()];
-    }
-    let lacks = |request: &DeviceRequest| !online.iter().any(|device| device.satisfies(*request));
-    let word = |request| match request {
-        DeviceRequest::Any => "device",
-        DeviceRequest::Cpu => "processor",
-        DeviceRequest::Cuda => "CUDA device",
+/// Whose the submissions are: users have no names of their own yet.
+fn owner() -> UserName {
+    UserName::lab()
+}
+
+/// Each different demand once, in the order of their first.
+fn distinct(demands: impl Iterator<Item = Demand>) -> Vec<Demand> {
+    demands.fold(Vec::new(), |mut distinct, demand| {
+        if !distinct.contains(&demand) {
+            distinct.push(demand);
+        }
+        distinct
+    })
+}
+
+/// Warnings of what no worker can meet that is connected, or that has ever been.
+fn warnings(now: &[Demand], ever: &[Demand]) -> Vec<String> {
+    let warning = |demand: &Demand| match ever.contains(demand) {
+        true => format!("no registered worker could ever run jobs that ask for {demand}: they wait for another one"),
+        false => format!("no connected worker could run jobs that ask for {demand}: they wait for one"),
     };
-    [DeviceRequest::Any, DeviceRequest::Cpu, DeviceRequest::Cuda]
-        .into_iter()
-        .filter(|request| requests.contains(request) && lacks(request))
-        .map(|request| format!("no connected worker has a {}: jobs that ask for one wait", word(request)))
-        .collect()
+    now.iter().map(warning).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use rrm_spec::{DeviceRequest, ResourceRequest};
+
     use super::*;
+
+    fn demand(device: DeviceRequest) -> Demand {
+        Demand { device, resources: ResourceRequest::default() }
+    }
 
     #[test]
     fn a_plan_that_nobody_can_run_now_is_warned_of() {
-        let any = [DeviceRequest::Any];
-        let both = [DeviceRequest::Any, DeviceRequest::Cuda];
-        assert_eq!(warnings(&any, &[Device::Cpu]), Vec::<String>::new());
-        assert!(warnings(&any, &[])[0].contains("no worker"));
-        let lacking = warnings(&both, &[Device::Cpu]);
-        assert_eq!(lacking.len(), 1);
-        assert!(lacking[0].contains("CUDA"), "{lacking:?}");
+        let (any, cuda) = (demand(DeviceRequest::Any), demand(DeviceRequest::Cuda));
+        assert_eq!(warnings(&[], &[]), Vec::<String>::new());
+        let lacking = warnings(&[any.clone(), cuda.clone()], std::slice::from_ref(&cuda));
+        assert!(lacking[0].starts_with("no connected worker") && lacking[0].contains("any device"), "{lacking:?}");
+        assert!(lacking[1].starts_with("no registered worker") && lacking[1].contains("CUDA"), "{lacking:?}");
+    }
+
+    #[test]
+    fn equal_demands_are_looked_at_once() {
+        let (any, cuda) = (demand(DeviceRequest::Any), demand(DeviceRequest::Cuda));
+        assert_eq!(distinct([any.clone(), cuda.clone(), any.clone()].into_iter()), [any, cuda]);
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArtifactHash, AttemptId, AttemptOutcome, CheckpointRecord, DiagnosticsRecord, EpochRecord, EvaluationRecord, JobId,
-    JobKind, JobSpec, JobState, Progress, RunStarted, Stop, SubmissionId, TimeLimit, WorkerId,
+    JobKind, JobSpec, JobState, Label, Progress, RunStarted, Stop, SubmissionId, TimeLimit, WorkerId,
 };
 
 /// A job in a list.
@@ -122,15 +122,42 @@ pub struct WorkerView {
     pub last_seen_at: i64,
     /// Its devices.
     pub devices: Vec<DeviceView>,
+    /// What it is called by.
+    #[serde(default)]
+    pub labels: Vec<Label>,
 }
 
 /// A worker's device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeviceView {
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// The job that it runs now.
+    /// The job that it runs now; of several the one that has been there longest.
     pub job: Option<JobId>,
+    /// The others that share it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_jobs: Vec<JobId>,
+    /// The maker's name for it; empty where it is not known.
+    #[serde(default)]
+    pub name: String,
+    /// Its memory, in MiB; absent where it is not known.
+    #[serde(default)]
+    pub memory_mib: Option<u64>,
+    /// How many jobs may share it; 0 where an older version has not said.
+    #[serde(default)]
+    pub share: u32,
+    /// Why it is given no jobs; absent where it is.
+    #[serde(default)]
+    pub out_of_service: Option<OutOfService>,
+}
+
+/// Why a device is given no jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutOfService {
+    /// Since when.
+    pub since: i64,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// An entry of the log of everything that happened.

@@ -4,7 +4,9 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactHash, AttemptId, DeviceRequest, JobId, JobSpec, ParseIdError, Progress, TimeLimit, WorkerId};
+use crate::{
+    ArtifactHash, AttemptId, DeviceRequest, JobId, JobSpec, Label, ParseIdError, Progress, TimeLimit, WorkerId,
+};
 
 /// A compute device of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,8 +74,10 @@ pub struct Registration {
     pub version: String,
     /// Distinguishes this process from others of the same node, before and after.
     pub boot_id: String,
-    /// Its devices, one slot each.
+    /// Its devices.
     pub devices: Vec<DeviceInfo>,
+    /// What it is called by; jobs may ask for it.
+    pub labels: Vec<Label>,
 }
 
 /// A device that a worker offers.
@@ -83,7 +87,14 @@ pub struct DeviceInfo {
     pub device: Device,
     /// The maker's name for it.
     pub name: String,
+    /// Its memory, in MiB; absent where it is not known.
+    pub memory_mib: Option<u64>,
+    /// How many jobs may share it: into so many parts it is divided.
+    pub share: u32,
 }
+
+/// More jobs than this cannot share a device.
+pub const MAX_SHARE: u32 = 100;
 
 /// A job handed to a worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +107,10 @@ pub struct Assignment {
     pub name: String,
     /// The device on which it is to run.
     pub device: Device,
+    /// Further devices that are its own meanwhile.
+    pub more_devices: Vec<Device>,
+    /// How many of the parts into which each of these devices is divided are its own.
+    pub parts: u32,
     /// What to do; references are ids.
     pub spec: JobSpec,
     /// Weights of the networks that the spec refers to.
@@ -104,6 +119,13 @@ pub struct Assignment {
     pub resume: Option<ResumePoint>,
     /// How long this attempt may take, from the trainer's start on, by the worker's monotonic clock.
     pub time_limit: Option<TimeLimit>,
+}
+
+impl Assignment {
+    /// All devices that are its own, that on which it is to run first.
+    pub fn devices(&self) -> Vec<Device> {
+        std::iter::once(self.device).chain(self.more_devices.iter().copied()).collect()
+    }
 }
 
 /// The weights of a network that a job refers to.

@@ -1,6 +1,6 @@
 //! Attempts: lease, fence and history.
 
-use rrm_spec::{ArtifactHash, AttemptId, AttemptOutcome, Device, JobId, RequestId, RunStarted, WorkerId};
+use rrm_spec::{ArtifactHash, AttemptId, AttemptOutcome, Booking, Device, JobId, RequestId, RunStarted, WorkerId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
@@ -36,6 +36,8 @@ pub(crate) struct AttemptRow {
     /// Number of the last stored record.
     pub(crate) last_seq: u64,
     pub(crate) first_epoch: Option<u32>,
+    /// When it was leased.
+    pub(crate) started_at: i64,
 }
 
 impl FromRow<'_, SqliteRow> for AttemptRow {
@@ -50,6 +52,7 @@ impl FromRow<'_, SqliteRow> for AttemptRow {
             outcome: outcome.map_err(decode)?,
             last_seq: names::unsigned(row.try_get("last_seq")?).map_err(decode)?,
             first_epoch: row.try_get("first_epoch")?,
+            started_at: row.try_get("started_at")?,
         })
     }
 }
@@ -89,13 +92,15 @@ pub(crate) async fn was_leased(tx: &mut Tx<'_>, worker: WorkerId, request: &Requ
     Ok(found.await?)
 }
 
+/// Stores a new attempt with the parts of devices that are its own; it computes on the first of the devices.
 pub(crate) async fn insert(
     tx: &mut Tx<'_>,
     job: JobId,
     worker: WorkerId,
-    device: Device,
+    bookings: &[Booking],
     request: &RequestId,
 ) -> Result<AttemptId, StoreError> {
+    let device = bookings.first().ok_or_else(|| StoreError::internal("an attempt without a device"))?.device;
     let inserted = sqlx::query(
         "insert into attempt (job_id, number, worker_id, device, lease_request, started_at) \
          select ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 from attempt where job_id = ?1",
@@ -107,7 +112,52 @@ pub(crate) async fn insert(
     .bind(tx.now)
     .execute(&mut *tx.connection)
     .await?;
-    Ok(AttemptId(inserted.last_insert_rowid()))
+    let id = inserted.last_insert_rowid();
+    for Booking { device, parts } in bookings {
+        for part in parts {
+            book(tx, id, worker, *device, *part).await?;
+        }
+    }
+    Ok(AttemptId(id))
+}
+
+/// A unique index refuses what is booked already.
+async fn book(tx: &mut Tx<'_>, attempt: i64, worker: WorkerId, device: Device, part: u32) -> Result<(), StoreError> {
+    sqlx::query("insert into attempt_device (attempt_id, worker_id, device, part, open) values (?, ?, ?, ?, 1)")
+        .bind(attempt)
+        .bind(worker.0)
+        .bind(device.to_string())
+        .bind(part)
+        .execute(&mut *tx.connection)
+        .await?;
+    Ok(())
+}
+
+/// What an attempt has for itself.
+pub(crate) struct Booked {
+    /// On this one it computes.
+    pub(crate) device: Device,
+    pub(crate) more_devices: Vec<Device>,
+    /// Of each of the devices.
+    pub(crate) parts: u32,
+}
+
+pub(crate) async fn booked(tx: &mut Tx<'_>, id: AttemptId) -> Result<Booked, StoreError> {
+    let found: Vec<(String, u32, bool)> = sqlx::query_as(
+        "select attempt_device.device, count(*), attempt_device.device = attempt.device as is_first \
+         from attempt join attempt_device using (attempt_id) where attempt_id = ? \
+         group by attempt_device.device order by is_first desc, 1",
+    )
+    .bind(id.0)
+    .fetch_all(&mut *tx.connection)
+    .await?;
+    let devices: Vec<Device> = found.iter().map(|(device, ..)| names::device(device)).collect::<Result<_, _>>()?;
+    match (devices.split_first(), found.first()) {
+        (Some((device, more)), Some((_, parts, _))) => {
+            Ok(Booked { device: *device, more_devices: more.to_vec(), parts: *parts })
+        }
+        _ => Err(StoreError::internal(format!("attempt {id} has no device"))),
+    }
 }
 
 pub(crate) async fn close(tx: &mut Tx<'_>, id: AttemptId, end: &End) -> Result<(), StoreError> {
@@ -122,6 +172,10 @@ pub(crate) async fn close(tx: &mut Tx<'_>, id: AttemptId, end: &End) -> Result<(
     .bind(id.0)
     .execute(&mut *tx.connection)
     .await?;
+    sqlx::query("update attempt_device set open = 0 where attempt_id = ?")
+        .bind(id.0)
+        .execute(&mut *tx.connection)
+        .await?;
     Ok(())
 }
 

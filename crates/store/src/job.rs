@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rrm_spec::{
-    ArtifactHash, AttemptId, Device, JobId, JobKind, JobSpec, JobState, ParseIdError, RetryBudget, Stop, SubmissionId,
+    ArtifactHash, AttemptId, JobId, JobKind, JobSpec, JobState, ParseIdError, RetryBudget, Stop, SubmissionId,
     TimeLimit, Transition,
 };
 use serde_json::json;
@@ -11,7 +11,6 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
 use crate::event::Of;
-use crate::settle::LONGEST_PAUSE_WITH_JITTER_US;
 use crate::{StoreError, Tx, event, names};
 
 /// What the state machine needs to know of a job.
@@ -161,25 +160,6 @@ pub(crate) fn refuse_unless(
         refused if refused.is_empty() => Ok(()),
         refused => Err(StoreError::Precondition { what: format!("{refused}: {allowed}; nothing was changed") }),
     }
-}
-
-/// Exactly the index's order, and the index holds all that is asked for: it is named because the planner would otherwise
-/// sort all queued jobs for every claim.
-///
-/// A pause that is longer than the longest was begun before the wall clock was set back, and is over.
-const NEXT_QUEUED: &str = "select * from job indexed by job_ready \
-    where state = 'queued' and held = 0 and device_request in ('any', ?1) \
-        and (not_before is null or not_before <= ?2 or not_before > ?2 + ?3) \
-    order by priority desc, job_id limit 1";
-
-/// The job that a free device gets: highest priority first, then oldest.
-pub(crate) async fn next_queued(tx: &mut Tx<'_>, device: Device) -> Result<Option<JobRow>, StoreError> {
-    let found = sqlx::query_as(NEXT_QUEUED)
-        .bind(names::device_class(device))
-        .bind(tx.now)
-        .bind(LONGEST_PAUSE_WITH_JITTER_US)
-        .fetch_optional(&mut *tx.connection);
-    Ok(found.await?)
 }
 
 /// Stores edges: pairs of a job and one that it needs.
@@ -380,16 +360,6 @@ pub(crate) async fn count_try(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::open;
-
-    #[tokio::test]
-    async fn a_claim_reads_the_queues_index_and_sorts_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let (_writer, readers) = open::open(&folder.path().join("rrm.db")).await.unwrap();
-        let plan = open::plan_of(&readers, NEXT_QUEUED).await;
-        assert!(plan.contains("USING INDEX job_ready"), "{plan}");
-        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
-    }
 
     #[test]
     fn jobs_that_move_together_are_all_asked_for_their_leave() {

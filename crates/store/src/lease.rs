@@ -1,17 +1,18 @@
 //! Handing out jobs.
 
 use rrm_spec::{
-    Assignment, AttemptId, Device, InputArtifact, JobId, JobRef, JobSpec, ModelSource, RequestId, Transition,
-    Violations, WorkerId,
+    Assignment, AttemptId, Booking, Device, InputArtifact, JobId, JobRef, JobSpec, ModelSource, RequestId, Round,
+    Transition, Violations, WorkerId,
 };
 use serde_json::json;
 
-use crate::attempt::AttemptRow;
+use crate::attempt::{AttemptRow, Booked};
 use crate::event::Of;
 use crate::job::{JobRow, Step};
-use crate::{StoreError, Tx, Write, attempt, checkpoint, drain, event, import, job, worker};
+use crate::queue::Queue;
+use crate::{StoreError, Tx, Write, attempt, checkpoint, drain, event, fleet, import, job, worker};
 
-/// Gives each free device of a worker the next job that fits it, if there is one and the worker is not drained.
+/// Gives a worker's free devices the next jobs that fit them, as many as there are, unless the worker is drained.
 ///
 /// Attempts that the worker should have but never heard of, since a reply was lost, are handed out again.
 pub struct Lease {
@@ -33,7 +34,7 @@ impl Write for Lease {
         let open = attempt::open_of(tx, self.worker).await?;
         let mut assignments = Vec::new();
         for attempt in open.iter().filter(|attempt| self.lacks(attempt)) {
-            assignments.push(assignment(tx, attempt.id, attempt.job, attempt.device).await?);
+            assignments.push(assignment(tx, attempt.id, attempt.job).await?);
         }
         if attempt::was_leased(tx, self.worker, &self.request).await? {
             return Ok(assignments);
@@ -41,13 +42,19 @@ impl Write for Lease {
         if drain::withholds(tx, self.worker).await? {
             return Ok(assignments);
         }
-        for &device in &self.free {
-            let occupied = open.iter().any(|attempt| attempt.device == device);
-            if !occupied && let Some(next) = job::next_queued(tx, device).await? {
-                let attempt = self.start(tx, &next, device).await?;
-                assignments.push(assignment(tx, attempt, next.id, device).await?);
-            }
+        let Some(node) = fleet::one(&mut *tx.connection, self.worker).await? else { return Ok(assignments) };
+        let mut round = Round::new(tx.now, fleet::restricted(node, &self.free));
+        if !round.has_room() {
+            return Ok(assignments);
         }
+        let mut queue = Queue::open(&mut *tx.connection, tx.now, &round).await?;
+        while let Some((job, bookings)) = queue.next(&mut *tx.connection, &mut round).await? {
+            let job = job::get(tx, job).await?;
+            let attempt = self.start(tx, &job, &bookings).await?;
+            assignments.push(assignment(tx, attempt, job.id).await?);
+        }
+        let place = |assignment: &Assignment| self.free.iter().position(|device| *device == assignment.device);
+        assignments.sort_by_key(place);
         Ok(assignments)
     }
 }
@@ -73,21 +80,27 @@ impl Lease {
         self.free.contains(&attempt.device) && !self.held.contains(&attempt.id) && attempt.last_seq == 0
     }
 
-    async fn start(&self, tx: &mut Tx<'_>, job: &JobRow, device: Device) -> Result<AttemptId, StoreError> {
-        let attempt = attempt::insert(tx, job.id, self.worker, device, &self.request).await?;
+    async fn start(&self, tx: &mut Tx<'_>, job: &JobRow, bookings: &[Booking]) -> Result<AttemptId, StoreError> {
+        let attempt = attempt::insert(tx, job.id, self.worker, bookings, &self.request).await?;
         job::take(tx, job, Step { attempt: Some(attempt), ..Step::new(Transition::Lease) }).await?;
         let of = Of { worker: Some(self.worker), ..job.event_of(attempt) };
-        event::add(tx, "attempt.start", of, json!({ "worker": self.worker, "device": device })).await?;
+        let devices: Vec<_> = bookings.iter().map(|booking| booking.device).collect();
+        let mut data = json!({ "worker": self.worker, "device": devices.first() });
+        if devices.len() > 1 {
+            data["devices"] = json!(devices);
+        }
+        event::add(tx, "attempt.start", of, data).await?;
         Ok(attempt)
     }
 }
 
-async fn assignment(tx: &mut Tx<'_>, attempt: AttemptId, job: JobId, device: Device) -> Result<Assignment, StoreError> {
+async fn assignment(tx: &mut Tx<'_>, attempt: AttemptId, job: JobId) -> Result<Assignment, StoreError> {
     let JobRow { name, time_limit, .. } = job::get(tx, job).await?;
     let spec = job::spec_of(tx, job).await?;
     let inputs = inputs(tx, &spec).await?;
     let resume = checkpoint::resume_point(tx, job).await?;
-    Ok(Assignment { job, attempt, name, device, spec, inputs, resume, time_limit })
+    let Booked { device, more_devices, parts } = attempt::booked(tx, attempt).await?;
+    Ok(Assignment { job, attempt, name, device, more_devices, parts, spec, inputs, resume, time_limit })
 }
 
 async fn inputs(tx: &mut Tx<'_>, spec: &JobSpec) -> Result<Vec<InputArtifact>, StoreError> {

@@ -351,10 +351,12 @@ async fn insert_jobs(tx: &mut Tx<'_>, drafts: &[Draft], time_limit: Option<TimeL
     let rows: Vec<Value> = drafts.iter().map(row).collect();
     sqlx::query(
         "insert into job (job_id, submission_id, ordinal, name, kind, dataset, spec, device_request, priority, \
-             epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key, time_limit_s, retry_of) \
+             epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key, \
+             owner, demand_id, time_limit_s, retry_of) \
          select value ->> 'id', submission_id, value ->> 'ordinal', name, kind, dataset, \
              coalesce(value ->> 'spec', spec), device_request, priority, epochs_total, max_retries, crash_limit, \
              value ->> 'state', value ->> 'reason', ?1, iif(value ->> 'state' = 'queued', ?1, null), content_key, \
+             owner, demand_id, \
              coalesce(?2, time_limit_s), job_id \
          from json_each(?3) cross join job on job_id = value ->> 'of'",
     )

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::attempt::{AttemptRow, End};
 use crate::event::Of;
 use crate::job::{JobRow, Move, Standing, Step};
-use crate::{StoreError, Tx, Write, attempt, checkpoint, diagnostic, epoch, evaluation, event, job};
+use crate::{StoreError, Tx, Write, attempt, checkpoint, diagnostic, epoch, evaluation, event, job, service, usage};
 
 /// Ends an attempt as its worker tells. Telling the same again changes nothing.
 pub struct Settle {
@@ -171,11 +171,13 @@ async fn end_attempt(
     backoff: Backoff,
 ) -> Result<JobState, StoreError> {
     attempt::close(tx, row.id, end).await?;
+    usage::record(tx, row.job, row.started_at).await?;
     let data = json!({
         "outcome": end.outcome.name(), "message": end.message, "exit_code": end.exit_code, "signal": end.signal,
     });
     let of = Of { worker: Some(row.worker), ..job.event_of(row.id) };
     event::add(tx, "attempt.end", of, data).await?;
+    service::note(tx, row, end, of).await?;
     let disposition = disposition(end.outcome, job.stop, job.budget);
     count_try(tx, job, disposition, backoff).await?;
     let state = job::take(tx, job, step(disposition, job.stop, end)).await?;

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use rrm_spec::{
-    ArtifactHash, ArtifactRef, JobId, JobRef, JobSpec, JobState, ModelSource, Need, Plan, PlannedJob, RequestId,
-    SubmissionId, TimeLimit, Violation, Violations,
+    ArtifactHash, ArtifactRef, Demand, JobId, JobRef, JobSpec, JobState, ModelSource, Need, Plan, PlannedJob,
+    RequestId, SubmissionId, TimeLimit, UserName, Violation, Violations,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::event::Of;
 use crate::job::JobRow;
 use crate::reuse::{Finished, Reuse, Reused};
-use crate::{StoreError, Tx, Write, content_key, event, import, job, names, reuse};
+use crate::{StoreError, Tx, Write, content_key, demand, event, fleet, import, job, names, reuse};
 
 /// Unexplained losses after which a job fails, so that a job that kills its worker cannot kill them all.
 const CRASH_LIMIT: u32 = 5;
@@ -29,6 +29,19 @@ pub struct Submit {
     pub host: String,
     /// Whether what has been done before is done again.
     pub reuse: Reuse,
+    /// Whose it is.
+    pub owner: UserName,
+    /// What becomes of jobs that no worker could ever run.
+    pub strict: Strict,
+}
+
+/// What becomes of a plan with jobs that no registered worker could ever run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strict {
+    /// It is refused.
+    Yes,
+    /// Its jobs wait for such a worker.
+    No,
 }
 
 /// What became of a plan.
@@ -58,6 +71,10 @@ impl Write for Submit {
                 ))),
             };
         }
+        let demands: Vec<Demand> = self.plan.jobs.iter().map(PlannedJob::demand).collect();
+        if self.strict == Strict::Yes {
+            refuse_unmet(tx, &self.plan, &demands).await?;
+        }
         let parents = outer_parents(tx, &self.plan).await?;
         let artifacts = import::resolve(tx, &self.plan).await?;
         let submission = insert(tx, &self, &sha256).await?;
@@ -70,7 +87,8 @@ impl Write for Submit {
         };
         let places = Places::of(&self.plan, &keys, next_job_id(tx).await?, &finished);
         let drafts = places.drafts(&self.plan, &keys, &known)?;
-        insert_jobs(tx, submission, &drafts).await?;
+        let demands = demand::intern(tx, &demands).await?;
+        insert_jobs(tx, submission, &self.owner, &drafts, &demands).await?;
         insert_dependencies(tx, &drafts).await?;
         reuse::insert(tx, submission, &places.reused).await?;
         let data = json!({ "plan": self.plan.name, "jobs": drafts.len(), "reused": places.reused.len() });
@@ -78,6 +96,23 @@ impl Write for Submit {
         event::add_first_states(tx, submission).await?;
         tx.queued |= drafts.iter().any(|draft| draft.state == JobState::Queued);
         Ok(Submitted { already: false, ..stored(tx, submission).await? })
+    }
+}
+
+/// Refuses jobs that no registered worker could ever run.
+async fn refuse_unmet(tx: &mut Tx<'_>, plan: &Plan, demands: &[Demand]) -> Result<(), StoreError> {
+    let mut distinct: Vec<Demand> = Vec::new();
+    for demand in demands {
+        if !distinct.contains(demand) {
+            distinct.push(demand.clone());
+        }
+    }
+    let unmet = fleet::unmet(&mut *tx.connection, &distinct).await?;
+    let refused = plan.jobs.iter().zip(demands).filter(|(_, demand)| unmet.contains(demand));
+    let refused = names::first_few(refused.map(|(job, _)| format!("`{}`", job.name)));
+    match refused.is_empty() {
+        true => Ok(()),
+        false => Err(StoreError::Precondition { what: format!("no registered worker could ever run {refused}") }),
     }
 }
 
@@ -282,8 +317,8 @@ async fn stored(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<Submitted, 
 
 async fn insert(tx: &mut Tx<'_>, submit: &Submit, sha256: &str) -> Result<SubmissionId, StoreError> {
     let inserted = sqlx::query(
-        "insert into submission (request_id, plan_sha256, name, client_version, host, created_at) \
-         values (?, ?, ?, ?, ?, ?)",
+        "insert into submission (request_id, plan_sha256, name, client_version, host, created_at, owner) \
+         values (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(submit.request.as_str())
     .bind(sha256)
@@ -291,6 +326,7 @@ async fn insert(tx: &mut Tx<'_>, submit: &Submit, sha256: &str) -> Result<Submis
     .bind(&submit.client_version)
     .bind(&submit.host)
     .bind(tx.now)
+    .bind(submit.owner.as_str())
     .execute(&mut *tx.connection)
     .await?;
     Ok(SubmissionId(inserted.last_insert_rowid()))
@@ -305,27 +341,35 @@ pub(crate) async fn next_job_id(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
 }
 
 /// One statement for all jobs: ten thousand of them take a tenth of a second this way.
-async fn insert_jobs(tx: &mut Tx<'_>, submission: SubmissionId, drafts: &[Draft<'_>]) -> Result<(), StoreError> {
-    let rows: Vec<Value> = drafts.iter().map(row).collect();
+async fn insert_jobs(
+    tx: &mut Tx<'_>,
+    submission: SubmissionId,
+    owner: &UserName,
+    drafts: &[Draft<'_>],
+    demands: &[i64],
+) -> Result<(), StoreError> {
+    let rows: Vec<Value> = drafts.iter().map(|draft| row(draft, demands[draft.ordinal as usize])).collect();
     sqlx::query(
         "insert into job (job_id, submission_id, ordinal, name, kind, dataset, spec, device_request, priority, \
-             epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key, held, time_limit_s) \
+             epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key, held, time_limit_s, \
+             owner, demand_id) \
          select value ->> 'id', ?1, value ->> 'ordinal', value ->> 'name', value ->> 'kind', value ->> 'dataset', \
              value ->> 'spec', value ->> 'device', value ->> 'priority', value ->> 'epochs', value ->> 'max_retries', \
              ?2, value ->> 'state', value ->> 'reason', ?3, iif(value ->> 'state' = 'queued', ?3, null), \
-             value ->> 'content_key', value ->> 'held', value ->> 'time_limit_s' \
+             value ->> 'content_key', value ->> 'held', value ->> 'time_limit_s', ?5, value ->> 'demand' \
          from json_each(?4)",
     )
     .bind(submission.0)
     .bind(CRASH_LIMIT)
     .bind(tx.now)
     .bind(Value::Array(rows).to_string())
+    .bind(owner.as_str())
     .execute(&mut *tx.connection)
     .await?;
     Ok(())
 }
 
-fn row(draft: &Draft<'_>) -> Value {
+fn row(draft: &Draft<'_>, demand: i64) -> Value {
     json!({
         "id": draft.id,
         "ordinal": draft.ordinal,
@@ -342,6 +386,7 @@ fn row(draft: &Draft<'_>) -> Value {
         "content_key": draft.content_key,
         "held": i32::from(draft.job.hold),
         "time_limit_s": draft.job.time_limit.map(TimeLimit::seconds),
+        "demand": demand,
     })
 }
 

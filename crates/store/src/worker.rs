@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use rrm_spec::{AttemptOutcome, Device, DeviceView, JobId, Registration, WorkerId, WorkerView};
+use rrm_spec::{
+    AttemptOutcome, Device, DeviceInfo, DeviceView, JobId, OutOfService, Registration, WorkerId, WorkerView,
+};
 use serde_json::json;
 
 use crate::attempt::AttemptRow;
@@ -23,7 +25,7 @@ impl Write for Register {
         let id = upsert(tx, &self.registration).await?;
         clear_devices(tx, id).await?;
         for info in &self.registration.devices {
-            insert_device(tx, id, info.device, &info.name).await?;
+            insert_device(tx, id, info).await?;
         }
         let data = json!({ "node": self.registration.node, "version": self.registration.version });
         event::add(tx, "worker.online", Of::worker(id), data).await?;
@@ -106,15 +108,16 @@ pub(crate) async fn devices(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Vec<Dev
 
 async fn upsert(tx: &mut Tx<'_>, registration: &Registration) -> Result<WorkerId, StoreError> {
     let id = sqlx::query_scalar(
-        "insert into worker (boot_id, node, version, online, registered_at, last_seen_at) \
-         values (?1, ?2, ?3, 1, ?4, ?4) \
-         on conflict (boot_id) do update set node = ?2, version = ?3, online = 1, last_seen_at = ?4 \
+        "insert into worker (boot_id, node, version, online, registered_at, last_seen_at, labels) \
+         values (?1, ?2, ?3, 1, ?4, ?4, ?5) \
+         on conflict (boot_id) do update set node = ?2, version = ?3, online = 1, last_seen_at = ?4, labels = ?5 \
          returning worker_id",
     )
     .bind(&registration.boot_id)
     .bind(&registration.node)
     .bind(&registration.version)
     .bind(tx.now)
+    .bind(serde_json::to_string(&registration.labels)?)
     .fetch_one(&mut *tx.connection)
     .await?;
     Ok(WorkerId(id))
@@ -125,13 +128,18 @@ async fn clear_devices(tx: &mut Tx<'_>, worker: WorkerId) -> Result<(), StoreErr
     Ok(())
 }
 
-async fn insert_device(tx: &mut Tx<'_>, worker: WorkerId, device: Device, name: &str) -> Result<(), StoreError> {
-    sqlx::query("insert or replace into worker_device (worker_id, device, name) values (?, ?, ?)")
-        .bind(worker.0)
-        .bind(device.to_string())
-        .bind(name)
-        .execute(&mut *tx.connection)
-        .await?;
+async fn insert_device(tx: &mut Tx<'_>, worker: WorkerId, info: &DeviceInfo) -> Result<(), StoreError> {
+    let memory_mib = info.memory_mib.map(|mib| names::signed(mib, "memory_mib")).transpose()?;
+    sqlx::query(
+        "insert or replace into worker_device (worker_id, device, name, memory_mib, share) values (?, ?, ?, ?, ?)",
+    )
+    .bind(worker.0)
+    .bind(info.device.to_string())
+    .bind(&info.name)
+    .bind(memory_mib)
+    .bind(info.share)
+    .execute(&mut *tx.connection)
+    .await?;
     Ok(())
 }
 
@@ -145,7 +153,7 @@ async fn set_offline(tx: &mut Tx<'_>, worker: WorkerId) -> Result<bool, StoreErr
     Ok(updated.rows_affected() == 1)
 }
 
-type WorkerRow = (i64, String, String, bool, i64);
+type WorkerRow = (i64, String, String, bool, i64, String);
 
 /// Most workers that have left in one answer. Every restart of a worker leaves a row behind for ever.
 const DEPARTED: u32 = 100;
@@ -160,7 +168,7 @@ impl Store {
         // One transaction, so that workers and devices are of the same moment.
         let mut reader = self.readers.begin().await?;
         let found: Vec<WorkerRow> = sqlx::query_as(
-            "select worker_id, node, version, online, last_seen_at from worker \
+            "select worker_id, node, version, online, last_seen_at, labels from worker \
              where online = 1 or worker_id in ( \
                  select max(worker_id) as newest from worker group by node having max(online) = 0 \
                  order by newest desc limit ?) \
@@ -171,11 +179,11 @@ impl Store {
         .await?;
         let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
         let mut devices = device_views(&mut reader, &ids).await?;
-        let view = |(id, node, version, online, last_seen_at): WorkerRow| {
-            let devices = devices.remove(&id).unwrap_or_default();
-            WorkerView { id: WorkerId(id), node, version, online, last_seen_at, devices }
+        let view = |(id, node, version, online, last_seen_at, labels): WorkerRow| {
+            let (devices, labels) = (devices.remove(&id).unwrap_or_default(), serde_json::from_str(&labels)?);
+            Ok(WorkerView { id: WorkerId(id), node, version, online, last_seen_at, devices, labels })
         };
-        Ok(found.into_iter().map(view).collect())
+        found.into_iter().map(view).collect()
     }
 
     /// All workers that are online, and when they came.
@@ -204,23 +212,61 @@ impl Store {
     }
 }
 
+/// Worker, device, its name, memory and parts, and since when and why it is out of service.
+type DeviceRow = (i64, String, String, Option<i64>, u32, Option<i64>, Option<String>);
+
 /// The devices of these workers and what runs there, by worker.
 async fn device_views(
     connection: &mut sqlx::SqliteConnection,
     workers: &[i64],
 ) -> Result<HashMap<i64, Vec<DeviceView>>, StoreError> {
-    let found: Vec<(i64, String, Option<i64>)> = sqlx::query_as(
-        "select worker_device.worker_id, worker_device.device, job_id from worker_device left join attempt \
-             on attempt.worker_id = worker_device.worker_id and attempt.device = worker_device.device \
-             and attempt.ended_at is null \
+    let workers = serde_json::to_string(workers)?;
+    let found: Vec<DeviceRow> = sqlx::query_as(
+        "select worker_device.worker_id, worker_device.device, name, memory_mib, share, out_since, reason \
+         from worker_device join worker using (worker_id) left join device_service \
+             on device_service.node = worker.node and device_service.device = worker_device.device \
          where worker_device.worker_id in (select value from json_each(?)) order by 1, 2",
     )
-    .bind(serde_json::to_string(workers)?)
-    .fetch_all(connection)
+    .bind(&workers)
+    .fetch_all(&mut *connection)
     .await?;
+    let mut jobs = running_jobs(connection, &workers).await?;
     let mut views: HashMap<i64, Vec<DeviceView>> = HashMap::new();
-    for (worker, device, job) in found {
-        views.entry(worker).or_default().push(DeviceView { device, job: job.map(JobId) });
+    for (worker, device, name, memory_mib, share, since, reason) in found {
+        let mut running = jobs.remove(&(worker, device.clone())).unwrap_or_default().into_iter();
+        let (job, more_jobs) = (running.next(), running.collect());
+        let memory_mib = memory_mib.map(names::unsigned).transpose()?;
+        let out_of_service = since.zip(reason).map(|(since, reason)| OutOfService { since, reason });
+        views.entry(worker).or_default().push(DeviceView {
+            device,
+            job,
+            more_jobs,
+            name,
+            memory_mib,
+            share,
+            out_of_service,
+        });
     }
     Ok(views)
+}
+
+/// What runs on each device of these workers, oldest attempts first.
+async fn running_jobs(
+    connection: &mut sqlx::SqliteConnection,
+    workers: &str,
+) -> Result<HashMap<(i64, String), Vec<JobId>>, StoreError> {
+    let found: Vec<(i64, String, i64)> = sqlx::query_as(
+        "select booked.worker_id, booked.device, attempt.job_id \
+         from attempt_device booked indexed by attempt_device_open join attempt using (attempt_id) \
+         where booked.open = 1 and booked.worker_id in (select value from json_each(?)) \
+         group by attempt.attempt_id, booked.device order by attempt.attempt_id",
+    )
+    .bind(workers)
+    .fetch_all(connection)
+    .await?;
+    let mut jobs: HashMap<(i64, String), Vec<JobId>> = HashMap::new();
+    for (worker, device, job) in found {
+        jobs.entry((worker, device)).or_default().push(JobId(job));
+    }
+    Ok(jobs)
 }

@@ -24,9 +24,8 @@ use crate::{
 };
 use trainer::Trainer;
 
-/// Runs an attempt and hands it over. When this returns nothing of it is left here; it answers with how the attempt ended,
-/// as far as that was for this worker to say.
-pub(crate) async fn run(shop: &Workshop, assignment: Assignment, place: Place) -> Option<AttemptEnd> {
+/// Runs an attempt and hands it over. When this returns nothing of it is left here.
+pub(crate) async fn run(shop: &Workshop, assignment: Assignment, place: Place) {
     let attempt = assignment.attempt;
     tracing::info!(job = %assignment.job, %attempt, device = %assignment.device, name = assignment.name, "begins");
     let folders = Folders::new(&shop.config.work_dir, attempt);
@@ -38,23 +37,20 @@ pub(crate) async fn run(shop: &Workshop, assignment: Assignment, place: Place) -
         async {
             let (end, log_extent) = train(shop, &assignment, &folders, &place, &outbox, extent).await;
             tracing::info!(%attempt, outcome = end.outcome.name(), message = end.message, "ends");
-            outbox.send_modify(|outbox| outbox.end = Some(end.clone()));
+            outbox.send_modify(|outbox| outbox.end = Some(end));
             // The log is copied to its end only if that end is known.
             log_extent.send_modify(|extent| extent.closed = true);
-            end
         },
         deliver(&courier, &place, outgoing, log),
     );
-    let (end, delivery) = tokio::join!(told, delivered);
-    let end = match delivery {
-        Delivery::Settled => Some(end),
-        Delivery::LeaseLost => None,
-        Delivery::Refused(refusal) => Some(courier.give_up(&refusal).await),
-    };
+    let ((), delivery) = tokio::join!(told, delivered);
+    match delivery {
+        Delivery::Settled | Delivery::LeaseLost => {}
+        Delivery::Refused(refusal) => courier.give_up(&refusal).await,
+    }
     if let Err(error) = folders.remove() {
         tracing::warn!(%attempt, %error, "its files cannot be removed; the next start of this worker tries again");
     }
-    end
 }
 
 /// Trains to an end that is on disk.

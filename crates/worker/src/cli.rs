@@ -21,7 +21,6 @@ Exit codes:
   0   done; serve: told to stop, and what could not be handed over in time waits in the work folder for the next start
   1   failed
   3   exec: stopped when told to, the last checkpoint holds
-  69  serve: three jobs in a row failed here as soon as they began, so it takes no more of them
   64  the command line, the configuration or the job is faulty; every fault is named
 
 Environment:

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Args;
 use rrm_api::{ClientIdentity, ClientTls, Endpoint};
-use rrm_spec::{Device, Violation, Violations};
+use rrm_spec::{Device, Label, MAX_SHARE, Violation, Violations, label_faults};
 use toml::{Table, Value};
 
 use crate::places::Places;
@@ -15,11 +15,13 @@ Examples:
       for the daemon of the same user on this machine, on the processor
   rrm-worker serve --server http://lab1:7600 --token-file token-worker --device cuda:0 --device cuda:1
       for a daemon elsewhere, two jobs at a time
+  rrm-worker serve --device cuda:0 --label a100 --share 2
+      also for jobs that ask for the label a100, and for two at a time that ask for half a device each
   rrm-worker serve --config /etc/rrm/worker.toml
 
 SIGTERM or SIGINT: trainers stop at their next step and their jobs are queued again without blame; a second one kills
-them. The configuration file knows server, token_file, devices, work_dir, data_dir, threads, grace_s, node, cache_gib,
-tls.authority, tls.domain, tls.client_certificate and tls.client_key; flags win.";
+them. The configuration file knows server, token_file, devices, labels, share, work_dir, data_dir, threads, grace_s, node,
+cache_gib, tls.authority, tls.domain, tls.client_certificate and tls.client_key; flags win.";
 
 /// Flags of `serve`. All of them may stand in the configuration file too.
 #[derive(Args, Clone, Debug, Default)]
@@ -34,6 +36,12 @@ pub(crate) struct ServeArgs {
     /// Device to run jobs on, one at a time on each: cpu or cuda:N; may be repeated [default: cpu]
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<String>,
+    /// What jobs may ask for by name, such as a100; may be repeated
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
+    /// How many jobs may share a device, of those that ask for a part of one [default: 1]
+    #[arg(long, value_name = "N")]
+    share: Option<i64>,
     /// Folder for what is worked on; must not be shared [default: ~/.local/state/rrm-worker]
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
@@ -82,6 +90,8 @@ pub(crate) struct Config {
     pub(crate) grace: Duration,
     pub(crate) node: String,
     pub(crate) cache_bytes: u64,
+    pub(crate) labels: Vec<Label>,
+    pub(crate) share: u32,
 }
 
 /// What the machine is like.
@@ -130,26 +140,45 @@ fn merge(args: ServeArgs, mut file: Table, machine: &Machine) -> Result<Config, 
     let server = from.text("server", args.server).or_else(|| places.server());
     let token_file = from.path("token_file", args.token_file).unwrap_or_else(|| places.token_file());
     let devices = from.texts("devices", args.devices);
+    let labels = from.texts("labels", args.labels);
+    let share = from.whole("share", args.share).unwrap_or(1);
     let work_dir = from.path("work_dir", args.work_dir).unwrap_or_else(|| places.work_dir());
     let data_dir = from.path("data_dir", args.data_dir).unwrap_or_else(|| places.data_dir());
     let threads = from.whole("threads", args.threads);
     let grace = from.whole("grace_s", args.grace).unwrap_or(30);
     let node = from.text("node", args.node).unwrap_or_else(|| machine.name.clone());
     let cache = from.whole("cache_gib", args.cache).unwrap_or(20);
-    from.refuse_rest("server, token_file, devices, work_dir, data_dir, threads, grace_s, node, cache_gib or tls");
+    from.refuse_rest(
+        "server, token_file, devices, labels, share, work_dir, data_dir, threads, grace_s, node, cache_gib or tls",
+    );
 
     let devices = parse_devices(devices, &mut found);
+    let labels = parse_labels(labels, &mut found);
+    let share = within("share", share, 1..=MAX_SHARE.into(), &mut found).max(1) as u32; // At most a hundred.
     let server = server.map(|server| Endpoint::url_of(&server, tls.as_ref()));
     let server = check_server(server, tls.is_some(), &mut found);
     if node.is_empty() || node.len() > 200 {
         found.push(fault("node", &node, "must be a name of 1 to 200 bytes"));
     }
-    let shared = machine.processors.div_ceil(devices.len().max(1)) as i64;
+    let shared = machine.processors.div_ceil(devices.len().max(1) * share as usize) as i64;
     let threads = within("threads", threads.unwrap_or(shared), 1..=1024, &mut found) as usize;
     let grace = Duration::from_secs(within("grace_s", grace, 0..=3600, &mut found));
     let cache_bytes = within("cache_gib", cache, 0..=1_000_000, &mut found) << 30;
     Violations::check(found)?;
-    Ok(Config { server, token_file, tls, devices, work_dir, data_dir, threads, grace, node, cache_bytes })
+    Ok(Config {
+        server,
+        token_file,
+        tls,
+        devices,
+        work_dir,
+        data_dir,
+        threads,
+        grace,
+        node,
+        cache_bytes,
+        labels,
+        share,
+    })
 }
 
 /// What the flags say of encryption.
@@ -224,6 +253,18 @@ fn parse_devices(names: Vec<String>, found: &mut Vec<Violation>) -> Vec<Device> 
         devices.push(Device::Cpu);
     }
     devices
+}
+
+fn parse_labels(names: Vec<String>, found: &mut Vec<Violation>) -> Vec<Label> {
+    let mut labels = Vec::new();
+    for name in names {
+        match name.parse::<Label>() {
+            Ok(label) => labels.push(label),
+            Err(_) => found.push(fault("labels", name, "must be labels of 1 to 64 letters, digits and -_.")),
+        }
+    }
+    found.extend(label_faults("labels", &labels));
+    labels
 }
 
 fn within(field: &str, value: i64, range: std::ops::RangeInclusive<i64>, found: &mut Vec<Violation>) -> u64 {
@@ -332,6 +373,19 @@ mod tests {
     fn processors_are_shared_among_the_devices() {
         let config = merged(ServeArgs::default(), "server = 'http://a:1'\ndevices = ['cuda:0', 'cuda:1', 'cuda:2']");
         assert_eq!(config.unwrap().threads, 3);
+    }
+
+    #[test]
+    fn a_shared_device_shares_its_processors_and_a_worker_has_labels() {
+        let config =
+            merged(ServeArgs::default(), "server = 'http://a:1'\nshare = 4\nlabels = ['a100', 'nvlink']").unwrap();
+        assert_eq!((config.share, config.threads), (4, 2));
+        assert_eq!(config.labels.iter().map(Label::as_str).collect::<Vec<_>>(), ["a100", "nvlink"]);
+        let faults =
+            merged(ServeArgs::default(), "server = 'http://a:1'\nshare = 0\nlabels = ['a b', 'x', 'x']").unwrap_err();
+        let text = faults.to_string();
+        assert!(text.contains("share = 0: must be 1 to 100") && text.contains("labels = a b"), "{text}");
+        assert!(text.contains("labels = x: must be named once"), "{text}");
     }
 
     #[test]

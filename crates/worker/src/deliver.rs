@@ -224,7 +224,7 @@ impl Courier<'_> {
     }
 
     /// After a refusal: ends the attempt by telling the daemon what it refused, as far as it still listens.
-    pub(crate) async fn give_up(&self, refusal: &ApiError) -> AttemptEnd {
+    pub(crate) async fn give_up(&self, refusal: &ApiError) {
         let attempt = self.folders.attempt();
         let end =
             end_by(AttemptOutcome::WorkerError, format!("the daemon refused what the worker reported: {refusal}"));
@@ -235,6 +235,5 @@ impl Courier<'_> {
         if let Err(error) = told.await {
             tracing::error!(%attempt, %error, %refusal, "the attempt is dropped");
         }
-        end
     }
 }

@@ -8,7 +8,6 @@ mod cli;
 mod config;
 mod deliver;
 mod exec;
-mod health;
 mod logs;
 mod node;
 mod outcome;

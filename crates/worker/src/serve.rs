@@ -21,8 +21,7 @@ use crate::{
     cache::Cache,
     cli::{USAGE, complain},
     config::{Config, Machine, ServeArgs},
-    health::Unfit,
-    node::host_name,
+    node::{Gpus, describe, host_name},
     places::Places,
     recover::recover,
     session::{Drain, work},
@@ -34,9 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Trainers need the processors more than their supervisor does.
 const RUNTIME_THREADS: usize = 2;
-
-/// `EX_UNAVAILABLE` of sysexits.h: a supervisor is not to start the worker again, since the next jobs would fail, too.
-const UNFIT: u8 = 69;
 
 /// `rrm-worker serve`.
 pub(crate) fn main(args: ServeArgs) -> ExitCode {
@@ -55,7 +51,7 @@ pub(crate) fn main(args: ServeArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(format_args!("{error:#}"));
-            if error.is::<Unfit>() { ExitCode::from(UNFIT) } else { ExitCode::FAILURE }
+            ExitCode::FAILURE
         }
     }
 }
@@ -69,6 +65,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     for device in &config.devices {
         probe(&program, *device).await?;
     }
+    let gpus = Gpus::ask(&config.devices).await;
+    let devices = config.devices.iter().map(|device| describe(*device, config.share, &gpus)).collect();
     let cache_dir = config.work_dir.join("cache");
     let cache = Cache::open(cache_dir.clone(), config.cache_bytes).with_context(|| cache_dir.display().to_string())?;
     let mut drain = listen_to_signals()?;
@@ -78,7 +76,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
         _ = drain.wait_for(|drain| *drain > Drain::No) => return Ok(()),
     }
-    work(Arc::new(Workshop { config, client, cache, program }), drain).await
+    work(Arc::new(Workshop { config, devices, client, cache, program }), drain).await
 }
 
 /// This very program, also after another version has been installed in its place: a supervisor and its trainers must be of one.

@@ -4,7 +4,7 @@ use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use anyhow::bail;
 use rrm_api::{ApiError, Registered, VERSION};
-use rrm_spec::{Assignment, Device, DeviceInfo, Registration, RequestId, WorkerId};
+use rrm_spec::{Assignment, Device, Registration, RequestId, WorkerId};
 use tokio::{
     sync::{Mutex, watch},
     task::{JoinError, JoinHandle, JoinSet},
@@ -15,8 +15,6 @@ use uuid::Uuid;
 use crate::{
     attempt,
     deliver::PAUSE,
-    health::{Health, Unfit, Went},
-    node::device_name,
     roster::{Order, Roster},
     workshop::Workshop,
 };
@@ -42,8 +40,8 @@ pub(crate) enum Drain {
     Hard,
 }
 
-/// The attempts that are under way; what is no longer this worker's says nothing about it.
-type Attempts = JoinSet<Option<Went>>;
+/// The attempts that are under way.
+type Attempts = JoinSet<()>;
 
 struct Session {
     shop: Arc<Workshop>,
@@ -55,7 +53,7 @@ struct Session {
 /// Works until `drain` says otherwise.
 ///
 /// # Errors
-/// Where the daemon refuses this worker from the start; [`Unfit`] where this machine fails one job after the other.
+/// Where the daemon refuses this worker from the start.
 pub(crate) async fn work(shop: Arc<Workshop>, mut drain: watch::Receiver<Drain>) -> anyhow::Result<()> {
     let registration = registration(&shop);
     let registered = tokio::select! {
@@ -64,13 +62,14 @@ pub(crate) async fn work(shop: Arc<Workshop>, mut drain: watch::Receiver<Drain>)
     };
     tracing::info!(worker = %registered.worker, server = shop.config.server, "registered");
     let registered = Mutex::new(registered);
-    let session = Arc::new(Session { shop, roster: Roster::default(), registration, registered });
+    let roster = Roster::new(shop.config.share);
+    let session = Arc::new(Session { shop, roster, registration, registered });
     let heart = tokio::spawn(Arc::clone(&session).beat());
     let life = async {
         let mut attempts = JoinSet::new();
-        let worked = session.take_work(&mut attempts, &mut drain).await;
+        session.take_work(&mut attempts, &mut drain).await;
         session.wind_up(&mut attempts, &mut drain).await;
-        Ok(worked?)
+        Ok(())
     };
     outlived_by(heart, life).await
 }
@@ -91,12 +90,12 @@ async fn outlived_by(
 }
 
 fn registration(shop: &Workshop) -> Registration {
-    let info = |device: &Device| DeviceInfo { device: *device, name: device_name(*device) };
     Registration {
         node: shop.config.node.clone(),
         version: VERSION.to_owned(),
         boot_id: Uuid::now_v7().to_string(),
-        devices: shop.config.devices.iter().map(info).collect(),
+        devices: shop.devices.clone(),
+        labels: shop.config.labels.clone(),
     }
 }
 
@@ -164,26 +163,20 @@ impl Session {
         }
     }
 
-    /// Leases and starts attempts until the worker is to stop, or is not fit to go on and its last trainer has ended.
-    async fn take_work(&self, attempts: &mut Attempts, drain: &mut watch::Receiver<Drain>) -> Result<(), Unfit> {
-        let mut health = Health::default();
+    /// Leases and starts attempts until the worker is to stop.
+    async fn take_work(&self, attempts: &mut Attempts, drain: &mut watch::Receiver<Drain>) {
         while *drain.borrow() == Drain::No {
-            let free = match health.check() {
-                Ok(()) => self.roster.free(&self.shop.config.devices),
-                Err(unfit) if attempts.is_empty() => return Err(unfit),
-                Err(_) => Vec::new(),
-            };
+            let free = self.roster.free(&self.shop.config.devices);
             tokio::select! {
                 changed = drain.changed() => if changed.is_err() {
-                    return Ok(());
+                    return;
                 },
-                Some(ended) = attempts.join_next() => note(ended, &mut health),
+                Some(ended) = attempts.join_next() => note(ended),
                 // Given up and asked anew when another device becomes free: what the daemon may have handed out
                 // meanwhile it hands out again, since it is not among those held.
                 assignments = self.lease(free.clone()), if !free.is_empty() => self.start(assignments, attempts),
             }
         }
-        Ok(())
     }
 
     async fn lease(&self, free: Vec<Device>) -> Vec<Assignment> {
@@ -204,19 +197,15 @@ impl Session {
 
     fn start(&self, assignments: Vec<Assignment>, attempts: &mut Attempts) {
         for assignment in assignments {
-            let Assignment { job, attempt, device, .. } = assignment;
-            let place = match self.shop.config.devices.contains(&device) {
-                true => self.roster.enter(attempt, device),
+            let (attempt, device, devices) = (assignment.attempt, assignment.device, assignment.devices());
+            let place = match devices.iter().all(|device| self.shop.config.devices.contains(device)) {
+                true => self.roster.enter(attempt, &devices, assignment.parts),
                 false => None,
             };
             match place {
                 Some(place) => {
                     let shop = Arc::clone(&self.shop);
-                    let begun = Instant::now();
-                    attempts.spawn(async move {
-                        let end = attempt::run(&shop, assignment, place).await?;
-                        Some(Went { job, lasted: begun.elapsed(), end })
-                    });
+                    attempts.spawn(async move { attempt::run(&shop, assignment, place).await });
                 }
                 None => tracing::warn!(%attempt, %device, "was handed out, but its device is not free here"),
             }
@@ -236,7 +225,7 @@ impl Session {
                 limit = limit.min(Instant::now() + HAND_OVER_IN_HASTE);
             }
             tokio::select! {
-                Some(ended) = attempts.join_next() => note(ended, &mut Health::default()),
+                Some(ended) = attempts.join_next() => note(ended),
                 Ok(()) = drain.changed() => {}
                 () = sleep_until(limit) => break,
             }
@@ -258,11 +247,9 @@ impl Session {
     }
 }
 
-fn note(ended: Result<Option<Went>, JoinError>, health: &mut Health) {
-    match ended {
-        Ok(Some(went)) => health.note(&went),
-        Ok(None) => {}
-        Err(error) => tracing::error!(%error, "an attempt broke: this is a bug of the worker"),
+fn note(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "an attempt broke: this is a bug of the worker");
     }
 }
 
@@ -271,7 +258,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use rrm_api::Client;
-    use rrm_spec::{AttemptId, AttemptOutcome, Event, Instruction, JobId};
+    use rrm_spec::{AttemptId, AttemptOutcome, Event, Instruction};
 
     use super::*;
     use crate::testing::{
@@ -441,21 +428,6 @@ mod tests {
         daemon.until(|told| told.end.is_some()).await;
         drain.send_replace(Drain::Gentle);
         ends.await;
-    }
-
-    #[tokio::test]
-    async fn a_worker_that_fails_one_job_after_the_other_leaves_the_rest_to_others() {
-        let (daemon, client) = Daemon::start().await;
-        let (_folder, shop) = workshop(client, "echo 'the device is sick' >&2; exit 64");
-        for job in 1..=4 {
-            daemon.hand_out(Assignment { job: JobId(job), attempt: AttemptId(job), ..assignment() });
-        }
-        let (_drain, drained) = watch::channel(Drain::No);
-        let worked = tokio::time::timeout(Duration::from_secs(20), work(shop, drained)).await.unwrap();
-        let unfit = worked.unwrap_err().downcast::<Unfit>().unwrap();
-        assert!(unfit.to_string().contains("the device is sick"), "{unfit}");
-        let told = daemon.told.lock().unwrap();
-        assert_eq!((told.settled.len(), told.left.as_slice()), (3, &[WorkerId(1)][..]));
     }
 
     #[tokio::test]

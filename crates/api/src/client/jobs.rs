@@ -1,6 +1,8 @@
 //! Calls of users.
 
-use rrm_spec::{AttemptId, JobDetail, JobId, JobSummary, Plan, RequestId, SubmissionId, WorkerView};
+use rrm_spec::{
+    AttemptId, Device, Explanation, JobDetail, JobId, JobSummary, Plan, RequestId, SubmissionId, WorkerView,
+};
 use tonic::Streaming;
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
     unreadable,
 };
 use crate::{
-    ApiError, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Replies, Reuse, Source, Submitted, WatchItem,
+    ApiError, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Replies, Source, Submitted, WatchItem, Wishes,
     convert::{OnWire, list, read, read_with},
     wire,
 };
@@ -25,9 +27,9 @@ impl Client {
         request: RequestId,
         plan: Plan,
         source: Source,
-        reuse: Reuse,
+        wishes: Wishes,
     ) -> Result<Submitted, ApiError> {
-        let message = (request, plan, source, reuse).to_wire();
+        let message = (request, plan, source, wishes).to_wire();
         let reply = self
             .call(ORDINARY, message, |client, request| async move { client.jobs_stub().submit(request).await })
             .await?;
@@ -110,6 +112,30 @@ impl Client {
             .call(ORDINARY, message, |client, request| async move { client.jobs_stub().list_workers(request).await })
             .await?;
         read_with(|reader| reader.list("workers", workers)).map_err(unreadable)
+    }
+
+    /// Why a job does not run.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] where there is none with that id.
+    pub async fn explain(&self, job: JobId) -> Result<Explanation, ApiError> {
+        let message = wire::ExplainRequest { job: job.to_wire() };
+        let wire::ExplainReply { explanation } = self
+            .call(ORDINARY, message, |client, request| async move { client.jobs_stub().explain(request).await })
+            .await?;
+        read_with(|reader| reader.required("explanation", explanation)).map_err(unreadable)
+    }
+
+    /// Gives a device that was taken out of service jobs again; answers whether it was out.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] where no worker has ever registered it.
+    pub async fn restore_device(&self, node: String, device: Device) -> Result<bool, ApiError> {
+        let message = wire::RestoreDeviceRequest { node, device: device.to_string() };
+        let wire::RestoreDeviceReply { was_out } = self
+            .call(ORDINARY, message, |client, request| async move { client.jobs_stub().restore_device(request).await })
+            .await?;
+        Ok(was_out)
     }
 
     /// The outcomes of single images of a job's evaluations, radius by radius and in the order of the test set.

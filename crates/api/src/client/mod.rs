@@ -20,8 +20,8 @@ use crate::{
     ApiError, MESSAGE_BYTES,
     status::read_status,
     wire::{
-    access_client::AccessClient, artifacts_client::ArtifactsClient, control_client::ControlClient, jobs_client::JobsClient,
-        workers_client::WorkersClient,
+        access_client::AccessClient, artifacts_client::ArtifactsClient, control_client::ControlClient,
+        jobs_client::JobsClient, workers_client::WorkersClient,
     },
 };
 use backoff::Backoff;

@@ -9,12 +9,14 @@ impl OnWire for Assignment {
     type Wire = wire::Assignment;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { job, attempt, name, device, spec, inputs, resume, time_limit } = self;
+        let Self { job, attempt, name, device, more_devices, parts, spec, inputs, resume, time_limit } = self;
         wire::Assignment {
             job: job.to_wire(),
             attempt: attempt.to_wire(),
             name,
             device: Some(device.to_wire()),
+            more_devices: list(more_devices),
+            parts,
             spec: Some(spec.to_wire()),
             inputs: list(inputs),
             resume: resume.map(OnWire::to_wire),
@@ -23,10 +25,12 @@ impl OnWire for Assignment {
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::Assignment { job, attempt, name, device, spec, inputs, resume, time_limit_s } = wire;
+        let wire::Assignment { job, attempt, name, device, more_devices, parts, spec, inputs, resume, time_limit_s } =
+            wire;
         let job = reader.field("job", job);
         let attempt = reader.field("attempt", attempt);
         let device = reader.required("device", device);
+        let more_devices = reader.list("more_devices", more_devices);
         let spec: Option<JobSpec> = reader.required("spec", spec);
         if let Some(spec) = &spec {
             reader.at("spec").adopt(spec.validate());
@@ -39,6 +43,8 @@ impl OnWire for Assignment {
             attempt: attempt?,
             name,
             device: device?,
+            more_devices: more_devices?,
+            parts,
             spec: spec?,
             inputs: inputs?,
             resume: resume?,

@@ -13,6 +13,7 @@ mod diagnostic;
 mod job;
 mod log;
 mod method;
+mod placement;
 mod plan;
 mod reader;
 mod record;

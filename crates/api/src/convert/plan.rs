@@ -2,10 +2,8 @@
 
 use rrm_spec::{Plan, PlannedJob, Violations};
 
-use super::{OnWire, Reader, list, wire_enum};
+use super::{OnWire, Reader, list};
 use crate::wire;
-
-wire_enum!(DeviceRequest { Any => Any, Cpu => Cpu, Cuda => Cuda });
 
 /// Faults are named by the paths that the plan's author knows, such as `job.student.method.lambda`.
 impl OnWire for Plan {
@@ -41,17 +39,20 @@ impl OnWire for PlannedJob {
     type Wire = wire::PlannedJob;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { name, spec, priority, max_retries, device, hold, time_limit } = self;
-        let (spec, device, time_limit_s) = (Some(spec.to_wire()), device.to_wire(), time_limit.map(OnWire::to_wire));
-        wire::PlannedJob { name, spec, priority, max_retries, device, hold, time_limit_s }
+        let Self { name, spec, priority, max_retries, device, hold, time_limit, request } = self;
+        let (spec, request) = (Some(spec.to_wire()), Some(request.to_wire()));
+        let (device, time_limit_s) = (device.to_wire(), time_limit.map(OnWire::to_wire));
+        wire::PlannedJob { name, spec, priority, max_retries, device, hold, time_limit_s, request }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::PlannedJob { name, spec, priority, max_retries, device, hold, time_limit_s } = wire;
+        let wire::PlannedJob { name, spec, priority, max_retries, device, hold, time_limit_s, request } = wire;
         // The spec's fields stand beside the name in a plan, not below one of their own.
         let spec = reader.required("", spec);
         let device = reader.field("device", device);
         let time_limit = reader.optional("time_limit", time_limit_s);
-        Some(Self { name, spec: spec?, priority, max_retries, device: device?, hold, time_limit: time_limit? })
+        let request = reader.optional("request", request);
+        let (spec, device, time_limit, request) = (spec?, device?, time_limit?, request?.unwrap_or_default());
+        Some(Self { name, spec, priority, max_retries, device, hold, time_limit, request })
     }
 }

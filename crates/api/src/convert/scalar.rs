@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 
 use rrm_spec::{
-    ArtifactHash, ArtifactRef, AttemptId, Epsilon, JobId, NetworkName, RequestId, SubmissionId, TimeLimit, TokenHash, UserName, WorkerId,
+    ArtifactHash, ArtifactRef, AttemptId, Epsilon, JobId, Label, NetworkName, RequestId, SubmissionId, TimeLimit,
+    TokenHash, UserName, WorkerId,
 };
 
 use super::{OnWire, Reader};
@@ -42,7 +43,7 @@ macro_rules! text {
     )+};
 }
 
-text!(ArtifactHash, ArtifactRef, NetworkName, RequestId, Epsilon, TokenHash, UserName);
+text!(ArtifactHash, ArtifactRef, NetworkName, RequestId, Epsilon, Label, TokenHash, UserName);
 
 /// In seconds.
 impl OnWire for TimeLimit {

@@ -3,23 +3,24 @@
 use rrm_spec::{JobId, Plan, RequestId};
 
 use super::{OnWire, Reader, list};
-use crate::{JobFilter, Reuse, Source, Submitted, wire};
+use crate::{JobFilter, Reuse, Source, Strict, Submitted, Wishes, wire};
 
-impl OnWire for (RequestId, Plan, Source, Reuse) {
+impl OnWire for (RequestId, Plan, Source, Wishes) {
     type Wire = wire::SubmitRequest;
 
     fn to_wire(self) -> Self::Wire {
-        let (request_id, plan, source, reuse) = self;
+        let (request_id, plan, source, Wishes { reuse, strict }) = self;
         wire::SubmitRequest {
             request_id: request_id.to_wire(),
             plan: Some(plan.to_wire()),
             source: Some(source.to_wire()),
             reuse: reuse.to_wire(),
+            strict: strict.to_wire(),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::SubmitRequest { request_id, plan, source, reuse } = wire;
+        let wire::SubmitRequest { request_id, plan, source, reuse, strict } = wire;
         let request_id = reader.field("request_id", request_id);
         // The plan's own paths, without a prefix, are what its author knows.
         let plan = match plan {
@@ -27,11 +28,27 @@ impl OnWire for (RequestId, Plan, Source, Reuse) {
             None => reader.at("plan").missing(),
         };
         let source = reader.required("source", source);
-        Some((request_id?, plan?, source?, Reuse::from_wire(reuse, reader)?))
+        let wishes = Wishes { reuse: Reuse::from_wire(reuse, reader)?, strict: Strict::from_wire(strict, reader)? };
+        Some((request_id?, plan?, source?, wishes))
     }
 }
 
 impl OnWire for Reuse {
+    type Wire = bool;
+
+    fn to_wire(self) -> bool {
+        match self {
+            Self::Yes => true,
+            Self::No => false,
+        }
+    }
+
+    fn from_wire(wire: bool, _: &mut Reader<'_>) -> Option<Self> {
+        Some(if wire { Self::Yes } else { Self::No })
+    }
+}
+
+impl OnWire for Strict {
     type Wire = bool;
 
     fn to_wire(self) -> bool {

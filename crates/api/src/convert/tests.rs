@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use prost::Message;
 use rrm_spec::{
     AfterPreemption, ApgdDialect, ApgdLoss, ApgdSpec, Assignment, AttackSpec, AttemptId, AttemptView, Device,
-    DrainView, EventView, HeartbeatReply, HeldAttempt, ImageOutcome, ImportedNetwork, JobChange, JobDetail, JobId,
-    JobSpec, JobSummary, Norm, PgdSelection, PgdSpec, PgdStart, PgdTarget, Plan, Precision, Record, Registration,
-    RequestId, Retried, RetryWish, ThreatModel, TrainSpec, WorkerView,
+    DrainView, EventView, Explanation, HeartbeatReply, HeldAttempt, ImageOutcome, ImportedNetwork, JobChange,
+    JobDetail, JobId, JobSpec, JobSummary, Norm, PgdSelection, PgdSpec, PgdStart, PgdTarget, Plan, Precision, Record,
+    Registration, RequestId, Retried, RetryWish, ThreatModel, TrainSpec, WorkerView,
 };
 
 use super::{OnWire, read, read_with};
 use crate::{
-    AttemptEnd, ImagesPage, JobFilter, LogChunk, Registered, Reuse, Source, Submitted, Upload, WatchItem, wire,
+    AttemptEnd, ImagesPage, JobFilter, LogChunk, Registered, Source, Submitted, Upload, WatchItem, Wishes, wire,
 };
 
 /// Encoded and decoded, as a connection does it.
@@ -54,7 +54,8 @@ round_trips! {
     a_held_attempt_survives_the_wire: HeldAttempt = strategies::held_attempt();
     a_heartbeats_answer_survives_the_wire: HeartbeatReply = strategies::heartbeat_reply();
     an_end_survives_the_wire: (AttemptId, u64, AttemptEnd) = strategies::settlement();
-    a_submission_survives_the_wire: (RequestId, Plan, Source, Reuse) = strategies::submission();
+    a_submission_survives_the_wire: (RequestId, Plan, Source, Wishes) = strategies::submission();
+    an_explanation_survives_the_wire: Explanation = strategies::explanation();
     a_receipt_survives_the_wire: Submitted = strategies::submitted();
     a_filter_survives_the_wire: JobFilter = strategies::job_filter();
     a_watched_item_survives_the_wire: WatchItem = strategies::watch_item();
@@ -94,7 +95,7 @@ fn every_fault_of_a_message_is_named_at_once_by_the_plans_own_paths() {
         plan: Some(faulty_plan(Default::default())),
         ..Default::default()
     };
-    let faults = read::<(RequestId, Plan, Source, Reuse)>(message).unwrap_err();
+    let faults = read::<(RequestId, Plan, Source, Wishes)>(message).unwrap_err();
     let mut fields: Vec<_> = faults.iter().map(|fault| fault.field.as_str()).collect();
     fields.sort_unstable();
     assert_eq!(

@@ -1,6 +1,6 @@
 //! What is read back of jobs and workers.
 
-use rrm_spec::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, WorkerView};
+use rrm_spec::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, OutOfService, WorkerView};
 
 use super::{OnWire, Reader, list, wire_enum};
 use crate::wire;
@@ -231,15 +231,17 @@ impl OnWire for WorkerView {
     type Wire = wire::WorkerView;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { id, node, version, online, last_seen_at, devices } = self;
-        wire::WorkerView { id: id.to_wire(), node, version, online, last_seen_at, devices: list(devices) }
+        let Self { id, node, version, online, last_seen_at, devices, labels } = self;
+        let (devices, labels) = (list(devices), list(labels));
+        wire::WorkerView { id: id.to_wire(), node, version, online, last_seen_at, devices, labels }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::WorkerView { id, node, version, online, last_seen_at, devices } = wire;
+        let wire::WorkerView { id, node, version, online, last_seen_at, devices, labels } = wire;
         let id = reader.field("id", id);
         let devices = reader.list("devices", devices);
-        Some(Self { id: id?, node, version, online, last_seen_at, devices: devices? })
+        let labels = reader.list("labels", labels);
+        Some(Self { id: id?, node, version, online, last_seen_at, devices: devices?, labels: labels? })
     }
 }
 
@@ -247,14 +249,46 @@ impl OnWire for DeviceView {
     type Wire = wire::DeviceView;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { device, job } = self;
-        wire::DeviceView { device, job: job.map(OnWire::to_wire) }
+        let Self { device, job, more_jobs, name, memory_mib, share, out_of_service } = self;
+        wire::DeviceView {
+            device,
+            job: job.map(OnWire::to_wire),
+            more_jobs: list(more_jobs),
+            name,
+            memory_mib,
+            share,
+            out_of_service: out_of_service.map(OnWire::to_wire),
+        }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::DeviceView { device, job } = wire;
-        let job = reader.optional("job", job)?;
-        Some(Self { device, job })
+        let wire::DeviceView { device, job, more_jobs, name, memory_mib, share, out_of_service } = wire;
+        let job = reader.optional("job", job);
+        let more_jobs = reader.list("more_jobs", more_jobs);
+        let out_of_service = reader.optional("out_of_service", out_of_service);
+        Some(Self {
+            device,
+            job: job?,
+            more_jobs: more_jobs?,
+            name,
+            memory_mib,
+            share,
+            out_of_service: out_of_service?,
+        })
+    }
+}
+
+impl OnWire for OutOfService {
+    type Wire = wire::OutOfService;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { since, reason } = self;
+        wire::OutOfService { since, reason }
+    }
+
+    fn from_wire(wire: Self::Wire, _: &mut Reader<'_>) -> Option<Self> {
+        let wire::OutOfService { since, reason } = wire;
+        Some(Self { since, reason })
     }
 }
 

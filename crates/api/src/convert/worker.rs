@@ -1,6 +1,6 @@
 //! Workers: who they are, and how they are told what to do.
 
-use rrm_spec::{AttemptId, Device, DeviceInfo, HeartbeatReply, HeldAttempt, Instruction, Registration};
+use rrm_spec::{AttemptId, Device, DeviceInfo, HeartbeatReply, HeldAttempt, Instruction, MAX_SHARE, Registration};
 
 use super::{OnWire, Reader, list, wire_enum};
 use crate::{AttemptEnd, Registered, wire};
@@ -32,20 +32,21 @@ impl OnWire for Registration {
     type Wire = wire::RegisterRequest;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { node, version, boot_id, devices } = self;
-        wire::RegisterRequest { node, version, boot_id, devices: list(devices) }
+        let Self { node, version, boot_id, devices, labels } = self;
+        wire::RegisterRequest { node, version, boot_id, devices: list(devices), labels: list(labels) }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::RegisterRequest { node, version, boot_id, devices } = wire;
+        let wire::RegisterRequest { node, version, boot_id, devices, labels } = wire;
         if boot_id.is_empty() {
             reader.at("boot_id").missing::<()>();
         }
         if devices.is_empty() {
             reader.at("devices").refuse::<()>("", "must be one or more");
         }
-        let devices = reader.list("devices", devices)?;
-        Some(Self { node, version, boot_id, devices })
+        let devices = reader.list("devices", devices);
+        let labels = reader.list("labels", labels);
+        Some(Self { node, version, boot_id, devices: devices?, labels: labels? })
     }
 }
 
@@ -53,13 +54,16 @@ impl OnWire for DeviceInfo {
     type Wire = wire::DeviceInfo;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { device, name } = self;
-        wire::DeviceInfo { device: Some(device.to_wire()), name }
+        let Self { device, name, memory_mib, share } = self;
+        wire::DeviceInfo { device: Some(device.to_wire()), name, memory_mib, share }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::DeviceInfo { device, name } = wire;
-        Some(Self { device: reader.required("device", device)?, name })
+        let wire::DeviceInfo { device, name, memory_mib, share } = wire;
+        if !(1..=MAX_SHARE).contains(&share) {
+            reader.at("share").refuse::<()>(share, &format!("must be 1 to {MAX_SHARE}"));
+        }
+        Some(Self { device: reader.required("device", device)?, name, memory_mib, share })
     }
 }
 

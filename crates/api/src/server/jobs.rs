@@ -14,8 +14,8 @@ use crate::{
 impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
     async fn submit(&self, request: Request<wire::SubmitRequest>) -> Result<Response<wire::SubmitReply>, Status> {
         let (caller, message) = open(request)?;
-        let (request_id, plan, source, reuse) = valid(read(message))?;
-        reply(self.service.submit(caller, request_id, plan, source, reuse).await)
+        let (request_id, plan, source, wishes) = valid(read(message))?;
+        reply(self.service.submit(caller, request_id, plan, source, wishes).await)
     }
 
     async fn list(&self, request: Request<wire::ListRequest>) -> Result<Response<wire::ListReply>, Status> {
@@ -65,6 +65,28 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
         let (caller, wire::ListWorkersRequest {}) = open(request)?;
         let workers = self.service.workers(caller).await?;
         Ok(Response::new(wire::ListWorkersReply { workers: list(workers) }))
+    }
+
+    async fn explain(&self, request: Request<wire::ExplainRequest>) -> Result<Response<wire::ExplainReply>, Status> {
+        let (caller, wire::ExplainRequest { job }) = open(request, USERS)?;
+        let job = valid(read_with(|reader| reader.field("job", job)))?;
+        let explanation = self.service.explain(caller, job).await?;
+        Ok(Response::new(wire::ExplainReply { explanation: Some(explanation.to_wire()) }))
+    }
+
+    async fn restore_device(
+        &self,
+        request: Request<wire::RestoreDeviceRequest>,
+    ) -> Result<Response<wire::RestoreDeviceReply>, Status> {
+        let (caller, wire::RestoreDeviceRequest { node, device }) = open(request, USERS)?;
+        let device = valid(read_with(|reader| {
+            if node.is_empty() {
+                reader.at("node").missing::<()>();
+            }
+            reader.at("device").parse(&device).filter(|_| !node.is_empty())
+        }))?;
+        let was_out = self.service.restore_device(caller, node, device).await?;
+        Ok(Response::new(wire::RestoreDeviceReply { was_out }))
     }
 
     type ImagesStream = Outgoing<wire::ImagesReply>;

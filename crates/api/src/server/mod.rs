@@ -25,8 +25,8 @@ use crate::{
     convert::OnWire,
     status::HEADER_BYTES,
     wire::{
-    access_server::AccessServer, artifacts_server::ArtifactsServer, control_server::ControlServer, jobs_server::JobsServer,
-        workers_server::WorkersServer,
+        access_server::AccessServer, artifacts_server::ArtifactsServer, control_server::ControlServer,
+        jobs_server::JobsServer, workers_server::WorkersServer,
     },
 };
 use gate::Gate;

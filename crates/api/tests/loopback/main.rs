@@ -162,10 +162,14 @@ async fn tokens_are_granted_listed_and_revoked_by_their_hash() {
 #[tokio::test]
 async fn a_plan_and_its_receipt_go_back_and_forth() {
     let daemon = Daemon::start();
-    let receipt = daemon.user().submit(request("request-1"), plan(), source(), Reuse::No).await.unwrap();
+    let receipt = daemon.user().submit(request("request-1"), plan(), source(), Wishes::default()).await.unwrap();
     assert_eq!(receipt.jobs, [(JobId(1), "teacher".to_owned())]);
     assert_eq!((receipt.warnings, receipt.reused), (vec!["no worker yet".to_owned()], vec![]));
-    let again = daemon.user().submit(request("request-1"), plan(), source(), Reuse::Yes).await.unwrap();
+    let again = daemon
+        .user()
+        .submit(request("request-1"), plan(), source(), Wishes { reuse: Reuse::Yes, ..Wishes::default() })
+        .await
+        .unwrap();
     assert_eq!(again.reused, [JobId(1)], "the wish arrives");
     assert_eq!(daemon.memory.submissions.lock().unwrap()[0].1, plan());
     let assignments =
@@ -177,7 +181,7 @@ async fn a_plan_and_its_receipt_go_back_and_forth() {
 async fn a_submission_whose_answer_is_lost_is_repeated_and_stored_once() {
     let daemon = Daemon::start();
     daemon.memory.faults_to_come.store(2, Ordering::SeqCst);
-    let receipt = daemon.user().submit(request("request-1"), plan(), source(), Reuse::No).await.unwrap();
+    let receipt = daemon.user().submit(request("request-1"), plan(), source(), Wishes::default()).await.unwrap();
     assert!(receipt.already);
     assert_eq!(daemon.memory.submissions.lock().unwrap().len(), 1);
 }
@@ -187,7 +191,7 @@ async fn without_patience_unavailability_is_told_at_once() {
     let daemon = Daemon::start();
     daemon.memory.faults_to_come.store(1, Ordering::SeqCst);
     let hasty = daemon.user().with_patience(Duration::ZERO);
-    let error = hasty.submit(request("request-1"), plan(), source(), Reuse::No).await.unwrap_err();
+    let error = hasty.submit(request("request-1"), plan(), source(), Wishes::default()).await.unwrap_err();
     assert!(error.is_transient() && error.to_string().contains(&daemon.address.to_string()), "{error}");
 }
 

@@ -88,7 +88,7 @@ impl Service for Memory {
         request: RequestId,
         plan: Plan,
         _: Source,
-        reuse: Reuse,
+        wishes: Wishes,
     ) -> Result<Submitted, ApiError> {
         let mut submissions = self.submissions.lock().unwrap();
         let already = submissions.iter().any(|(known, _)| *known == request);
@@ -102,7 +102,7 @@ impl Service for Memory {
             return Err(ApiError::Unavailable { what: "the answer is lost".into() });
         }
         let jobs = names.into_iter().zip(1..).map(|(name, id)| (JobId(id), name)).collect();
-        let reused = if reuse == Reuse::Yes { vec![JobId(1)] } else { vec![] };
+        let reused = if wishes.reuse == Reuse::Yes { vec![JobId(1)] } else { vec![] };
         Ok(Submitted { submission: SubmissionId(1), jobs, reused, already, warnings: vec!["no worker yet".into()] })
     }
 
@@ -177,6 +177,14 @@ impl Service for Memory {
         Ok(Vec::new())
     }
 
+    async fn explain(&self, _: Caller, job: JobId) -> Result<Explanation, ApiError> {
+        Err(ApiError::NotFound { what: format!("job {job}") })
+    }
+
+    async fn restore_device(&self, _: Caller, _: String, _: Device) -> Result<bool, ApiError> {
+        Ok(true)
+    }
+
     /// A page an image; so many streams break off after their first page.
     async fn images(&self, _: Caller, _: JobId, from: ImagesFrom) -> Result<Replies<ImagesPage>, ApiError> {
         let breaks = self.faults_to_come.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
@@ -218,6 +226,8 @@ impl Service for Memory {
             attempt: ATTEMPT,
             name: job.name.clone(),
             device: free[0],
+            more_devices: Vec::new(),
+            parts: 1,
             spec: job.spec.clone(),
             inputs: Vec::new(),
             resume: None,

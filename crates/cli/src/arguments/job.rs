@@ -22,6 +22,7 @@ after changing its images. What starts from a file is always done again.
 Examples:
   rrm submit plan.toml
   rrm submit plan.toml --reuse          only what no job has done before
+  rrm submit plan.toml --strict         nothing that no worker could ever run
   rrm submit plan.toml --dry-run        what would be submitted, sweeps expanded
   rrm submit plan.toml --hold           nothing runs before `rrm release --plan last`
   rrm submit plan.toml --wait           and follow it until it is done
@@ -61,6 +62,10 @@ pub(crate) struct SubmitArguments {
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) reuse: bool,
 
+    /// Refuse the plan where a job asks for what no registered worker has, instead of warning of it
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) strict: bool,
+
     /// Name of this submission (8 to 64 letters, digits and hyphens): repeated, it submits nothing new [default: a fresh one]
     #[arg(long, value_name = "ID")]
     pub(crate) request_id: Option<RequestId>,
@@ -99,6 +104,25 @@ Examples:
   rrm show @student                  the job of that name in the last plan
   rrm --json show 12 | jq .job.epochs")]
 pub(crate) struct ShowArguments {
+    /// The job: its id, or @NAME
+    #[arg(value_name = "JOB")]
+    pub(crate) job: JobSelector,
+
+    /// The plan in which @NAME is looked up
+    #[arg(long, value_name = "PLAN", default_value = "last")]
+    pub(crate) plan: PlanSelector,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Tells for what a job waits: other jobs, the end of a pause after an error, jobs that come before it, and of every connected worker \
+whether it could ever run it, and what each of its devices does.
+
+Examples:
+  rrm explain 12
+  rrm explain @student
+  rrm --json explain 12 | jq '.explanation.workers[].devices'")]
+pub(crate) struct ExplainArguments {
     /// The job: its id, or @NAME
     #[arg(value_name = "JOB")]
     pub(crate) job: JobSelector,

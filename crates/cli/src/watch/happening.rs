@@ -67,6 +67,12 @@ pub(super) fn read(event: &EventView) -> Option<Happening> {
         "job.priority" => What::Wish(format!("priority {}", data["to"].as_i64()?)),
         "job.stop" => What::Wish(format!("is to stop ({})", data["stop"].as_str()?)),
         "job.retry" => What::Wish(format!("retried as job {}", data["retried_as"].as_i64()?)),
+        "device.out-of-service" => What::Warning(format!(
+            "{} of {} is out of service: {}",
+            data["device"].as_str()?,
+            data["node"].as_str()?,
+            data["reason"].as_str()?
+        )),
         kind if kind.starts_with("error.") => What::Warning(format!("{kind}: {data}")),
         _ => return None,
     };
@@ -168,6 +174,13 @@ pub(super) mod tests {
         assert_eq!(text("job.stop", r#"{"stop": "preempt"}"#), "is to stop (preempt)");
         assert_eq!(text("job.retry", r#"{"retried_as": 31}"#), "retried as job 31");
         assert_eq!(read(&event("job.retry", r#"{"retry_of": 12}"#)), None, "the old job's watchers are told");
+    }
+
+    #[test]
+    fn a_device_that_is_taken_out_of_service_is_warned_of() {
+        let data = r#"{"node": "lab1", "device": "cuda:0", "reason": "jobs 1, 2, 3 failed"}"#;
+        let warning = read(&event("device.out-of-service", data)).unwrap().what.text(3);
+        assert_eq!(warning, "warning: cuda:0 of lab1 is out of service: jobs 1, 2, 3 failed");
     }
 
     #[test]

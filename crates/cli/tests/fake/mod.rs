@@ -11,10 +11,14 @@ use std::{
 use bytes::Bytes;
 use rrm_api::{
     About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
-    Replies, Reuse, Role, Service, Source, Submitted, Token, Tokens, Upload, WatchItem,
+    Replies, Reuse, Role, Service, Source, Submitted, Token, Tokens, Upload, WatchItem, Wishes,
 };
 use rrm_spec::{
-    AfterPreemption, ArtifactHash, Assignment, AttemptId, AttemptView, Device, DeviceView, DrainHow, DrainTarget, DrainView, EventView, Grant, GrantView, HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobRef, JobState, JobSummary, ModelSource, Plan, Progress, Record, Registration, RequestId, Retried, RetryWish, SubmissionId, TokenHash, UserName, WorkerId, WorkerView,
+    AfterPreemption, Ahead, AheadGroup, AheadReason, ArtifactHash, Assignment, AttemptId, AttemptView, Device,
+    DeviceRequest, DeviceStanding, DeviceView, DrainHow, DrainTarget, DrainView, EventView, Explanation, Grant,
+    GrantView, HeartbeatReply, HeldAttempt, ImportedNetwork, JobChange, JobDetail, JobId, JobRef, JobState, JobSummary,
+    ModelSource, Plan, Progress, Record, Registration, RequestId, ResourceRequest, Retried, RetryWish, Standing,
+    SubmissionId, TokenHash, UserName, WorkerId, WorkerStanding, WorkerView,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
@@ -235,7 +239,7 @@ impl Service for Serving {
         request: RequestId,
         plan: Plan,
         _: Source,
-        reuse: Reuse,
+        wishes: Wishes,
     ) -> Result<Submitted, ApiError> {
         let mut state = self.0.state();
         if let Some((_, known)) = state.requests.iter().find(|(known, _)| *known == request) {
@@ -254,7 +258,7 @@ impl Service for Serving {
         }
         state.jobs.extend(jobs);
         // Of a plan that may be reused the first job was done before.
-        let reused = if reuse == Reuse::Yes { vec![JobId(first)] } else { vec![] };
+        let reused = if wishes.reuse == Reuse::Yes { vec![JobId(first)] } else { vec![] };
         let (already, warnings) = (false, vec!["no worker".into()]);
         let submitted = Submitted { submission, jobs: names, reused, already, warnings };
         state.requests.push((request, submitted.clone()));
@@ -397,9 +401,45 @@ impl Service for Serving {
     }
 
     async fn workers(&self, _: Caller) -> Result<Vec<WorkerView>, ApiError> {
-        let devices = vec![DeviceView { device: "cpu".into(), job: Some(JobId(1)) }];
+        let devices = vec![DeviceView { device: "cpu".into(), job: Some(JobId(1)), ..DeviceView::default() }];
         let (node, version) = ("node1".into(), "0.1.0".into());
-        Ok(vec![WorkerView { id: WorkerId(1), node, version, online: true, last_seen_at: 1, devices }])
+        Ok(vec![WorkerView { id: WorkerId(1), node, version, online: true, last_seen_at: 1, devices, labels: vec![] }])
+    }
+
+    /// Of a worker that has nothing for the job.
+    async fn explain(&self, _: Caller, id: JobId) -> Result<Explanation, ApiError> {
+        let JobSummary { name, state, reason, priority, created_at, .. } = self.job(USER, id).await?.summary;
+        let busy = Standing::Busy { job: JobId(9), name: "other".into(), since: 1, expected_end: None };
+        let devices = vec![
+            DeviceStanding { device: "cpu".into(), standing: Standing::OtherKind },
+            DeviceStanding { device: "cuda:0".into(), standing: busy },
+        ];
+        let (node, lacks_labels) = ("node1".into(), vec![]);
+        let worker = WorkerStanding { worker: WorkerId(1), node, lacks_labels, fitting: 1, wanted: 1, devices };
+        let group = AheadGroup { owner: UserName::lab(), why: AheadReason::Priority, jobs: 2 };
+        Ok(Explanation {
+            job: id,
+            name,
+            owner: UserName::lab(),
+            state,
+            since: created_at,
+            reason,
+            priority,
+            device: DeviceRequest::Cuda,
+            resources: ResourceRequest::default(),
+            parents: vec![],
+            not_before: None,
+            ahead: Some(Ahead { jobs: 2, is_more: false, groups: vec![group] }),
+            workers: vec![worker],
+        })
+    }
+
+    /// The only device that is out of service is cuda:0 of node1.
+    async fn restore_device(&self, _: Caller, node: String, device: Device) -> Result<bool, ApiError> {
+        match node == "node1" {
+            true => Ok(device == Device::Cuda(0)),
+            false => Err(ApiError::NotFound { what: format!("device {device} of {node}") }),
+        }
     }
 
     /// A page for each image of the job's evaluations.

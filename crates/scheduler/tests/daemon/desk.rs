@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rrm_api::{ApiError, AttemptEnd, Caller, Reuse, Role, Service, Source, Submitted, Upload, VERSION};
+use rrm_api::{ApiError, AttemptEnd, Caller, Role, Service, Source, Submitted, Upload, VERSION, Wishes};
 use rrm_scheduler::{Daemon, StateDir, Terms};
 use rrm_spec::{
     Accuracy, ArtifactHash, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Device,
@@ -85,7 +85,7 @@ impl Desk {
     pub(crate) async fn submit(&self, plan: &Plan) -> Submitted {
         let request = format!("request-{}", hash(&format!("{plan:?}{:?}", Instant::now())).as_str()[..20].to_owned());
         let source = Source { client_version: VERSION.into(), host: "desk".into() };
-        self.daemon.submit(USER, request.parse().unwrap(), plan.clone(), source, Reuse::No).await.unwrap()
+        self.daemon.submit(USER, request.parse().unwrap(), plan.clone(), source, Wishes::default()).await.unwrap()
     }
 
     pub(crate) async fn submitted(&self, plan: &Plan) -> Vec<JobId> {
@@ -163,8 +163,15 @@ async fn open(state: &StateDir) -> Daemon {
 }
 
 pub(crate) fn registration(node: &str) -> Registration {
-    let devices = vec![DeviceInfo { device: Device::Cpu, name: "a processor".into() }];
-    Registration { node: node.into(), version: VERSION.into(), boot_id: format!("boot-of-{node}"), devices }
+    let devices =
+        vec![DeviceInfo { device: Device::Cpu, name: "a processor".into(), memory_mib: Some(1024), share: 1 }];
+    Registration {
+        node: node.into(),
+        version: VERSION.into(),
+        boot_id: format!("boot-of-{node}"),
+        devices,
+        labels: vec![],
+    }
 }
 
 pub(crate) fn progress(done: u64) -> Progress {

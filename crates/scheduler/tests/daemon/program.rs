@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rrm_api::{ApiError, Client, Endpoint, Reuse, Source, Token, VERSION};
+use rrm_api::{ApiError, Client, Endpoint, Source, Token, VERSION, Wishes};
 use rrm_scheduler::{Config, ServeFlags, StartError, serve};
 use rrm_spec::{Device, JobState};
 use tokio::sync::oneshot;
@@ -57,7 +57,8 @@ async fn users_and_workers_reach_the_daemon_over_the_network_and_it_stops_gracef
     let daemon = running(&root).await;
     let (user, worker) = (client(&daemon, &root, "token-user"), client(&daemon, &root, "token-worker"));
     let source = Source { client_version: VERSION.into(), host: "desk".into() };
-    let submitted = user.submit("request-over-the-wire".parse().unwrap(), chain(), source, Reuse::No).await.unwrap();
+    let submitted =
+        user.submit("request-over-the-wire".parse().unwrap(), chain(), source, Wishes::default()).await.unwrap();
     assert_eq!(user.register(registration("node")).await, Err(ApiError::PermissionDenied));
     let registered = worker.register(registration("node")).await.unwrap();
     assert_eq!((registered.ttl_ms, registered.heartbeat_ms), (3000, 1000));
@@ -88,7 +89,7 @@ async fn a_damaged_artifact_is_noticed_by_its_download_and_can_be_uploaded_anew(
     let daemon = running(&root).await;
     let (user, worker) = (client(&daemon, &root, "token-user"), client(&daemon, &root, "token-worker"));
     let source = Source { client_version: VERSION.into(), host: "desk".into() };
-    user.submit("request-over-the-wire".parse().unwrap(), chain(), source, Reuse::No).await.unwrap();
+    user.submit("request-over-the-wire".parse().unwrap(), chain(), source, Wishes::default()).await.unwrap();
     let id = worker.register(registration("node")).await.unwrap().worker;
     let request = "lease-over-the-wire".parse().unwrap();
     let attempt = worker.lease(id, request, vec![Device::Cpu], vec![]).await.unwrap()[0].attempt;

@@ -126,10 +126,12 @@ pub(super) fn planned_job(written: Written, found: &mut Vec<Violation>) -> Plann
         device: fields.optional("device").unwrap_or_default(),
         hold: fields.optional("hold").unwrap_or_default(),
         time_limit: fields.optional("time_limit"),
+        request: fields.optional_table("request", read::resources).unwrap_or_default(),
         spec: read::job(&mut fields),
     };
     fields.finish();
     job.spec.collect(&mut Checker::new(&path, found));
+    job.request.collect(&join(&path, "request"), found);
     job
 }
 

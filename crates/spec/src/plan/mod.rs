@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::{
-    Dataset, JobRef, JobSpec, Method, Need, TimeLimit, Violation, Violations,
+    Dataset, Demand, JobRef, JobSpec, Method, Need, ResourceRequest, TimeLimit, Violation, Violations,
     validate::{Checker, join},
 };
 
@@ -45,6 +45,9 @@ pub struct PlannedJob {
     /// How long one attempt may take; absent = as long as it wants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<TimeLimit>,
+    /// What it asks of the machine besides.
+    #[serde(default, skip_serializing_if = "ResourceRequest::is_default")]
+    pub request: ResourceRequest,
 }
 
 /// Which devices a job accepts.
@@ -98,6 +101,7 @@ impl Plan {
         let paths: Vec<_> = places.map(|(job, place)| decode::path(&job.name, place)).collect();
         for (job, path) in self.jobs.iter().zip(&paths) {
             job.spec.collect(&mut Checker::new(path, &mut found));
+            job.request.collect(&join(path, "request"), &mut found);
         }
         self.collect_edges(&paths, &mut found);
         Violations::check(found)
@@ -156,6 +160,11 @@ impl PlannedJob {
                 Some((join(&join(path, field), "job"), name.clone(), allowed))
             })
             .collect()
+    }
+
+    /// What it needs of a worker.
+    pub fn demand(&self) -> Demand {
+        Demand { device: self.device, resources: self.request.clone() }
     }
 
     /// The method's label, or that it is an evaluation or a synthesis.
@@ -305,6 +314,19 @@ mod tests {
             PLAN.replace("arch = \"resnet18/8\"", &format!("arch = \"resnet18/8\"\nvalidation = {{ {attack} }}"));
         let error = Plan::from_toml(&text).unwrap_err().to_string();
         assert!(error.contains("validation.attack.kind = adaptive: must be another attack"), "{error}");
+    }
+
+    #[test]
+    fn a_request_is_read_with_all_its_faults_at_once() {
+        let with = |request: &str| PLAN.replace("arch = \"dnn/4\"", &format!("arch = \"dnn/4\"\nrequest = {request}"));
+        let plan = Plan::from_toml(&with("{ devices = 2, memory_gib = 10, labels = ['a100'] }")).unwrap();
+        let request = &plan.jobs[0].request;
+        assert_eq!((request.devices.count(), request.memory_gib, request.labels[0].as_str()), (2, Some(10), "a100"));
+        assert!(plan.jobs[1].request.is_default());
+        let faulty = with("{ devices = 1.5, memory_gib = 0, labels = ['a 100', 'b', 'b', ''], gpus = 1 }");
+        let error = Plan::from_toml(&faulty).unwrap_err();
+        let fields: Vec<_> = error.iter().map(|fault| fault.field.trim_start_matches("job.teacher.request.")).collect();
+        assert_eq!(fields, ["devices", "labels", "labels", "gpus", "memory_gib", "labels"], "{error}");
     }
 
     #[test]

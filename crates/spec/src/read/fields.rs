@@ -6,7 +6,7 @@ use toml::{Table, Value};
 use crate::{Violation, validate::join};
 
 /// Reads a `T`. Whatever is faulty or missing becomes a fault, and a valid value stands in for it.
-pub(super) type Reading<T> = fn(&mut Fields<'_>) -> T;
+pub(crate) type Reading<T> = fn(&mut Fields<'_>) -> T;
 
 /// What is left of a table, and what was wrong with the rest.
 pub(crate) struct Fields<'a> {
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A table that may be absent.
-    pub(super) fn optional_table<T>(&mut self, field: &'static str, read: Reading<T>) -> Option<T> {
+    pub(crate) fn optional_table<T>(&mut self, field: &'static str, read: Reading<T>) -> Option<T> {
         let table = match self.take(field)? {
             Value::Table(table) => table,
             other => {

@@ -3,12 +3,13 @@
 mod attack;
 mod fields;
 mod job;
+mod resources;
 mod search_attack;
 
 pub(crate) use fields::{Fields, text_of};
 use toml::{Table, Value};
 
-use crate::{JobSpec, Violations, validate::Checker};
+use crate::{JobSpec, ResourceRequest, Violations, validate::Checker};
 
 /// Reads and validates a job.
 ///
@@ -33,6 +34,11 @@ pub fn read_job(json: &str) -> Result<JobSpec, Violations> {
 /// What comes back next to faults is mended with stand-ins and good for nothing but the search for more of them.
 pub(crate) fn job(fields: &mut Fields<'_>) -> JobSpec {
     job::job(fields)
+}
+
+/// Reads what a job asks of the machine that runs it; ranges are checked by the caller.
+pub(crate) fn resources(fields: &mut Fields<'_>) -> ResourceRequest {
+    resources::resources(fields)
 }
 
 /// The same as TOML, which the rest of the reader knows. Null, which TOML lacks, means absent.

@@ -10,7 +10,7 @@ use rrm_spec::{
 };
 use rrm_store::{
     Backoff, Cancel, Change, Drain, End, Expire, GivingWay, KeepArtifact, Lease, Preempt, Register, Report, Retry,
-    Reuse, Settle, Store, StoreError, Submit, Submitted, Undrain, Write,
+    Reuse, Settle, Store, StoreError, Strict, Submit, Submitted, Undrain, Write,
 };
 use tempfile::TempDir;
 
@@ -101,8 +101,26 @@ impl Bench {
     }
 
     pub(crate) async fn submit_with(&self, request: &str, plan: &Plan, reuse: Reuse) -> Result<Submitted, StoreError> {
+        self.submit_wishing(request, plan, "lab", reuse, Strict::No).await
+    }
+
+    pub(crate) async fn submit_wishing(
+        &self,
+        request: &str,
+        plan: &Plan,
+        owner: &str,
+        reuse: Reuse,
+        strict: Strict,
+    ) -> Result<Submitted, StoreError> {
         let (client_version, host) = ("0.1.0".to_owned(), "desk".to_owned());
-        self.write(Submit { request: request.parse().unwrap(), plan: plan.clone(), client_version, host, reuse }).await
+        let (request, owner) = (request.parse().unwrap(), owner.parse().unwrap());
+        self.write(Submit { request, plan: plan.clone(), client_version, host, reuse, owner, strict }).await
+    }
+
+    /// Submits somebody's plan and hands back the jobs' ids.
+    pub(crate) async fn submitted_by(&self, owner: &str, plan: &Plan) -> Vec<JobId> {
+        let submitted = self.submit_wishing(self.request().as_str(), plan, owner, Reuse::No, Strict::No).await;
+        submitted.unwrap().jobs.into_iter().map(|(id, _)| id).collect()
     }
 
     /// Submits what has not been done before.
@@ -121,11 +139,27 @@ impl Bench {
 
     /// One of several processes on a node.
     pub(crate) async fn booted(&self, node: &str, boot: &str, devices: &[Device]) -> WorkerId {
-        let devices = devices.iter().map(|&device| DeviceInfo { device, name: "a device".into() }).collect();
+        self.machine(node, boot, &devices.iter().map(|&device| (device, 8192)).collect::<Vec<_>>(), 1, &[]).await
+    }
+
+    /// A worker with devices of so many MiB, each for `share` jobs, and labels.
+    pub(crate) async fn machine(
+        &self,
+        node: &str,
+        boot: &str,
+        devices: &[(Device, u64)],
+        share: u32,
+        labels: &[&str],
+    ) -> WorkerId {
+        let info = |&(device, mib): &(Device, u64)| {
+            let (name, memory_mib) = ("a device".into(), Some(mib));
+            DeviceInfo { device, name, memory_mib, share }
+        };
+        let devices = devices.iter().map(info).collect();
+        let labels = labels.iter().map(|label| label.parse().unwrap()).collect();
         let (version, boot_id) = ("0.1.0".into(), format!("boot-{boot}-of-{node}"));
-        self.write(Register { registration: Registration { node: node.into(), version, boot_id, devices } })
-            .await
-            .unwrap()
+        let registration = Registration { node: node.into(), version, boot_id, devices, labels };
+        self.write(Register { registration }).await.unwrap()
     }
 
     pub(crate) async fn lease(&self, worker: WorkerId, free: &[Device]) -> Vec<Assignment> {

@@ -1,5 +1,5 @@
-use rrm_spec::{JobId, JobState};
-use rrm_store::{Cancel, Reuse, Store, StoreError, Submit};
+use rrm_spec::{JobId, JobState, UserName};
+use rrm_store::{Cancel, Reuse, Store, StoreError, Strict, Submit};
 
 use crate::bench::{Bench, single};
 
@@ -20,7 +20,9 @@ async fn of_many_that_write_at_once_each_gets_its_own_answer() {
             let (store, plan) = (bench.store.clone(), single(&format!("plan {i}")));
             let request = format!("request-{i}").parse().unwrap();
             tokio::spawn(async move {
-                let write = Submit { request, plan, client_version: "0".into(), host: "desk".into(), reuse: Reuse::No };
+                let (client_version, host) = ("0".into(), "desk".into());
+                let (reuse, owner, strict) = (Reuse::No, UserName::lab(), Strict::No);
+                let write = Submit { request, plan, client_version, host, reuse, owner, strict };
                 store.write(1, write).await.unwrap().submission
             })
         })

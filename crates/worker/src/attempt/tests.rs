@@ -27,7 +27,7 @@ use crate::{
 };
 
 fn place(roster: &Roster) -> Place {
-    roster.enter(assignment().attempt, Device::Cpu).unwrap()
+    roster.enter(assignment().attempt, &[Device::Cpu], 1).unwrap()
 }
 
 fn told(number: u32) -> String {
@@ -46,7 +46,7 @@ fn assert_clean(work_dir: &Path) {
 async fn end_of(script: &str) -> (AttemptEnd, Arc<Daemon>) {
     let (daemon, client) = Daemon::start().await;
     let (_folder, shop) = workshop(client, script);
-    run(&shop, assignment(), place(&Roster::default())).await;
+    run(&shop, assignment(), place(&Roster::new(1))).await;
     assert_clean(&shop.config.work_dir);
     (daemon.end(), daemon)
 }
@@ -82,7 +82,7 @@ async fn a_trainer_gets_its_job_its_flags_and_its_inputs() {
     let (_folder, shop) = workshop(client, script);
     let inputs = vec![InputArtifact { job: Some(JobId(3)), sha256: hash(b"teacher"), bytes: 7 }];
     let resume = Some(ResumePoint { epoch: 1, sha256: hash(b"resume"), bytes: 6 });
-    run(&shop, rrm_spec::Assignment { inputs, resume, ..assignment() }, place(&Roster::default())).await;
+    run(&shop, rrm_spec::Assignment { inputs, resume, ..assignment() }, place(&Roster::new(1))).await;
     let log = String::from_utf8(daemon.told.lock().unwrap().log.clone()).unwrap();
     for part in ["exec --supervised --device cpu --threads 3 --data-dir /nowhere", "--input 3=/", "--resume /"] {
         assert!(log.contains(part), "{part} is missing in {log}");
@@ -95,7 +95,7 @@ async fn a_teacher_that_does_not_exist_ends_the_attempt_with_a_reason() {
     let (daemon, client) = Daemon::start().await;
     let (_folder, shop) = workshop(client, "");
     let inputs = vec![InputArtifact { job: Some(JobId(3)), sha256: hash(b"teacher"), bytes: 7 }];
-    run(&shop, rrm_spec::Assignment { inputs, ..assignment() }, place(&Roster::default())).await;
+    run(&shop, rrm_spec::Assignment { inputs, ..assignment() }, place(&Roster::new(1))).await;
     assert_eq!(daemon.end().outcome, AttemptOutcome::WorkerError);
     assert!(daemon.end().message.unwrap().contains(hash(b"teacher").as_str()));
 }
@@ -144,7 +144,7 @@ async fn while_the_daemon_is_away_only_the_newest_checkpoint_to_resume_from_is_k
     let script = saves + "until [ -e \"${0%/*}/go\" ]; do sleep 0.01; done\n" + &tell(&Event::Finished);
     let (folder, shop) = workshop(client, &script);
     let pinned = Folders::new(&shop.config.work_dir, assignment().attempt).pinned(&hash(b"third"));
-    let running = tokio::spawn(async move { run(&shop, assignment(), place(&Roster::default())).await });
+    let running = tokio::spawn(async move { run(&shop, assignment(), place(&Roster::new(1))).await });
     until(|| pinned.exists() && fs::read_dir(pinned.parent().unwrap()).unwrap().count() == 1).await;
     daemon.away_for.store(0, Ordering::SeqCst);
     fs::write(folder.path().join("go"), "").unwrap();
@@ -185,7 +185,7 @@ async fn a_librarys_chatter_and_a_line_that_death_cut_short_are_no_faults() {
 
 /// Runs a script, gives an order once its first record has arrived, and waits for the end.
 async fn ordered(shop: Arc<Workshop>, daemon: &Daemon, order: impl FnOnce(&Roster)) {
-    let roster = Roster::default();
+    let roster = Roster::new(1);
     let place = place(&roster);
     let running = tokio::spawn(async move { run(&shop, assignment(), place).await });
     daemon.until(|told| !told.records.is_empty()).await;
@@ -233,7 +233,7 @@ async fn an_attempt_whose_lease_is_lost_is_killed() {
     let (daemon, client) = Daemon::start().await;
     *daemon.refusal.lock().unwrap() = Some(rrm_api::ApiError::LeaseLost);
     let (_folder, shop) = workshop(client, &(told(1) + "sleep 1000"));
-    run(&shop, assignment(), place(&Roster::default())).await;
+    run(&shop, assignment(), place(&Roster::new(1))).await;
     assert_eq!(daemon.told.lock().unwrap().end, None);
     assert_clean(&shop.config.work_dir);
 }
@@ -244,7 +244,7 @@ async fn a_record_that_the_daemon_refuses_ends_the_attempt_with_the_refusal() {
     let refusal = Violations::one("epoch", "1", "must be another");
     *daemon.refusal.lock().unwrap() = Some(refusal.into());
     let (_folder, shop) = workshop(client, &(told(1) + "sleep 1000"));
-    run(&shop, assignment(), place(&Roster::default())).await;
+    run(&shop, assignment(), place(&Roster::new(1))).await;
     assert_eq!(daemon.end().outcome, AttemptOutcome::WorkerError);
     assert!(daemon.end().message.unwrap().contains("must be another"));
 }
@@ -256,7 +256,7 @@ async fn records_that_are_too_large_together_are_reported_one_by_one() {
     daemon.away_for.store(5, Ordering::SeqCst);
     let script = (1..=5).map(told).collect::<String>() + &tell(&Event::Finished);
     let (_folder, shop) = workshop(client, &script);
-    run(&shop, assignment(), place(&Roster::default())).await;
+    run(&shop, assignment(), place(&Roster::new(1))).await;
     assert_eq!((daemon.end().outcome, daemon.told.lock().unwrap().records.len()), (AttemptOutcome::Ok, 5));
 }
 
@@ -265,7 +265,7 @@ async fn a_record_that_is_too_large_alone_ends_the_attempt() {
     let (daemon, client) = Daemon::start().await;
     *daemon.refusal.lock().unwrap() = Some(rrm_api::ApiError::TooLarge { what: "17 MiB".into() });
     let (_folder, shop) = workshop(client, &(told(1) + "sleep 1000"));
-    run(&shop, assignment(), place(&Roster::default())).await;
+    run(&shop, assignment(), place(&Roster::new(1))).await;
     assert_eq!(daemon.end().outcome, AttemptOutcome::WorkerError);
     assert!(daemon.end().message.unwrap().contains("too large: 17 MiB"));
 }
@@ -276,7 +276,7 @@ async fn a_daemon_that_is_away_gets_everything_when_it_returns() {
     daemon.away_for.store(50, Ordering::SeqCst);
     let script = told(1) + &save(CheckpointRole::Final, "last") + &tell(&Event::Finished);
     let (_folder, shop) = workshop(client, &script);
-    run(&shop, assignment(), place(&Roster::default())).await;
+    run(&shop, assignment(), place(&Roster::new(1))).await;
     assert_eq!(daemon.end().outcome, AttemptOutcome::Ok);
     let told = daemon.told.lock().unwrap();
     assert!(matches!(told.records[..], [Record::Epoch(_), Record::Checkpoint(_)]) && told.artifacts.len() == 1);
@@ -301,7 +301,7 @@ async fn a_trainer_that_cannot_be_started_is_the_machines_fault() {
     let (daemon, client) = Daemon::start().await;
     let (_folder, mut shop) = workshop(client, "");
     Arc::get_mut(&mut shop).unwrap().program = "/nowhere/trainer".into();
-    run(&shop, assignment(), place(&Roster::default())).await;
+    run(&shop, assignment(), place(&Roster::new(1))).await;
     assert_eq!(daemon.end().outcome, AttemptOutcome::WorkerError);
     assert!(daemon.end().message.unwrap().contains("/nowhere/trainer"));
 }

@@ -132,7 +132,7 @@ impl Service for Daemon {
         not_for_workers()
     }
 
-    async fn submit(&self, _: Caller, _: RequestId, _: Plan, _: Source, _: Reuse) -> Result<Submitted, ApiError> {
+    async fn submit(&self, _: Caller, _: RequestId, _: Plan, _: Source, _: Wishes) -> Result<Submitted, ApiError> {
         not_for_workers()
     }
 
@@ -194,6 +194,14 @@ impl Service for Daemon {
     }
 
     async fn workers(&self, _: Caller) -> Result<Vec<WorkerView>, ApiError> {
+        not_for_workers()
+    }
+
+    async fn explain(&self, _: Caller, _: JobId) -> Result<Explanation, ApiError> {
+        not_for_workers()
+    }
+
+    async fn restore_device(&self, _: Caller, _: String, _: Device) -> Result<bool, ApiError> {
         not_for_workers()
     }
 

@@ -49,6 +49,8 @@ pub(crate) fn assignment() -> Assignment {
         attempt: AttemptId(7),
         name: "small".to_owned(),
         device: Device::Cpu,
+        more_devices: Vec::new(),
+        parts: 1,
         spec: job(),
         inputs: Vec::new(),
         resume: None,

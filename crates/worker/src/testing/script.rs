@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
 
 use rrm_api::Client;
-use rrm_spec::{CheckpointRecord, CheckpointRole, Device, Event, Record};
+use rrm_spec::{CheckpointRecord, CheckpointRole, Device, DeviceInfo, Event, Record};
 use tempfile::TempDir;
 
 use super::hash;
@@ -43,14 +43,22 @@ pub(crate) fn workshop(client: Client, script: &str) -> (TempDir, Arc<Workshop>)
         grace: Duration::from_secs(20),
         node: "here".into(),
         cache_bytes: 1000,
+        labels: Vec::new(),
+        share: 1,
     };
     let cache = Cache::open(work_dir.join("cache"), config.cache_bytes).unwrap();
-    (folder, Arc::new(Workshop { config, client, cache, program }))
+    (folder, Arc::new(Workshop { config, devices: vec![info(Device::Cpu)], client, cache, program }))
+}
+
+fn info(device: Device) -> DeviceInfo {
+    DeviceInfo { device, name: "a device".into(), memory_mib: None, share: 1 }
 }
 
 /// The same with these devices.
 pub(crate) fn workshop_on(devices: &[Device], client: Client, script: &str) -> (TempDir, Arc<Workshop>) {
     let (folder, mut shop) = workshop(client, script);
-    Arc::get_mut(&mut shop).expect("it is new").config.devices = devices.to_vec();
+    let new = Arc::get_mut(&mut shop).expect("it is new");
+    new.config.devices = devices.to_vec();
+    new.devices = devices.iter().copied().map(info).collect();
     (folder, shop)
 }

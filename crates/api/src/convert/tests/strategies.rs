@@ -5,7 +5,10 @@ use std::num::NonZeroU32;
 use proptest::{collection::vec, option::of, prelude::*, sample::select};
 use rrm_spec::*;
 
-use crate::{AttemptEnd, ImagesPage, JobFilter, LogChunk, Registered, Reuse, Source, Submitted, Upload, WatchItem};
+use crate::{
+    AttemptEnd, ImagesPage, JobFilter, LogChunk, Registered, Reuse, Source, Strict, Submitted, Upload, WatchItem,
+    Wishes,
+};
 
 fn text() -> impl Strategy<Value = String> {
     "[a-zäß /:.\\[\\]=0-9-]{0,12}"
@@ -628,15 +631,108 @@ pub(super) fn job_detail() -> impl Strategy<Value = JobDetail> {
 }
 
 pub(super) fn worker_view() -> impl Strategy<Value = WorkerView> {
-    let devices = vec((text(), of(job_id())).prop_map(|(device, job)| DeviceView { device, job }), 0..3);
-    (worker_id(), text(), text(), any::<bool>(), any::<i64>(), devices).prop_map(
-        |(id, node, version, online, last_seen_at, devices)| WorkerView {
+    let out = (any::<i64>(), text()).prop_map(|(since, reason)| OutOfService { since, reason });
+    let jobs = (of(job_id()), vec(job_id(), 0..2));
+    let device = (text(), jobs, text(), of(any::<u64>()), any::<u32>(), of(out)).prop_map(
+        |(device, (job, more_jobs), name, memory_mib, share, out_of_service)| DeviceView {
+            device,
+            job,
+            more_jobs,
+            name,
+            memory_mib,
+            share,
+            out_of_service,
+        },
+    );
+    (worker_id(), text(), text(), any::<bool>(), any::<i64>(), vec(device, 0..3), labels()).prop_map(
+        |(id, node, version, online, last_seen_at, devices, labels)| WorkerView {
             id,
             node,
             version,
             online,
             last_seen_at,
             devices,
+            labels,
+        },
+    )
+}
+
+fn labels() -> impl Strategy<Value = Vec<Label>> {
+    vec("[a-z][a-z0-9._-]{0,8}".prop_map(|text| text.parse().unwrap()), 0..3)
+}
+
+fn resource_request() -> impl Strategy<Value = ResourceRequest> {
+    let devices =
+        prop_oneof![1..=64_u32, Just(0)].prop_map(|n| DeviceShare::whole(n).unwrap_or(0.5.try_into().unwrap()));
+    (devices, of(1..=10_000_u32), labels()).prop_map(|(devices, memory_gib, mut labels)| {
+        labels.sort();
+        labels.dedup();
+        ResourceRequest { devices, memory_gib, labels }
+    })
+}
+
+fn standing() -> impl Strategy<Value = Standing> {
+    prop_oneof![
+        Just(Standing::Free),
+        Just(Standing::OtherKind),
+        (of(any::<u64>()), any::<u64>()).prop_map(|(has_mib, needs_mib)| Standing::TooSmall { has_mib, needs_mib }),
+        (any::<i64>(), text()).prop_map(|(since, reason)| Standing::OutOfService { since, reason }),
+        (job_id(), text(), any::<i64>(), of(any::<i64>()))
+            .prop_map(|(job, name, since, expected_end)| Standing::Busy { job, name, since, expected_end }),
+        job_id().prop_map(|job| Standing::Reserved { job }),
+    ]
+}
+
+fn worker_standing() -> impl Strategy<Value = WorkerStanding> {
+    let device = (text(), standing()).prop_map(|(device, standing)| DeviceStanding { device, standing });
+    (worker_id(), text(), labels(), any::<u32>(), any::<u32>(), vec(device, 0..3)).prop_map(
+        |(worker, node, lacks_labels, fitting, wanted, devices)| WorkerStanding {
+            worker,
+            node,
+            lacks_labels,
+            fitting,
+            wanted,
+            devices,
+        },
+    )
+}
+
+fn user_name() -> impl Strategy<Value = UserName> {
+    "[a-z][a-z0-9._@-]{0,8}".prop_map(|text| text.parse().unwrap())
+}
+
+pub(super) fn explanation() -> impl Strategy<Value = Explanation> {
+    let state = || select(JobState::ALL.to_vec());
+    let parent = (job_id(), text(), state()).prop_map(|(id, name, state)| ParentView { id, name, state });
+    let group = (user_name(), select(AheadReason::ALL.to_vec()), any::<u64>())
+        .prop_map(|(owner, why, jobs)| AheadGroup { owner, why, jobs });
+    let ahead = (any::<u64>(), any::<bool>(), vec(group, 0..3)).prop_map(|(jobs, is_more, groups)| Ahead {
+        jobs,
+        is_more,
+        groups,
+    });
+    let device = select(vec![DeviceRequest::Any, DeviceRequest::Cpu, DeviceRequest::Cuda]);
+    let who = (job_id(), text(), user_name(), state(), any::<i64>(), of(text()), any::<i32>());
+    let what =
+        (device, resource_request(), vec(parent, 0..3), of(any::<i64>()), of(ahead), vec(worker_standing(), 0..3));
+    (who, what).prop_map(
+        |(
+            (job, name, owner, state, since, reason, priority),
+            (device, resources, parents, not_before, ahead, workers),
+        )| Explanation {
+            job,
+            name,
+            owner,
+            state,
+            since,
+            reason,
+            priority,
+            device,
+            resources,
+            parents,
+            not_before,
+            ahead,
+            workers,
         },
     )
 }
@@ -651,13 +747,10 @@ pub(super) fn device() -> impl Strategy<Value = Device> {
 }
 
 pub(super) fn registration() -> impl Strategy<Value = Registration> {
-    let info = (device(), text()).prop_map(|(device, name)| DeviceInfo { device, name });
-    (text(), text(), "[a-z]{1,8}", vec(info, 1..3)).prop_map(|(node, version, boot_id, devices)| Registration {
-        node,
-        version,
-        boot_id,
-        devices,
-    })
+    let info = (device(), text(), of(any::<u64>()), 1..=MAX_SHARE)
+        .prop_map(|(device, name, memory_mib, share)| DeviceInfo { device, name, memory_mib, share });
+    (text(), text(), "[a-z]{1,8}", vec(info, 1..3), labels())
+        .prop_map(|(node, version, boot_id, devices, labels)| Registration { node, version, boot_id, devices, labels })
 }
 
 pub(super) fn registered() -> impl Strategy<Value = Registered> {
@@ -674,12 +767,15 @@ pub(super) fn assignment() -> impl Strategy<Value = Assignment> {
         (of(job_id()), hash(), any::<u64>()).prop_map(|(job, sha256, bytes)| InputArtifact { job, sha256, bytes });
     let resume =
         (any::<u32>(), hash(), any::<u64>()).prop_map(|(epoch, sha256, bytes)| ResumePoint { epoch, sha256, bytes });
-    (job_id(), attempt_id(), text(), device(), vec(input, 0..3), of(resume), of(time_limit())).prop_map(
-        |(job, attempt, name, device, inputs, resume, time_limit)| Assignment {
+    let devices = (device(), vec(device(), 0..3), any::<u32>());
+    (job_id(), attempt_id(), text(), devices, vec(input, 0..3), of(resume), of(time_limit())).prop_map(
+        |(job, attempt, name, (device, more_devices, parts), inputs, resume, time_limit)| Assignment {
             job,
             attempt,
             name,
             device,
+            more_devices,
+            parts,
             spec: one_job_plan().jobs.remove(0).spec,
             inputs,
             resume,
@@ -728,9 +824,10 @@ pub(super) fn one_job_plan() -> Plan {
 fn plan() -> impl Strategy<Value = Plan> {
     let requests = select(vec![DeviceRequest::Any, DeviceRequest::Cpu, DeviceRequest::Cuda]);
     let control = (any::<bool>(), of(time_limit()));
-    vec(("[a-z][a-z0-9]{0,12}", any::<i32>(), any::<u32>(), requests, control), 1..4).prop_map(|rows| {
+    let job = ("[a-z][a-z0-9]{0,12}", any::<i32>(), any::<u32>(), requests, resource_request(), control);
+    vec(job, 1..4).prop_map(|rows| {
         let spec = one_job_plan().jobs.remove(0).spec;
-        let job = |(i, (name, priority, max_retries, device, (hold, time_limit)))| PlannedJob {
+        let job = |(i, (name, priority, max_retries, device, request, (hold, time_limit)))| PlannedJob {
             name: format!("{name}[{i}]"),
             spec: spec.clone(),
             priority,
@@ -738,14 +835,17 @@ fn plan() -> impl Strategy<Value = Plan> {
             device,
             hold,
             time_limit,
+            request,
         };
         Plan { name: "varied".to_owned(), jobs: rows.into_iter().enumerate().map(job).collect() }
     })
 }
 
-pub(super) fn submission() -> impl Strategy<Value = (RequestId, Plan, Source, Reuse)> {
+pub(super) fn submission() -> impl Strategy<Value = (RequestId, Plan, Source, Wishes)> {
     let source = (text(), text()).prop_map(|(client_version, host)| Source { client_version, host });
-    (request_id(), plan(), source, select(vec![Reuse::Yes, Reuse::No]))
+    let wishes = (select(vec![Reuse::Yes, Reuse::No]), select(vec![Strict::Yes, Strict::No]))
+        .prop_map(|(reuse, strict)| Wishes { reuse, strict });
+    (request_id(), plan(), source, wishes)
 }
 
 pub(super) fn submitted() -> impl Strategy<Value = Submitted> {

@@ -1,0 +1,71 @@
+//! What jobs ask for, each different request once.
+
+use std::collections::HashMap;
+
+use rrm_spec::{Demand, DeviceRequest};
+use sqlx::SqliteConnection;
+
+use crate::{StoreError, Tx, names};
+
+/// The ids of these requests, in their order; those that nobody has made before are stored.
+pub(crate) async fn intern(tx: &mut Tx<'_>, demands: &[Demand]) -> Result<Vec<i64>, StoreError> {
+    let mut known: HashMap<(&'static str, String), i64> = HashMap::new();
+    let mut ids = Vec::with_capacity(demands.len());
+    for demand in demands {
+        let key = (names::request_name(demand.device), resources_text(demand)?);
+        let id = match known.get(&key) {
+            Some(id) => *id,
+            None => {
+                let id = find_or_insert(tx, &key).await?;
+                known.insert(key, id);
+                id
+            }
+        };
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+/// Equal requests have equal texts.
+fn resources_text(demand: &Demand) -> Result<String, StoreError> {
+    let mut resources = demand.resources.clone();
+    resources.labels.sort();
+    Ok(serde_json::to_string(&resources)?)
+}
+
+async fn find_or_insert(tx: &mut Tx<'_>, (device, resources): &(&'static str, String)) -> Result<i64, StoreError> {
+    sqlx::query("insert into demand (device, resources) values (?, ?) on conflict do nothing")
+        .bind(device)
+        .bind(resources)
+        .execute(&mut *tx.connection)
+        .await?;
+    let id = sqlx::query_scalar("select demand_id from demand where device = ? and resources = ?")
+        .bind(device)
+        .bind(resources)
+        .fetch_one(&mut *tx.connection);
+    Ok(id.await?)
+}
+
+/// One row of the table.
+pub(crate) type DemandRow = (i64, String, String);
+
+pub(crate) fn read((id, device, resources): DemandRow) -> Result<(i64, Demand), StoreError> {
+    let device: DeviceRequest = names::request(&device)?;
+    Ok((id, Demand { device, resources: serde_json::from_str(&resources)? }))
+}
+
+/// Leaps from one different request of queued jobs to the next: their number is small, that of the jobs may be a million.
+pub(crate) const QUEUED_DEMANDS: &str = "with recursive waiting (demand_id) as ( \
+        select (select demand_id from job indexed by job_claim where state = 'queued' and held = 0 \
+            order by demand_id limit 1) \
+        union all \
+        select (select demand_id from job indexed by job_claim \
+            where state = 'queued' and held = 0 and demand_id > waiting.demand_id order by demand_id limit 1) \
+        from waiting where waiting.demand_id is not null) \
+    select demand.demand_id, demand.device, demand.resources from waiting cross join demand using (demand_id)";
+
+/// All that queued jobs ask for.
+pub(crate) async fn queued(connection: &mut SqliteConnection) -> Result<Vec<(i64, Demand)>, StoreError> {
+    let found: Vec<DemandRow> = sqlx::query_as(QUEUED_DEMANDS).fetch_all(connection).await?;
+    found.into_iter().map(read).collect()
+}
