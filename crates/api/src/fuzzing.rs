@@ -4,7 +4,7 @@ use prost::Message;
 use rrm_spec::{Assignment, AttemptId, HeartbeatReply, JobDetail, JobSpec, Plan, Record, Registration, RequestId};
 
 use crate::convert::{OnWire, read};
-use crate::{AttemptEnd, ImagesPage, Reuse, Source, WatchItem};
+use crate::{AttemptEnd, ImagesPage, Source, WatchItem, Wishes};
 
 /// Reads `bytes` as a message of the kind that its first byte names, as a connection would; whether it is one.
 ///
@@ -13,7 +13,7 @@ use crate::{AttemptEnd, ImagesPage, Reuse, Source, WatchItem};
 pub fn read_message(bytes: &[u8]) -> bool {
     let Some((kind, message)) = bytes.split_first() else { return false };
     match kind % 10 {
-        0 => survives::<(RequestId, Plan, Source, Reuse)>(message),
+        0 => survives::<(RequestId, Plan, Source, Wishes)>(message),
         1 => survives::<JobSpec>(message),
         2 => survives::<Record>(message),
         3 => survives::<Registration>(message),
@@ -61,13 +61,23 @@ mod tests {
             natural: half,
             robust: Some(half),
         };
-        let devices = vec![DeviceInfo { device: Device::Cuda(3), name: "a card".into() }];
-        let registration =
-            Registration { node: "node".into(), version: "0.1.0".into(), boot_id: "boot-0123456789".into(), devices };
+        let devices =
+            vec![DeviceInfo { device: Device::Cuda(3), name: "a card".into(), memory_mib: Some(24576), share: 2 }];
+        let registration = Registration {
+            node: "node".into(),
+            version: "0.1.0".into(),
+            boot_id: "boot-0123456789".into(),
+            devices,
+            labels: vec!["a100".parse().expect("a label")],
+        };
         let plan = Plan::from_toml(include_str!("../../../fuzz/seeds/plan/chain.toml")).expect("the seed is a plan");
         let source = Source { client_version: "0.1.0".into(), host: "desk".into() };
         let request: RequestId = "request-0123456789".parse().expect("it is a request id");
-        vec![framed(0, (request, plan, source, Reuse::Yes)), framed(2, Record::Epoch(epoch)), framed(3, registration)]
+        vec![
+            framed(0, (request, plan, source, Wishes::default())),
+            framed(2, Record::Epoch(epoch)),
+            framed(3, registration),
+        ]
     }
 
     #[test]

@@ -33,6 +33,12 @@ fn text(explanation: &Explanation, output: Output) -> String {
     )];
     lines.extend(reason.as_ref().filter(|_| says_more(*state)).map(|reason| printable(reason)));
     lines.extend(parents(explanation));
+    if explanation.held {
+        lines.push(format!("it is held: `rrm release {job}`"));
+    }
+    if explanation.drained && matches!(state, JobState::Waiting | JobState::Queued) {
+        lines.push("the daemon hands no jobs out: `rrm undrain`".to_owned());
+    }
     lines.extend(
         explanation.not_before.map(|until| {
             format!("it pauses until {} after an error of the machine on which it ran", time::local(until))
@@ -106,8 +112,9 @@ fn workers(explanation: &Explanation) -> Vec<String> {
 }
 
 fn worker(worker: &WorkerStanding) -> Vec<String> {
-    let WorkerStanding { worker: id, node, lacks_labels, fitting, wanted, devices } = worker;
-    let name = format!("worker {id} on {}", printable(node));
+    let WorkerStanding { worker: id, node, lacks_labels, fitting, wanted, drained, devices } = worker;
+    let drained = if *drained { ", which is drained" } else { "" };
+    let name = format!("worker {id} on {}{drained}", printable(node));
     if !lacks_labels.is_empty() {
         let labels = lacks_labels.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return vec![format!("{name}: has not the label {labels}")];
@@ -163,6 +170,7 @@ mod tests {
             lacks_labels,
             fitting: 1,
             wanted: 1,
+            drained: false,
             devices,
         };
         Explanation {
@@ -177,6 +185,8 @@ mod tests {
             resources: ResourceRequest { memory_gib: Some(10), ..ResourceRequest::default() },
             parents: vec![],
             not_before: Some(1),
+            held: false,
+            drained: false,
             ahead: Some(Ahead { jobs: 3, is_more: false, groups }),
             workers: vec![worker(vec![], devices), worker(vec!["a100".parse().unwrap()], vec![])],
         }
@@ -210,6 +220,16 @@ mod tests {
         let text = text(&waiting, Output::new(Format::Json));
         assert!(text.contains("it waits for job 3 teacher, which is running"), "{text}");
         assert!(text.contains("no worker is connected"), "{text}");
+    }
+
+    #[test]
+    fn what_people_wished_is_told_with_the_way_back() {
+        let mut explanation = Explanation { held: true, drained: true, ..queued() };
+        explanation.workers[0].drained = true;
+        let text = text(&explanation, Output::new(Format::Json));
+        for part in ["it is held: `rrm release 12`", "`rrm undrain`", "worker 1 on lab1, which is drained"] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
     }
 
     #[test]

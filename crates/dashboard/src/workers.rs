@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_device_without_a_job_is_idle_and_hostile_names_stay_text() {
-        let device = DeviceView { device: "cuda:0".into(), job: None };
+        let device = DeviceView { device: "cuda:0".into(), ..DeviceView::default() };
         let worker = WorkerView {
             id: WorkerId(1),
             node: "<script>alert(1)</script>".into(),
@@ -110,6 +110,7 @@ mod tests {
             online: true,
             last_seen_at: 0,
             devices: vec![device],
+            labels: vec![],
         };
         let table = devices(&[worker], &[]).0;
         assert!(table.contains("idle") && table.contains("&lt;script&gt;") && !table.contains("<script"), "{table}");

@@ -53,12 +53,13 @@ impl Daemon {
     /// See [`Service::lease`](rrm_api::Service::lease).
     pub async fn lease_at_once(
         &self,
+        caller: Caller,
         worker: WorkerId,
         request: RequestId,
         free: Vec<Device>,
         held: Vec<AttemptId>,
     ) -> Result<Vec<Assignment>, ApiError> {
-        self.ask(&Question { worker, request, free, held }).await
+        self.ask(&Question { caller, worker, request, free, held }).await
     }
 
     async fn ask(&self, question: &Question) -> Result<Vec<Assignment>, ApiError> {

@@ -187,12 +187,12 @@ impl Service for Daemon {
     }
 
     async fn explain(&self, _: Caller, job: JobId) -> Result<Explanation, ApiError> {
-        self.store.explain(job, wall_us()).await.map_err(answer)
+        self.store.explain(job, self.wall_us()).await.map_err(answer)
     }
 
-    async fn restore_device(&self, _: Caller, node: String, device: Device) -> Result<bool, ApiError> {
-        let restore = RestoreDevice { node: node.clone(), device };
-        let was_out = self.store.write(wall_us(), restore).await.map_err(answer)?;
+    async fn restore_device(&self, caller: Caller, node: String, device: Device) -> Result<bool, ApiError> {
+        let restore = by(caller, RestoreDevice { node: node.clone(), device });
+        let was_out = self.store.write(self.wall_us(), restore).await.map_err(answer)?;
         tracing::info!(node, %device, was_out, "restored");
         Ok(was_out)
     }
@@ -356,11 +356,6 @@ fn check(registration: &Registration) -> Result<(), ApiError> {
         true => Ok(()),
         false => Err(Violations::one("devices", devices.join(", "), "must be one or more, each once").into()),
     }
-}
-
-/// Whose the submissions are: users have no names of their own yet.
-fn owner() -> UserName {
-    UserName::lab()
 }
 
 /// Each different demand once, in the order of their first.

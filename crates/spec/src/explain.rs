@@ -31,6 +31,10 @@ pub struct Explanation {
     pub parents: Vec<ParentView>,
     /// After an error of the machine it is not tried again before.
     pub not_before: Option<i64>,
+    /// Whether it is held: not handed out until somebody releases it.
+    pub held: bool,
+    /// Whether the daemon hands nothing out.
+    pub drained: bool,
     /// The queued jobs that come before it; absent unless it is queued itself.
     pub ahead: Option<Ahead>,
     /// The workers that are connected, and what each has for it; empty unless it is waiting or queued.
@@ -100,6 +104,8 @@ pub struct WorkerStanding {
     pub fitting: u32,
     /// How many the job needs.
     pub wanted: u32,
+    /// Whether it gets no new work: it, its machine or the daemon is drained.
+    pub drained: bool,
     /// Each of its devices.
     pub devices: Vec<DeviceStanding>,
 }

@@ -58,7 +58,11 @@ impl Went {
         match self.outcome {
             AttemptOutcome::Oom | AttemptOutcome::Crashed | AttemptOutcome::WorkerError => true,
             // The job's own fault, somebody's wish, or nothing that was seen.
-            AttemptOutcome::Ok | AttemptOutcome::UserError | AttemptOutcome::Stopped | AttemptOutcome::Lost => false,
+            AttemptOutcome::Ok
+            | AttemptOutcome::UserError
+            | AttemptOutcome::Stopped
+            | AttemptOutcome::Lost
+            | AttemptOutcome::Timeout => false,
         }
     }
 }

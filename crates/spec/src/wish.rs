@@ -175,6 +175,7 @@ mod tests {
             online: true,
             last_seen_at: 0,
             devices: Vec::new(),
+            labels: Vec::new(),
         };
         let drain = |target| DrainView { target, how: DrainHow::Finish, since: 0 };
         assert!(drain(DrainTarget::Node("a".into())).names(&worker(1, "a")));

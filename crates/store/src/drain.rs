@@ -2,6 +2,7 @@
 
 use rrm_spec::{DrainHow, DrainTarget, DrainView, JobId, WorkerId};
 use serde_json::json;
+use sqlx::SqliteConnection;
 
 use crate::event::Of;
 use crate::preempt::GivingWay;
@@ -148,13 +149,19 @@ async fn running_at(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<Vec<JobId>,
 }
 
 /// Whether a worker gets no new work.
-pub(crate) async fn withholds(tx: &mut Tx<'_>, worker: WorkerId) -> Result<bool, StoreError> {
+pub(crate) async fn withholds(connection: &mut SqliteConnection, worker: WorkerId) -> Result<bool, StoreError> {
     let found = sqlx::query_scalar(
         "select exists (select 1 from drain where scope = 'daemon' or (scope = 'worker' and name = cast(?1 as text)) \
              or (scope = 'node' and name = (select node from worker where worker_id = ?1)))",
     )
     .bind(worker.0)
-    .fetch_one(&mut *tx.connection);
+    .fetch_one(connection);
+    Ok(found.await?)
+}
+
+/// Whether nobody gets new work.
+pub(crate) async fn is_daemon_drained(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar("select exists (select 1 from drain where scope = 'daemon')").fetch_one(connection);
     Ok(found.await?)
 }
 

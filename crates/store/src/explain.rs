@@ -9,7 +9,7 @@ use sqlx::{FromRow, Row, SqliteConnection};
 
 use crate::queue::Queue;
 use crate::usage::{self, Shares};
-use crate::{Store, StoreError, demand, fleet, names};
+use crate::{Store, StoreError, demand, drain, fleet, names};
 
 /// Jobs that come before another are counted up to here.
 const COUNTED: u64 = 10_000;
@@ -26,6 +26,7 @@ struct Asked {
     reason: Option<String>,
     priority: i32,
     not_before: Option<i64>,
+    held: bool,
     demand_id: i64,
     device: String,
     resources: String,
@@ -41,6 +42,7 @@ impl FromRow<'_, SqliteRow> for Asked {
             reason: row.try_get("reason")?,
             priority: row.try_get("priority")?,
             not_before: row.try_get("not_before")?,
+            held: row.try_get("held")?,
             demand_id: row.try_get("demand_id")?,
             device: row.try_get("device")?,
             resources: row.try_get("resources")?,
@@ -82,6 +84,8 @@ impl Store {
             resources: demand.resources,
             parents: open_parents(&mut reader, id).await?,
             not_before: asked.not_before.filter(|until| is_queued && *until > now),
+            held: asked.held,
+            drained: drain::is_daemon_drained(&mut reader).await?,
             ahead,
             workers,
         })
@@ -110,7 +114,7 @@ impl Store {
 
 async fn asked(connection: &mut SqliteConnection, id: JobId) -> Result<Asked, StoreError> {
     let found: Option<Asked> = sqlx::query_as(
-        "select job.name, job.owner, job.state, job.reason, job.priority, job.not_before, \
+        "select job.name, job.owner, job.state, job.reason, job.priority, job.not_before, job.held, \
              coalesce(job.ended_at, attempt.started_at, job.queued_at, job.created_at) as since, \
              demand.demand_id, demand.device, demand.resources \
          from job join demand using (demand_id) left join attempt on attempt.attempt_id = job.attempt_id \
@@ -251,8 +255,9 @@ async fn worker(
         devices.push(DeviceStanding { device: seat.device.to_string(), standing });
     }
     let name = sqlx::query_scalar("select node from worker where worker_id = ?").bind(node.worker.0);
-    let name = name.fetch_one(connection).await?;
-    Ok(WorkerStanding { worker: node.worker, node: name, lacks_labels, fitting, wanted, devices })
+    let name = name.fetch_one(&mut *connection).await?;
+    let drained = drain::withholds(&mut *connection, node.worker).await?;
+    Ok(WorkerStanding { worker: node.worker, node: name, lacks_labels, fitting, wanted, drained, devices })
 }
 
 async fn standing(

@@ -39,7 +39,7 @@ impl Write for Lease {
         if attempt::was_leased(tx, self.worker, &self.request).await? {
             return Ok(assignments);
         }
-        if drain::withholds(tx, self.worker).await? {
+        if drain::withholds(&mut *tx.connection, self.worker).await? {
             return Ok(assignments);
         }
         let Some(node) = fleet::one(&mut *tx.connection, self.worker).await? else { return Ok(assignments) };

@@ -47,6 +47,8 @@ impl OnWire for Explanation {
             resources,
             parents,
             not_before,
+            held,
+            drained,
             ahead,
             workers,
         } = self;
@@ -64,6 +66,8 @@ impl OnWire for Explanation {
             not_before,
             ahead: ahead.map(OnWire::to_wire),
             workers: list(workers),
+            held,
+            drained,
         }
     }
 
@@ -82,6 +86,8 @@ impl OnWire for Explanation {
             not_before,
             ahead,
             workers,
+            held,
+            drained,
         } = wire;
         let job = reader.field("job", job);
         let owner = reader.field("owner", owner);
@@ -103,6 +109,8 @@ impl OnWire for Explanation {
             resources: resources?,
             parents: parents?,
             not_before,
+            held,
+            drained,
             ahead: ahead?,
             workers: workers?,
         })
@@ -159,17 +167,17 @@ impl OnWire for WorkerStanding {
     type Wire = wire::WorkerStanding;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { worker, node, lacks_labels, fitting, wanted, devices } = self;
+        let Self { worker, node, lacks_labels, fitting, wanted, drained, devices } = self;
         let (lacks_labels, devices) = (list(lacks_labels), list(devices));
-        wire::WorkerStanding { worker: worker.to_wire(), node, lacks_labels, fitting, wanted, devices }
+        wire::WorkerStanding { worker: worker.to_wire(), node, lacks_labels, fitting, wanted, devices, drained }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::WorkerStanding { worker, node, lacks_labels, fitting, wanted, devices } = wire;
+        let wire::WorkerStanding { worker, node, lacks_labels, fitting, wanted, devices, drained } = wire;
         let worker = reader.field("worker", worker);
         let lacks_labels = reader.list("lacks_labels", lacks_labels);
         let devices = reader.list("devices", devices);
-        Some(Self { worker: worker?, node, lacks_labels: lacks_labels?, fitting, wanted, devices: devices? })
+        Some(Self { worker: worker?, node, lacks_labels: lacks_labels?, fitting, wanted, drained, devices: devices? })
     }
 }
 

@@ -68,7 +68,7 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
     }
 
     async fn explain(&self, request: Request<wire::ExplainRequest>) -> Result<Response<wire::ExplainReply>, Status> {
-        let (caller, wire::ExplainRequest { job }) = open(request, USERS)?;
+        let (caller, wire::ExplainRequest { job }) = open(request)?;
         let job = valid(read_with(|reader| reader.field("job", job)))?;
         let explanation = self.service.explain(caller, job).await?;
         Ok(Response::new(wire::ExplainReply { explanation: Some(explanation.to_wire()) }))
@@ -78,7 +78,7 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
         &self,
         request: Request<wire::RestoreDeviceRequest>,
     ) -> Result<Response<wire::RestoreDeviceReply>, Status> {
-        let (caller, wire::RestoreDeviceRequest { node, device }) = open(request, USERS)?;
+        let (caller, wire::RestoreDeviceRequest { node, device }) = open(request)?;
         let device = valid(read_with(|reader| {
             if node.is_empty() {
                 reader.at("node").missing::<()>();

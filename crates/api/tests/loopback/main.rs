@@ -126,7 +126,7 @@ async fn each_role_may_make_its_own_calls_only() {
     assert_eq!(daemon.worker().deregister(WorkerId(1)).await, Ok(()));
     let reader = daemon.client(Token::new(GRANTED).unwrap());
     assert_eq!(reader.workers().await, Ok(Vec::new()));
-    let refused = reader.submit(request("request-1"), plan(), source(), Reuse::No).await;
+    let refused = reader.submit(request("request-1"), plan(), source(), Wishes::default()).await;
     assert_eq!(refused, Err(ApiError::PermissionDenied));
     assert_eq!(reader.tokens().await, Err(ApiError::PermissionDenied));
     assert!(daemon.memory.submissions.lock().unwrap().is_empty(), "what is refused does not reach the service");

@@ -102,20 +102,30 @@ impl Picture {
             ("time", Side::Right),
         ]);
         for worker in self.workers.iter().filter(|worker| worker.online) {
-            for DeviceView { device, job } in &worker.devices {
-                let running = job.and_then(|id| self.running.iter().find(|job| job.id == id));
-                let named = [worker.node.as_str().into(), device.as_str().into()];
-                columns.push(row(named, *job, running, self.now_us));
+            for device in &worker.devices {
+                let named = || [worker.node.as_str().into(), device.device.as_str().into()];
+                if device.job.is_none() {
+                    columns.push(idle(named(), device));
+                }
+                for id in device.job.iter().chain(&device.more_jobs) {
+                    let running = self.running.iter().find(|job| job.id == *id);
+                    columns.push(busy(named(), *id, running, self.now_us));
+                }
             }
         }
         columns.render(output)
     }
 }
 
-fn row([node, device]: [Cell; 2], job: Option<JobId>, running: Option<&JobSummary>, now_us: i64) -> [Cell; 6] {
-    let Some(id) = job else {
-        return [node, device, "".into(), Cell::toned("free", Tone::Faint), "".into(), "".into()];
+fn idle([node, device]: [Cell; 2], view: &DeviceView) -> [Cell; 6] {
+    let standing = match &view.out_of_service {
+        None => Cell::toned("free", Tone::Faint),
+        Some(_) => Cell::toned("out of service", Tone::Bad),
     };
+    [node, device, "".into(), standing, "".into(), "".into()]
+}
+
+fn busy([node, device]: [Cell; 2], id: JobId, running: Option<&JobSummary>, now_us: i64) -> [Cell; 6] {
     let (name, progress, taken) = match running {
         Some(job) => (
             Cell::toned(format!("{} {}", job.plan, job.name), Tone::Busy),
@@ -136,7 +146,7 @@ mod tests {
     use crate::{output::Format, summary::tests::job};
 
     fn picture(waiting: usize, most: usize) -> Picture {
-        let device = |device: &str, job| DeviceView { device: device.into(), job };
+        let device = |device: &str, job| DeviceView { device: device.into(), job, ..DeviceView::default() };
         let worker = WorkerView {
             id: WorkerId(1),
             node: "node1".into(),
@@ -144,6 +154,7 @@ mod tests {
             online: true,
             last_seen_at: 0,
             devices: vec![device("cuda:0", Some(JobId(1))), device("cuda:1", None)],
+            labels: vec![],
         };
         let gone = WorkerView { node: "node2".into(), online: false, ..worker.clone() };
         let running = vec![job(1, "teacher", JobState::Running)];

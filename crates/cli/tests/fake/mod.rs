@@ -415,7 +415,8 @@ impl Service for Serving {
             DeviceStanding { device: "cuda:0".into(), standing: busy },
         ];
         let (node, lacks_labels) = ("node1".into(), vec![]);
-        let worker = WorkerStanding { worker: WorkerId(1), node, lacks_labels, fitting: 1, wanted: 1, devices };
+        let (fitting, wanted, drained) = (1, 1, false);
+        let worker = WorkerStanding { worker: WorkerId(1), node, lacks_labels, fitting, wanted, drained, devices };
         let group = AheadGroup { owner: UserName::lab(), why: AheadReason::Priority, jobs: 2 };
         Ok(Explanation {
             job: id,
@@ -429,6 +430,8 @@ impl Service for Serving {
             resources: ResourceRequest::default(),
             parents: vec![],
             not_before: None,
+            held: false,
+            drained: false,
             ahead: Some(Ahead { jobs: 2, is_more: false, groups: vec![group] }),
             workers: vec![worker],
         })

@@ -9,9 +9,9 @@ use prometheus::proto::MetricFamily;
 use rrm_dashboard::{Audience, Later, Live, LogTail, serve};
 use rrm_spec::{
     Accuracy, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Device, DeviceInfo, EpochRecord,
-    JobId, Plan, Progress, Record, Registration, RunStarted, WorkerId,
+    JobId, Plan, Progress, Record, Registration, RunStarted, UserName, WorkerId,
 };
-use rrm_store::{End, KeepArtifact, Lease, Register, Report, Reuse, Settle, Store, Submit, Write};
+use rrm_store::{Backoff, End, KeepArtifact, Lease, Register, Report, Reuse, Settle, Store, Strict, Submit, Write};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -155,13 +155,22 @@ impl Desk {
         let request = format!("request-{}", self.clock.load(Ordering::Relaxed)).parse().unwrap();
         let plan = Plan::from_toml(PLAN).unwrap_or_else(|faults| panic!("{faults}"));
         let (client_version, host) = ("0.1.0".to_owned(), HOSTILE.to_owned());
-        self.write(Submit { request, plan, client_version, host, reuse: Reuse::No }).await;
+        self.write(Submit {
+            request,
+            plan,
+            client_version,
+            host,
+            reuse: Reuse::No,
+            owner: UserName::lab(),
+            strict: Strict::No,
+        })
+        .await;
     }
 
     async fn worker(&self) -> WorkerId {
-        let devices = vec![DeviceInfo { device: Device::Cpu, name: HOSTILE.into() }];
+        let devices = vec![DeviceInfo { device: Device::Cpu, name: HOSTILE.into(), memory_mib: None, share: 1 }];
         let (node, version, boot_id) = (HOSTILE.to_owned(), "0.1.0".to_owned(), "boot-of-this-one".to_owned());
-        self.write(Register { registration: Registration { node, version, boot_id, devices } }).await
+        self.write(Register { registration: Registration { node, version, boot_id, devices, labels: vec![] } }).await
     }
 
     async fn lease(&self, worker: WorkerId) -> Assignment {
@@ -193,7 +202,13 @@ impl Desk {
 
     async fn settle(&self, assignment: &Assignment, outcome: AttemptOutcome) {
         let end = End { outcome, message: Some(HOSTILE.into()), exit_code: Some(1), signal: None };
-        self.write(Settle { attempt: assignment.attempt, records_seq: 4, end, backoff_us: 0 }).await;
+        self.write(Settle {
+            attempt: assignment.attempt,
+            records_seq: 4,
+            end,
+            backoff: Backoff { base_us: 0, jitter: 1.0 },
+        })
+        .await;
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -5,11 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rrm_api::{ApiError, AttemptEnd, Caller, Reuse, Role, Service, Source, Upload, VERSION};
+use rrm_api::{ApiError, AttemptEnd, Caller, Role, Service, Source, Upload, VERSION, Wishes};
 use rrm_scheduler::{Clock, Daemon, StateDir, Terms};
 use rrm_spec::{
     AttemptId, AttemptOutcome, Device, DeviceInfo, HeldAttempt, JobId, JobState, Plan, Record, Registration, RequestId,
-    WorkerId,
+    UserName, WorkerId,
 };
 use tempfile::TempDir;
 
@@ -21,8 +21,8 @@ use crate::plans::plan;
 use crate::records::hash;
 use crate::worker::Worker;
 
-const USER: Caller = Caller { role: Role::User };
-const WORKER: Caller = Caller { role: Role::Worker };
+const USER: Caller = Caller { user: UserName::lab(), role: Role::Admin, expires_at: None };
+const WORKER: Caller = Caller { user: UserName::lab(), role: Role::Work, expires_at: None };
 pub(crate) const TTL: Duration = Duration::from_secs(30);
 const BACKOFF: Duration = Duration::from_secs(5);
 const KEEP: Duration = Duration::from_secs(24 * 3600);
@@ -366,7 +366,7 @@ impl World {
         let Submission { request, plan } = &self.submissions[number];
         let source = Source { client_version: VERSION.into(), host: "simulation".into() };
         let (request, plan) = (request.clone(), plan.clone());
-        let told = self.daemon.submit(USER, request.clone(), plan.clone(), source, Reuse::No).await;
+        let told = self.daemon.submit(USER, request.clone(), plan.clone(), source, Wishes::default()).await;
         let told = told.map_err(|error| format!("{} is refused: {error}", request.as_str()))?;
         let jobs: Vec<JobId> = told.jobs.iter().map(|(id, _)| *id).collect();
         let (plan, submission) = (plan.name, told.submission.0);
@@ -390,7 +390,7 @@ impl World {
         }
         let other = Plan { name: format!("{} contradicted", plan.name), ..plan.clone() };
         let source = Source { client_version: VERSION.into(), host: "simulation".into() };
-        match self.daemon.submit(USER, request.clone(), other, source, Reuse::No).await {
+        match self.daemon.submit(USER, request.clone(), other, source, Wishes::default()).await {
             Err(ApiError::Conflict { .. }) => Ok(()),
             told => Err(format!("another plan under {} is answered with {told:?}", request.as_str())),
         }
@@ -407,9 +407,11 @@ impl World {
 
     async fn register(&mut self, from: Life) -> Result<(), String> {
         let devices = self.workers[from.0].devices.iter();
-        let devices = devices.map(|&device| DeviceInfo { device, name: "simulated".into() }).collect();
+        let devices = devices
+            .map(|&device| DeviceInfo { device, name: "simulated".into(), memory_mib: None, share: 1 })
+            .collect();
         let (node, version) = (format!("node-{}", from.0), VERSION.to_owned());
-        let registration = Registration { node, version, boot_id: Worker::boot_id(from), devices };
+        let registration = Registration { node, version, boot_id: Worker::boot_id(from), devices, labels: Vec::new() };
         let told = self.daemon.register(WORKER, registration).await;
         let told = told.map_err(|error| format!("worker {from:?} is refused: {error}"))?;
         self.reply(from, &Answer::Registered(told.worker));
@@ -425,7 +427,7 @@ impl World {
         held: Vec<AttemptId>,
     ) -> Result<(), String> {
         let request = format!("lease-{request}-of-{}", Worker::boot_id(from)).parse().expect("it is a request id");
-        match self.daemon.lease_at_once(worker, request, free, held).await {
+        match self.daemon.lease_at_once(WORKER, worker, request, free, held).await {
             Ok(assignments) => self.reply(from, &Answer::Leased(assignments)),
             Err(ApiError::NotFound { .. }) => self.reply(from, &Answer::Unknown),
             Err(error) => return Err(format!("worker {worker} gets no job: {error}")),

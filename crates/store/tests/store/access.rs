@@ -1,5 +1,7 @@
 use rrm_spec::{Grant, JobState, Plan, Role, TokenHash, UserName};
-use rrm_store::{AddToken, By, Cancel, OpenJobs, Reuse, RevokeToken, StoreError, Submit, SubmitWithin, Submitted};
+use rrm_store::{
+    AddToken, By, Cancel, OpenJobs, Reuse, RevokeToken, StoreError, Strict, Submit, SubmitWithin, Submitted,
+};
 
 use crate::bench::{Bench, CHAIN, plan, single};
 
@@ -17,7 +19,15 @@ fn by<W>(name: &str, write: W) -> By<W> {
 
 fn submission(request: &str, plan: Plan) -> Submit {
     let (client_version, host) = ("0.1.0".into(), "bench".into());
-    Submit { request: request.parse().unwrap(), plan, client_version, host, reuse: Reuse::No }
+    Submit {
+        request: request.parse().unwrap(),
+        plan,
+        client_version,
+        host,
+        reuse: Reuse::No,
+        owner: UserName::lab(),
+        strict: Strict::No,
+    }
 }
 
 impl Bench {

@@ -1,10 +1,10 @@
 //! Why a job does not run.
 
 use rrm_spec::{
-    AheadReason, AttemptOutcome, Device, DeviceRequest, Explanation, JobId, JobState, PATIENCE_US, ResourceRequest,
-    Standing,
+    AheadReason, AttemptOutcome, Device, DeviceRequest, DrainHow, DrainTarget, Explanation, JobChange, JobId, JobState,
+    PATIENCE_US, ResourceRequest, Standing,
 };
-use rrm_store::StoreError;
+use rrm_store::{Change, Drain, StoreError};
 
 use crate::bench::{Bench, CHAIN, plan, single};
 
@@ -41,6 +41,20 @@ async fn a_waiting_job_names_the_parents_that_have_not_succeeded() {
     let explanation = explain(&bench, jobs[1]).await;
     assert_eq!((explanation.state, explanation.parents.len()), (JobState::Queued, 0));
     assert_eq!(standings(&explanation), [&Standing::Free]);
+}
+
+#[tokio::test]
+async fn a_held_job_and_drained_workers_say_so() {
+    let bench = Bench::new().await;
+    bench.worker("node", &[CPU]).await;
+    let held = bench.submitted(&single("held")).await[0];
+    let told = |it: &Explanation| (it.held, it.drained, it.workers[0].drained);
+    assert_eq!(told(&explain(&bench, held).await), (false, false, false));
+    bench.write(Change { jobs: vec![held], change: JobChange::Hold }).await.unwrap();
+    bench.write(Drain { target: DrainTarget::Node("node".into()), how: DrainHow::Finish }).await.unwrap();
+    assert_eq!(told(&explain(&bench, held).await), (true, false, true));
+    bench.write(Drain { target: DrainTarget::Daemon, how: DrainHow::Finish }).await.unwrap();
+    assert_eq!(told(&explain(&bench, held).await), (true, true, true));
 }
 
 #[tokio::test]

@@ -312,7 +312,7 @@ async fn end_within_a_second(script: &str, grace: Duration) -> (AttemptEnd, Arc<
     let (_folder, mut shop) = workshop(client, script);
     Arc::get_mut(&mut shop).expect("it is new").config.grace = grace;
     let time_limit = Some(TimeLimit::from_seconds(1).unwrap());
-    run(&shop, rrm_spec::Assignment { time_limit, ..assignment() }, place(&Roster::default())).await;
+    run(&shop, rrm_spec::Assignment { time_limit, ..assignment() }, place(&Roster::new(1))).await;
     assert_clean(&shop.config.work_dir);
     (daemon.end(), daemon)
 }

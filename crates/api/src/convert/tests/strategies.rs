@@ -685,13 +685,14 @@ fn standing() -> impl Strategy<Value = Standing> {
 
 fn worker_standing() -> impl Strategy<Value = WorkerStanding> {
     let device = (text(), standing()).prop_map(|(device, standing)| DeviceStanding { device, standing });
-    (worker_id(), text(), labels(), any::<u32>(), any::<u32>(), vec(device, 0..3)).prop_map(
-        |(worker, node, lacks_labels, fitting, wanted, devices)| WorkerStanding {
+    (worker_id(), text(), labels(), any::<u32>(), any::<u32>(), any::<bool>(), vec(device, 0..3)).prop_map(
+        |(worker, node, lacks_labels, fitting, wanted, drained, devices)| WorkerStanding {
             worker,
             node,
             lacks_labels,
             fitting,
             wanted,
+            drained,
             devices,
         },
     )
@@ -715,10 +716,12 @@ pub(super) fn explanation() -> impl Strategy<Value = Explanation> {
     let who = (job_id(), text(), user_name(), state(), any::<i64>(), of(text()), any::<i32>());
     let what =
         (device, resource_request(), vec(parent, 0..3), of(any::<i64>()), of(ahead), vec(worker_standing(), 0..3));
-    (who, what).prop_map(
+    (who, what, any::<bool>(), any::<bool>()).prop_map(
         |(
             (job, name, owner, state, since, reason, priority),
             (device, resources, parents, not_before, ahead, workers),
+            held,
+            drained,
         )| Explanation {
             job,
             name,
@@ -731,6 +734,8 @@ pub(super) fn explanation() -> impl Strategy<Value = Explanation> {
             resources,
             parents,
             not_before,
+            held,
+            drained,
             ahead,
             workers,
         },
