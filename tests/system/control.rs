@@ -81,7 +81,7 @@ fn a_drained_daemon_hands_out_nothing_over_a_restart_and_then_the_highest_priori
 fn a_job_that_runs_out_of_time_fails_and_its_retry_goes_on_from_its_checkpoint() {
     let lab = Lab::open();
     let _worker = lab.start_worker("worker");
-    let job = lab.submit(&teacher(ENDLESS, "time_limit = \"8s\""))[0];
+    let job = lab.submit(&teacher(ENDLESS, "time_limit = \"30s\""))[0];
     assert_eq!(lab.until(job, &["failed", "succeeded"]), "failed");
     let ended = lab.job(job);
     assert_eq!(

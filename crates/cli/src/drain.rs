@@ -32,7 +32,7 @@ fn told(target: &DrainTarget, how: DrainHow, stopped: &[JobId]) -> String {
         DrainHow::Now if stopped.is_empty() => "nothing runs".to_owned(),
         DrainHow::Now => {
             let jobs = stopped.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            format!("jobs {jobs} stop after their current step and are queued again")
+            format!("told to stop after their current step, to be queued again: {jobs}")
         }
     };
     match target {
@@ -77,7 +77,7 @@ mod tests {
         let node = DrainTarget::Node("node1".into());
         assert_eq!(
             told(&node, DrainHow::Now, &[JobId(3), JobId(4)]),
-            "node node1 gets no new jobs; jobs 3, 4 stop after their current step and are queued again"
+            "node node1 gets no new jobs; told to stop after their current step, to be queued again: 3, 4"
         );
         assert_eq!(
             told(&DrainTarget::Daemon, DrainHow::Finish, &[]),

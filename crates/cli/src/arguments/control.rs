@@ -19,7 +19,7 @@ pub(crate) struct JobsArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A held job keeps its place in the queue, but no worker gets it until it is released. Only jobs that wait or are queued can be held; one that runs
+A held job keeps its place in the queue, but no worker gets it until it is released. Only jobs that wait or are queued can be held; one that runs \
 is preempted and held with `rrm preempt --hold`. Where a named job is in another state, nothing is changed and the exit code is 8.
 
 Examples:
@@ -43,7 +43,7 @@ pub(crate) struct ReleaseArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Of the jobs that a device can run the one with the highest priority goes first, of equals the oldest. Jobs have priority 0 unless their plan says
+Of the jobs that a device can run the one with the highest priority goes first, of equals the oldest. Jobs have priority 0 unless their plan says \
 otherwise. Only jobs that wait or are queued can be changed; a running one is not interrupted by one of higher priority.
 
 Examples:
@@ -60,7 +60,7 @@ pub(crate) struct PriorityArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A running job is told to stop after its current step. Its last checkpoint is kept, and it is queued again where it was, without counting as a retry
+A running job is told to stop after its current step. Its last checkpoint is kept, and it is queued again where it was, without counting as a retry \
 or a crash; it goes on from the checkpoint as soon as a device is free. Without --hold that may be at once, unless a job of higher priority is queued.
 
 Examples:
@@ -77,7 +77,7 @@ pub(crate) struct PreemptArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What has happened stays as it is: a retry is a new job with the same name in the same plan. @NAME, reports, `rrm wait --plan` and `rrm watch --plan`
+What has happened stays as it is: a retry is a new job with the same name in the same plan. @NAME, reports, `rrm wait --plan` and `rrm watch --plan` \
 mean the newest try from then on; `rrm list` shows all of them.
 By default a new job goes on from the last checkpoint of the old one, where that is still kept, to the same result as without the interruption.
 With --with-dependents the jobs that were skipped because of a retried one are done again on the new one, too.
@@ -131,8 +131,8 @@ pub(crate) struct UndrainArguments {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The worker gets no new job until `rrm worker undrain`. What runs there goes on to its end; with --now it stops after its current step and is
-queued again for others, without counting as a retry or a crash. A machine stays drained when its workers are started anew; a worker that was drained
+The worker gets no new job until `rrm worker undrain`. What runs there goes on to its end; with --now it stops after its current step and is \
+queued again for others, without counting as a retry or a crash. A machine stays drained when its workers are started anew; a worker that was drained \
 by its id is another one after that.
 
 Examples:
