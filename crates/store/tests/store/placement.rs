@@ -202,14 +202,14 @@ async fn small_jobs_pass_a_big_one_for_a_while_and_then_its_devices_are_kept() {
         bench.submit(&single(name)).await.unwrap();
     }
     let held = [running.attempt];
-    let passing = bench.lease_as(worker, "request-1", &GPUS[1..2], &held).await.unwrap();
+    let passing = bench.lease_as(worker, "lease-number-1", &GPUS[1..2], &held).await.unwrap();
     assert_eq!(plans(&bench, &passing).await, ["small-1"]);
     bench.skip_time(PATIENCE_US);
     bench.finish(&passing[0]).await;
-    let kept = bench.lease_as(worker, "request-2", &GPUS[1..2], &held).await.unwrap();
+    let kept = bench.lease_as(worker, "lease-number-2", &GPUS[1..2], &held).await.unwrap();
     assert_eq!(kept, [], "the device is kept for the big one");
     bench.finish(&running).await;
-    let both = bench.lease_as(worker, "request-3", &GPUS[..2], &[]).await.unwrap();
+    let both = bench.lease_as(worker, "lease-number-3", &GPUS[..2], &[]).await.unwrap();
     assert_eq!(plans(&bench, &both).await, ["big"]);
 }
 
@@ -223,7 +223,7 @@ async fn a_big_job_keeps_nothing_where_another_worker_is_ready_for_it() {
     bench.submit(&asking("big", 2.0, None, &[])).await.unwrap();
     bench.submit(&single("small")).await.unwrap();
     bench.skip_time(PATIENCE_US);
-    let small = bench.lease_as(one, "request-1", &GPUS[1..2], &[running.attempt]).await.unwrap();
+    let small = bench.lease_as(one, "lease-number-1", &GPUS[1..2], &[running.attempt]).await.unwrap();
     assert_eq!(plans(&bench, &small).await, ["small"]);
 }
 
