@@ -50,6 +50,12 @@ impl Process {
         self.child.wait().expect("the process is ours").code()
     }
 
+    /// Whether it has not ended yet.
+    #[allow(dead_code, reason = "the system tests know when theirs end")]
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("the process is ours").is_none()
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id() as i32)
     }
@@ -60,6 +66,13 @@ impl Process {
 
     /// `kill -9`, and waits until the kernel has buried it.
     pub(crate) fn kill_nine(mut self) {
+        self.child.kill().expect("the process is ours");
+        self.child.wait().expect("a killed process ends");
+    }
+
+    /// The same, of one that will be replaced.
+    #[allow(dead_code, reason = "the system tests let go of theirs")]
+    pub(crate) fn kill_now(&mut self) {
         self.child.kill().expect("the process is ours");
         self.child.wait().expect("a killed process ends");
     }
