@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rrm_api::{ApiError, Client, Reuse, Source, Submitted, VERSION};
+use rrm_api::{ApiError, Client, Source, Submitted, VERSION, Wishes};
 use rrm_spec::{JobId, JobState, Plan, RequestId};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -96,7 +96,7 @@ impl User {
 
     async fn insist(&self, request: &RequestId, plan: &Plan) -> Option<Submitted> {
         loop {
-            match self.client.submit(request.clone(), plan.clone(), source(), Reuse::No).await {
+            match self.client.submit(request.clone(), plan.clone(), source(), Wishes::default()).await {
                 Ok(told) => return Some(told),
                 Err(ApiError::Unavailable { .. } | ApiError::Exhausted { .. }) => {}
                 Err(error) => {
@@ -110,14 +110,14 @@ impl User {
 
     /// The same again is the same; another plan under the same request is refused.
     async fn repeat(&self, request: &RequestId, plan: Plan, before: &Submitted) {
-        match self.client.submit(request.clone(), plan.clone(), source(), Reuse::No).await {
+        match self.client.submit(request.clone(), plan.clone(), source(), Wishes::default()).await {
             Ok(again) if again.submission == before.submission && again.already => {}
             Ok(again) => self.journal.is_wrong(format!("{request:?} again is {again:?}, and was {before:?}")),
             // It could not be asked just now.
             Err(_) => return,
         }
         let other = Plan { name: format!("{}-contradicted", plan.name), ..plan };
-        match self.client.submit(request.clone(), other, source(), Reuse::No).await {
+        match self.client.submit(request.clone(), other, source(), Wishes::default()).await {
             Err(ApiError::Conflict { .. }) => self.journal.refused(),
             Err(ApiError::Unavailable { .. } | ApiError::Exhausted { .. }) => {}
             told => self.journal.is_wrong(format!("another plan under {request:?}: {told:?}")),
