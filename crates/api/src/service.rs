@@ -24,7 +24,7 @@ macro_rules! answer {
 /// Before a method is called the token, the version and the token's role have been checked and the arguments are valid
 /// values; implementors write plain `async fn`s. Every call may come twice, since clients repeat what was not answered.
 pub trait Service: Send + Sync + 'static {
-    /// A call was answered, or its stream began, after so long. `method` is such as `Jobs.Submit`, or `other` for whatever else was asked
+    /// A call was answered, or its stream began, after so long. `method` is such as `Jobs/Submit`, or `other` for whatever else was asked
     /// for.
     fn answered(&self, method: &'static str, took: Duration) {
         let _ = (method, took);

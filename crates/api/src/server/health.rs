@@ -17,7 +17,8 @@ use crate::Service;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What can be asked about; the empty name stands for the whole. All of them stand and fall together: with the database.
-const SERVICES: [&str; 5] = ["", "rrm.v1.Access", "rrm.v1.Artifacts", "rrm.v1.Jobs", "rrm.v1.Workers"];
+const SERVICES: [&str; 6] =
+    ["", "rrm.v1.Access", "rrm.v1.Artifacts", "rrm.v1.Control", "rrm.v1.Jobs", "rrm.v1.Workers"];
 
 /// Asks the service itself, every time: an answer is never older than its question.
 pub(super) struct Checks<S> {

@@ -146,6 +146,8 @@ mod tests {
         let everyone = ["Access/About", "Artifacts/Download"];
         let read = [
             "Artifacts/Imports",
+            "Control/ListDrains",
+            "Jobs/Explain",
             "Jobs/Get",
             "Jobs/Images",
             "Jobs/List",
@@ -153,8 +155,16 @@ mod tests {
             "Jobs/Logs",
             "Jobs/Watch",
         ];
-        let submit = ["Artifacts/Import", "Jobs/Cancel", "Jobs/Submit"];
-        let admin = ["Access/AddToken", "Access/ListTokens", "Access/RevokeToken"];
+        let submit =
+            ["Artifacts/Import", "Control/Change", "Control/Preempt", "Control/Retry", "Jobs/Cancel", "Jobs/Submit"];
+        let admin = [
+            "Access/AddToken",
+            "Access/ListTokens",
+            "Access/RevokeToken",
+            "Control/Drain",
+            "Control/Undrain",
+            "Jobs/RestoreDevice",
+        ];
         let work = [
             "Artifacts/Stored",
             "Artifacts/Upload",

@@ -9,34 +9,13 @@ use std::{
 use tonic::codegen::{BoxFuture, Service as HttpService, http};
 use tower_layer::Layer;
 
+use super::permission;
 use crate::Service;
 
-/// Every call by its path, and what it is called. Whoever asks for other paths makes no new name.
-const METHODS: [(&str, &str); 20] = [
-    ("/rrm.v1.Artifacts/Download", "Artifacts.Download"),
-    ("/rrm.v1.Artifacts/Import", "Artifacts.Import"),
-    ("/rrm.v1.Artifacts/Imports", "Artifacts.Imports"),
-    ("/rrm.v1.Artifacts/Stored", "Artifacts.Stored"),
-    ("/rrm.v1.Artifacts/Upload", "Artifacts.Upload"),
-    ("/rrm.v1.Jobs/Cancel", "Jobs.Cancel"),
-    ("/rrm.v1.Jobs/Get", "Jobs.Get"),
-    ("/rrm.v1.Jobs/Images", "Jobs.Images"),
-    ("/rrm.v1.Jobs/List", "Jobs.List"),
-    ("/rrm.v1.Jobs/ListWorkers", "Jobs.ListWorkers"),
-    ("/rrm.v1.Jobs/Logs", "Jobs.Logs"),
-    ("/rrm.v1.Jobs/Submit", "Jobs.Submit"),
-    ("/rrm.v1.Jobs/Watch", "Jobs.Watch"),
-    ("/rrm.v1.Workers/Deregister", "Workers.Deregister"),
-    ("/rrm.v1.Workers/Heartbeat", "Workers.Heartbeat"),
-    ("/rrm.v1.Workers/Lease", "Workers.Lease"),
-    ("/rrm.v1.Workers/PushLog", "Workers.PushLog"),
-    ("/rrm.v1.Workers/Register", "Workers.Register"),
-    ("/rrm.v1.Workers/Report", "Workers.Report"),
-    ("/rrm.v1.Workers/Settle", "Workers.Settle"),
-];
-
+/// What a call is named, such as `Jobs/Submit`. Whoever asks for other paths makes no new name.
 fn name(path: &str) -> &'static str {
-    METHODS.iter().find(|(known, _)| *known == path).map_or("other", |(_, name)| name)
+    let Some(call) = permission::call(path) else { return "other" };
+    call.path.strip_prefix("/rrm.v1.").unwrap_or(call.path)
 }
 
 /// Puts a [`Stopwatch`] around every call.
@@ -109,25 +88,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_call_of_the_wire_has_its_name_and_whatever_else_has_one() {
-        let files = [
-            include_str!("../../../../proto/rrm/v1/artifacts.proto"),
-            include_str!("../../../../proto/rrm/v1/jobs.proto"),
-            include_str!("../../../../proto/rrm/v1/workers.proto"),
-        ];
-        let mut paths = Vec::new();
-        for file in files {
-            let after = |line: &str, word: &str| {
-                let rest = line.trim().strip_prefix(word)?;
-                Some(rest.split(['(', ' ', '{']).next().unwrap_or_default().to_owned())
-            };
-            let service = file.lines().find_map(|line| after(line, "service ")).expect("each file has a service");
-            let calls = file.lines().filter_map(|line| after(line, "rpc "));
-            paths.extend(calls.map(|call| format!("/rrm.v1.{service}/{call}")));
-        }
-        paths.sort_unstable();
-        assert_eq!(METHODS.map(|(path, _)| path.to_owned()).to_vec(), paths);
-        assert_eq!(name("/rrm.v1.Jobs/Submit"), "Jobs.Submit");
+    fn a_call_is_named_by_its_path_and_whatever_is_no_call_has_one_name() {
+        assert_eq!(name("/rrm.v1.Jobs/Submit"), "Jobs/Submit");
+        assert_eq!(name("/grpc.health.v1.Health/Check"), "/grpc.health.v1.Health/Check");
         assert_eq!(name("/rrm.v1.Jobs/Anything"), "other");
     }
 }
