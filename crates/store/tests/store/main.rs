@@ -3,6 +3,7 @@
 mod artifact;
 mod bench;
 mod cancel;
+mod grafana;
 mod import;
 mod lease;
 mod model;
