@@ -1,5 +1,7 @@
 //! Whole-system tests: the real binaries on loopback, from a plan to a report, through every kind of sudden death.
 
+#[path = "system/browser.rs"]
+mod browser;
 #[path = "system/database.rs"]
 mod database;
 #[path = "system/lab.rs"]
@@ -29,6 +31,8 @@ mod kill;
 mod main_job;
 #[path = "system/model.rs"]
 mod model;
+#[path = "system/pages.rs"]
+mod pages;
 #[path = "system/placement.rs"]
 mod placement;
 #[path = "system/records.rs"]

@@ -62,9 +62,14 @@ impl Lab {
         let _ = std::fs::remove_file(&address); // Absent on the first start.
         let mut command = Command::new(binary("rrmd"));
         command.args(["serve", "--listen", &self.listen, "--lease-ttl-ms", &LEASE_TTL_MS.to_string()]);
-        command.arg("--state-dir").arg(self.path("state"));
+        command.args(["--http", "127.0.0.1:0"]).arg("--state-dir").arg(self.path("state"));
         self.daemon = Some(Process::spawn(&mut command, self.path("rrmd.log")));
         eventually("the daemon listens", || address.exists().then_some(()));
+    }
+
+    /// The address of one of the daemon's pages.
+    pub(crate) fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.read("state/http-address").trim())
     }
 
     pub(crate) fn daemon(&mut self) -> Process {

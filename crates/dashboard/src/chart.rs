@@ -9,7 +9,8 @@ use crate::scale::Scale;
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 12.0;
+/// Half of the last tick's label.
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 40.0;
 
@@ -114,7 +115,7 @@ fn drawn(series: &Series, draws: Draws, x: &Scale, y: &Scale) -> Markup {
 fn mark(style: usize, x: f64, y: f64) -> Markup {
     let path = match style % 4 {
         0 => return html! { circle cx=(place(x)) cy=(place(y)) r="3.5" {} },
-        1 => "l-3.5 -3.5 h7 v7 h-7 z",
+        1 => "m-3.5 -3.5 h7 v7 h-7 z",
         2 => "m0 -4.5 l4.5 8 h-9 z",
         _ => "m0 -5 l5 5 l-5 5 l-5 -5 z",
     };

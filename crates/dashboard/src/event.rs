@@ -14,10 +14,12 @@ pub(crate) fn list(events: &[EventView]) -> Markup {
     html! {
         section {
             h2 { "Events" }
-            table {
-                caption { "Newest first." }
-                thead { tr { th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "Of" } th scope="col" { "Details" } } }
-                tbody #entries { @for event in events.iter().rev() { (entry(event)) } }
+            div.wide {
+                table {
+                    caption { "Newest first." }
+                    thead { tr { th scope="col" { "When" } th scope="col" { "What" } th scope="col" { "Of" } th scope="col" { "Details" } } }
+                    tbody #entries { @for event in events.iter().rev() { (entry(event)) } }
+                }
             }
         }
     }
@@ -43,7 +45,8 @@ fn details(data: &str) -> String {
         let from = from.map_or_else(String::new, |from| format!("{from} → "));
         return shortened(&format!("{from}{to}{reason}"));
     }
-    let known = fields.iter().filter(|(_, value)| !value.is_null());
+    // A path is one of the trainer's machine: of no use here.
+    let known = fields.iter().filter(|(name, value)| !value.is_null() && name.as_str() != "path");
     shortened(&known.map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join(", "))
 }
 
@@ -58,8 +61,16 @@ fn plain(value: &Value) -> String {
                 _ => value.to_string(),
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.to_string(),
+        Value::Number(number) => {
+            number.as_f64().filter(|_| number.is_f64()).map_or_else(|| number.to_string(), rounded)
+        }
+        Value::Null | Value::Bool(_) | Value::Array(_) => value.to_string(),
     }
+}
+
+/// Four digits: the database has all of them.
+fn rounded(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.001 { format!("{value:.3e}") } else { format!("{value:.4}") }
 }
 
 fn shortened(text: &str) -> String {
@@ -90,6 +101,10 @@ mod tests {
     #[test]
     fn counts_read_as_fractions_and_long_texts_are_cut() {
         assert_eq!(details(r#"{"epoch":2,"natural":{"correct":1,"total":4},"robust":null}"#), "epoch 2, natural 1/4");
+        assert_eq!(
+            details(r#"{"loss":1.23456789,"rate":0.00012344,"images":72}"#),
+            "images 72, loss 1.2346, rate 1.234e-4"
+        );
         let long = details(&format!(r#"{{"message":"{}"}}"#, "ä".repeat(500)));
         assert_eq!(long.chars().count(), LONGEST + 1);
     }

@@ -27,8 +27,8 @@ pub(crate) async fn view(site: &Site) -> Result<View, PageError> {
         .fresh("devices", devices(&workers, &running))
         .fresh("queue", html! { h2 { "Queue" } (table("Next in line", &queued, Choice::None)) })
         .fresh("failures", html! { h2 { "Failures" } (table("The newest jobs that failed", &failed, Choice::None)) })
-        .still("about", html! { p.note { "rrmd " (site.version) } })
-        .still("events", event::list(&site.store.newest_events(EVENTS).await?));
+        .still("events", event::list(&site.store.newest_events(EVENTS).await?))
+        .still("about", html! { p.note { "rrmd " (site.version) } });
     Ok(View { events: Feed::All, ..view })
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct View {
     pub(crate) parts: Vec<Part>,
     /// Whose events its list of events shows.
     pub(crate) events: Feed,
-    /// The job whose log it shows.
+    /// Whether it shows the end of a log.
     pub(crate) has_log: bool,
 }
 

@@ -22,7 +22,7 @@ pub(super) fn facts(job: &JobDetail, parents: &[JobSummary], children: &[JobSumm
             (fact("Ended", html! { (optional_moment(it.ended_at)) @if let (Some(from), Some(to)) = (it.started_at, it.ended_at) { ", after " (between(from, to)) } }))
             (fact("Priority", html! { (it.priority) }))
             @if let Some((attempt, run)) = run {
-                (fact("Ran on", html! { (attempt.node) ", " (run.device) ", " (run.threads) " threads, rrm " (run.code_version) }))
+                (fact("Ran on", html! { (attempt.node) ", " (run.device) ", " (run.threads) @if run.threads == 1 { " thread" } @else { " threads" } ", rrm " (run.code_version) }))
                 @if run.parameters > 0 { (fact("Parameters", html! { (run.parameters) })) }
             }
             @if !parents.is_empty() { (fact("Needs", links(parents))) }

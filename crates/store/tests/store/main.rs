@@ -8,6 +8,7 @@ mod change;
 mod device;
 mod drain;
 mod explain;
+mod grafana;
 mod import;
 mod lease;
 mod model;
