@@ -81,9 +81,9 @@ async fn an_artifact_that_is_damaged_or_missing_is_told_and_the_rest_is_copied()
     let file = |root: &Path| root.join("artifacts").join(&sha256.as_str()[..2]).join(sha256.as_str());
     fs::write(file(desk.path()), "damaged").unwrap();
     let made = back_up(desk.path(), &copy).await.unwrap();
-    assert_eq!(made.lost, [sha256.clone()]);
+    assert_eq!(made.lost, std::slice::from_ref(&sha256));
     assert!(!file(&copy).exists(), "what is damaged is not copied");
-    assert_eq!(verify(&copy).await.unwrap().lost, [sha256.clone()]);
+    assert_eq!(verify(&copy).await.unwrap().lost, std::slice::from_ref(&sha256));
     fs::remove_file(file(desk.path())).unwrap();
     assert_eq!(verify(desk.path()).await.unwrap().lost, [sha256]);
 }

@@ -14,6 +14,7 @@ mod records;
 
 mod network;
 mod plans;
+mod rules;
 mod worker;
 mod world;
 

@@ -106,7 +106,7 @@ struct Submission {
 }
 
 pub(crate) struct World {
-    _folder: TempDir,
+    folder: TempDir,
     database: std::path::PathBuf,
     dice: Dice,
     clock: Clock,
@@ -134,6 +134,15 @@ impl World {
         Ok(world.tally)
     }
 
+    /// What a whole life leaves: the database in a folder of its own, and what was acknowledged.
+    pub(crate) async fn relics(seed: u64) -> Result<(TempDir, Ledger), String> {
+        let mut world = Self::new(seed).await;
+        let lived = world.until_rest().await;
+        world.daemon.close().await;
+        lived?;
+        Ok((world.folder, world.ledger))
+    }
+
     async fn new(seed: u64) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder can be made");
         let state = StateDir::open(folder.path()).expect("the folder is new");
@@ -142,7 +151,7 @@ impl World {
         let devices = |number: usize| (0..=number as u32).map(Device::Cuda).chain([Device::Cpu]).collect();
         let mut world = Self {
             database: state.database(),
-            _folder: folder,
+            folder,
             dice: Dice::new(seed),
             clock,
             now: Duration::ZERO,
