@@ -26,7 +26,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Runs the daemon until it gets SIGTERM or SIGINT.
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// Writes manual pages and completion scripts into a folder
     #[command(hide = true)]
     Manual {
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     };
     log_to_standard_error();
     match arguments.command {
-        Command::Serve(flags) => start(flags),
+        Command::Serve(flags) => start(*flags),
         Command::Manual { folder } => ended(manual(&folder)),
     }
 }
