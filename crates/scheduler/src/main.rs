@@ -26,7 +26,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Runs the daemon until it gets SIGTERM or SIGINT.
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// Copies database and artifacts into a new folder, also while a daemon runs
     ///
     /// The copy is of one moment. Every page of its database and every artifact's hash are checked before it appears under
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
     };
     log_to_standard_error();
     match arguments.command {
-        Command::Serve(flags) => start(flags),
+        Command::Serve(flags) => start(*flags),
         Command::Backup { state_dir, target } => {
             let Some(state_dir) = state_dir_or_default(state_dir) else {
                 tracing::error!("no state directory: give --state-dir, or set XDG_STATE_HOME or HOME");

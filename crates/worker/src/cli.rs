@@ -37,7 +37,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Take jobs from a daemon and run them, one at a time on each device
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Run one job: its spec comes as JSON on standard input, its events go as JSON lines to standard output
     Exec(ExecArgs),
     /// Time a network on random images
@@ -63,7 +63,7 @@ pub fn run() -> ExitCode {
     let coloured = io::stderr().is_terminal() && !refused;
     fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(coloured).with_target(false).init();
     match cli.command {
-        Command::Serve(args) => crate::serve::main(args),
+        Command::Serve(args) => crate::serve::main(*args),
         Command::Exec(args) => crate::exec::main(args),
         Command::Bench(args) => crate::bench::main(&args),
         Command::Manual(args) => manual(&args),

@@ -19,7 +19,7 @@ use keyboard::Keyboard;
 use picture::Picture;
 use screen::Screen;
 
-/// Of what waits no more are looked at; that there are more is told.
+/// Of what waits no more are looked at, the newest; that there are older ones is told.
 const LONGEST_QUEUE: usize = 1000;
 
 pub(crate) async fn run(arguments: &TopArguments, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {

@@ -9,7 +9,7 @@ use crate::{
     summary, time,
 };
 
-/// Of the queue so many jobs are shown, those that were submitted first.
+/// Of the jobs that wait and were looked at so many are shown, those that were submitted first.
 const SHOWN: usize = 10;
 
 /// Workers and open jobs.
@@ -71,7 +71,8 @@ impl Picture {
             lines.extend(summary::table(&first, self.now_us, output).lines().map(str::to_owned));
             let rest = self.waiting.len() - first.len();
             if rest > 0 {
-                lines.push(format!("and {rest}{} more", if self.more { " or" } else { "" }));
+                let older = if self.more { "; older ones wait before these" } else { "" };
+                lines.push(format!("and {rest} more{older}"));
             }
         }
         lines
