@@ -8,7 +8,7 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Which crates of ours each crate may use: the arrows of ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("spec", &[]),
     ("kernels", &[]),
     ("losses", &[]),
@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("store", &["spec"]),
     ("recipes", &["spec"]),
     ("report", &["spec", "recipes"]),
+    ("load", &["spec", "api"]),
     ("scheduler", &["spec", "api", "store"]),
     ("worker", &["spec", "api", "kernels", "train"]),
     ("cli", &["spec", "anatomy", "checkpoint", "api", "data", "recipes", "report"]),
@@ -118,7 +119,7 @@ fn the_vocabulary_links_no_runtime_at_all() {
 #[test]
 fn what_schedules_links_no_tensors() {
     let graph = Graph::read();
-    for krate in ["api", "store", "report", "scheduler", "cli", "data", "anatomy", "pickle"] {
+    for krate in ["api", "store", "report", "load", "scheduler", "cli", "data", "anatomy", "pickle"] {
         links_none_of(&graph, krate, &TENSORS);
     }
 }
