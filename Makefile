@@ -12,10 +12,10 @@ SECONDS ?= 60
 # Where `make install` puts everything; DESTDIR stands before it.
 PREFIX ?= /usr/local
 
-.PHONY: help demo test parity kill-test chaos simulate fuzz memcheck build man completions install setup lint cuda-check cuda-link bench clean-demo
+.PHONY: help demo test parity kill-test chaos simulate fuzz memcheck build man completions install setup lint cuda-check cuda-link bench bench-scheduler clean-demo
 
 help: ## This list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: ## Trains a robust teacher and an RRM student on photographs of clothes, and shows what it gave
 	cargo build --locked --release --workspace --bins
@@ -74,6 +74,9 @@ cuda-link: ## Links the CUDA worker and its tests, compiles every kernel to PTX;
 
 bench: ## Speed beside PyTorch, stock Candle and the machine's limits, into docs/performance.md; OPTIONS="--only vgg11 --quick"
 	crates/bench/bench.sh --write $(OPTIONS)
+
+bench-scheduler: ## Speed of the scheduler beside Slurm and HyperQueue, into docs/performance.md; OPTIONS="--only submit --quick"
+	crates/load/bench.sh --write docs/performance.md $(OPTIONS)
 
 clean-demo: ## Forgets the demo's database and networks (not the downloaded images)
 	rm -rf demo-run

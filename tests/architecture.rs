@@ -8,7 +8,7 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Which crates of ours each crate may use: the arrows of ARCHITECTURE.md.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("spec", &[]),
     ("kernels", &[]),
     ("losses", &[]),
@@ -25,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("recipes", &["spec"]),
     ("report", &["spec", "recipes"]),
     ("dashboard", &["spec", "store", "report"]),
+    ("load", &["spec", "api"]),
     ("scheduler", &["spec", "api", "store", "dashboard"]),
     ("worker", &["spec", "api", "kernels", "train"]),
     ("cli", &["spec", "anatomy", "checkpoint", "api", "data", "recipes", "report"]),
@@ -119,7 +120,7 @@ fn the_vocabulary_links_no_runtime_at_all() {
 #[test]
 fn what_schedules_links_no_tensors() {
     let graph = Graph::read();
-    for krate in ["api", "store", "report", "dashboard", "scheduler", "cli", "data", "anatomy", "pickle"] {
+    for krate in ["api", "store", "report", "dashboard", "load", "scheduler", "cli", "data", "anatomy", "pickle"] {
         links_none_of(&graph, krate, &TENSORS);
     }
 }

@@ -20,12 +20,13 @@ use rrm_models::Model;
 use rrm_spec::{ApgdLoss, ApgdSpec, Mode, PgdStart};
 
 use crate::{
-    Attack, AttackRng, Attacked, Ball, Form, Seen, Victim,
+    Attack, AttackRng, Attacked, Ball, Form, Victim,
     attack::one_each,
     lead::Lead,
     pixels::{Pixel, Pixels, by_pixel},
     region::Region,
     start::Starts,
+    survivors::{Survivors, gather},
 };
 pub use art::{ArtApgd, ArtIteration, ArtObserver, art_checkpoints};
 pub use checkpoints::{Checkpoint, checkpoints};
@@ -161,26 +162,29 @@ impl Apgd {
         starts.check(targets.runs(), pixels)?;
         by_pixel!(pixels, T => {
             let batch = Batch { victim, region: &self.region::<T>(pixels)?, labels };
-            let found = self.over_restarts(&batch, &targets, starts)?;
-            let images = found.images.to_tensor(pixels.device())?;
-            Ok(Attacked { images, broken_by: found.broken_by, seen: found.seen })
+            self.over_restarts(&batch, &targets, starts)?.finish(pixels.device())
         })
     }
 
     /// All restarts, of all targets.
-    fn over_restarts<T: Pixel>(&self, batch: &Batch<'_, T>, targets: &Targets, starts: Starts<'_>) -> Result<Found<T>> {
-        let mut found = Found::of_natural(batch)?;
+    fn over_restarts<T: Pixel>(
+        &self,
+        batch: &Batch<'_, T>,
+        targets: &Targets,
+        starts: Starts<'_>,
+    ) -> Result<Survivors<T>> {
+        let mut survivors = batch.survivors()?;
         let wide = sparse::region_of_starts(batch.region);
         for run in 0..targets.runs() {
-            let rows = found.left();
+            let rows = survivors.rows();
             if rows.is_empty() {
                 break;
             }
             let start = starts.of(wide.as_ref().unwrap_or(batch.region), run, &rows)?;
             let finished = self.run_on(batch, &rows, start, targets.of(run, &rows))?;
-            found.take(run, &rows, &finished);
+            finished.enter(&mut survivors, run, &rows);
         }
-        Ok(found)
+        Ok(survivors)
     }
 
     /// One run on the images `rows`, away from their labels or towards `targets`.
@@ -216,46 +220,30 @@ struct Batch<'a, T> {
     labels: &'a [u32],
 }
 
-/// What all runs so far found.
-struct Found<T> {
-    images: Pixels<T>,
-    broken_by: Vec<Option<u32>>,
-    seen: Vec<Seen>,
+impl<T: Pixel> Batch<'_, T> {
+    /// The natural images, of which those that are misclassified count as broken.
+    fn survivors(&self) -> Result<Survivors<T>> {
+        let natural = self.region.natural();
+        let verdict = self.victim.judge(natural, self.labels)?;
+        let mut survivors = Survivors::unseen(natural.clone());
+        for (row, &is_correct) in verdict.correct.iter().enumerate() {
+            survivors.judge(row, 0, &verdict.seen(row), is_correct);
+        }
+        Ok(survivors)
+    }
 }
 
-impl<T: Pixel> Found<T> {
-    /// The natural images, of which those that are misclassified count as broken.
-    fn of_natural(batch: &Batch<'_, T>) -> Result<Self> {
-        let images = batch.region.natural().clone();
-        let verdict = batch.victim.judge(&images, batch.labels)?;
-        let broken_by: Vec<Option<u32>> = verdict.correct.iter().map(|&correct| (!correct).then_some(0)).collect();
-        let mut seen = vec![Seen::NOTHING; images.len()];
-        for (row, seen) in seen.iter_mut().enumerate() {
-            seen.look(verdict.margin[row], verdict.cross_entropy[row]);
-            seen.iteration = broken_by[row];
-        }
-        Ok(Self { images, broken_by, seen })
-    }
-
-    fn left(&self) -> Vec<usize> {
-        (0..self.broken_by.len()).filter(|&row| self.broken_by[row].is_none()).collect()
-    }
-
-    fn take(&mut self, run: u32, rows: &[usize], finished: &Finished<T>) {
+impl<T: Pixel> Finished<T> {
+    /// Enters what the run, of the images `rows`, found.
+    fn enter(&self, survivors: &mut Survivors<T>, run: u32, rows: &[usize]) {
         for (position, &row) in rows.iter().enumerate() {
-            let seen = finished.seen[position];
-            self.seen[row].look(seen.margin, seen.cross_entropy);
+            let seen = &self.seen[position];
+            survivors.look(row, seen);
             if seen.iteration.is_some() {
-                self.images.replace(row, finished.adversarial.image(position));
-                self.broken_by[row] = Some(run);
-                self.seen[row].iteration = seen.iteration;
+                survivors.enter(row, run, seen.iteration, self.adversarial.image(position));
             }
         }
     }
-}
-
-fn gather(labels: &[u32], rows: &[usize]) -> Vec<u32> {
-    rows.iter().map(|&row| labels[row]).collect()
 }
 
 impl SingleRun {

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use rrm_models::Model;
 use rrm_spec::Mode;
 
-use crate::{Attack, AttackRng, Attacked, Seen, attack::one_each};
+use crate::{Attack, AttackRng, Attacked, Seen, attack::one_each, survivors::gather};
 
 /// Attacks in their order.
 pub struct Ensemble<'t> {
@@ -37,8 +37,7 @@ impl Attack for Ensemble<'_> {
             if rows.is_empty() {
                 break;
             }
-            let keys: Vec<u32> = rows.iter().map(|&row| rng.images[row]).collect();
-            let labels: Vec<u32> = rows.iter().map(|&row| labels[row]).collect();
+            let (keys, labels) = (gather(rng.images, &rows), gather(labels, &rows));
             let rng = AttackRng { images: &keys, ..rng.of_part(number) };
             let attacked = part.perturb(victim, mode, &rows_of(pixels, &rows)?, &labels, &rng)?;
             found.take(number, &rows, &attacked)?;

@@ -4,10 +4,7 @@ use candle_core::{DType, Result, Tensor, Var, bail};
 use rrm_models::Model;
 use rrm_spec::Mode;
 
-use crate::{
-    pixels::{Pixel, Pixels},
-    victim::wins,
-};
+use crate::pixels::{Pixel, Pixels};
 
 /// A network in a mode.
 #[derive(Clone, Copy)]
@@ -62,13 +59,23 @@ impl Tracked {
     }
 }
 
-fn rows(logits: &Tensor) -> Result<Vec<Vec<f64>>> {
+/// The numbers of each image.
+pub(crate) fn rows(logits: &Tensor) -> Result<Vec<Vec<f64>>> {
     logits.detach().to_dtype(DType::F64)?.to_vec2()
 }
 
-/// The label's logit minus the highest other one; below 0 the image is misclassified.
+/// The label's logit less the highest other one, below 0 where the image is misclassified; NaN where there is no such label.
 pub(crate) fn margin(logits: &[f64], label: u32) -> f64 {
-    logits[label as usize] - logits[rival(logits, label)]
+    let label = label as usize;
+    let others = logits.iter().enumerate().filter(|&(class, _)| class != label).map(|(_, &logit)| logit);
+    logits.get(label).map_or(f64::NAN, |own| own - others.fold(f64::NEG_INFINITY, f64::max))
+}
+
+/// Cross-entropy of the label; NaN where there is no such label.
+pub(crate) fn cross_entropy(logits: &[f64], label: u32) -> f64 {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    logits.get(label as usize).map_or(f64::NAN, |own| largest + sum.ln() - own)
 }
 
 /// The class of the highest logit but the label's, the first of equal ones; the label where there is no other class.
@@ -77,9 +84,12 @@ pub(crate) fn rival(logits: &[f64], label: u32) -> usize {
     others.reduce(|best, class| if logits[class] > logits[best] { class } else { best }).unwrap_or(label as usize)
 }
 
-/// Whether the label has the highest logit, the first of equal ones.
+/// Whether the label has the highest logit, the first of equal ones; logits that are no numbers never do.
 pub(crate) fn is_correct(logits: &[f64], label: u32) -> bool {
-    wins(logits, label as usize)
+    let (before, rest) = logits.split_at((label as usize).min(logits.len()));
+    rest.split_first().is_some_and(|(own, after)| {
+        before.iter().all(|other| own > other) && after.iter().all(|other| own >= other) && !own.is_nan()
+    })
 }
 
 /// The classes from the highest logit to the lowest, the first of equal ones first.
@@ -113,5 +123,25 @@ mod tests {
     #[test]
     fn classes_rank_by_logit_and_equal_ones_by_number() {
         assert_eq!(ranking(&[1.0, 4.0, 2.5, 4.0]), [1, 3, 2, 0]);
+    }
+
+    #[test]
+    fn of_equal_logits_the_first_is_correct() {
+        assert!(is_correct(&[1.0, 1.0, 0.0], 0));
+        assert!(!is_correct(&[1.0, 1.0, 0.0], 1));
+        assert!(is_correct(&[0.0, 1.0, 1.0], 1));
+    }
+
+    #[test]
+    fn a_margin_is_negative_where_another_class_is_correct() {
+        assert_eq!([0, 1, 2].map(|label| margin(&[1.0, 3.0, 2.5], label)), [-2.0, 0.5, -0.5]);
+        assert!((cross_entropy(&[0.0, 0.0], 1) - 2f64.ln()).abs() < 1e-15);
+    }
+
+    #[test]
+    fn logits_that_are_no_numbers_classify_nothing() {
+        assert!(!is_correct(&[f64::NAN], 0));
+        assert!(!is_correct(&[1.0, f64::NAN], 0));
+        assert!(!is_correct(&[f64::NAN, 1.0], 1));
     }
 }

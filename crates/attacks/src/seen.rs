@@ -1,6 +1,9 @@
 //! What an attack saw of each image, whatever it hands back.
 
-use crate::victim::{Verdict, cross_entropy, margin};
+use crate::{
+    logits::{cross_entropy, margin},
+    victim::Verdict,
+};
 
 /// What an attack saw of one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +32,7 @@ impl Seen {
 
     /// Looks at another point by its logits.
     pub(crate) fn look_at(&mut self, logits: &[f64], label: u32) {
-        self.look(margin(logits, label as usize), cross_entropy(logits, label as usize));
+        self.look(margin(logits, label), cross_entropy(logits, label));
     }
 
     /// Takes what a later part of the attack saw, which may have broken the image.

@@ -4,7 +4,7 @@ use candle_core::{Device, Result};
 
 use crate::{
     Attacked, Seen,
-    logits::{check_labels, is_correct},
+    logits::{check_labels, cross_entropy, is_correct, margin},
     pixels::{Pixel, Pixels},
 };
 
@@ -22,18 +22,32 @@ impl<T: Pixel> Survivors<T> {
     /// When a label is no class.
     pub(crate) fn of(natural: &Pixels<T>, logits: &[Vec<f64>], labels: &[u32]) -> Result<Self> {
         check_labels(logits, labels)?;
-        let mut survivors = Self {
-            images: natural.clone(),
-            broken_by: vec![None; labels.len()],
-            seen: vec![Seen::NOTHING; labels.len()],
-        };
+        let mut survivors = Self::unseen(natural.clone());
         for (row, (logits, &label)) in logits.iter().zip(labels).enumerate() {
-            survivors.seen[row].look_at(logits, label);
-            if !is_correct(logits, label) {
-                (survivors.broken_by[row], survivors.seen[row].iteration) = (Some(0), Some(0));
-            }
+            let seen =
+                Seen { margin: margin(logits, label), cross_entropy: cross_entropy(logits, label), ..Seen::NOTHING };
+            survivors.judge(row, 0, &seen, is_correct(logits, label));
         }
         Ok(survivors)
+    }
+
+    /// All images, none of which was looked at yet.
+    pub(crate) fn unseen(images: Pixels<T>) -> Self {
+        let (broken_by, seen) = (vec![None; images.len()], vec![Seen::NOTHING; images.len()]);
+        Self { images, broken_by, seen }
+    }
+
+    /// The images as they stand, whatever became of them.
+    pub(crate) fn images(&self) -> &Pixels<T> {
+        &self.images
+    }
+
+    /// Takes what was seen of an image as it stands: where it is misclassified `restart` has broken it before any iteration.
+    pub(crate) fn judge(&mut self, row: usize, restart: u32, seen: &Seen, is_correct: bool) {
+        self.look(row, seen);
+        if !is_correct {
+            (self.broken_by[row], self.seen[row].iteration) = (Some(restart), Some(0));
+        }
     }
 
     /// The images that are left.
@@ -51,6 +65,11 @@ impl<T: Pixel> Survivors<T> {
         self.images.replace(row, image);
         self.broken_by[row] = Some(restart);
         self.seen[row].iteration = iteration;
+    }
+
+    /// Leaves an image as a restart that failed to break it left it.
+    pub(crate) fn leave(&mut self, row: usize, image: &[T]) {
+        self.images.replace(row, image);
     }
 
     pub(crate) fn finish(self, device: &Device) -> Result<Attacked> {

@@ -7,7 +7,9 @@ use rrm_models::Model;
 use rrm_spec::Mode;
 
 use crate::{
+    Seen,
     lead::{Anchor, Lead},
+    logits::{cross_entropy, is_correct, margin, rows},
     pixels::{Pixel, Pixels},
 };
 
@@ -77,7 +79,7 @@ impl<'a> Victim<'a> {
 
     /// Logits of each image, by the running statistics whatever the mode, so that looking changes nothing.
     pub(crate) fn logits(&self, pixels: &Tensor) -> Result<Vec<Vec<f64>>> {
-        rows_of(&self.model.forward(pixels, Mode::Eval)?.logits)
+        rows(&self.model.forward(pixels, Mode::Eval)?.logits)
     }
 
     /// Judges a batch without a gradient.
@@ -141,16 +143,21 @@ impl<'a> Victim<'a> {
             }
         };
         let loss = losses.detach().to_dtype(candle_core::DType::F64)?.to_vec1()?;
-        Ok((losses, Verdict::of(loss, &rows_of(&logits)?, labels)))
+        Ok((losses, Verdict::of(loss, &rows(&logits)?, labels)))
     }
 }
 
 impl Verdict {
+    /// What it says of one image.
+    pub(crate) fn seen(&self, row: usize) -> Seen {
+        Seen { margin: self.margin[row], cross_entropy: self.cross_entropy[row], ..Seen::NOTHING }
+    }
+
     fn of(loss: Vec<f64>, logits: &[Vec<f64>], labels: &[u32]) -> Self {
-        let each = || logits.iter().zip(labels).map(|(row, &label)| (row.as_slice(), label as usize));
+        let each = || logits.iter().zip(labels).map(|(row, &label)| (row.as_slice(), label));
         Self {
             loss,
-            correct: each().map(|(row, label)| wins(row, label)).collect(),
+            correct: each().map(|(row, label)| is_correct(row, label)).collect(),
             margin: each().map(|(row, label)| margin(row, label)).collect(),
             cross_entropy: each().map(|(row, label)| cross_entropy(row, label)).collect(),
         }
@@ -160,53 +167,4 @@ impl Verdict {
 /// What is maximised to lead images to their targets: the cross-entropy of the targets, negated.
 fn nearness(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     rrm_losses::cross_entropy(logits, targets)?.neg()
-}
-
-fn rows_of(logits: &Tensor) -> Result<Vec<Vec<f64>>> {
-    logits.detach().to_dtype(candle_core::DType::F64)?.to_vec2()
-}
-
-/// A label's logit less the highest other one; NaN where there is no such label.
-pub(crate) fn margin(logits: &[f64], label: usize) -> f64 {
-    let others = logits.iter().enumerate().filter(|&(class, _)| class != label).map(|(_, &logit)| logit);
-    logits.get(label).map_or(f64::NAN, |own| own - others.fold(f64::NEG_INFINITY, f64::max))
-}
-
-pub(crate) fn cross_entropy(logits: &[f64], label: usize) -> f64 {
-    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-    logits.get(label).map_or(f64::NAN, |own| largest + sum.ln() - own)
-}
-
-/// Whether a label has the highest logit, the first of equal ones; logits that are no numbers never do.
-pub(crate) fn wins(logits: &[f64], label: usize) -> bool {
-    let (before, rest) = logits.split_at(label.min(logits.len()));
-    rest.split_first().is_some_and(|(own, after)| {
-        before.iter().all(|other| own > other) && after.iter().all(|other| own >= other) && !own.is_nan()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_equal_logits_the_first_wins() {
-        assert!(wins(&[1.0, 1.0, 0.0], 0));
-        assert!(!wins(&[1.0, 1.0, 0.0], 1));
-        assert!(wins(&[0.0, 1.0, 1.0], 1));
-    }
-
-    #[test]
-    fn a_margin_is_negative_where_another_class_wins() {
-        assert_eq!([0, 1, 2].map(|label| margin(&[1.0, 3.0, 2.5], label)), [-2.0, 0.5, -0.5]);
-        assert!((cross_entropy(&[0.0, 0.0], 1) - 2f64.ln()).abs() < 1e-15);
-    }
-
-    #[test]
-    fn logits_that_are_no_numbers_classify_nothing() {
-        assert!(!wins(&[f64::NAN], 0));
-        assert!(!wins(&[1.0, f64::NAN], 0));
-        assert!(!wins(&[f64::NAN, 1.0], 1));
-    }
 }

@@ -1,9 +1,11 @@
 //! Robust images (Ilyas et al. 2019, §3.1; digest §2.8): descending the distance of representations by gradients of the pixels.
 
-use candle_core::{D, Result, Tensor, Var, bail};
+use candle_core::{Result, Tensor, Var, bail};
 use rrm_losses::l2_distance;
 use rrm_models::{Model, Network};
 use rrm_spec::Mode;
+
+use crate::lengths::lengths;
 
 /// What is added to a gradient's length before dividing by it; MadryLab's value.
 const GUARD: f64 = 1e-10;
@@ -85,11 +87,6 @@ fn differentiate(network: &Network, targets: &Tensor, images: &Tensor) -> Result
         Some(gradient) => Ok((numbers(&distances)?, gradient.detach())),
         None => bail!("the network's representation does not depend on its input"),
     }
-}
-
-/// The Euclidean length of each image: (N, 1, 1, 1).
-fn lengths(images: &Tensor) -> Result<Tensor> {
-    images.sqr()?.flatten_from(1)?.sum(D::Minus1)?.sqrt()?.reshape((images.dim(0)?, 1, 1, 1))
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {

@@ -19,6 +19,7 @@ use crate::{
     pixels::{Pixel, Pixels, by_pixel},
     region::{Region, displace},
     start::displacement,
+    survivors::{Survivors, gather},
     victim::Verdict,
 };
 use schedule::StepSize;
@@ -127,9 +128,7 @@ impl ArtApgd {
         by_pixel!(pixels, T => {
             let region = Region::around(self.ball, Form::Art, Pixels::<T>::read(pixels)?);
             let search = Search { art: self, victim, labels, region: &region, noise };
-            let stored = search.over_restarts(observer)?;
-            let images = stored.images.to_tensor(pixels.device())?;
-            Ok(Attacked { images, broken_by: stored.broken_by, seen: stored.seen })
+            search.over_restarts(observer)?.finish(pixels.device())
         })
     }
 }
@@ -143,13 +142,6 @@ struct Search<'a, T> {
     noise: Noise<'a>,
 }
 
-/// The points that the restarts so far left, and what is known of them.
-struct Stored<T> {
-    images: Pixels<T>,
-    broken_by: Vec<Option<u32>>,
-    seen: Vec<Seen>,
-}
-
 /// Where a run ended.
 struct Ended<T> {
     start: Pixels<T>,
@@ -160,39 +152,34 @@ struct Ended<T> {
 }
 
 impl<T: Pixel> Search<'_, T> {
-    fn over_restarts(&self, observer: &mut ArtObserver<'_>) -> Result<Stored<T>> {
-        let images = self.region.natural().clone();
-        let (broken_by, seen) = (vec![None; images.len()], vec![Seen::NOTHING; images.len()]);
-        let mut stored = Stored { images, broken_by, seen };
-        self.look_at_stored(&mut stored, 0)?;
+    fn over_restarts(&self, observer: &mut ArtObserver<'_>) -> Result<Survivors<T>> {
+        let mut survivors = Survivors::unseen(self.region.natural().clone());
+        self.judge(&mut survivors, 0)?;
         for restart in 0..self.art.restarts {
-            for rows in stored.left().chunks(self.art.batch.get() as usize) {
-                let ended = self.run(self.start(&stored, restart, rows)?, rows, observer)?;
-                stored.take(restart, rows, &ended);
+            for rows in survivors.rows().chunks(self.art.batch.get() as usize) {
+                let ended = self.run(self.start(&survivors, restart, rows)?, rows, observer)?;
+                ended.enter(&mut survivors, restart, rows);
             }
-            self.look_at_stored(&mut stored, restart)?;
+            self.judge(&mut survivors, restart)?;
         }
-        Ok(stored)
+        Ok(survivors)
     }
 
     /// Points that failed restarts left may be misclassified, too.
-    fn look_at_stored(&self, stored: &mut Stored<T>, restart: u32) -> Result<()> {
-        let rows = stored.left();
+    fn judge(&self, survivors: &mut Survivors<T>, restart: u32) -> Result<()> {
+        let rows = survivors.rows();
         if rows.is_empty() {
             return Ok(());
         }
-        let verdict = self.victim.judge(&stored.images.gather(&rows), &self.labels_of(&rows))?;
+        let verdict = self.victim.judge(&survivors.images().gather(&rows), &gather(self.labels, &rows))?;
         for (position, &row) in rows.iter().enumerate() {
-            stored.seen[row].look(verdict.margin[position], verdict.cross_entropy[position]);
-            if !verdict.correct[position] {
-                (stored.broken_by[row], stored.seen[row].iteration) = (Some(restart), Some(0));
-            }
+            survivors.judge(row, restart, &verdict.seen(position), verdict.correct[position]);
         }
         Ok(())
     }
 
-    fn start(&self, stored: &Stored<T>, restart: u32, rows: &[usize]) -> Result<Pixels<T>> {
-        let mut start = stored.images.gather(rows);
+    fn start(&self, survivors: &Survivors<T>, restart: u32, rows: &[usize]) -> Result<Pixels<T>> {
+        let mut start = survivors.images().gather(rows);
         match self.noise {
             Noise::Drawn(rng) => start.par_images_mut(|position, image| {
                 let random = || rng.of(rows[position], restart);
@@ -213,7 +200,7 @@ impl<T: Pixel> Search<'_, T> {
 
     /// All iterations of one batch.
     fn run(&self, start: Pixels<T>, rows: &[usize], observer: &mut ArtObserver<'_>) -> Result<Ended<T>> {
-        let (region, labels) = (self.region.gather(rows), self.labels_of(rows));
+        let (region, labels) = (self.region.gather(rows), gather(self.labels, rows));
         let mut state = State::begin(self, &region, &labels, start.clone())?;
         state.show(observer);
         while state.done < self.art.iterations && !state.is_perfect() {
@@ -222,10 +209,6 @@ impl<T: Pixel> Search<'_, T> {
         }
         let verdict = self.victim.judge(&state.iterate, &labels)?;
         Ok(Ended { start, last: state.iterate, verdict, iterations: state.done, seen: state.seen })
-    }
-
-    fn labels_of(&self, rows: &[usize]) -> Vec<u32> {
-        rows.iter().map(|&row| self.labels[row]).collect()
     }
 }
 
@@ -344,23 +327,16 @@ impl<'a, T: Pixel> State<'a, T> {
     }
 }
 
-impl<T: Pixel> Stored<T> {
-    fn left(&self) -> Vec<usize> {
-        (0..self.broken_by.len()).filter(|&row| self.broken_by[row].is_none()).collect()
-    }
-
-    /// Keeps the last iterate where it succeeded, and else the start.
-    fn take(&mut self, restart: u32, rows: &[usize], ended: &Ended<T>) {
+impl<T: Pixel> Ended<T> {
+    /// Enters the last iterate where it succeeded, and else leaves the start.
+    fn enter(&self, survivors: &mut Survivors<T>, restart: u32, rows: &[usize]) {
         for (position, &row) in rows.iter().enumerate() {
-            let seen = ended.seen[position];
-            self.seen[row].look(seen.margin, seen.cross_entropy);
-            if ended.verdict.correct[position] {
-                self.images.replace(row, ended.start.image(position));
+            survivors.look(row, &self.seen[position]);
+            if self.verdict.correct[position] {
+                survivors.leave(row, self.start.image(position));
             } else {
-                self.images.replace(row, ended.last.image(position));
-                self.broken_by[row] = Some(restart);
                 // Only the last iterate counts.
-                self.seen[row].iteration = Some(ended.iterations);
+                survivors.enter(row, restart, Some(self.iterations), self.last.image(position));
             }
         }
     }

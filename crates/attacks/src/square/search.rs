@@ -7,10 +7,9 @@ use rrm_spec::SquareLoss;
 use super::{Extent, Square, proposal::Proposer};
 use crate::{
     Randomness, Seen,
-    logits::{Classifier, check_labels, is_correct, margin},
+    logits::{Classifier, check_labels, cross_entropy, is_correct, margin},
     pixels::{Pixel, Pixels},
     region::Region,
-    victim::cross_entropy,
 };
 
 /// A search for the images of one batch.
@@ -123,7 +122,7 @@ impl<T: Pixel> Search<'_, T> {
     }
 
     fn answer(&self, logits: &[f64], label: u32) -> Answer {
-        let (margin, cross_entropy) = (margin(logits, label), cross_entropy(logits, label as usize));
+        let (margin, cross_entropy) = (margin(logits, label), cross_entropy(logits, label));
         let loss = match self.square.loss {
             SquareLoss::Margin => margin,
             SquareLoss::Ce => -cross_entropy,

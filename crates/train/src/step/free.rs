@@ -5,13 +5,16 @@
 
 use std::{collections::HashMap, num::NonZeroU32};
 
-use candle_core::{D, Result, Tensor, Var, bail};
+use candle_core::{Result, Tensor, Var, bail};
 use rrm_losses::cross_entropy;
 use rrm_models::Model;
 use rrm_spec::{Accuracy, Mode, Norm, Perturbation, ThreatModel};
 
 use super::{Step, StepStats, TrainBatch, accuracy};
-use crate::student::{Student, UpdateError};
+use crate::{
+    lengths::lengths,
+    student::{Student, UpdateError},
+};
 
 /// What is added to a gradient's length before dividing by it, and to a change's; MadryLab's values.
 const GUARDS: (f64, f64) = (1e-10, 1e-7);
@@ -90,12 +93,6 @@ fn rows_for(change: &Tensor, pixels: &Tensor) -> Result<Tensor> {
         bail!("the change {:?} is not one of images {:?}", change.shape(), pixels.shape());
     }
     if had >= rows { change.narrow(0, 0, rows) } else { change.pad_with_zeros(0, 0, rows - had) }
-}
-
-/// The Euclidean length of each image: (N, 1, 1, 1).
-fn lengths(images: &Tensor) -> Result<Tensor> {
-    let squares = images.sqr()?.flatten_from(1)?.sum(D::Minus1)?;
-    squares.sqrt()?.reshape((images.dim(0)?, 1, 1, 1))
 }
 
 impl Step for FreeAdversarialTraining {

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Measures the scheduler beside its peers. Options are the benchmark's: `crates/load/bench.sh --help`.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+# A thousand simulated workers have a connection each, at both ends.
+ulimit -n 8192
+cargo build --locked --release --workspace --bins
+exec cargo bench --locked -p rrm-load --bench scheduler -- "$@"
