@@ -47,7 +47,7 @@ impl Fault {
             Self::ConnectionsStalled => "all connections silent (half-open)",
             Self::ConnectionsSlow => "all connections slowed by 5 to 150 ms each way",
             Self::CablePulled => "cable of a worker's network namespace pulled",
-            Self::WallClockSet => "daemon's wall clock set by up to a day",
+            Self::WallClockSet => "daemon's wall clock set by 1 to 20 hours",
             Self::WorkerKilled => "worker killed (SIGKILL) and started again",
             Self::TrainerKilled => "trainer killed (SIGKILL)",
             Self::WorkerFrozen => "worker and trainer frozen beyond their lease, then thawed",

@@ -229,12 +229,7 @@ impl Desk {
         let path = self.file(&records::content(attempt, saved.epoch, saved.role));
         let once = || self.floor.client.upload(attempt, &path, &saved.sha256, saved.bytes);
         let told = match way {
-            Way::Repeated => {
-                let (first, second) =
-                    tokio::join!(self.floor.insist("upload", &once), self.floor.insist("upload", &once));
-                drop(second);
-                first
-            }
+            Way::Repeated => tokio::join!(self.floor.insist("upload", &once), self.floor.insist("upload", &once)).0,
             _ => self.floor.insist("upload", &once).await,
         };
         let _ = std::fs::remove_file(&path); // A twin may have removed it.
@@ -245,12 +240,7 @@ impl Desk {
         let begun = Instant::now();
         let once = || self.floor.client.report(attempt, first, told.to_vec());
         let answer = match way {
-            Way::Repeated => {
-                let (first, second) =
-                    tokio::join!(self.floor.insist("report", &once), self.floor.insist("report", &once));
-                drop(second);
-                first
-            }
+            Way::Repeated => tokio::join!(self.floor.insist("report", &once), self.floor.insist("report", &once)).0,
             _ => self.floor.insist("report", &once).await,
         };
         let Told::Answer(durable) = answer else { return false };

@@ -256,7 +256,7 @@ mod tests {
         )
         .await;
         let mut bytes = std::fs::read(&path).unwrap();
-        let middle = bytes.len() / 2 & !4095;
+        let middle = bytes.len() / 8192 * 4096;
         bytes[middle..middle + 8].fill(0xff);
         std::fs::write(&path, bytes).unwrap();
         let found = check_database(&path).await;
