@@ -46,7 +46,9 @@ async fn read(site: Site, attempt: AttemptId, pieces: mpsc::Sender<std::io::Resu
         let length = piece.as_ref().map_or(0, Bytes::len);
         let is_last = length == 0;
         offset += length as u64;
-        if (is_last && piece.is_ok()) || pieces.send(piece).await.is_err() || is_last {
+        // An error is the last piece, and told; an empty one is the end.
+        let is_told = !is_last || piece.is_err();
+        if (is_told && pieces.send(piece).await.is_err()) || is_last {
             return;
         }
     }

@@ -1,6 +1,6 @@
 //! Jobs without work: evaluations, whose results are there at once.
 
-use rrm_api::{Client, Reuse, Source, Submitted, VERSION};
+use rrm_api::{Client, Source, Submitted, VERSION, Wishes};
 use rrm_spec::{
     Accuracy, ArtifactHash, Assignment, EvaluationRecord, JobSpec, Plan, PlannedJob, Record, RequestId, RunStarted,
 };
@@ -29,7 +29,7 @@ pub(crate) fn plan(jobs: usize) -> Plan {
 /// Submits a plan of so many under a request id of its own.
 pub(crate) async fn submit(client: &Client, jobs: usize) -> anyhow::Result<Submitted> {
     let source = Source { client_version: VERSION.to_owned(), host: "load".to_owned() };
-    Ok(client.submit(request(), plan(jobs), source, Reuse::No).await?)
+    Ok(client.submit(request(), plan(jobs), source, Wishes::default()).await?)
 }
 
 /// A fresh request id.

@@ -53,6 +53,7 @@ fn registration(number: usize) -> Registration {
         node: format!("load-{number}"),
         version: VERSION.to_owned(),
         boot_id: format!("load-{number}"),
-        devices: vec![DeviceInfo { device: Device::Cpu, name: "simulated".to_owned() }],
+        devices: vec![DeviceInfo { device: Device::Cpu, name: "simulated".to_owned(), memory_mib: None, share: 1 }],
+        labels: Vec::new(),
     }
 }

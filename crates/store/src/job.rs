@@ -107,6 +107,9 @@ pub(crate) struct Standing {
     pub(crate) stop: Option<Stop>,
 }
 
+/// An id that was asked for; and of the job, where there is one, name, state and stop.
+type StandingRow = (i64, Option<String>, Option<String>, Option<String>);
+
 /// Where these jobs stand, each once and in the order of their ids.
 ///
 /// # Errors
@@ -114,7 +117,7 @@ pub(crate) struct Standing {
 pub(crate) async fn standings(tx: &mut Tx<'_>, mut ids: Vec<JobId>) -> Result<Vec<Standing>, StoreError> {
     ids.sort_unstable();
     ids.dedup();
-    let found: Vec<(i64, Option<String>, Option<String>, Option<String>)> = sqlx::query_as(
+    let found: Vec<StandingRow> = sqlx::query_as(
         "select named.value, job.name, job.state, job.stop from json_each(?) named left join job on job.job_id = named.value \
          order by named.key",
     )
@@ -126,7 +129,7 @@ pub(crate) async fn standings(tx: &mut Tx<'_>, mut ids: Vec<JobId>) -> Result<Ve
     if !missing.is_empty() {
         return Err(StoreError::not_found(missing));
     }
-    let standing = |(id, name, state, stop): (i64, Option<String>, Option<String>, Option<String>)| {
+    let standing = |(id, name, state, stop): StandingRow| {
         let stop = names::stop(stop.as_deref())?;
         Ok(Standing { stop, ..standing(id, name.unwrap_or_default(), &state.unwrap_or_default())? })
     };

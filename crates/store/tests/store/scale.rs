@@ -1,5 +1,6 @@
 //! How long the store takes with much in it. Ignored by default, since other work on the machine would make them fail:
 //! `cargo test --workspace --test store -- --ignored --nocapture scale`.
+#![expect(clippy::print_stderr, reason = "a measurement is for the terminal")]
 
 use std::time::{Duration, Instant};
 
