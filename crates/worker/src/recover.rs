@@ -42,7 +42,7 @@ async fn hand_over(client: &Client, folders: &Folders, found: Found) {
     match courier.deliver(outgoing, log).await {
         Delivery::Settled => {}
         Delivery::LeaseLost => tracing::info!(%attempt, "is no longer this worker's; dropped"),
-        Delivery::Refused(refusal) => drop(courier.give_up(&refusal).await),
+        Delivery::Refused(refusal) => courier.give_up(&refusal).await,
     }
 }
 
