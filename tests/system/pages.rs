@@ -139,7 +139,7 @@ fn every_metric_that_a_dashboard_or_a_rule_names_is_measured() {
     let _worker = lab.start_worker("worker");
     let metrics = eventually("a call was measured", || {
         let metrics = page(&lab, "/metrics");
-        metrics.contains("method=\"Workers.Register\"").then_some(metrics)
+        metrics.contains("method=\"Workers/Register\"").then_some(metrics)
     });
     let measured = samples(&metrics);
     assert!(metrics.contains("rrm_workers 1") && !metrics.contains("method=\"other\""), "{metrics}");

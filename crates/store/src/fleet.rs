@@ -10,8 +10,20 @@ use crate::{StoreError, names};
 /// A worker's device: worker, labels, device, memory, parts, and since when it is out of service.
 type SeatRow = (i64, String, String, Option<i64>, u32, Option<i64>);
 
-/// The device of a busy part: worker, device and number.
-type BusyRow = (i64, String, u32);
+/// The device of a busy part: worker, device and number; and when its attempt has ended at the latest, where it has a time limit.
+type BusyRow = (i64, String, u32, Option<i64>);
+
+/// The limit runs from the trainer's start on, a little after the attempt's: no later than this, but for its grace.
+macro_rules! busy {
+    ($of:literal) => {
+        concat!(
+            "select taken.worker_id, taken.device, taken.part, attempt.started_at + 1000000 * job.time_limit_s \
+             from attempt_device taken indexed by attempt_device_open \
+             join attempt using (attempt_id) join job using (job_id) where taken.open = 1",
+            $of
+        )
+    };
+}
 
 const SEATS_OF_ONE: &str = "select worker.worker_id, labels, worker_device.device, memory_mib, share, out_since \
     from worker join worker_device using (worker_id) \
@@ -26,30 +38,22 @@ const SEATS_OF_ALL: &str = "select worker.worker_id, labels, worker_device.devic
 /// One worker that is online; none where it is not.
 pub(crate) async fn one(connection: &mut SqliteConnection, worker: WorkerId) -> Result<Option<Node>, StoreError> {
     let seats: Vec<SeatRow> = sqlx::query_as(SEATS_OF_ONE).bind(worker.0).fetch_all(&mut *connection).await?;
-    let busy: Vec<BusyRow> = sqlx::query_as(
-        "select worker_id, device, part from attempt_device indexed by attempt_device_open where open = 1 and worker_id = ?",
-    )
-    .bind(worker.0)
-    .fetch_all(&mut *connection)
-    .await?;
+    let busy: Vec<BusyRow> =
+        sqlx::query_as(busy!(" and taken.worker_id = ?")).bind(worker.0).fetch_all(&mut *connection).await?;
     Ok(nodes(seats, busy)?.pop())
 }
 
 /// All workers that are online, in the order of their ids.
 pub(crate) async fn online(connection: &mut SqliteConnection) -> Result<Vec<Node>, StoreError> {
     let seats: Vec<SeatRow> = sqlx::query_as(SEATS_OF_ALL).fetch_all(&mut *connection).await?;
-    let busy: Vec<BusyRow> = sqlx::query_as(
-        "select worker_id, device, part from attempt_device indexed by attempt_device_open where open = 1",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    let busy: Vec<BusyRow> = sqlx::query_as(busy!("")).fetch_all(&mut *connection).await?;
     nodes(seats, busy)
 }
 
 fn nodes(seats: Vec<SeatRow>, busy: Vec<BusyRow>) -> Result<Vec<Node>, StoreError> {
-    let mut taken: HashMap<(i64, String), Vec<u32>> = HashMap::new();
-    for (worker, device, part) in busy {
-        taken.entry((worker, device)).or_default().push(part);
+    let mut taken: HashMap<(i64, String), HashMap<u32, Option<i64>>> = HashMap::new();
+    for (worker, device, part, end) in busy {
+        taken.entry((worker, device)).or_default().insert(part, end);
     }
     let mut nodes: Vec<Node> = Vec::new();
     for (worker, labels, device, memory_mib, share, out_since) in seats {
@@ -58,8 +62,7 @@ fn nodes(seats: Vec<SeatRow>, busy: Vec<BusyRow>) -> Result<Vec<Node>, StoreErro
             device: names::device(&device)?,
             memory_mib: memory_mib.map(names::unsigned).transpose()?,
             in_service: out_since.is_none(),
-            // Attempts have no time limit yet from which their end would be known.
-            parts: (0..share).map(|part| if taken.contains(&part) { Part::Busy(None) } else { Part::Free }).collect(),
+            parts: (0..share).map(|part| taken.get(&part).map_or(Part::Free, |end| Part::Busy(*end))).collect(),
         };
         match nodes.last_mut() {
             Some(node) if node.worker == WorkerId(worker) => node.seats.push(seat),

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use rrm_spec::{
-    ArtifactHash, ArtifactRef, Demand, JobId, JobRef, JobSpec, JobState, ModelSource, Need, Plan, PlannedJob,
-    RequestId, SubmissionId, TimeLimit, UserName, Violation, Violations,
+    ArtifactHash, ArtifactRef, DatasetName, Demand, JobId, JobKind, JobRef, JobSpec, JobState, ModelSource, Need, Plan,
+    PlannedJob, RequestId, SubmissionId, TimeLimit, UserName, Violation, Violations,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::event::Of;
@@ -348,46 +349,73 @@ async fn insert_jobs(
     drafts: &[Draft<'_>],
     demands: &[i64],
 ) -> Result<(), StoreError> {
-    let rows: Vec<Value> = drafts.iter().map(|draft| row(draft, demands[draft.ordinal as usize])).collect();
+    let rows: Vec<Row<'_>> = drafts.iter().map(|draft| Row::of(draft, demands[draft.ordinal as usize])).collect();
+    // Each row is taken out of the text once and in SQLite's binary form: its fields are then found without reading it again.
     sqlx::query(
-        "insert into job (job_id, submission_id, ordinal, name, kind, dataset, spec, device_request, priority, \
+        "with draft as materialized (select jsonb(value) as it from json_each(?4)) \
+         insert into job (job_id, submission_id, ordinal, name, kind, dataset, spec, device_request, priority, \
              epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key, held, time_limit_s, \
              owner, demand_id) \
-         select value ->> 'id', ?1, value ->> 'ordinal', value ->> 'name', value ->> 'kind', value ->> 'dataset', \
-             value ->> 'spec', value ->> 'device', value ->> 'priority', value ->> 'epochs', value ->> 'max_retries', \
-             ?2, value ->> 'state', value ->> 'reason', ?3, iif(value ->> 'state' = 'queued', ?3, null), \
-             value ->> 'content_key', value ->> 'held', value ->> 'time_limit_s', ?5, value ->> 'demand' \
-         from json_each(?4)",
+         select it ->> 'id', ?1, it ->> 'ordinal', it ->> 'name', it ->> 'kind', it ->> 'dataset', \
+             it ->> 'spec', it ->> 'device', it ->> 'priority', it ->> 'epochs', it ->> 'max_retries', \
+             ?2, it ->> 'state', it ->> 'reason', ?3, iif(it ->> 'state' = 'queued', ?3, null), \
+             it ->> 'content_key', it ->> 'held', it ->> 'time_limit_s', ?5, it ->> 'demand' \
+         from draft",
     )
     .bind(submission.0)
     .bind(CRASH_LIMIT)
     .bind(tx.now)
-    .bind(Value::Array(rows).to_string())
+    .bind(serde_json::to_string(&rows)?)
     .bind(owner.as_str())
     .execute(&mut *tx.connection)
     .await?;
     Ok(())
 }
 
-fn row(draft: &Draft<'_>, demand: i64) -> Value {
-    json!({
-        "id": draft.id,
-        "ordinal": draft.ordinal,
-        "name": draft.job.name,
-        "kind": draft.job.spec.kind(),
-        "dataset": draft.job.spec.dataset().name,
-        "spec": draft.spec,
-        "device": names::request_name(draft.job.device),
-        "priority": draft.job.priority,
-        "epochs": draft.job.spec.epochs(),
-        "max_retries": draft.job.max_retries,
-        "state": draft.state,
-        "reason": draft.reason,
-        "content_key": draft.content_key,
-        "held": i32::from(draft.job.hold),
-        "time_limit_s": draft.job.time_limit.map(TimeLimit::seconds),
-        "demand": demand,
-    })
+/// A job as it is stored.
+#[derive(Serialize)]
+struct Row<'d> {
+    id: JobId,
+    ordinal: u32,
+    name: &'d str,
+    kind: JobKind,
+    dataset: &'d DatasetName,
+    spec: &'d str,
+    device: &'static str,
+    priority: i32,
+    epochs: u32,
+    max_retries: u32,
+    state: JobState,
+    reason: Option<&'d str>,
+    content_key: Option<&'d ArtifactHash>,
+    /// 0 or 1.
+    held: u8,
+    time_limit_s: Option<u32>,
+    demand: i64,
+}
+
+impl<'d> Row<'d> {
+    fn of(draft: &'d Draft<'_>, demand: i64) -> Self {
+        let Draft { id, ordinal, content_key, job, spec, parents: _, state, reason } = draft;
+        Self {
+            id: *id,
+            ordinal: *ordinal,
+            name: &job.name,
+            kind: job.spec.kind(),
+            dataset: &job.spec.dataset().name,
+            spec,
+            device: names::request_name(job.device),
+            priority: job.priority,
+            epochs: job.spec.epochs(),
+            max_retries: job.max_retries,
+            state: *state,
+            reason: reason.as_deref(),
+            content_key: content_key.as_ref(),
+            held: job.hold.into(),
+            time_limit_s: job.time_limit.map(TimeLimit::seconds),
+            demand,
+        }
+    }
 }
 
 async fn insert_dependencies(tx: &mut Tx<'_>, drafts: &[Draft<'_>]) -> Result<(), StoreError> {

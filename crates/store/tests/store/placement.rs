@@ -1,6 +1,8 @@
 //! Who gets which device when.
 
-use rrm_spec::{Assignment, AttemptOutcome, Device, JobId, PATIENCE_US, Plan, ResourceRequest, USAGE_HALF_LIFE_US};
+use rrm_spec::{
+    Assignment, AttemptOutcome, Device, JobId, PATIENCE_US, Plan, ResourceRequest, TimeLimit, USAGE_HALF_LIFE_US,
+};
 use rrm_store::{Reuse, StoreError, Strict};
 
 use crate::bench::{Bench, single};
@@ -211,6 +213,30 @@ async fn small_jobs_pass_a_big_one_for_a_while_and_then_its_devices_are_kept() {
     bench.finish(&running).await;
     let both = bench.lease_as(worker, "lease-number-3", &GPUS[..2], &[]).await.unwrap();
     assert_eq!(plans(&bench, &both).await, ["big"]);
+}
+
+/// A plan of one job that may take so many seconds.
+fn limited(name: &str, seconds: u64) -> Plan {
+    let mut plan = single(name);
+    plan.jobs[0].time_limit = Some(TimeLimit::from_seconds(seconds).unwrap());
+    plan
+}
+
+#[tokio::test]
+async fn a_job_that_has_surely_ended_before_a_big_one_can_begin_passes_it_however_long_that_has_waited() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &GPUS[..2]).await;
+    bench.submit(&limited("running", 7200)).await.unwrap();
+    let running = bench.lease(worker, &GPUS[..1]).await.remove(0);
+    bench.submit(&asking("big", 2.0, None, &[])).await.unwrap();
+    bench.skip_time(PATIENCE_US);
+    bench.submit(&limited("short", 3600)).await.unwrap();
+    let held = [running.attempt];
+    let short = bench.lease_as(worker, "lease-number-1", &GPUS[1..2], &held).await.unwrap();
+    assert_eq!(plans(&bench, &short).await, ["short"]);
+    bench.finish(&short[0]).await;
+    bench.submit(&limited("long", 7200)).await.unwrap();
+    assert_eq!(bench.lease_as(worker, "lease-number-2", &GPUS[1..2], &held).await.unwrap(), []);
 }
 
 #[tokio::test]
