@@ -89,7 +89,7 @@ pub(crate) fn compare_traces(folder: &Folder, file: &str) -> Result<Report> {
     let traces: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".stable_until")).collect();
     let is_long = |trace: &str| iterations(trace).is_ok_and(|iterations| iterations > MOST_ITERATIONS);
     let mut report = Report::default();
-    for arithmetic in Arithmetic::ALL {
+    for &arithmetic in Arithmetic::all() {
         report.begin(arithmetic);
         let victim = Victim::load(folder, entry.parameters["net"].as_str().context("net")?, arithmetic.dtype())?;
         let tolerance = if arithmetic == Arithmetic::Double { "loss/best" } else { "best loss" };

@@ -37,7 +37,7 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let (tensors, entry) = (folder.tensors(file)?, folder.entry(file)?);
     let epsilon = entry.parameters["epsilon"].as_f64().context("epsilon")?;
     let mut report = Report::default();
-    for arithmetic in Arithmetic::ALL {
+    for &arithmetic in Arithmetic::all() {
         report.begin(arithmetic);
         let victim = Victim::load(folder, entry.parameters["net"].as_str().context("net")?, arithmetic.dtype())?;
         let what = if arithmetic == Arithmetic::Double { "loss/best" } else { "best loss" };

@@ -39,7 +39,7 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let told: BTreeMap<String, Vec<RunOutcome>> = folder.json(&format!("apgd_perturb_{net}.json"))?;
     let tensors = folder.tensors(file)?;
     let mut report = Report::default();
-    for arithmetic in Arithmetic::ALL {
+    for &arithmetic in Arithmetic::all() {
         report.begin(arithmetic);
         let parameters = &entry.parameters;
         let victim = Victim::load(folder, parameters["net"].as_str().context("net")?, arithmetic.dtype())?;

@@ -44,7 +44,7 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let cases: BTreeMap<String, Case> = serde_json::from_value(entry.parameters["cases"].clone())?;
     let tolerances = [tolerance_after(&entry.tolerance, "f64 dist")?, tolerance_after(&entry.tolerance, "f32")?];
     let mut report = Report::default();
-    for arithmetic in Arithmetic::ALL {
+    for &arithmetic in Arithmetic::all() {
         report.begin(arithmetic);
         let suffix = arithmetic.suffix();
         let victim = Victim::load(folder, entry.parameters["net"].as_str().context("net")?, arithmetic.dtype())?;

@@ -24,7 +24,7 @@ pub(crate) fn is_known(file: &str) -> bool {
 pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let (tensors, entry) = (folder.tensors(file)?, folder.entry(file)?);
     let mut report = Report::default();
-    for arithmetic in Arithmetic::ALL {
+    for &arithmetic in Arithmetic::all() {
         report.begin(arithmetic);
         let victim = Victim::load(folder, entry.parameters["net"].as_str().context("net")?, arithmetic.dtype())?;
         let tolerance = tolerance_after(&entry.tolerance, &format!("{} dist", arithmetic.suffix()))

@@ -95,7 +95,7 @@ pub(crate) fn compare(
         let (run_name, suffix) = name.rsplit_once('.').with_context(|| format!("no number type in {name}"))?;
         let exact = told.get(&format!("{run_name}.f64")).with_context(|| format!("{run_name} in f64"))?;
         let tolerances = Tolerances::read(&entry.tolerance, suffix)?;
-        for &arithmetic in Arithmetic::of(suffix) {
+        for arithmetic in Arithmetic::of(suffix) {
             report.begin(arithmetic);
             let one = Run { folder, name, told: one, exact, code: &entry.code, arithmetic, tolerances };
             arithmetic.during(|| run(&one, &mut report)).with_context(|| format!("{name}, {arithmetic:?}"))?;

@@ -48,7 +48,7 @@ fn arithmetics(folder: &Folder, net: &str) -> &'static [Arithmetic] {
     if is_wide(folder, &format!("model_{net}.safetensors")) {
         &[Arithmetic::Double, Arithmetic::Winograd]
     } else {
-        &Arithmetic::ALL
+        Arithmetic::all()
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
         names.iter().filter_map(|name| name.split_once(".fast_pgd").map(|(net, _)| net)).collect();
     nets.dedup();
     for net in nets {
-        for arithmetic in Arithmetic::ALL {
+        for &arithmetic in Arithmetic::all() {
             report.begin(arithmetic);
             let victim = Victim::load(folder, &format!("attack_net_{net}.safetensors"), arithmetic.dtype())?;
             for run in runs(arithmetic.suffix()).iter().filter(|run| run.starts_with(&format!("{net}."))) {

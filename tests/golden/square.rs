@@ -36,7 +36,7 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let net = entry.parameters["net"].as_str().and_then(|text| text.split(',').next()).context("net")?;
     let tolerance = tolerance_after(&entry.tolerance, "f64")?;
     let mut report = Report::default();
-    for arithmetic in Arithmetic::ALL {
+    for &arithmetic in Arithmetic::all() {
         report.begin(arithmetic);
         let victim = Victim::load(folder, net, arithmetic.dtype())?;
         for norm in ["Linf", "L2"] {

@@ -55,7 +55,7 @@ impl Tolerances {
 pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let (tensors, told): (_, Value) = (folder.tensors(file)?, folder.json(TOLD)?);
     let mut report = Report::default();
-    for arithmetic in Arithmetic::ALL {
+    for &arithmetic in Arithmetic::all() {
         report.begin(arithmetic);
         let synthesis =
             Synthesis { folder, parameters: &folder.entry(file)?.parameters, tensors: &tensors, arithmetic };

@@ -51,7 +51,7 @@ pub(crate) fn norm_named(name: &str) -> Result<Norm> {
 pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let text = &folder.entry(file)?.tolerance;
     let mut report = Report::default();
-    for arithmetic in Arithmetic::ALL {
+    for &arithmetic in Arithmetic::all() {
         report.begin(arithmetic);
         let victim = arithmetic.during(|| Victim::load(folder, file, arithmetic.dtype()))?;
         let found: Vec<f64> = victim.logits.iter().flatten().copied().collect();
