@@ -2,7 +2,6 @@
 //! `cargo test --workspace --test store -- --ignored --nocapture scale`.
 #![expect(clippy::print_stderr, reason = "a measurement is for the terminal")]
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use rrm_spec::{Device, Plan, PlannedJob, ResourceRequest};
@@ -13,9 +12,9 @@ use crate::bench::{Bench, single};
 
 const CPU: Device = Device::Cpu;
 
-/// Not `eprintln!`, which the test harness keeps to itself as long as a test passes.
+/// Shown with `--nocapture`.
 fn tell(what: std::fmt::Arguments<'_>) {
-    writeln!(std::io::stderr(), "{what}").unwrap();
+    eprintln!("{what}");
 }
 
 /// A plan of so many jobs that ask for four different things in turn.
