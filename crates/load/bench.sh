@@ -5,4 +5,5 @@ cd "$(dirname "$0")/../.."
 # A thousand simulated workers have a connection each, at both ends.
 ulimit -n 8192
 cargo build --locked --release --workspace --bins
-exec cargo bench --locked -p rrm-load --bench scheduler -- "$@"
+# One feature selection everywhere: another one would compile half of the dependencies again.
+exec cargo bench --locked --workspace --bench scheduler -- "$@"
