@@ -27,6 +27,9 @@ update job set demand_id = case device_request when 'any' then 1 when 'cpu' then
 drop index job_ready;
 create index job_claim on job (demand_id, priority desc, owner, job_id, not_before) where state = 'queued' and held = 0;
 
+-- Jobs that have not ended, by owner: counted with every submission.
+create index job_open on job (owner) where state in ('waiting', 'queued', 'running');
+
 -- What owners have used, in microseconds of one device: all in all, and with a half-life of a week as of used_at.
 create table owner_usage (
     owner text primary key,

@@ -27,7 +27,7 @@ impl Write for SubmitWithin {
 
     async fn apply(self, tx: &mut Tx<'_>) -> Result<Submitted, StoreError> {
         let Self { submit, open_jobs } = self;
-        let user = submit.user.clone();
+        let user = submit.write.owner.clone();
         let submitted = submit.apply(tx).await?;
         // What was accepted before is answered again, however much is open now.
         if !submitted.already && submitted.jobs.len() > submitted.reused.len() {
@@ -45,15 +45,18 @@ fn refuse(with_these: i64, most: u64, what: &str) -> Result<(), StoreError> {
     Err(StoreError::Limit { what: format!("{what}: {with_these} with this plan, at most {most}") })
 }
 
+/// Along an index that has open jobs alone, and holds all that is asked for.
+const OPEN: &str = "select count(*) from job indexed by job_open where state in ('waiting', 'queued', 'running')";
+
+const OPEN_OF: &str =
+    "select count(*) from job indexed by job_open where state in ('waiting', 'queued', 'running') and owner = ?";
+
 async fn open(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    let count = sqlx::query_scalar("select count(*) from job where state in ('waiting', 'queued', 'running')");
+    let count = sqlx::query_scalar(OPEN);
     Ok(count.fetch_one(&mut *tx.connection).await?)
 }
 
 async fn open_of(tx: &mut Tx<'_>, user: &UserName) -> Result<i64, StoreError> {
-    let count = sqlx::query_scalar(
-        "select count(*) from job where state in ('waiting', 'queued', 'running') and submission_id in \
-         (select submission_id from event where kind = 'submission' and user = ?)",
-    );
+    let count = sqlx::query_scalar(OPEN_OF);
     Ok(count.bind(user.as_str()).fetch_one(&mut *tx.connection).await?)
 }

@@ -33,6 +33,7 @@ fn submission(request: &str, plan: Plan) -> Submit {
 impl Bench {
     async fn submit_within(&self, most: u64, name: &str, submit: Submit) -> Result<Submitted, StoreError> {
         let open_jobs = OpenJobs { most: 6, most_per_user: most };
+        let submit = Submit { owner: user(name), ..submit };
         self.write(SubmitWithin { submit: by(name, submit), open_jobs }).await
     }
 
