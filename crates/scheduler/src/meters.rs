@@ -23,7 +23,7 @@ pub(crate) struct Meters {
 impl Meters {
     pub(crate) fn new(version: &str) -> Self {
         let help =
-            "Time from a call's head to its answer's, of streams to their beginning; Workers.Lease waits for a job.";
+            "Time from a call's head to its answer's, of streams to their beginning; Workers/Lease waits for a job.";
         let options = HistogramOpts::new("rrm_rpc_seconds", help).buckets(SECONDS.to_vec());
         let build = IntGaugeVec::new(Opts::new("rrm_build_info", "1, with the version as a label."), &["version"]);
         let build = build.expect("the name is valid");

@@ -1,7 +1,7 @@
 //! What flows: watched events, logs, outcomes of images.
 
 use super::{OnWire, Reader, list};
-use crate::{Follow, ImagesPage, LogChunk, WatchItem, wire};
+use crate::{ImagesPage, LogChunk, WatchItem, wire};
 
 impl OnWire for WatchItem {
     type Wire = wire::WatchReply;
@@ -59,20 +59,5 @@ impl OnWire for ImagesPage {
         let attack = reader.required("attack", attack);
         let images = reader.list("images", images);
         Some(Self { evaluation, attack: attack?, images: images? })
-    }
-}
-
-impl OnWire for Follow {
-    type Wire = bool;
-
-    fn to_wire(self) -> bool {
-        match self {
-            Self::Yes => true,
-            Self::No => false,
-        }
-    }
-
-    fn from_wire(wire: bool, _: &mut Reader<'_>) -> Option<Self> {
-        Some(if wire { Self::Yes } else { Self::No })
     }
 }

@@ -8,6 +8,7 @@ use rrm_spec::{
 };
 
 use super::{OnWire, Reader};
+use crate::{Follow, Reuse, Strict};
 
 macro_rules! id {
     ($($name:ident),+) => {$(
@@ -44,6 +45,28 @@ macro_rules! text {
 }
 
 text!(ArtifactHash, ArtifactRef, NetworkName, RequestId, Epsilon, Label, TokenHash, UserName);
+
+/// Questions that have two answers, `Yes` and `No`: a flag on the wire, words everywhere else.
+macro_rules! flag {
+    ($($name:ident),+) => {$(
+        impl OnWire for $name {
+            type Wire = bool;
+
+            fn to_wire(self) -> bool {
+                match self {
+                    Self::Yes => true,
+                    Self::No => false,
+                }
+            }
+
+            fn from_wire(wire: bool, _: &mut Reader<'_>) -> Option<Self> {
+                Some(if wire { Self::Yes } else { Self::No })
+            }
+        }
+    )+};
+}
+
+flag!(Follow, Reuse, Strict);
 
 /// In seconds.
 impl OnWire for TimeLimit {

@@ -33,36 +33,6 @@ impl OnWire for (RequestId, Plan, Source, Wishes) {
     }
 }
 
-impl OnWire for Reuse {
-    type Wire = bool;
-
-    fn to_wire(self) -> bool {
-        match self {
-            Self::Yes => true,
-            Self::No => false,
-        }
-    }
-
-    fn from_wire(wire: bool, _: &mut Reader<'_>) -> Option<Self> {
-        Some(if wire { Self::Yes } else { Self::No })
-    }
-}
-
-impl OnWire for Strict {
-    type Wire = bool;
-
-    fn to_wire(self) -> bool {
-        match self {
-            Self::Yes => true,
-            Self::No => false,
-        }
-    }
-
-    fn from_wire(wire: bool, _: &mut Reader<'_>) -> Option<Self> {
-        Some(if wire { Self::Yes } else { Self::No })
-    }
-}
-
 impl OnWire for Source {
     type Wire = wire::Source;
 
