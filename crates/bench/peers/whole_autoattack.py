@@ -76,7 +76,7 @@ def main():
     net.to(memory_format=layout)
     attack = AutoAttack(net, norm="Linf", eps=8 / 255, version="standard", seed=0)
     begun = time.perf_counter()
-    adversarial = attack.run_standard_evaluation(x, y, batch_size=BATCH)
+    adversarial, *_ = attack.run_standard_evaluation(x, y, batch_size=BATCH)
     theirs = time.perf_counter() - begun
     with torch.no_grad():
         theirs_robust = torch.cat([net(part).argmax(1) for part in adversarial.split(BATCH)]) == y
