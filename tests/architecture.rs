@@ -31,7 +31,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("cli", &["spec", "anatomy", "checkpoint", "api", "data", "recipes", "report"]),
 ];
 
-const SERVING: [&str; 3] = ["tokio", "tonic", "sqlx"];
+const SERVING: [&str; 3] = ["tokio", "tonic", "rusqlite"];
 const TENSORS: [&str; 2] = ["candle-core", "candle-nn"];
 
 struct Graph {
@@ -114,7 +114,7 @@ fn crates_use_each_other_only_along_the_arrows() {
 #[test]
 fn the_vocabulary_links_no_runtime_at_all() {
     let graph = Graph::read();
-    links_none_of(&graph, "spec", &["tokio", "tonic", "sqlx", "prost", "candle-core", "rayon"]);
+    links_none_of(&graph, "spec", &["tokio", "tonic", "rusqlite", "prost", "candle-core", "rayon"]);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn only_api_names_the_wire_format_and_only_store_the_database() {
             "rrm-{name} names prost"
         );
         assert!(
-            name == "store" || !["sqlx", "libsqlite3-sys"].iter().any(|dep| direct.contains(*dep)),
+            name == "store" || !["rusqlite", "libsqlite3-sys"].iter().any(|dep| direct.contains(*dep)),
             "rrm-{name} names SQL"
         );
     }

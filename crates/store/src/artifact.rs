@@ -6,7 +6,7 @@ use rrm_spec::{ArtifactHash, ParseIdError};
 use serde_json::json;
 
 use crate::event::Of;
-use crate::{Store, StoreError, Tx, Write, checkpoint, event, names};
+use crate::{Store, StoreError, Tx, Write, checkpoint, event, names, sql};
 
 /// A file lies safely in the artifact store, or is offered again.
 pub struct KeepArtifact {
@@ -19,16 +19,15 @@ pub struct KeepArtifact {
 impl Write for KeepArtifact {
     type Output = ();
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        sqlx::query(
+    fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        sql::query(
             "insert into artifact (sha256, bytes, stored_at, touched_at) values (?1, ?2, ?3, ?3) \
              on conflict (sha256) do update set touched_at = ?3",
         )
         .bind(self.sha256.as_str())
         .bind(names::signed(self.bytes, "bytes")?)
         .bind(tx.now)
-        .execute(&mut *tx.connection)
-        .await?;
+        .execute(tx.connection)?;
         Ok(())
     }
 }
@@ -42,14 +41,12 @@ pub struct LoseArtifacts {
 impl Write for LoseArtifacts {
     type Output = ();
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         for sha256 in self.lost {
-            let lost = sqlx::query("delete from artifact where sha256 = ?")
-                .bind(sha256.as_str())
-                .execute(&mut *tx.connection)
-                .await?;
-            if lost.rows_affected() == 1 {
-                event::add(tx, "artifact.lost", Of::default(), json!({ "sha256": sha256 })).await?;
+            let lost =
+                sql::query("delete from artifact where sha256 = ?").bind(sha256.as_str()).execute(tx.connection)?;
+            if lost.rows_affected == 1 {
+                event::add(tx, "artifact.lost", Of::default(), json!({ "sha256": sha256 }))?;
             }
         }
         Ok(())
@@ -72,9 +69,9 @@ impl Write for CollectArtifacts {
     /// Files to delete.
     type Output = Vec<ArtifactHash>;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<ArtifactHash>, StoreError> {
-        checkpoint::release_superseded(tx, self.ended_before).await?;
-        let dropped: Vec<String> = sqlx::query_scalar(
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<ArtifactHash>, StoreError> {
+        checkpoint::release_superseded(tx, self.ended_before)?;
+        let dropped: Vec<String> = sql::query_scalar(
             "delete from artifact \
              where touched_at < iif(exists (select 1 from checkpoint where checkpoint.sha256 = artifact.sha256), ?, ?) \
                  and not exists ( \
@@ -84,10 +81,9 @@ impl Write for CollectArtifacts {
         )
         .bind(self.superseded_before)
         .bind(self.unknown_before)
-        .fetch_all(&mut *tx.connection)
-        .await?;
+        .fetch_all(tx.connection)?;
         for sha256 in &dropped {
-            event::add(tx, "artifact.deleted", Of::default(), json!({ "sha256": sha256 })).await?;
+            event::add(tx, "artifact.deleted", Of::default(), json!({ "sha256": sha256 }))?;
         }
         dropped.iter().map(|sha256| sha256.parse().map_err(|e: ParseIdError| StoreError::internal(e))).collect()
     }
@@ -99,7 +95,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn artifact(&self, sha256: &ArtifactHash) -> Result<Option<u64>, StoreError> {
-        let found: Option<i64> = sqlx::query_scalar("select bytes from artifact where sha256 = ?")
+        let found: Option<i64> = sql::query_scalar("select bytes from artifact where sha256 = ?")
             .bind(sha256.as_str())
             .fetch_optional(&self.readers)
             .await?;
@@ -112,7 +108,7 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn artifacts(&self) -> Result<HashMap<ArtifactHash, u64>, StoreError> {
         let found: Vec<(String, i64)> =
-            sqlx::query_as("select sha256, bytes from artifact").fetch_all(&self.readers).await?;
+            sql::query_as("select sha256, bytes from artifact").fetch_all(&self.readers).await?;
         let hash = |sha256: &str| sha256.parse().map_err(|e: ParseIdError| StoreError::internal(e));
         found.into_iter().map(|(sha256, bytes)| Ok((hash(&sha256)?, names::unsigned(bytes)?))).collect()
     }

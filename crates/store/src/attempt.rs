@@ -1,10 +1,10 @@
 //! Attempts: lease, fence and history.
 
 use rrm_spec::{ArtifactHash, AttemptId, AttemptOutcome, Booking, Device, JobId, RequestId, RunStarted, WorkerId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
+use rusqlite::Row;
 
-use crate::{StoreError, Tx, names};
+use crate::sql::FromRow;
+use crate::{StoreError, Tx, names, sql};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,60 +40,57 @@ pub(crate) struct AttemptRow {
     pub(crate) started_at: i64,
 }
 
-impl FromRow<'_, SqliteRow> for AttemptRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let decode = |error: StoreError| sqlx::Error::Decode(error.into());
-        let outcome = row.try_get::<Option<&str>, _>("outcome")?.map(names::outcome).transpose();
+impl FromRow for AttemptRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        let outcome = sql::optional_text(row, "outcome")?.map(names::outcome).transpose();
         Ok(Self {
-            id: AttemptId(row.try_get("attempt_id")?),
-            job: JobId(row.try_get("job_id")?),
-            worker: WorkerId(row.try_get("worker_id")?),
-            device: names::device(row.try_get("device")?).map_err(decode)?,
-            outcome: outcome.map_err(decode)?,
-            last_seq: names::unsigned(row.try_get("last_seq")?).map_err(decode)?,
-            first_epoch: row.try_get("first_epoch")?,
-            started_at: row.try_get("started_at")?,
+            id: AttemptId(row.get("attempt_id")?),
+            job: JobId(row.get("job_id")?),
+            worker: WorkerId(row.get("worker_id")?),
+            device: names::device(sql::text(row, "device")?)?,
+            outcome: outcome?,
+            last_seq: names::unsigned(row.get("last_seq")?)?,
+            first_epoch: row.get("first_epoch")?,
+            started_at: row.get("started_at")?,
         })
     }
 }
 
-pub(crate) async fn find(tx: &mut Tx<'_>, id: AttemptId) -> Result<Option<AttemptRow>, StoreError> {
-    let found =
-        sqlx::query_as("select * from attempt where attempt_id = ?").bind(id.0).fetch_optional(&mut *tx.connection);
-    Ok(found.await?)
+pub(crate) fn find(tx: &mut Tx<'_>, id: AttemptId) -> Result<Option<AttemptRow>, StoreError> {
+    let found = sql::query_as("select * from attempt where attempt_id = ?").bind(id.0).fetch_optional(tx.connection);
+    Ok(found?)
 }
 
 /// The fence: only a running job's current attempt may write. Called inside the transaction that writes.
-pub(crate) async fn current(tx: &mut Tx<'_>, id: AttemptId) -> Result<AttemptRow, StoreError> {
-    let found = sqlx::query_as(
+pub(crate) fn current(tx: &mut Tx<'_>, id: AttemptId) -> Result<AttemptRow, StoreError> {
+    let found = sql::query_as(
         "select attempt.* from attempt join job on job.attempt_id = attempt.attempt_id \
          where attempt.attempt_id = ? and job.state = 'running'",
     )
     .bind(id.0)
-    .fetch_optional(&mut *tx.connection)
-    .await?;
+    .fetch_optional(tx.connection)?;
     found.ok_or(StoreError::LeaseLost { attempt: id })
 }
 
 /// A worker's attempts that have not ended.
-pub(crate) async fn open_of(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Vec<AttemptRow>, StoreError> {
-    let found = sqlx::query_as("select * from attempt where worker_id = ? and ended_at is null order by attempt_id")
+pub(crate) fn open_of(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Vec<AttemptRow>, StoreError> {
+    let found = sql::query_as("select * from attempt where worker_id = ? and ended_at is null order by attempt_id")
         .bind(worker.0)
-        .fetch_all(&mut *tx.connection);
-    Ok(found.await?)
+        .fetch_all(tx.connection);
+    Ok(found?)
 }
 
 /// Whether a lease call got something before.
-pub(crate) async fn was_leased(tx: &mut Tx<'_>, worker: WorkerId, request: &RequestId) -> Result<bool, StoreError> {
-    let found = sqlx::query_scalar("select exists (select 1 from attempt where worker_id = ? and lease_request = ?)")
+pub(crate) fn was_leased(tx: &mut Tx<'_>, worker: WorkerId, request: &RequestId) -> Result<bool, StoreError> {
+    let found = sql::query_scalar("select exists (select 1 from attempt where worker_id = ? and lease_request = ?)")
         .bind(worker.0)
         .bind(request.as_str())
-        .fetch_one(&mut *tx.connection);
-    Ok(found.await?)
+        .fetch_one(tx.connection);
+    Ok(found?)
 }
 
 /// Stores a new attempt with the parts of devices that are its own; it computes on the first of the devices.
-pub(crate) async fn insert(
+pub(crate) fn insert(
     tx: &mut Tx<'_>,
     job: JobId,
     worker: WorkerId,
@@ -101,7 +98,7 @@ pub(crate) async fn insert(
     request: &RequestId,
 ) -> Result<AttemptId, StoreError> {
     let device = bookings.first().ok_or_else(|| StoreError::internal("an attempt without a device"))?.device;
-    let inserted = sqlx::query(
+    let inserted = sql::query(
         "insert into attempt (job_id, number, worker_id, device, lease_request, started_at) \
          select ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 from attempt where job_id = ?1",
     )
@@ -110,26 +107,24 @@ pub(crate) async fn insert(
     .bind(device.to_string())
     .bind(request.as_str())
     .bind(tx.now)
-    .execute(&mut *tx.connection)
-    .await?;
-    let id = inserted.last_insert_rowid();
+    .execute(tx.connection)?;
+    let id = inserted.last_insert_rowid;
     for Booking { device, parts } in bookings {
         for part in parts {
-            book(tx, id, worker, *device, *part).await?;
+            book(tx, id, worker, *device, *part)?;
         }
     }
     Ok(AttemptId(id))
 }
 
 /// A unique index refuses what is booked already.
-async fn book(tx: &mut Tx<'_>, attempt: i64, worker: WorkerId, device: Device, part: u32) -> Result<(), StoreError> {
-    sqlx::query("insert into attempt_device (attempt_id, worker_id, device, part, open) values (?, ?, ?, ?, 1)")
+fn book(tx: &mut Tx<'_>, attempt: i64, worker: WorkerId, device: Device, part: u32) -> Result<(), StoreError> {
+    sql::query("insert into attempt_device (attempt_id, worker_id, device, part, open) values (?, ?, ?, ?, 1)")
         .bind(attempt)
         .bind(worker.0)
         .bind(device.to_string())
         .bind(part)
-        .execute(&mut *tx.connection)
-        .await?;
+        .execute(tx.connection)?;
     Ok(())
 }
 
@@ -142,15 +137,14 @@ pub(crate) struct Booked {
     pub(crate) parts: u32,
 }
 
-pub(crate) async fn booked(tx: &mut Tx<'_>, id: AttemptId) -> Result<Booked, StoreError> {
-    let found: Vec<(String, u32, bool)> = sqlx::query_as(
+pub(crate) fn booked(tx: &mut Tx<'_>, id: AttemptId) -> Result<Booked, StoreError> {
+    let found: Vec<(String, u32, bool)> = sql::query_as(
         "select attempt_device.device, count(*), attempt_device.device = attempt.device as is_first \
          from attempt join attempt_device using (attempt_id) where attempt_id = ? \
          group by attempt_device.device order by is_first desc, 1",
     )
     .bind(id.0)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     let devices: Vec<Device> = found.iter().map(|(device, ..)| names::device(device)).collect::<Result<_, _>>()?;
     match (devices.split_first(), found.first()) {
         (Some((device, more)), Some((_, parts, _))) => {
@@ -160,8 +154,8 @@ pub(crate) async fn booked(tx: &mut Tx<'_>, id: AttemptId) -> Result<Booked, Sto
     }
 }
 
-pub(crate) async fn close(tx: &mut Tx<'_>, id: AttemptId, end: &End) -> Result<(), StoreError> {
-    sqlx::query(
+pub(crate) fn close(tx: &mut Tx<'_>, id: AttemptId, end: &End) -> Result<(), StoreError> {
+    sql::query(
         "update attempt set ended_at = ?, outcome = ?, message = ?, exit_code = ?, signal = ? where attempt_id = ?",
     )
     .bind(tx.now)
@@ -170,26 +164,21 @@ pub(crate) async fn close(tx: &mut Tx<'_>, id: AttemptId, end: &End) -> Result<(
     .bind(end.exit_code)
     .bind(end.signal)
     .bind(id.0)
-    .execute(&mut *tx.connection)
-    .await?;
-    sqlx::query("update attempt_device set open = 0 where attempt_id = ?")
-        .bind(id.0)
-        .execute(&mut *tx.connection)
-        .await?;
+    .execute(tx.connection)?;
+    sql::query("update attempt_device set open = 0 where attempt_id = ?").bind(id.0).execute(tx.connection)?;
     Ok(())
 }
 
-pub(crate) async fn set_last_seq(tx: &mut Tx<'_>, id: AttemptId, seq: u64) -> Result<(), StoreError> {
-    sqlx::query("update attempt set last_seq = ? where attempt_id = ?")
+pub(crate) fn set_last_seq(tx: &mut Tx<'_>, id: AttemptId, seq: u64) -> Result<(), StoreError> {
+    sql::query("update attempt set last_seq = ? where attempt_id = ?")
         .bind(names::signed(seq, "first_seq")?)
         .bind(id.0)
-        .execute(&mut *tx.connection)
-        .await?;
+        .execute(tx.connection)?;
     Ok(())
 }
 
-pub(crate) async fn set_run(tx: &mut Tx<'_>, id: AttemptId, run: &RunStarted) -> Result<(), StoreError> {
-    sqlx::query(
+pub(crate) fn set_run(tx: &mut Tx<'_>, id: AttemptId, run: &RunStarted) -> Result<(), StoreError> {
+    sql::query(
         "update attempt set run_device = ?, run_threads = ?, code_version = ?, parameters = ?, first_epoch = ?, \
              data_sha256 = ?, spec_sha256 = ? \
          where attempt_id = ?",
@@ -202,7 +191,6 @@ pub(crate) async fn set_run(tx: &mut Tx<'_>, id: AttemptId, run: &RunStarted) ->
     .bind(run.data_sha256.as_ref().map(ArtifactHash::as_str))
     .bind(run.spec_sha256.as_ref().map(ArtifactHash::as_str))
     .bind(id.0)
-    .execute(&mut *tx.connection)
-    .await?;
+    .execute(tx.connection)?;
     Ok(())
 }

@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rrm_spec::{ArtifactHash, ParseIdError};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use rusqlite::Connection;
 
-use crate::{OpenError, StoreError, names, open};
+use crate::{OpenError, StoreError, names, open, sql};
 
 /// Numbers that are passed over when a backup is restored: whatever was given out after the backup was made, such as the
 /// attempt that a worker still holds, must never mean something else.
@@ -85,10 +85,23 @@ impl From<OpenError> for BackupError {
 /// # Errors
 /// [`BackupError`]; no file `to` is left then.
 pub async fn copy_database(from: &Path, to: &Path) -> Result<(), BackupError> {
-    open::schema_of(from, open::looking(from)).await?;
-    let copied = vacuum_into(from, to).await;
-    let copied = match copied {
-        Ok(()) => finish(to).await,
+    let (source, copy) = (from.to_owned(), to.to_owned());
+    blocking(from, move || copy_now(&source, &copy)).await
+}
+
+/// Work for a thread that may wait for the disk.
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, BackupError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| BackupError::Unreadable { path: path.to_owned(), source: StoreError::internal(error) })?
+}
+
+fn copy_now(from: &Path, to: &Path) -> Result<(), BackupError> {
+    open::schema_of(from)?;
+    let copied = match vacuum_into(from, to) {
+        Ok(()) => finish(to),
         Err(source) => Err(BackupError::Copy { from: from.to_owned(), to: to.to_owned(), source }),
     };
     if copied.is_err() {
@@ -98,16 +111,15 @@ pub async fn copy_database(from: &Path, to: &Path) -> Result<(), BackupError> {
     copied
 }
 
-async fn vacuum_into(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let mut connection = open::looking(from).connect().await?;
-    let copied = sqlx::query("vacuum into ?").bind(to.to_string_lossy()).execute(&mut connection).await;
-    connection.close().await?;
-    Ok(copied.map(drop)?)
+fn vacuum_into(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let connection = open::looking(from)?;
+    connection.execute("vacuum into ?", [to.to_string_lossy()])?;
+    Ok(())
 }
 
-async fn finish(copy: &Path) -> Result<(), BackupError> {
+fn finish(copy: &Path) -> Result<(), BackupError> {
     let failed = |source| BackupError::File { path: copy.to_owned(), source };
-    look_through(copy).await?;
+    look_through(copy)?;
     File::open(copy).and_then(|file| file.sync_all()).map_err(failed)
 }
 
@@ -116,35 +128,34 @@ async fn finish(copy: &Path) -> Result<(), BackupError> {
 /// # Errors
 /// [`BackupError::Unsound`] with what is wrong, and others where it cannot be read.
 pub async fn check_database(path: &Path) -> Result<Contents, BackupError> {
-    let schema = look_through(path).await?;
-    let unreadable = |source: StoreError| BackupError::Unreadable { path: path.to_owned(), source };
-    let mut connection = open::looking(path).connect().await.map_err(|error| unreadable(error.into()))?;
-    let contents = contents(&mut connection, schema).await.map_err(unreadable)?;
-    connection.close().await.map_err(|error| unreadable(error.into()))?;
-    Ok(contents)
+    let database = path.to_owned();
+    let look = move || {
+        let (connection, schema) = look_through(&database)?;
+        contents(&connection, schema).map_err(|source| BackupError::Unreadable { path: database, source })
+    };
+    blocking(path, look).await
 }
 
-/// The schema's version of a database in which SQLite finds no fault.
-async fn look_through(path: &Path) -> Result<i64, BackupError> {
-    let schema = open::schema_of(path, open::looking(path)).await?;
-    let unreadable = |error: sqlx::Error| match StoreError::from(error) {
+/// A database in which SQLite finds no fault, and the version of its schema.
+fn look_through(path: &Path) -> Result<(Connection, i64), BackupError> {
+    let schema = open::schema_of(path)?;
+    let unreadable = |error| match error {
         StoreError::Damaged { what } => BackupError::Unsound { path: path.to_owned(), what },
         source => BackupError::Unreadable { path: path.to_owned(), source },
     };
-    let mut connection = open::looking(path).connect().await.map_err(unreadable)?;
-    let faults = faults(&mut connection).await.map_err(unreadable)?;
-    connection.close().await.map_err(unreadable)?;
+    let connection = open::looking(path).map_err(unreadable)?;
+    let faults = faults(&connection).map_err(unreadable)?;
     match faults.is_empty() {
-        true => Ok(schema),
+        true => Ok((connection, schema)),
         false => Err(BackupError::Unsound { path: path.to_owned(), what: faults.join("; ") }),
     }
 }
 
-async fn faults(connection: &mut SqliteConnection) -> sqlx::Result<Vec<String>> {
-    let check = sqlx::AssertSqlSafe(format!("pragma integrity_check({FAULTS})"));
-    let found: Vec<String> = sqlx::query_scalar(check).fetch_all(&mut *connection).await?;
+fn faults(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let check = format!("pragma integrity_check({FAULTS})");
+    let found: Vec<String> = sql::query_scalar(check).fetch_all(connection)?;
     let dangling: Vec<(String, Option<i64>, String, i64)> =
-        sqlx::query_as("pragma foreign_key_check").fetch_all(connection).await?;
+        sql::query_as("pragma foreign_key_check").fetch_all(connection)?;
     let dangling = dangling.into_iter().take(FAULTS as usize).map(|(table, row, parent, _)| {
         let row = row.map_or(String::new(), |row| format!(" row {row}"));
         format!("{table}{row} refers to no {parent}")
@@ -152,12 +163,10 @@ async fn faults(connection: &mut SqliteConnection) -> sqlx::Result<Vec<String>> 
     Ok(found.into_iter().filter(|line| line != "ok").chain(dangling).collect())
 }
 
-async fn contents(connection: &mut SqliteConnection, schema: i64) -> Result<Contents, StoreError> {
+fn contents(connection: &Connection, schema: i64) -> Result<Contents, StoreError> {
     let (submissions, jobs): (i64, i64) =
-        sqlx::query_as("select (select count(*) from submission), (select count(*) from job)")
-            .fetch_one(&mut *connection)
-            .await?;
-    let rows: Vec<(String, i64)> = sqlx::query_as("select sha256, bytes from artifact").fetch_all(connection).await?;
+        sql::query_as("select (select count(*) from submission), (select count(*) from job)").fetch_one(connection)?;
+    let rows: Vec<(String, i64)> = sql::query_as("select sha256, bytes from artifact").fetch_all(connection)?;
     let hash = |sha256: &str| sha256.parse().map_err(|e: ParseIdError| StoreError::internal(e));
     let artifacts = rows.iter().map(|(sha256, bytes)| Ok((hash(sha256)?, names::unsigned(*bytes)?)));
     let artifacts = artifacts.collect::<Result<_, StoreError>>()?;
@@ -169,22 +178,23 @@ async fn contents(connection: &mut SqliteConnection, schema: i64) -> Result<Cont
 /// # Errors
 /// [`BackupError::Unreadable`] where the file cannot be changed.
 pub async fn pass_over_numbers(path: &Path) -> Result<(), BackupError> {
-    let failed = |error: sqlx::Error| BackupError::Unreadable { path: path.to_owned(), source: error.into() };
-    let mut connection = open::writing(path).connect().await.map_err(failed)?;
+    let database = path.to_owned();
+    let pass = move || move_counters(&database).map_err(|source| BackupError::Unreadable { path: database, source });
+    blocking(path, pass).await
+}
+
+fn move_counters(path: &Path) -> Result<(), StoreError> {
+    let connection = open::writing(path)?;
     // A table that never had a row has no counter yet.
     let all = "insert into sqlite_sequence (name, seq) select name, 0 from sqlite_schema \
                where type = 'table' and sql like '%autoincrement%' and name not in (select name from sqlite_sequence)";
-    sqlx::query(all).execute(&mut connection).await.map_err(failed)?;
-    sqlx::query("update sqlite_sequence set seq = seq + ?")
-        .bind(NUMBERS_PASSED_OVER)
-        .execute(&mut connection)
-        .await
-        .map_err(failed)?;
-    connection.close().await.map_err(failed)
+    sql::query(all).execute(&connection)?;
+    sql::query("update sqlite_sequence set seq = seq + ?").bind(NUMBERS_PASSED_OVER).execute(&connection)?;
+    Ok(connection.close().map_err(|(_, error)| error)?)
 }
 
 /// Keeps a copy of a database that is about to be upgraded from `schema`, beside it: where, if it is kept.
-pub(crate) async fn keep_before_upgrade(path: &Path, schema: i64) -> Result<PathBuf, BackupError> {
+pub(crate) fn keep_before_upgrade(path: &Path, schema: i64) -> Result<PathBuf, BackupError> {
     let beside = |suffix: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
@@ -194,7 +204,7 @@ pub(crate) async fn keep_before_upgrade(path: &Path, schema: i64) -> Result<Path
     let failed = |source| BackupError::File { path: kept.clone(), source };
     // Of a start that was cut off.
     let _ = std::fs::remove_file(&draft);
-    copy_database(path, &draft).await?;
+    copy_now(path, &draft)?;
     std::fs::rename(&draft, &kept).map_err(failed)?;
     let folder = kept.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
@@ -214,10 +224,10 @@ mod tests {
         (folder, path)
     }
 
-    async fn execute(path: &Path, sql: &'static str) {
-        let mut connection = open::writing(path).foreign_keys(false).connect().await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+    fn execute(path: &Path, sql: &str) {
+        let connection = open::writing(path).unwrap();
+        connection.execute_batch("pragma foreign_keys = off").unwrap();
+        connection.execute_batch(sql).unwrap();
     }
 
     const WORKER: &str = "insert into worker (boot_id, node, version, online, registered_at, last_seen_at) \
@@ -226,12 +236,12 @@ mod tests {
     #[tokio::test]
     async fn a_copy_of_a_database_in_use_has_what_is_only_in_its_log() {
         let (folder, path) = database().await;
-        let mut writer = open::writing(&path).connect().await.unwrap();
-        sqlx::raw_sql(WORKER).execute(&mut writer).await.unwrap();
+        let writer = open::writing(&path).unwrap();
+        writer.execute_batch(WORKER).unwrap();
         let copy = folder.path().join("copy.db");
         copy_database(&path, &copy).await.unwrap();
-        let mut reader = open::looking(&copy).connect().await.unwrap();
-        let workers: i64 = sqlx::query_scalar("select count(*) from worker").fetch_one(&mut reader).await.unwrap();
+        let reader = open::looking(&copy).unwrap();
+        let workers: i64 = sql::query_scalar("select count(*) from worker").fetch_one(&reader).unwrap();
         assert_eq!(workers, 1);
         assert_eq!(check_database(&copy).await.unwrap().schema, schema::VERSION);
         assert!(matches!(copy_database(&path, &copy).await, Err(BackupError::Copy { .. })), "it would be overwritten");
@@ -240,7 +250,7 @@ mod tests {
     #[tokio::test]
     async fn a_row_that_refers_to_nothing_is_found() {
         let (_folder, path) = database().await;
-        execute(&path, "insert into worker_device (worker_id, device, name) values (99, 'cpu', 'x')").await;
+        execute(&path, "insert into worker_device (worker_id, device, name) values (99, 'cpu', 'x')");
         let found = check_database(&path).await.unwrap_err();
         assert!(matches!(&found, BackupError::Unsound { what, .. } if what.contains("worker_device")), "{found}");
     }
@@ -253,8 +263,7 @@ mod tests {
             "with recursive n (i) as (select 1 union all select i + 1 from n where i < 2000) \
                         insert into event (at, kind, data) select i, 'note', '{}' from n; \
                         pragma wal_checkpoint(truncate)",
-        )
-        .await;
+        );
         let mut bytes = std::fs::read(&path).unwrap();
         let middle = bytes.len() / 8192 * 4096;
         bytes[middle..middle + 8].fill(0xff);
@@ -266,14 +275,14 @@ mod tests {
     #[tokio::test]
     async fn numbers_go_on_far_behind_those_that_the_copy_knows() {
         let (_folder, path) = database().await;
-        execute(&path, WORKER).await;
+        execute(&path, WORKER);
         pass_over_numbers(&path).await.unwrap();
-        execute(&path, WORKER).await;
-        let mut reader = open::looking(&path).connect().await.unwrap();
-        let newest: i64 = sqlx::query_scalar("select max(worker_id) from worker").fetch_one(&mut reader).await.unwrap();
+        execute(&path, WORKER);
+        let reader = open::looking(&path).unwrap();
+        let newest: i64 = sql::query_scalar("select max(worker_id) from worker").fetch_one(&reader).unwrap();
         assert_eq!(newest, NUMBERS_PASSED_OVER + 2);
         let attempts = "select seq from sqlite_sequence where name = 'attempt'";
-        let attempts: i64 = sqlx::query_scalar(attempts).fetch_one(&mut reader).await.unwrap();
+        let attempts: i64 = sql::query_scalar(attempts).fetch_one(&reader).unwrap();
         assert_eq!(attempts, NUMBERS_PASSED_OVER, "none was ever made, and one may have been after the backup");
     }
 }

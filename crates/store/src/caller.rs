@@ -2,7 +2,7 @@
 
 use rrm_spec::{Role, UserName};
 
-use crate::{StoreError, Tx, Write};
+use crate::{StoreError, Tx, Write, sql};
 
 /// A change that a caller has asked for: every event of it names user and role.
 pub struct By<W> {
@@ -17,22 +17,21 @@ pub struct By<W> {
 impl<W: Write> Write for By<W> {
     type Output = W::Output;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<W::Output, StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<W::Output, StoreError> {
         let Self { user, role, write } = self;
-        let before = newest_event(tx).await?;
-        let output = write.apply(tx).await?;
+        let before = newest_event(tx)?;
+        let output = write.apply(tx)?;
         // Afterwards and of all at once: whoever adds events need not think of it.
-        sqlx::query("update event set user = ?, role = ? where seq > ?")
+        sql::query("update event set user = ?, role = ? where seq > ?")
             .bind(user.as_str())
             .bind(role.name())
             .bind(before)
-            .execute(&mut *tx.connection)
-            .await?;
+            .execute(tx.connection)?;
         Ok(output)
     }
 }
 
-async fn newest_event(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    let newest: Option<i64> = sqlx::query_scalar("select max(seq) from event").fetch_one(&mut *tx.connection).await?;
+fn newest_event(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let newest: Option<i64> = sql::query_scalar("select max(seq) from event").fetch_one(tx.connection)?;
     Ok(newest.unwrap_or(0))
 }

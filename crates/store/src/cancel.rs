@@ -23,15 +23,15 @@ impl Write for Cancel {
     /// The jobs that are still running and now marked.
     type Output = Vec<JobId>;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<JobId>, StoreError> {
-        let jobs = job::standings(tx, self.jobs).await?;
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<JobId>, StoreError> {
+        let jobs = job::standings(tx, self.jobs)?;
         refuse_ended(&jobs)?;
         // All before any is skipped: a job must not be skipped on account of its parent when it was to be cancelled itself.
         let idle: Vec<Move> = jobs.iter().filter(|job| is_idle(job.state)).map(cancelled).collect();
-        job::take_all(tx, Transition::Cancel, &idle).await?;
-        skip_dependants(tx, &idle.iter().map(|job| job.id).collect::<Vec<_>>()).await?;
+        job::take_all(tx, Transition::Cancel, &idle)?;
+        skip_dependants(tx, &idle.iter().map(|job| job.id).collect::<Vec<_>>())?;
         let running = job::running(&jobs);
-        job::stop_all(tx, &running, Stop::Cancel).await?;
+        job::stop_all(tx, &running, Stop::Cancel)?;
         Ok(running)
     }
 }

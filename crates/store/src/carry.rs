@@ -5,34 +5,33 @@
 
 use rrm_spec::{AttemptId, JobId};
 
-use crate::{StoreError, Tx};
+use crate::{StoreError, Tx, sql};
 
 /// Names no request: no worker's may have brackets.
 const NO_REQUEST: &str = "(carried over)";
 
 /// Takes over epochs and checkpoint; tells the last epoch that need not be trained again, 0 where no checkpoint is kept.
-pub(crate) async fn carry_over(tx: &mut Tx<'_>, from: JobId, to: JobId) -> Result<u32, StoreError> {
-    let Some((checkpoint, source, epoch)) = newest_checkpoint(tx, from).await? else { return Ok(0) };
-    let attempt = insert_attempt(tx, from, to, source).await?;
-    copy_epochs(tx, from, attempt, epoch).await?;
-    copy_checkpoint(tx, checkpoint, attempt).await?;
+pub(crate) fn carry_over(tx: &mut Tx<'_>, from: JobId, to: JobId) -> Result<u32, StoreError> {
+    let Some((checkpoint, source, epoch)) = newest_checkpoint(tx, from)? else { return Ok(0) };
+    let attempt = insert_attempt(tx, from, to, source)?;
+    copy_epochs(tx, from, attempt, epoch)?;
+    copy_checkpoint(tx, checkpoint, attempt)?;
     Ok(epoch)
 }
 
-async fn newest_checkpoint(tx: &mut Tx<'_>, job: JobId) -> Result<Option<(i64, AttemptId, u32)>, StoreError> {
-    let found: Option<(i64, i64, u32)> = sqlx::query_as(
+fn newest_checkpoint(tx: &mut Tx<'_>, job: JobId) -> Result<Option<(i64, AttemptId, u32)>, StoreError> {
+    let found: Option<(i64, i64, u32)> = sql::query_as(
         "select checkpoint_id, attempt_id, epoch from resume_point where job_id = ? \
          order by epoch desc, checkpoint_id desc limit 1",
     )
     .bind(job.0)
-    .fetch_optional(&mut *tx.connection)
-    .await?;
+    .fetch_optional(tx.connection)?;
     Ok(found.map(|(checkpoint, attempt, epoch)| (checkpoint, AttemptId(attempt), epoch)))
 }
 
 /// It took no time, so that nobody's use of a device is counted twice.
-async fn insert_attempt(tx: &mut Tx<'_>, from: JobId, to: JobId, source: AttemptId) -> Result<AttemptId, StoreError> {
-    let inserted = sqlx::query(
+fn insert_attempt(tx: &mut Tx<'_>, from: JobId, to: JobId, source: AttemptId) -> Result<AttemptId, StoreError> {
+    let inserted = sql::query(
         "insert into attempt (job_id, number, worker_id, device, lease_request, started_at, ended_at, outcome, message, \
              run_device, run_threads, code_version, parameters, first_epoch, data_sha256, spec_sha256) \
          select ?1, 1, worker_id, device, ?2, ?3, ?3, 'stopped', ?4, \
@@ -44,13 +43,12 @@ async fn insert_attempt(tx: &mut Tx<'_>, from: JobId, to: JobId, source: Attempt
     .bind(tx.now)
     .bind(format!("carried over from attempt {source} of job {from}"))
     .bind(source.0)
-    .execute(&mut *tx.connection)
-    .await?;
-    Ok(AttemptId(inserted.last_insert_rowid()))
+    .execute(tx.connection)?;
+    Ok(AttemptId(inserted.last_insert_rowid))
 }
 
-async fn copy_epochs(tx: &mut Tx<'_>, from: JobId, to: AttemptId, last: u32) -> Result<(), StoreError> {
-    sqlx::query(
+fn copy_epochs(tx: &mut Tx<'_>, from: JobId, to: AttemptId, last: u32) -> Result<(), StoreError> {
+    sql::query(
         "insert into epoch (attempt_id, epoch, recorded_at, train_us, validation_us, images, learning_rate, loss, \
              train_correct, train_total, natural_correct, natural_total, robust_correct, robust_total) \
          select ?1, epoch.epoch, epoch.recorded_at, epoch.train_us, epoch.validation_us, epoch.images, epoch.learning_rate, \
@@ -62,19 +60,17 @@ async fn copy_epochs(tx: &mut Tx<'_>, from: JobId, to: AttemptId, last: u32) -> 
     .bind(to.0)
     .bind(from.0)
     .bind(last)
-    .execute(&mut *tx.connection)
-    .await?;
+    .execute(tx.connection)?;
     Ok(())
 }
 
-async fn copy_checkpoint(tx: &mut Tx<'_>, checkpoint: i64, to: AttemptId) -> Result<(), StoreError> {
-    sqlx::query(
+fn copy_checkpoint(tx: &mut Tx<'_>, checkpoint: i64, to: AttemptId) -> Result<(), StoreError> {
+    sql::query(
         "insert into checkpoint (attempt_id, epoch, role, path, sha256, bytes, recorded_at) \
          select ?, epoch, role, path, sha256, bytes, recorded_at from checkpoint where checkpoint_id = ?",
     )
     .bind(to.0)
     .bind(checkpoint)
-    .execute(&mut *tx.connection)
-    .await?;
+    .execute(tx.connection)?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use rrm_spec::{JobChange, JobId, JobState};
 use serde_json::{Value, json};
 
 use crate::job::Standing;
-use crate::{StoreError, Tx, Write, event, job};
+use crate::{StoreError, Tx, Write, event, job, sql};
 
 /// Changes jobs; what is as wished already stays as it is, so that the request can be repeated.
 ///
@@ -20,14 +20,14 @@ pub struct Change {
 impl Write for Change {
     type Output = ();
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        let jobs = job::standings(tx, self.jobs).await?;
+    fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let jobs = job::standings(tx, self.jobs)?;
         job::refuse_unless(&jobs, |job| is_allowed(job, self.change), allowed(self.change))?;
         let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
         match self.change {
-            JobChange::Hold => hold(tx, &ids).await,
-            JobChange::Release => release(tx, &ids).await,
-            JobChange::Priority(priority) => prioritize(tx, &ids, priority).await,
+            JobChange::Hold => hold(tx, &ids),
+            JobChange::Release => release(tx, &ids),
+            JobChange::Priority(priority) => prioritize(tx, &ids, priority),
         }
     }
 }
@@ -52,15 +52,15 @@ fn allowed(change: JobChange) -> &'static str {
 }
 
 /// Holds those of these jobs that are not held yet, whatever their state.
-pub(crate) async fn hold(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<(), StoreError> {
-    let changed = set_held(tx, ids, true).await?;
-    event::add_each(tx, "job.hold", &without_data(changed)).await
+pub(crate) fn hold(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<(), StoreError> {
+    let changed = set_held(tx, ids, true)?;
+    event::add_each(tx, "job.hold", &without_data(changed))
 }
 
-async fn release(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<(), StoreError> {
-    let changed = set_held(tx, ids, false).await?;
+fn release(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<(), StoreError> {
+    let changed = set_held(tx, ids, false)?;
     tx.queued |= !changed.is_empty();
-    event::add_each(tx, "job.release", &without_data(changed)).await
+    event::add_each(tx, "job.release", &without_data(changed))
 }
 
 fn without_data(jobs: Vec<JobId>) -> Vec<(JobId, Value)> {
@@ -68,32 +68,29 @@ fn without_data(jobs: Vec<JobId>) -> Vec<(JobId, Value)> {
 }
 
 /// Those that were not so before.
-async fn set_held(tx: &mut Tx<'_>, ids: &[JobId], held: bool) -> Result<Vec<JobId>, StoreError> {
-    let changed: Vec<i64> = sqlx::query_scalar(
+fn set_held(tx: &mut Tx<'_>, ids: &[JobId], held: bool) -> Result<Vec<JobId>, StoreError> {
+    let changed: Vec<i64> = sql::query_scalar(
         "update job set held = ?1 where job_id in (select value from json_each(?2)) and held <> ?1 returning job_id",
     )
     .bind(held)
     .bind(serde_json::to_string(ids)?)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     Ok(changed.into_iter().map(JobId).collect())
 }
 
-async fn prioritize(tx: &mut Tx<'_>, ids: &[JobId], priority: i32) -> Result<(), StoreError> {
+fn prioritize(tx: &mut Tx<'_>, ids: &[JobId], priority: i32) -> Result<(), StoreError> {
     let ids = serde_json::to_string(ids)?;
-    let before: Vec<(i64, i32)> = sqlx::query_as(
+    let before: Vec<(i64, i32)> = sql::query_as(
         "select job_id, priority from job where job_id in (select value from json_each(?)) and priority <> ?",
     )
     .bind(&ids)
     .bind(priority)
-    .fetch_all(&mut *tx.connection)
-    .await?;
-    sqlx::query("update job set priority = ?1 where job_id in (select value from json_each(?2)) and priority <> ?1")
+    .fetch_all(tx.connection)?;
+    sql::query("update job set priority = ?1 where job_id in (select value from json_each(?2)) and priority <> ?1")
         .bind(priority)
         .bind(&ids)
-        .execute(&mut *tx.connection)
-        .await?;
+        .execute(tx.connection)?;
     let rows: Vec<_> =
         before.into_iter().map(|(id, from)| (JobId(id), json!({ "from": from, "to": priority }))).collect();
-    event::add_each(tx, "job.priority", &rows).await
+    event::add_each(tx, "job.priority", &rows)
 }

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use rrm_spec::{Demand, DeviceRequest};
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
-use crate::{StoreError, Tx, names};
+use crate::{StoreError, Tx, names, sql};
 
 /// The ids of these requests, in their order; those that nobody has made before are stored.
-pub(crate) async fn intern(tx: &mut Tx<'_>, demands: &[Demand]) -> Result<Vec<i64>, StoreError> {
+pub(crate) fn intern(tx: &mut Tx<'_>, demands: &[Demand]) -> Result<Vec<i64>, StoreError> {
     let mut known: HashMap<(&'static str, String), i64> = HashMap::new();
     let mut ids = Vec::with_capacity(demands.len());
     for demand in demands {
@@ -16,7 +16,7 @@ pub(crate) async fn intern(tx: &mut Tx<'_>, demands: &[Demand]) -> Result<Vec<i6
         let id = match known.get(&key) {
             Some(id) => *id,
             None => {
-                let id = find_or_insert(tx, &key).await?;
+                let id = find_or_insert(tx, &key)?;
                 known.insert(key, id);
                 id
             }
@@ -33,17 +33,16 @@ fn resources_text(demand: &Demand) -> Result<String, StoreError> {
     Ok(serde_json::to_string(&resources)?)
 }
 
-async fn find_or_insert(tx: &mut Tx<'_>, (device, resources): &(&'static str, String)) -> Result<i64, StoreError> {
-    sqlx::query("insert into demand (device, resources) values (?, ?) on conflict do nothing")
+fn find_or_insert(tx: &mut Tx<'_>, (device, resources): &(&'static str, String)) -> Result<i64, StoreError> {
+    sql::query("insert into demand (device, resources) values (?, ?) on conflict do nothing")
         .bind(device)
         .bind(resources)
-        .execute(&mut *tx.connection)
-        .await?;
-    let id = sqlx::query_scalar("select demand_id from demand where device = ? and resources = ?")
+        .execute(tx.connection)?;
+    let id = sql::query_scalar("select demand_id from demand where device = ? and resources = ?")
         .bind(device)
         .bind(resources)
-        .fetch_one(&mut *tx.connection);
-    Ok(id.await?)
+        .fetch_one(tx.connection);
+    Ok(id?)
 }
 
 /// One row of the table.
@@ -65,7 +64,7 @@ pub(crate) const QUEUED_DEMANDS: &str = "with recursive waiting (demand_id) as (
     select demand.demand_id, demand.device, demand.resources from waiting cross join demand using (demand_id)";
 
 /// All that queued jobs ask for.
-pub(crate) async fn queued(connection: &mut SqliteConnection) -> Result<Vec<(i64, Demand)>, StoreError> {
-    let found: Vec<DemandRow> = sqlx::query_as(QUEUED_DEMANDS).fetch_all(connection).await?;
+pub(crate) fn queued(connection: &Connection) -> Result<Vec<(i64, Demand)>, StoreError> {
+    let found: Vec<DemandRow> = sql::query_as(QUEUED_DEMANDS).fetch_all(connection)?;
     found.into_iter().map(read).collect()
 }

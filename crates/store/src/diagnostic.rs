@@ -1,11 +1,11 @@
 //! What evaluations have measured besides.
 
 use rrm_spec::{AttemptId, Diagnostic, DiagnosticsRecord, JobId, ParseIdError};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection};
+use rusqlite::{Connection, Row};
 
 use crate::epoch::count;
-use crate::{StoreError, Tx, names};
+use crate::sql::FromRow;
+use crate::{StoreError, Tx, names, sql};
 
 /// Without its numbers.
 struct DiagnosisRow {
@@ -13,26 +13,22 @@ struct DiagnosisRow {
     record: DiagnosticsRecord,
 }
 
-impl FromRow<'_, SqliteRow> for DiagnosisRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let weights = row.try_get::<&str, _>("weights")?.parse();
+impl FromRow for DiagnosisRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        let weights = sql::text(row, "weights")?.parse();
         let record = DiagnosticsRecord {
-            weights: weights.map_err(|e: ParseIdError| sqlx::Error::Decode(e.into()))?,
-            threat: serde_json::from_str(row.try_get("threat")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
+            weights: weights.map_err(|e: ParseIdError| StoreError::internal(e))?,
+            threat: serde_json::from_str(sql::text(row, "threat")?)?,
             elapsed_us: count(row, "elapsed_us")?,
             numbers: Vec::new(),
         };
-        Ok(Self { attempt: AttemptId(row.try_get("attempt_id")?), record })
+        Ok(Self { attempt: AttemptId(row.get("attempt_id")?), record })
     }
 }
 
 /// Whether it is new; what an attempt has told before is left as it is.
-pub(crate) async fn insert(
-    tx: &mut Tx<'_>,
-    attempt: AttemptId,
-    record: &DiagnosticsRecord,
-) -> Result<bool, StoreError> {
-    let inserted = sqlx::query(
+pub(crate) fn insert(tx: &mut Tx<'_>, attempt: AttemptId, record: &DiagnosticsRecord) -> Result<bool, StoreError> {
+    let inserted = sql::query(
         "insert into diagnosis (attempt_id, weights, threat, elapsed_us, recorded_at) values (?, ?, ?, ?, ?) \
          on conflict do nothing",
     )
@@ -41,65 +37,50 @@ pub(crate) async fn insert(
     .bind(serde_json::to_string(&record.threat)?)
     .bind(names::signed(record.elapsed_us, "elapsed_us")?)
     .bind(tx.now)
-    .execute(&mut *tx.connection)
-    .await?;
-    let is_new = inserted.rows_affected() == 1;
+    .execute(tx.connection)?;
+    let is_new = inserted.rows_affected == 1;
     if is_new {
-        insert_numbers(tx, attempt, &record.numbers).await?;
+        insert_numbers(tx, attempt, &record.numbers)?;
     }
     Ok(is_new)
 }
 
-async fn insert_numbers(tx: &mut Tx<'_>, attempt: AttemptId, numbers: &[Diagnostic]) -> Result<(), StoreError> {
+fn insert_numbers(tx: &mut Tx<'_>, attempt: AttemptId, numbers: &[Diagnostic]) -> Result<(), StoreError> {
     for (position, Diagnostic { name, value, detail }) in (0i64..).zip(numbers) {
-        sqlx::query("insert into diagnostic (attempt_id, position, name, value, detail) values (?, ?, ?, ?, ?)")
+        sql::query("insert into diagnostic (attempt_id, position, name, value, detail) values (?, ?, ?, ?, ?)")
             .bind(attempt.0)
             .bind(position)
             .bind(name)
             .bind(value)
             .bind(detail)
-            .execute(&mut *tx.connection)
-            .await?;
+            .execute(tx.connection)?;
     }
     Ok(())
 }
 
-pub(crate) async fn get(
-    connection: &mut SqliteConnection,
-    attempt: AttemptId,
-) -> Result<Option<DiagnosticsRecord>, StoreError> {
-    let found: Option<DiagnosisRow> = sqlx::query_as("select * from diagnosis where attempt_id = ?")
-        .bind(attempt.0)
-        .fetch_optional(&mut *connection)
-        .await?;
-    with_numbers(connection, found).await
+pub(crate) fn get(connection: &Connection, attempt: AttemptId) -> Result<Option<DiagnosticsRecord>, StoreError> {
+    let found: Option<DiagnosisRow> =
+        sql::query_as("select * from diagnosis where attempt_id = ?").bind(attempt.0).fetch_optional(connection)?;
+    with_numbers(connection, found)
 }
 
 /// Of the job's newest attempt that has told any.
-pub(crate) async fn of_job(
-    connection: &mut SqliteConnection,
-    job: JobId,
-) -> Result<Option<DiagnosticsRecord>, StoreError> {
-    let found: Option<DiagnosisRow> = sqlx::query_as(
+pub(crate) fn of_job(connection: &Connection, job: JobId) -> Result<Option<DiagnosticsRecord>, StoreError> {
+    let found: Option<DiagnosisRow> = sql::query_as(
         "select diagnosis.* from diagnosis join attempt using (attempt_id) where job_id = ? \
          order by attempt_id desc limit 1",
     )
     .bind(job.0)
-    .fetch_optional(&mut *connection)
-    .await?;
-    with_numbers(connection, found).await
+    .fetch_optional(connection)?;
+    with_numbers(connection, found)
 }
 
-async fn with_numbers(
-    connection: &mut SqliteConnection,
-    found: Option<DiagnosisRow>,
-) -> Result<Option<DiagnosticsRecord>, StoreError> {
+fn with_numbers(connection: &Connection, found: Option<DiagnosisRow>) -> Result<Option<DiagnosticsRecord>, StoreError> {
     let Some(DiagnosisRow { attempt, record }) = found else { return Ok(None) };
     let numbers: Vec<(String, f64, String)> =
-        sqlx::query_as("select name, value, detail from diagnostic where attempt_id = ? order by position")
+        sql::query_as("select name, value, detail from diagnostic where attempt_id = ? order by position")
             .bind(attempt.0)
-            .fetch_all(connection)
-            .await?;
+            .fetch_all(connection)?;
     let number = |(name, value, detail)| Diagnostic { name, value, detail };
     Ok(Some(DiagnosticsRecord { numbers: numbers.into_iter().map(number).collect(), ..record }))
 }

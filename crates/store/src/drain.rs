@@ -1,12 +1,12 @@
 //! Who gets no new work.
 
 use rrm_spec::{DrainHow, DrainTarget, DrainView, JobId, WorkerId};
+use rusqlite::Connection;
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use crate::event::Of;
 use crate::preempt::GivingWay;
-use crate::{Store, StoreError, Tx, Write, event, preempt};
+use crate::{Store, StoreError, Tx, Write, event, preempt, sql};
 
 /// Gives somebody no new work from now on, restarts of the daemon included. The same may be asked again.
 ///
@@ -21,17 +21,17 @@ pub struct Drain {
 impl Write for Drain {
     type Output = Vec<GivingWay>;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<GivingWay>, StoreError> {
-        refuse_unknown(tx, &self.target).await?;
-        if insert(tx, &self).await? {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<GivingWay>, StoreError> {
+        refuse_unknown(tx, &self.target)?;
+        if insert(tx, &self)? {
             let data = json!({ "target": self.target, "how": self.how });
-            event::add(tx, "drain", of(&self.target), data).await?;
+            event::add(tx, "drain", of(&self.target), data)?;
         }
         match self.how {
             DrainHow::Finish => Ok(Vec::new()),
             DrainHow::Now => {
-                let running = running_at(tx, &self.target).await?;
-                preempt::stop(tx, &running).await
+                let running = running_at(tx, &self.target)?;
+                preempt::stop(tx, &running)
             }
         }
     }
@@ -49,16 +49,16 @@ pub struct Undrain {
 impl Write for Undrain {
     type Output = ();
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        refuse_unknown(tx, &self.target).await?;
+    fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        refuse_unknown(tx, &self.target)?;
         if let DrainTarget::Worker(worker) = &self.target
-            && let Some(node) = drained_node_of(tx, *worker).await?
+            && let Some(node) = drained_node_of(tx, *worker)?
         {
             let what = format!("the machine of worker {worker} is drained: `rrm worker undrain {node}`");
             return Err(StoreError::Precondition { what });
         }
-        if delete(tx, &self.target).await? {
-            event::add(tx, "undrain", of(&self.target), json!({ "target": self.target })).await?;
+        if delete(tx, &self.target)? {
+            event::add(tx, "undrain", of(&self.target), json!({ "target": self.target }))?;
             tx.queued = true;
         }
         Ok(())
@@ -81,23 +81,23 @@ fn key(target: &DrainTarget) -> (&'static str, String) {
     }
 }
 
-async fn refuse_unknown(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<(), StoreError> {
+fn refuse_unknown(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<(), StoreError> {
     let query = match target {
         DrainTarget::Daemon => return Ok(()),
         DrainTarget::Node(_) => "select exists (select 1 from worker where node = ?)",
         DrainTarget::Worker(_) => "select exists (select 1 from worker where worker_id = cast(? as integer))",
     };
     let (_, name) = key(target);
-    match sqlx::query_scalar(query).bind(name).fetch_one(&mut *tx.connection).await? {
+    match sql::query_scalar(query).bind(name).fetch_one(tx.connection)? {
         true => Ok(()),
         false => Err(StoreError::not_found(format!("{target} (`rrm worker list` shows who is there)"))),
     }
 }
 
 /// Whether this is new.
-async fn insert(tx: &mut Tx<'_>, drain: &Drain) -> Result<bool, StoreError> {
+fn insert(tx: &mut Tx<'_>, drain: &Drain) -> Result<bool, StoreError> {
     let (scope, name) = key(&drain.target);
-    let changed = sqlx::query(
+    let changed = sql::query(
         "insert into drain (scope, name, how, since) values (?1, ?2, ?3, ?4) \
          on conflict (scope, name) do update set how = ?3 where how <> ?3",
     )
@@ -105,37 +105,35 @@ async fn insert(tx: &mut Tx<'_>, drain: &Drain) -> Result<bool, StoreError> {
     .bind(name)
     .bind(drain.how.name())
     .bind(tx.now)
-    .execute(&mut *tx.connection)
-    .await?;
-    Ok(changed.rows_affected() == 1)
+    .execute(tx.connection)?;
+    Ok(changed.rows_affected == 1)
 }
 
 /// Whether there was anything to take back.
-async fn delete(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<bool, StoreError> {
+fn delete(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<bool, StoreError> {
     let (scope, name) = key(target);
-    let deleted = sqlx::query(
+    let deleted = sql::query(
         "delete from drain where (scope = ?1 and name = ?2) or (?1 = 'node' and scope = 'worker' and name in ( \
              select cast(worker_id as text) from worker where node = ?2))",
     )
     .bind(scope)
     .bind(name)
-    .execute(&mut *tx.connection)
-    .await?;
-    Ok(deleted.rows_affected() > 0)
+    .execute(tx.connection)?;
+    Ok(deleted.rows_affected > 0)
 }
 
-async fn drained_node_of(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Option<String>, StoreError> {
-    let found = sqlx::query_scalar(
+fn drained_node_of(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Option<String>, StoreError> {
+    let found = sql::query_scalar(
         "select node from worker join drain on scope = 'node' and drain.name = worker.node where worker_id = ?",
     )
     .bind(worker.0)
-    .fetch_optional(&mut *tx.connection);
-    Ok(found.await?)
+    .fetch_optional(tx.connection);
+    Ok(found?)
 }
 
-async fn running_at(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<Vec<JobId>, StoreError> {
+fn running_at(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<Vec<JobId>, StoreError> {
     let (scope, name) = key(target);
-    let found: Vec<i64> = sqlx::query_scalar(
+    let found: Vec<i64> = sql::query_scalar(
         "select job.job_id from job join attempt using (attempt_id) join worker using (worker_id) \
          where job.state = 'running' and case ?1 \
              when 'daemon' then true when 'node' then worker.node = ?2 else cast(worker.worker_id as text) = ?2 end \
@@ -143,26 +141,25 @@ async fn running_at(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<Vec<JobId>,
     )
     .bind(scope)
     .bind(name)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     Ok(found.into_iter().map(JobId).collect())
 }
 
 /// Whether a worker gets no new work.
-pub(crate) async fn withholds(connection: &mut SqliteConnection, worker: WorkerId) -> Result<bool, StoreError> {
-    let found = sqlx::query_scalar(
+pub(crate) fn withholds(connection: &Connection, worker: WorkerId) -> Result<bool, StoreError> {
+    let found = sql::query_scalar(
         "select exists (select 1 from drain where scope = 'daemon' or (scope = 'worker' and name = cast(?1 as text)) \
              or (scope = 'node' and name = (select node from worker where worker_id = ?1)))",
     )
     .bind(worker.0)
     .fetch_one(connection);
-    Ok(found.await?)
+    Ok(found?)
 }
 
 /// Whether nobody gets new work.
-pub(crate) async fn is_daemon_drained(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
-    let found = sqlx::query_scalar("select exists (select 1 from drain where scope = 'daemon')").fetch_one(connection);
-    Ok(found.await?)
+pub(crate) fn is_daemon_drained(connection: &Connection) -> Result<bool, StoreError> {
+    let found = sql::query_scalar("select exists (select 1 from drain where scope = 'daemon')").fetch_one(connection);
+    Ok(found?)
 }
 
 type DrainRow = (String, String, String, i64);
@@ -173,7 +170,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn drains(&self) -> Result<Vec<DrainView>, StoreError> {
-        let found: Vec<DrainRow> = sqlx::query_as(
+        let found: Vec<DrainRow> = sql::query_as(
             "select scope, name, how, since from drain \
              where scope <> 'worker' \
                  or exists (select 1 from worker where worker_id = cast(drain.name as integer) and online = 1) \

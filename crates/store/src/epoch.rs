@@ -1,26 +1,26 @@
 //! Epochs as their attempts recorded them. Which of them count is the view `epoch_current`'s to say.
 
 use rrm_spec::{Accuracy, AttemptId, EpochRecord, JobId};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection};
+use rusqlite::{Connection, Row};
 
-use crate::{StoreError, Tx, names};
+use crate::sql::FromRow;
+use crate::{StoreError, Tx, names, sql};
 
 pub(crate) struct EpochRow(pub(crate) EpochRecord);
 
-impl FromRow<'_, SqliteRow> for EpochRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let robust = match row.try_get::<Option<i64>, _>("robust_total")? {
+impl FromRow for EpochRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        let robust = match row.get::<_, Option<i64>>("robust_total")? {
             Some(_) => Some(accuracy(row, "robust_correct", "robust_total")?),
             None => None,
         };
         Ok(Self(EpochRecord {
-            epoch: row.try_get("epoch")?,
+            epoch: row.get("epoch")?,
             train_us: count(row, "train_us")?,
             validation_us: count(row, "validation_us")?,
             images: count(row, "images")?,
-            learning_rate: row.try_get("learning_rate")?,
-            loss: row.try_get("loss")?,
+            learning_rate: row.get("learning_rate")?,
+            loss: row.get("loss")?,
             train: accuracy(row, "train_correct", "train_total")?,
             natural: accuracy(row, "natural_correct", "natural_total")?,
             robust,
@@ -29,18 +29,18 @@ impl FromRow<'_, SqliteRow> for EpochRow {
 }
 
 /// Reads a count that is stored as a signed integer.
-pub(crate) fn count(row: &SqliteRow, column: &str) -> sqlx::Result<u64> {
-    names::unsigned(row.try_get(column)?).map_err(|error| sqlx::Error::Decode(error.into()))
+pub(crate) fn count(row: &Row<'_>, column: &str) -> Result<u64, StoreError> {
+    names::unsigned(row.get(column)?).map_err(|error| StoreError::internal(error))
 }
 
-pub(crate) fn accuracy(row: &SqliteRow, correct: &str, total: &str) -> sqlx::Result<Accuracy> {
+pub(crate) fn accuracy(row: &Row<'_>, correct: &str, total: &str) -> Result<Accuracy, StoreError> {
     Ok(Accuracy { correct: count(row, correct)?, total: count(row, total)? })
 }
 
 /// Whether it is new; an epoch that the attempt has recorded is left as it is.
-pub(crate) async fn insert(tx: &mut Tx<'_>, attempt: AttemptId, record: &EpochRecord) -> Result<bool, StoreError> {
+pub(crate) fn insert(tx: &mut Tx<'_>, attempt: AttemptId, record: &EpochRecord) -> Result<bool, StoreError> {
     let count = |value: u64| names::signed(value, "epoch");
-    let inserted = sqlx::query(
+    let inserted = sql::query(
         "insert into epoch (attempt_id, epoch, recorded_at, train_us, validation_us, images, learning_rate, loss, \
              train_correct, train_total, natural_correct, natural_total, robust_correct, robust_total) \
          values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
@@ -59,51 +59,46 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, attempt: AttemptId, record: &EpochRe
     .bind(count(record.natural.total)?)
     .bind(record.robust.map(|it| count(it.correct)).transpose()?)
     .bind(record.robust.map(|it| count(it.total)).transpose()?)
-    .execute(&mut *tx.connection)
-    .await?;
-    Ok(inserted.rows_affected() == 1)
+    .execute(tx.connection)?;
+    Ok(inserted.rows_affected == 1)
 }
 
-pub(crate) async fn get(tx: &mut Tx<'_>, attempt: AttemptId, epoch: u32) -> Result<EpochRecord, StoreError> {
-    let found: EpochRow = sqlx::query_as("select * from epoch where attempt_id = ? and epoch = ?")
+pub(crate) fn get(tx: &mut Tx<'_>, attempt: AttemptId, epoch: u32) -> Result<EpochRecord, StoreError> {
+    let found: EpochRow = sql::query_as("select * from epoch where attempt_id = ? and epoch = ?")
         .bind(attempt.0)
         .bind(epoch)
-        .fetch_one(&mut *tx.connection)
-        .await?;
+        .fetch_one(tx.connection)?;
     Ok(found.0)
 }
 
 /// The attempt's last epoch.
-pub(crate) async fn last(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<Option<u32>, StoreError> {
-    let found = sqlx::query_scalar("select max(epoch) from epoch where attempt_id = ?")
-        .bind(attempt.0)
-        .fetch_one(&mut *tx.connection);
-    Ok(found.await?)
+pub(crate) fn last(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<Option<u32>, StoreError> {
+    let found =
+        sql::query_scalar("select max(epoch) from epoch where attempt_id = ?").bind(attempt.0).fetch_one(tx.connection);
+    Ok(found?)
 }
 
-pub(crate) async fn is_current(tx: &mut Tx<'_>, job: JobId, epoch: u32) -> Result<bool, StoreError> {
-    let found = sqlx::query_scalar("select exists (select 1 from epoch_current where job_id = ? and epoch = ?)")
+pub(crate) fn is_current(tx: &mut Tx<'_>, job: JobId, epoch: u32) -> Result<bool, StoreError> {
+    let found = sql::query_scalar("select exists (select 1 from epoch_current where job_id = ? and epoch = ?)")
         .bind(job.0)
         .bind(epoch)
-        .fetch_one(&mut *tx.connection);
-    Ok(found.await?)
+        .fetch_one(tx.connection);
+    Ok(found?)
 }
 
 /// How many epochs of the job count.
-pub(crate) async fn count_current(tx: &mut Tx<'_>, job: JobId) -> Result<u32, StoreError> {
-    let found = sqlx::query_scalar("select count(*) from epoch_current where job_id = ?")
-        .bind(job.0)
-        .fetch_one(&mut *tx.connection);
-    Ok(found.await?)
+pub(crate) fn count_current(tx: &mut Tx<'_>, job: JobId) -> Result<u32, StoreError> {
+    let found =
+        sql::query_scalar("select count(*) from epoch_current where job_id = ?").bind(job.0).fetch_one(tx.connection);
+    Ok(found?)
 }
 
 /// The job's epochs that count, in order.
-pub(crate) async fn current(connection: &mut SqliteConnection, job: JobId) -> Result<Vec<EpochRecord>, StoreError> {
-    let found: Vec<EpochRow> = sqlx::query_as(
+pub(crate) fn current(connection: &Connection, job: JobId) -> Result<Vec<EpochRecord>, StoreError> {
+    let found: Vec<EpochRow> = sql::query_as(
         "select epoch.* from epoch_current join epoch using (attempt_id, epoch) where job_id = ? order by epoch",
     )
     .bind(job.0)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     Ok(found.into_iter().map(|EpochRow(record)| record).collect())
 }

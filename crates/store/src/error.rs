@@ -103,17 +103,12 @@ const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
 const NOTADB: i32 = 26;
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
         let what = error.to_string();
-        match &error {
-            sqlx::Error::Database(database) => match database.code().and_then(|code| code.parse::<i32>().ok()) {
-                Some(code) => of_code(code, database.to_string()),
-                None => Self::Internal { what },
-            },
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => Self::Unavailable { what },
-            sqlx::Error::PoolClosed => Self::Closed,
-            _ => Self::Internal { what },
+        match error.sqlite_error() {
+            Some(code) => of_code(code.extended_code, what),
+            None => Self::Internal { what },
         }
     }
 }
@@ -186,7 +181,7 @@ pub enum OpenError {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: sqlx::migrate::MigrateError,
+        source: StoreError,
     },
     /// The folder cannot be looked at.
     #[error("the folder {} cannot be looked at", path.display())]

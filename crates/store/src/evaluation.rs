@@ -4,11 +4,11 @@ use rrm_spec::{
     Accuracy, AttackSpec, AttemptId, Audit, ClassAccuracy, ClosestPoint, EvaluationRecord, ImageOutcome, JobId,
     Outcome, ParseIdError,
 };
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection};
+use rusqlite::{Connection, Row};
 
 use crate::epoch::{accuracy, count};
-use crate::{Store, StoreError, Tx, names};
+use crate::sql::FromRow;
+use crate::{Store, StoreError, Tx, names, sql};
 
 /// Most images in one page.
 const PAGE: u32 = 1000;
@@ -30,26 +30,26 @@ struct EvaluationRow {
     record: EvaluationRecord,
 }
 
-impl FromRow<'_, SqliteRow> for EvaluationRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let attack = serde_json::from_str(row.try_get("attack")?).map_err(|e| sqlx::Error::Decode(e.into()))?;
-        let weights = row.try_get::<&str, _>("weights")?.parse();
+impl FromRow for EvaluationRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        let attack = serde_json::from_str(sql::text(row, "attack")?)?;
+        let weights = sql::text(row, "weights")?.parse();
         let record = EvaluationRecord {
             attack,
             natural: accuracy(row, "natural_correct", "natural_total")?,
             robust: accuracy(row, "robust_correct", "robust_total")?,
             elapsed_us: count(row, "elapsed_us")?,
-            weights: weights.map_err(|e: ParseIdError| sqlx::Error::Decode(e.into()))?,
+            weights: weights.map_err(|e: ParseIdError| StoreError::internal(e))?,
             images: Vec::new(),
             classes: Vec::new(),
             audit: audit(row)?,
         };
-        Ok(Self { evaluation_id: row.try_get("evaluation_id")?, record })
+        Ok(Self { evaluation_id: row.get("evaluation_id")?, record })
     }
 }
 
-fn audit(row: &SqliteRow) -> sqlx::Result<Option<Audit>> {
-    let Some(largest_change) = row.try_get("largest_change")? else { return Ok(None) };
+fn audit(row: &Row<'_>) -> Result<Option<Audit>, StoreError> {
+    let Some(largest_change) = row.get("largest_change")? else { return Ok(None) };
     Ok(Some(Audit {
         largest_change,
         outside_box: count(row, "outside_box")?,
@@ -60,11 +60,11 @@ fn audit(row: &SqliteRow) -> sqlx::Result<Option<Audit>> {
 }
 
 /// Whether it is new; an attempt's earlier evaluation by the same attack is left as it is.
-pub(crate) async fn insert(tx: &mut Tx<'_>, attempt: AttemptId, record: &EvaluationRecord) -> Result<bool, StoreError> {
+pub(crate) fn insert(tx: &mut Tx<'_>, attempt: AttemptId, record: &EvaluationRecord) -> Result<bool, StoreError> {
     let count = |value: u64| names::signed(value, "evaluation");
     let threat = record.attack.threat();
     let (natural, robust) = (record.natural.wilson95(), record.robust.wilson95());
-    let inserted = sqlx::query(
+    let inserted = sql::query(
         "insert into evaluation (attempt_id, attack, label, norm, epsilon, epsilon_value, natural_correct, \
              natural_total, robust_correct, robust_total, natural_low, natural_high, robust_low, robust_high, \
              elapsed_us, weights, recorded_at, largest_change, outside_box, not_finite, recounted_correct, \
@@ -93,31 +93,29 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, attempt: AttemptId, record: &Evaluat
     .bind(record.audit.map(|audit| count(audit.not_finite)).transpose()?)
     .bind(record.audit.map(|audit| count(audit.recounted.correct)).transpose()?)
     .bind(record.audit.map(|audit| count(audit.rounded.correct)).transpose()?)
-    .execute(&mut *tx.connection)
-    .await?;
-    let is_new = inserted.rows_affected() == 1;
+    .execute(tx.connection)?;
+    let is_new = inserted.rows_affected == 1;
     if is_new {
-        let evaluation = inserted.last_insert_rowid();
-        insert_parts(tx, evaluation, &record.attack).await?;
-        insert_images(tx, evaluation, &record.images).await?;
+        let evaluation = inserted.last_insert_rowid;
+        insert_parts(tx, evaluation, &record.attack)?;
+        insert_images(tx, evaluation, &record.images)?;
     }
     Ok(is_new)
 }
 
-async fn insert_parts(tx: &mut Tx<'_>, evaluation: i64, attack: &AttackSpec) -> Result<(), StoreError> {
+fn insert_parts(tx: &mut Tx<'_>, evaluation: i64, attack: &AttackSpec) -> Result<(), StoreError> {
     let labels: Vec<String> = attack.parts().iter().map(AttackSpec::label).collect();
-    sqlx::query("insert into evaluation_part (evaluation_id, part, label) select ?, key, value from json_each(?)")
+    sql::query("insert into evaluation_part (evaluation_id, part, label) select ?, key, value from json_each(?)")
         .bind(evaluation)
         .bind(serde_json::to_string(&labels)?)
-        .execute(&mut *tx.connection)
-        .await?;
+        .execute(tx.connection)?;
     Ok(())
 }
 
 /// One statement for all images: ten thousand of them take some hundredths of a second this way.
-async fn insert_images(tx: &mut Tx<'_>, evaluation: i64, images: &[ImageOutcome]) -> Result<(), StoreError> {
+fn insert_images(tx: &mut Tx<'_>, evaluation: i64, images: &[ImageOutcome]) -> Result<(), StoreError> {
     let rows: Vec<_> = images.iter().map(image_row).collect();
-    sqlx::query(
+    sql::query(
         "insert into image_outcome (evaluation_id, image, label, prediction, outcome, restart, part, iteration, loss, margin) \
          select ?, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
              value ->> 7, value ->> 8 \
@@ -125,8 +123,7 @@ async fn insert_images(tx: &mut Tx<'_>, evaluation: i64, images: &[ImageOutcome]
     )
     .bind(evaluation)
     .bind(serde_json::to_string(&rows)?)
-    .execute(&mut *tx.connection)
-    .await?;
+    .execute(tx.connection)?;
     Ok(())
 }
 
@@ -146,54 +143,50 @@ fn image_row(image: &ImageOutcome) -> ImageRow<&'static str> {
     (image.image, image.label, image.prediction, outcome, restart, part, iteration, loss, margin)
 }
 
-pub(crate) async fn get(
+pub(crate) fn get(
     tx: &mut Tx<'_>,
     attempt: AttemptId,
     like: &EvaluationRecord,
 ) -> Result<EvaluationRecord, StoreError> {
-    let found: EvaluationRow = sqlx::query_as("select * from evaluation where attempt_id = ? and attack = ?")
+    let found: EvaluationRow = sql::query_as("select * from evaluation where attempt_id = ? and attack = ?")
         .bind(attempt.0)
         .bind(serde_json::to_string(&like.attack)?)
-        .fetch_one(&mut *tx.connection)
-        .await?;
-    with_classes(&mut *tx.connection, found).await
+        .fetch_one(tx.connection)?;
+    with_classes(tx.connection, found)
 }
 
 /// Evaluations that the attempt has told.
-pub(crate) async fn told_by(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<u64, StoreError> {
-    let found: i64 = sqlx::query_scalar("select count(*) from evaluation where attempt_id = ?")
+pub(crate) fn told_by(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<u64, StoreError> {
+    let found: i64 = sql::query_scalar("select count(*) from evaluation where attempt_id = ?")
         .bind(attempt.0)
-        .fetch_one(&mut *tx.connection)
-        .await?;
+        .fetch_one(tx.connection)?;
     names::unsigned(found)
 }
 
 /// The evaluations of the job's newest attempt that has any, without images.
-pub(crate) async fn of_job(connection: &mut SqliteConnection, job: JobId) -> Result<Vec<EvaluationRecord>, StoreError> {
-    let found: Vec<EvaluationRow> = sqlx::query_as(
+pub(crate) fn of_job(connection: &Connection, job: JobId) -> Result<Vec<EvaluationRecord>, StoreError> {
+    let found: Vec<EvaluationRow> = sql::query_as(
         "select evaluation.* from evaluation where attempt_id = ( \
              select max(attempt_id) from evaluation join attempt using (attempt_id) where job_id = ?) \
          order by evaluation_id",
     )
     .bind(job.0)
-    .fetch_all(&mut *connection)
-    .await?;
+    .fetch_all(connection)?;
     let mut records = Vec::with_capacity(found.len());
     for row in found {
-        records.push(with_classes(connection, row).await?);
+        records.push(with_classes(connection, row)?);
     }
     Ok(records)
 }
 
 /// Classes are counted from the images, so that the two cannot differ.
-async fn with_classes(connection: &mut SqliteConnection, row: EvaluationRow) -> Result<EvaluationRecord, StoreError> {
+fn with_classes(connection: &Connection, row: EvaluationRow) -> Result<EvaluationRecord, StoreError> {
     let EvaluationRow { evaluation_id, record } = row;
-    let counts: Vec<(u32, i64, i64, i64)> = sqlx::query_as(
+    let counts: Vec<(u32, i64, i64, i64)> = sql::query_as(
         "select label, total, natural_correct, robust_correct from class_accuracy where evaluation_id = ? order by label",
     )
     .bind(evaluation_id)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     let class = |(label, total, natural, robust): (u32, i64, i64, i64)| ClassAccuracy {
         label,
         natural: Accuracy { correct: natural as u64, total: total as u64 },
@@ -215,41 +208,42 @@ impl Store {
         after: Option<u32>,
     ) -> Result<Option<ImagesPage>, StoreError> {
         // One transaction, so that a page is of the evaluation that it says.
-        let mut reader = self.readers.begin().await?;
-        let evaluations: Vec<(i64, String)> = sqlx::query_as(
-            "select evaluation_id, attack from evaluation where attempt_id = ( \
+        self.readers
+            .at_one_moment(move |reader| {
+                let evaluations: Vec<(i64, String)> = sql::query_as(
+                    "select evaluation_id, attack from evaluation where attempt_id = ( \
                  select max(attempt_id) from evaluation join attempt using (attempt_id) where job_id = ?) \
              order by evaluation_id limit -1 offset ?",
-        )
-        .bind(job.0)
-        .bind(evaluation)
-        .fetch_all(&mut *reader)
-        .await?;
-        let mut after = after;
-        for (evaluation, (id, attack)) in (evaluation..).zip(evaluations) {
-            let images = images_behind(&mut reader, id, after.take()).await?;
-            if !images.is_empty() {
-                return Ok(Some(ImagesPage { evaluation, attack: serde_json::from_str(&attack)?, images }));
-            }
-        }
-        Ok(None)
+                )
+                .bind(job.0)
+                .bind(evaluation)
+                .fetch_all(reader)?;
+                let mut after = after;
+                for (evaluation, (id, attack)) in (evaluation..).zip(evaluations) {
+                    let images = images_behind(reader, id, after.take())?;
+                    if !images.is_empty() {
+                        return Ok(Some(ImagesPage { evaluation, attack: serde_json::from_str(&attack)?, images }));
+                    }
+                }
+                Ok(None)
+            })
+            .await
     }
 }
 
-async fn images_behind(
-    connection: &mut SqliteConnection,
+fn images_behind(
+    connection: &Connection,
     evaluation: i64,
     after: Option<u32>,
 ) -> Result<Vec<ImageOutcome>, StoreError> {
-    let found: Vec<ImageRow<String>> = sqlx::query_as(
+    let found: Vec<ImageRow<String>> = sql::query_as(
         "select image, label, prediction, outcome, restart, part, iteration, loss, margin from image_outcome \
          where evaluation_id = ? and image > ? order by image limit ?",
     )
     .bind(evaluation)
     .bind(after.map_or(-1, i64::from))
     .bind(PAGE)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     found.into_iter().map(image_outcome).collect()
 }
 

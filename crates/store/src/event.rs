@@ -1,11 +1,11 @@
 //! The log of everything that happened.
 
 use rrm_spec::{AttemptId, EventView, JobId, JobState, SubmissionId, WorkerId};
+use rusqlite::Row;
 use serde_json::Value;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
 
-use crate::{Store, StoreError, Tx};
+use crate::sql::FromRow;
+use crate::{Store, StoreError, Tx, sql};
 
 /// Whose event it is.
 #[derive(Clone, Copy, Default)]
@@ -22,8 +22,8 @@ impl Of {
     }
 }
 
-pub(crate) async fn add(tx: &mut Tx<'_>, kind: &str, of: Of, data: Value) -> Result<(), StoreError> {
-    let inserted = sqlx::query(
+pub(crate) fn add(tx: &mut Tx<'_>, kind: &str, of: Of, data: Value) -> Result<(), StoreError> {
+    let inserted = sql::query(
         "insert into event (at, kind, submission_id, job_id, attempt_id, worker_id, data) values (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(tx.now)
@@ -33,30 +33,28 @@ pub(crate) async fn add(tx: &mut Tx<'_>, kind: &str, of: Of, data: Value) -> Res
     .bind(of.attempt.map(|id| id.0))
     .bind(of.worker.map(|id| id.0))
     .bind(data.to_string())
-    .execute(&mut *tx.connection)
-    .await?;
-    tx.newest_event = Some(inserted.last_insert_rowid());
+    .execute(tx.connection)?;
+    tx.newest_event = Some(inserted.last_insert_rowid);
     Ok(())
 }
 
 /// The first states of a submission's jobs, in one statement because there may be thousands.
-pub(crate) async fn add_first_states(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<(), StoreError> {
-    let inserted = sqlx::query(
+pub(crate) fn add_first_states(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<(), StoreError> {
+    let inserted = sql::query(
         "insert into event (at, kind, submission_id, job_id, data) \
          select ?, 'job.state', submission_id, job_id, json_object('from', null, 'to', state, 'reason', reason) \
          from job where submission_id = ? order by job_id",
     )
     .bind(tx.now)
     .bind(submission.0)
-    .execute(&mut *tx.connection)
-    .await?;
-    tx.newest_event = Some(inserted.last_insert_rowid());
+    .execute(tx.connection)?;
+    tx.newest_event = Some(inserted.last_insert_rowid);
     Ok(())
 }
 
 /// The common new state of jobs that do not run; `rows` is JSON: pairs of id and reason. Called before it is set.
-pub(crate) async fn add_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result<(), StoreError> {
-    let inserted = sqlx::query(
+pub(crate) fn add_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result<(), StoreError> {
+    let inserted = sql::query(
         "insert into event (at, kind, submission_id, job_id, data) \
          select ?1, 'job.state', submission_id, job_id, \
              json_object('from', job.state, 'to', ?2, 'reason', move.value ->> 1) \
@@ -65,15 +63,14 @@ pub(crate) async fn add_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> 
     .bind(tx.now)
     .bind(state.name())
     .bind(rows)
-    .execute(&mut *tx.connection)
-    .await?;
-    tx.newest_event = Some(inserted.last_insert_rowid());
+    .execute(tx.connection)?;
+    tx.newest_event = Some(inserted.last_insert_rowid);
     Ok(())
 }
 
 /// An event of the same kind for each of these jobs, with its data.
-pub(crate) async fn add_each(tx: &mut Tx<'_>, kind: &str, rows: &[(JobId, Value)]) -> Result<(), StoreError> {
-    let inserted = sqlx::query(
+pub(crate) fn add_each(tx: &mut Tx<'_>, kind: &str, rows: &[(JobId, Value)]) -> Result<(), StoreError> {
+    let inserted = sql::query(
         "insert into event (at, kind, submission_id, job_id, attempt_id, data) \
          select ?1, ?2, submission_id, job_id, attempt_id, row.value ->> 1 \
          from json_each(?3) row cross join job on job_id = row.value ->> 0 order by job_id",
@@ -81,25 +78,24 @@ pub(crate) async fn add_each(tx: &mut Tx<'_>, kind: &str, rows: &[(JobId, Value)
     .bind(tx.now)
     .bind(kind)
     .bind(serde_json::to_string(rows)?)
-    .execute(&mut *tx.connection)
-    .await?;
-    if inserted.rows_affected() > 0 {
-        tx.newest_event = Some(inserted.last_insert_rowid());
+    .execute(tx.connection)?;
+    if inserted.rows_affected > 0 {
+        tx.newest_event = Some(inserted.last_insert_rowid);
     }
     Ok(())
 }
 
 struct EventRow(EventView);
 
-impl FromRow<'_, SqliteRow> for EventRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow for EventRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
         Ok(Self(EventView {
-            seq: row.try_get("seq")?,
-            at: row.try_get("at")?,
-            job: row.try_get::<Option<i64>, _>("job_id")?.map(JobId),
-            attempt: row.try_get::<Option<i64>, _>("attempt_id")?.map(AttemptId),
-            kind: row.try_get("kind")?,
-            data: row.try_get("data")?,
+            seq: row.get("seq")?,
+            at: row.get("at")?,
+            job: row.get::<_, Option<i64>>("job_id")?.map(JobId),
+            attempt: row.get::<_, Option<i64>>("attempt_id")?.map(AttemptId),
+            kind: row.get("kind")?,
+            data: row.get("data")?,
         }))
     }
 }
@@ -111,7 +107,7 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn job_events(&self, job: JobId, after: i64, limit: u32) -> Result<Vec<EventView>, StoreError> {
         let rows: Vec<EventRow> =
-            sqlx::query_as("select * from event where job_id = ? and seq > ? order by seq limit ?")
+            sql::query_as("select * from event where job_id = ? and seq > ? order by seq limit ?")
                 .bind(job.0)
                 .bind(after)
                 .bind(limit)
@@ -125,7 +121,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn newest_job_events(&self, job: JobId, limit: u32) -> Result<Vec<EventView>, StoreError> {
-        let rows: Vec<EventRow> = sqlx::query_as("select * from event where job_id = ? order by seq desc limit ?")
+        let rows: Vec<EventRow> = sql::query_as("select * from event where job_id = ? order by seq desc limit ?")
             .bind(job.0)
             .bind(limit)
             .fetch_all(&self.readers)
@@ -139,7 +135,7 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn state_events(&self, job: JobId) -> Result<Vec<EventView>, StoreError> {
         let rows: Vec<EventRow> =
-            sqlx::query_as("select * from event where job_id = ? and kind = 'job.state' order by seq limit 1000")
+            sql::query_as("select * from event where job_id = ? and kind = 'job.state' order by seq limit 1000")
                 .bind(job.0)
                 .fetch_all(&self.readers)
                 .await?;
@@ -151,10 +147,8 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn newest_events(&self, limit: u32) -> Result<Vec<EventView>, StoreError> {
-        let rows: Vec<EventRow> = sqlx::query_as("select * from event order by seq desc limit ?")
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await?;
+        let rows: Vec<EventRow> =
+            sql::query_as("select * from event order by seq desc limit ?").bind(limit).fetch_all(&self.readers).await?;
         Ok(rows.into_iter().rev().map(|EventRow(view)| view).collect())
     }
 
@@ -163,7 +157,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn newest_event(&self) -> Result<i64, StoreError> {
-        let newest = sqlx::query_scalar("select coalesce(max(seq), 0) from event").fetch_one(&self.readers);
+        let newest = sql::query_scalar("select coalesce(max(seq), 0) from event").fetch_one(&self.readers);
         Ok(newest.await?)
     }
 
@@ -179,14 +173,14 @@ impl Store {
     ) -> Result<Vec<EventView>, StoreError> {
         let rows: Vec<EventRow> = match submission {
             None => {
-                sqlx::query_as("select * from event where seq > ? order by seq limit ?")
+                sql::query_as("select * from event where seq > ? order by seq limit ?")
                     .bind(after)
                     .bind(limit)
                     .fetch_all(&self.readers)
                     .await?
             }
             Some(submission) => {
-                sqlx::query_as("select * from event where submission_id = ? and seq > ? order by seq limit ?")
+                sql::query_as("select * from event where submission_id = ? and seq > ? order by seq limit ?")
                     .bind(submission.0)
                     .bind(after)
                     .bind(limit)

@@ -4,12 +4,12 @@ use rrm_spec::{
     Ahead, AheadGroup, AheadReason, Demand, Device, DeviceMisfit, DeviceStanding, Explanation, JobId, JobState, Node,
     NodeMisfit, ParentView, Part, Round, Seat, Standing, UserName, WorkerId, WorkerStanding,
 };
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection};
+use rusqlite::{Connection, Row};
 
 use crate::queue::Queue;
+use crate::sql::FromRow;
 use crate::usage::{self, Shares};
-use crate::{Store, StoreError, demand, drain, fleet, names};
+use crate::{Store, StoreError, demand, drain, fleet, names, sql};
 
 /// Jobs that come before another are counted up to here.
 const COUNTED: u64 = 10_000;
@@ -32,20 +32,20 @@ struct Asked {
     resources: String,
 }
 
-impl FromRow<'_, SqliteRow> for Asked {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+impl FromRow for Asked {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
         Ok(Self {
-            name: row.try_get("name")?,
-            owner: row.try_get("owner")?,
-            state: row.try_get("state")?,
-            since: row.try_get("since")?,
-            reason: row.try_get("reason")?,
-            priority: row.try_get("priority")?,
-            not_before: row.try_get("not_before")?,
-            held: row.try_get("held")?,
-            demand_id: row.try_get("demand_id")?,
-            device: row.try_get("device")?,
-            resources: row.try_get("resources")?,
+            name: row.get("name")?,
+            owner: row.get("owner")?,
+            state: row.get("state")?,
+            since: row.get("since")?,
+            reason: row.get("reason")?,
+            priority: row.get("priority")?,
+            not_before: row.get("not_before")?,
+            held: row.get("held")?,
+            demand_id: row.get("demand_id")?,
+            device: row.get("device")?,
+            resources: row.get("resources")?,
         })
     }
 }
@@ -57,38 +57,43 @@ impl Store {
     /// [`StoreError::NotFound`] where there is no such job.
     pub async fn explain(&self, id: JobId, now: i64) -> Result<Explanation, StoreError> {
         // One transaction, so that all of it is of the same moment.
-        let mut reader = self.readers.begin().await?;
-        let asked = asked(&mut reader, id).await?;
-        let (_, demand) = demand::read((asked.demand_id, asked.device, asked.resources))?;
-        let (state, owner) = (names::state(&asked.state)?, usage::name(asked.owner)?);
-        let is_queued = state == JobState::Queued;
-        let ahead = match is_queued {
-            true => Some(ahead(&mut reader, now, id, &owner, asked.priority).await?),
-            false => None,
-        };
-        let workers = match state {
-            JobState::Waiting | JobState::Queued => workers(&mut reader, now, id, &demand).await?,
-            JobState::Running | JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Skipped => {
-                Vec::new()
-            }
-        };
-        Ok(Explanation {
-            job: id,
-            name: asked.name,
-            owner,
-            state,
-            since: asked.since,
-            reason: asked.reason,
-            priority: asked.priority,
-            device: demand.device,
-            resources: demand.resources,
-            parents: open_parents(&mut reader, id).await?,
-            not_before: asked.not_before.filter(|until| is_queued && *until > now),
-            held: asked.held,
-            drained: drain::is_daemon_drained(&mut reader).await?,
-            ahead,
-            workers,
-        })
+        self.readers
+            .at_one_moment(move |reader| {
+                let asked = asked(reader, id)?;
+                let (_, demand) = demand::read((asked.demand_id, asked.device, asked.resources))?;
+                let (state, owner) = (names::state(&asked.state)?, usage::name(asked.owner)?);
+                let is_queued = state == JobState::Queued;
+                let ahead = match is_queued {
+                    true => Some(ahead(reader, now, id, &owner, asked.priority)?),
+                    false => None,
+                };
+                let workers = match state {
+                    JobState::Waiting | JobState::Queued => workers(reader, now, id, &demand)?,
+                    JobState::Running
+                    | JobState::Succeeded
+                    | JobState::Failed
+                    | JobState::Cancelled
+                    | JobState::Skipped => Vec::new(),
+                };
+                Ok(Explanation {
+                    job: id,
+                    name: asked.name,
+                    owner,
+                    state,
+                    since: asked.since,
+                    reason: asked.reason,
+                    priority: asked.priority,
+                    device: demand.device,
+                    resources: demand.resources,
+                    parents: open_parents(reader, id)?,
+                    not_before: asked.not_before.filter(|until| is_queued && *until > now),
+                    held: asked.held,
+                    drained: drain::is_daemon_drained(reader)?,
+                    ahead,
+                    workers,
+                })
+            })
+            .await
     }
 
     /// Of these requests those that no worker could ever meet, of all that are online and, of each other machine, the last one that was.
@@ -96,8 +101,10 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn unmet(&self, demands: &[Demand]) -> Result<Vec<Demand>, StoreError> {
-        let mut reader = self.readers.begin().await?;
-        Ok(fleet::unmet(&mut reader, demands).await?.into_iter().cloned().collect())
+        let demands = demands.to_vec();
+        self.readers
+            .at_one_moment(move |reader| Ok(fleet::unmet(reader, &demands)?.into_iter().cloned().collect()))
+            .await
     }
 
     /// Of these requests those that no worker that is online could ever meet.
@@ -105,15 +112,19 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn unmet_now(&self, demands: &[Demand]) -> Result<Vec<Demand>, StoreError> {
-        let mut reader = self.readers.begin().await?;
-        let online = fleet::online(&mut reader).await?;
-        let is_unmet = |demand: &&Demand| online.iter().all(|node| node.misfit(demand).is_some());
-        Ok(demands.iter().filter(is_unmet).cloned().collect())
+        let demands = demands.to_vec();
+        self.readers
+            .run(move |reader| {
+                let online = fleet::online(reader)?;
+                let is_unmet = |demand: &&Demand| online.iter().all(|node| node.misfit(demand).is_some());
+                Ok(demands.iter().filter(is_unmet).cloned().collect())
+            })
+            .await
     }
 }
 
-async fn asked(connection: &mut SqliteConnection, id: JobId) -> Result<Asked, StoreError> {
-    let found: Option<Asked> = sqlx::query_as(
+fn asked(connection: &Connection, id: JobId) -> Result<Asked, StoreError> {
+    let found: Option<Asked> = sql::query_as(
         "select job.name, job.owner, job.state, job.reason, job.priority, job.not_before, job.held, \
              coalesce(job.ended_at, attempt.started_at, job.queued_at, job.created_at) as since, \
              demand.demand_id, demand.device, demand.resources \
@@ -121,19 +132,17 @@ async fn asked(connection: &mut SqliteConnection, id: JobId) -> Result<Asked, St
          where job.job_id = ?",
     )
     .bind(id.0)
-    .fetch_optional(connection)
-    .await?;
+    .fetch_optional(connection)?;
     found.ok_or_else(|| StoreError::not_found(format!("job {id}")))
 }
 
-async fn open_parents(connection: &mut SqliteConnection, id: JobId) -> Result<Vec<ParentView>, StoreError> {
-    let found: Vec<(i64, String, String)> = sqlx::query_as(
+fn open_parents(connection: &Connection, id: JobId) -> Result<Vec<ParentView>, StoreError> {
+    let found: Vec<(i64, String, String)> = sql::query_as(
         "select job.job_id, job.name, job.state from dependency join job on job.job_id = dependency.parent_id \
          where dependency.job_id = ? and job.state <> 'succeeded' order by 1",
     )
     .bind(id.0)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     found
         .into_iter()
         .map(|(id, name, state)| Ok(ParentView { id: JobId(id), name, state: names::state(&state)? }))
@@ -155,21 +164,15 @@ const OF_THIS_PRIORITY: &str = "select owner, count(*) from ( \
     group by owner order by 2 desc, 1";
 
 /// The queued jobs that come before a job, whatever they ask for.
-async fn ahead(
-    connection: &mut SqliteConnection,
-    now: i64,
-    id: JobId,
-    owner: &UserName,
-    priority: i32,
-) -> Result<Ahead, StoreError> {
-    let demands: Vec<i64> = demand::queued(connection).await?.into_iter().map(|(id, _)| id).collect();
+fn ahead(connection: &Connection, now: i64, id: JobId, owner: &UserName, priority: i32) -> Result<Ahead, StoreError> {
+    let demands: Vec<i64> = demand::queued(connection)?.into_iter().map(|(id, _)| id).collect();
     let demands = serde_json::to_string(&demands)?;
     let most = COUNTED as i64 + 1; // Ten thousand.
     let higher: Vec<(String, i64)> =
-        sqlx::query_as(OF_HIGHER_PRIORITY).bind(&demands).bind(priority).bind(most).fetch_all(&mut *connection).await?;
+        sql::query_as(OF_HIGHER_PRIORITY).bind(&demands).bind(priority).bind(most).fetch_all(connection)?;
     // Who has used as much comes first with the older job; that is not worth another count.
-    let shares = Shares::of(connection, now).await?;
-    let equal: Vec<(String, i64)> = sqlx::query_as(OF_THIS_PRIORITY)
+    let shares = Shares::of(connection, now)?;
+    let equal: Vec<(String, i64)> = sql::query_as(OF_THIS_PRIORITY)
         .bind(&demands)
         .bind(priority)
         .bind(most)
@@ -177,8 +180,7 @@ async fn ahead(
         .bind(id.0)
         .bind(shares.of_owner(owner) > 0.0) // Otherwise nobody has used less.
         .bind(serde_json::to_string(&shares.others_with_as_much(owner))?)
-        .fetch_all(&mut *connection)
-        .await?;
+        .fetch_all(connection)?;
     let mut groups = Vec::new();
     for (other, jobs) in higher {
         groups.push(AheadGroup {
@@ -197,34 +199,24 @@ async fn ahead(
 }
 
 /// What each worker that is online has for a job.
-async fn workers(
-    connection: &mut SqliteConnection,
-    now: i64,
-    id: JobId,
-    demand: &Demand,
-) -> Result<Vec<WorkerStanding>, StoreError> {
+fn workers(connection: &Connection, now: i64, id: JobId, demand: &Demand) -> Result<Vec<WorkerStanding>, StoreError> {
     let mut standings = Vec::new();
-    for (count, node) in fleet::online(connection).await?.into_iter().enumerate() {
+    for (count, node) in fleet::online(connection)?.into_iter().enumerate() {
         let kept = match count < ASKED && node.misfit(demand).is_none() {
-            true => kept(connection, now, id, &node).await?,
+            true => kept(connection, now, id, &node)?,
             false => Vec::new(),
         };
-        standings.push(worker(connection, now, node, demand, &kept).await?);
+        standings.push(worker(connection, now, node, demand, &kept)?);
     }
     Ok(standings)
 }
 
 /// The devices of a worker that go to others first, were it asked now: to jobs that come before, or that they are reserved for.
-async fn kept(
-    connection: &mut SqliteConnection,
-    now: i64,
-    id: JobId,
-    node: &Node,
-) -> Result<Vec<(Device, JobId)>, StoreError> {
+fn kept(connection: &Connection, now: i64, id: JobId, node: &Node) -> Result<Vec<(Device, JobId)>, StoreError> {
     let mut round = Round::new(now, node.clone());
-    let mut queue = Queue::open(connection, now, &round).await?;
+    let mut queue = Queue::open(connection, now, &round)?;
     let mut kept = Vec::new();
-    while let Some((job, bookings)) = queue.next(connection, &mut round).await? {
+    while let Some((job, bookings)) = queue.next(connection, &mut round)? {
         if job == id {
             break;
         }
@@ -235,8 +227,8 @@ async fn kept(
     Ok(kept)
 }
 
-async fn worker(
-    connection: &mut SqliteConnection,
+fn worker(
+    connection: &Connection,
     now: i64,
     node: Node,
     demand: &Demand,
@@ -251,17 +243,17 @@ async fn worker(
     let mut devices = Vec::new();
     for seat in &node.seats {
         let kept = kept.iter().find(|(device, _)| *device == seat.device).map(|(_, job)| *job);
-        let standing = standing(connection, now, node.worker, seat, demand, kept).await?;
+        let standing = standing(connection, now, node.worker, seat, demand, kept)?;
         devices.push(DeviceStanding { device: seat.device.to_string(), standing });
     }
-    let name = sqlx::query_scalar("select node from worker where worker_id = ?").bind(node.worker.0);
-    let name = name.fetch_one(&mut *connection).await?;
-    let drained = drain::withholds(&mut *connection, node.worker).await?;
+    let name = sql::query_scalar("select node from worker where worker_id = ?").bind(node.worker.0);
+    let name = name.fetch_one(connection)?;
+    let drained = drain::withholds(connection, node.worker)?;
     Ok(WorkerStanding { worker: node.worker, node: name, lacks_labels, fitting, wanted, drained, devices })
 }
 
-async fn standing(
-    connection: &mut SqliteConnection,
+fn standing(
+    connection: &Connection,
     now: i64,
     worker: WorkerId,
     seat: &Seat,
@@ -274,40 +266,30 @@ async fn standing(
         None => {}
     }
     if !seat.in_service {
-        return out_of_service(connection, worker, seat.device).await;
+        return out_of_service(connection, worker, seat.device);
     }
     let free = seat.parts.iter().filter(|part| **part == Part::Free).count();
     let enough = demand.resources.devices.parts_of(seat.parts.len() as u32) as usize; // A share is a small number.
     match kept {
-        _ if free < enough => busy(connection, now, worker, seat.device).await,
+        _ if free < enough => busy(connection, now, worker, seat.device),
         Some(job) => Ok(Standing::Reserved { job }),
         None => Ok(Standing::Free),
     }
 }
 
-async fn out_of_service(
-    connection: &mut SqliteConnection,
-    worker: WorkerId,
-    device: Device,
-) -> Result<Standing, StoreError> {
-    let (since, reason) = sqlx::query_as(
+fn out_of_service(connection: &Connection, worker: WorkerId, device: Device) -> Result<Standing, StoreError> {
+    let (since, reason) = sql::query_as(
         "select out_since, reason from device_service join worker using (node) where worker_id = ? and device = ?",
     )
     .bind(worker.0)
     .bind(device.to_string())
-    .fetch_one(connection)
-    .await?;
+    .fetch_one(connection)?;
     Ok(Standing::OutOfService { since, reason })
 }
 
 /// The oldest attempt on the device. Its job's end is expected after as long for each epoch that is left as its epochs took so far.
-async fn busy(
-    connection: &mut SqliteConnection,
-    now: i64,
-    worker: WorkerId,
-    device: Device,
-) -> Result<Standing, StoreError> {
-    let (job, name, since, left_us): (i64, String, i64, Option<f64>) = sqlx::query_as(
+fn busy(connection: &Connection, now: i64, worker: WorkerId, device: Device) -> Result<Standing, StoreError> {
+    let (job, name, since, left_us): (i64, String, i64, Option<f64>) = sql::query_as(
         "select job.job_id, job.name, attempt.started_at, \
              (select avg(e.train_s + coalesce(e.validation_s, 0)) * max(job.epochs_total - count(*), 0) * 1e6 \
               from epoch_current e where e.job_id = job.job_id) \
@@ -317,8 +299,7 @@ async fn busy(
     )
     .bind(worker.0)
     .bind(device.to_string())
-    .fetch_one(connection)
-    .await?;
+    .fetch_one(connection)?;
     let expected_end = left_us.map(|left| now.saturating_add(left as i64)); // Saturates, and is a guess anyway.
     Ok(Standing::Busy { job: JobId(job), name, since, expected_end })
 }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use rrm_spec::{Demand, Device, Node, Part, Seat, WorkerId};
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
-use crate::{StoreError, names};
+use crate::{StoreError, names, sql};
 
 /// A worker's device: worker, labels, device, memory, parts, and since when it is out of service.
 type SeatRow = (i64, String, String, Option<i64>, u32, Option<i64>);
@@ -36,17 +36,16 @@ const SEATS_OF_ALL: &str = "select worker.worker_id, labels, worker_device.devic
     where online = 1 order by worker.worker_id";
 
 /// One worker that is online; none where it is not.
-pub(crate) async fn one(connection: &mut SqliteConnection, worker: WorkerId) -> Result<Option<Node>, StoreError> {
-    let seats: Vec<SeatRow> = sqlx::query_as(SEATS_OF_ONE).bind(worker.0).fetch_all(&mut *connection).await?;
-    let busy: Vec<BusyRow> =
-        sqlx::query_as(busy!(" and taken.worker_id = ?")).bind(worker.0).fetch_all(&mut *connection).await?;
+pub(crate) fn one(connection: &Connection, worker: WorkerId) -> Result<Option<Node>, StoreError> {
+    let seats: Vec<SeatRow> = sql::query_as(SEATS_OF_ONE).bind(worker.0).fetch_all(connection)?;
+    let busy: Vec<BusyRow> = sql::query_as(busy!(" and taken.worker_id = ?")).bind(worker.0).fetch_all(connection)?;
     Ok(nodes(seats, busy)?.pop())
 }
 
 /// All workers that are online, in the order of their ids.
-pub(crate) async fn online(connection: &mut SqliteConnection) -> Result<Vec<Node>, StoreError> {
-    let seats: Vec<SeatRow> = sqlx::query_as(SEATS_OF_ALL).fetch_all(&mut *connection).await?;
-    let busy: Vec<BusyRow> = sqlx::query_as(busy!("")).fetch_all(&mut *connection).await?;
+pub(crate) fn online(connection: &Connection) -> Result<Vec<Node>, StoreError> {
+    let seats: Vec<SeatRow> = sql::query_as(SEATS_OF_ALL).fetch_all(connection)?;
+    let busy: Vec<BusyRow> = sql::query_as(busy!("")).fetch_all(connection)?;
     nodes(seats, busy)
 }
 
@@ -77,19 +76,15 @@ fn nodes(seats: Vec<SeatRow>, busy: Vec<BusyRow>) -> Result<Vec<Node>, StoreErro
 }
 
 /// Of these requests those that no worker could ever meet, of all that are online and, of each other machine, the last one that was.
-pub(crate) async fn unmet<'d>(
-    connection: &mut SqliteConnection,
-    demands: &'d [Demand],
-) -> Result<Vec<&'d Demand>, StoreError> {
-    let seats: Vec<SeatRow> = sqlx::query_as(
+pub(crate) fn unmet<'d>(connection: &Connection, demands: &'d [Demand]) -> Result<Vec<&'d Demand>, StoreError> {
+    let seats: Vec<SeatRow> = sql::query_as(
         "select worker.worker_id, labels, worker_device.device, memory_mib, share, null \
          from worker join worker_device using (worker_id) \
          where online = 1 or worker.worker_id in ( \
              select max(worker_id) from worker group by node having max(online) = 0) \
          order by worker.worker_id",
     )
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     let fleet = nodes(seats, Vec::new())?;
     Ok(demands.iter().filter(|demand| fleet.iter().all(|node| node.misfit(demand).is_some())).collect())
 }

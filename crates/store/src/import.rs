@@ -6,12 +6,12 @@ use rrm_spec::{
     ArtifactHash, ArtifactRef, ImportedNetwork, JobSpec, ModelSource, NetworkName, NetworkSpec, ParseIdError, Plan,
     PlannedJob, Violation, Violations,
 };
+use rusqlite::{Connection, Row};
 use serde_json::json;
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
-use sqlx::{FromRow, Row};
 
 use crate::event::Of;
-use crate::{Store, StoreError, Tx, Write, event, names};
+use crate::sql::FromRow;
+use crate::{Store, StoreError, Tx, Write, event, names, sql};
 
 /// Gives a network in the artifact store a name. Telling the same again changes nothing.
 pub struct KeepImport {
@@ -21,16 +21,15 @@ pub struct KeepImport {
 
 struct ImportRow(ImportedNetwork);
 
-impl FromRow<'_, SqliteRow> for ImportRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let decode = |error: StoreError| sqlx::Error::Decode(error.into());
-        let id = |error: ParseIdError| sqlx::Error::Decode(error.into());
+impl FromRow for ImportRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        let id = |error: ParseIdError| StoreError::internal(error);
         Ok(Self(ImportedNetwork {
-            name: row.try_get::<&str, _>("name")?.parse().map_err(id)?,
-            sha256: row.try_get::<&str, _>("sha256")?.parse().map_err(id)?,
-            bytes: names::unsigned(row.try_get("bytes")?).map_err(decode)?,
-            network: serde_json::from_str(row.try_get("network")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
-            origin: row.try_get("origin")?,
+            name: sql::text(row, "name")?.parse().map_err(id)?,
+            sha256: sql::text(row, "sha256")?.parse().map_err(id)?,
+            bytes: names::unsigned(row.get("bytes")?)?,
+            network: serde_json::from_str(sql::text(row, "network")?)?,
+            origin: row.get("origin")?,
         }))
     }
 }
@@ -38,21 +37,20 @@ impl FromRow<'_, SqliteRow> for ImportRow {
 impl Write for KeepImport {
     type Output = ();
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let ImportedNetwork { name, sha256, bytes, network, origin } = &self.import;
-        if let Some(earlier) = by_name(&mut *tx.connection, name).await? {
+        if let Some(earlier) = by_name(tx.connection, name)? {
             return same(&self.import, &earlier);
         }
-        sqlx::query("insert into import (name, sha256, bytes, network, origin, imported_at) values (?, ?, ?, ?, ?, ?)")
+        sql::query("insert into import (name, sha256, bytes, network, origin, imported_at) values (?, ?, ?, ?, ?, ?)")
             .bind(name.as_str())
             .bind(sha256.as_str())
             .bind(names::signed(*bytes, "bytes")?)
             .bind(serde_json::to_string(network)?)
             .bind(origin)
             .bind(tx.now)
-            .execute(&mut *tx.connection)
-            .await?;
-        event::add(tx, "import", Of::default(), json!({ "name": name, "sha256": sha256 })).await
+            .execute(tx.connection)?;
+        event::add(tx, "import", Of::default(), json!({ "name": name, "sha256": sha256 }))
     }
 }
 
@@ -71,7 +69,8 @@ impl Store {
     /// # Errors
     /// A conflict where another network has the name, and where the database cannot be read.
     pub async fn name_is_free_for(&self, import: &ImportedNetwork) -> Result<(), StoreError> {
-        match by_name(&self.readers, &import.name).await? {
+        let name = import.name.clone();
+        match self.readers.run(move |reader| by_name(reader, &name)).await? {
             Some(earlier) => same(import, &earlier),
             None => Ok(()),
         }
@@ -83,47 +82,41 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn imports(&self) -> Result<Vec<ImportedNetwork>, StoreError> {
         let found: Vec<ImportRow> =
-            sqlx::query_as("select * from import order by name").fetch_all(&self.readers).await?;
+            sql::query_as("select * from import order by name").fetch_all(&self.readers).await?;
         Ok(found.into_iter().map(|ImportRow(import)| import).collect())
     }
 }
 
-async fn by_name<'c>(
-    database: impl SqliteExecutor<'c>,
-    name: &NetworkName,
-) -> Result<Option<ImportedNetwork>, StoreError> {
+fn by_name(connection: &Connection, name: &NetworkName) -> Result<Option<ImportedNetwork>, StoreError> {
     let found: Option<ImportRow> =
-        sqlx::query_as("select * from import where name = ?").bind(name.as_str()).fetch_optional(database).await?;
+        sql::query_as("select * from import where name = ?").bind(name.as_str()).fetch_optional(connection)?;
     Ok(found.map(|ImportRow(import)| import))
 }
 
-async fn by_hash(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<Option<ImportedNetwork>, StoreError> {
-    let found: Option<ImportRow> = sqlx::query_as("select * from import where sha256 = ? order by name limit 1")
+fn by_hash(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<Option<ImportedNetwork>, StoreError> {
+    let found: Option<ImportRow> = sql::query_as("select * from import where sha256 = ? order by name limit 1")
         .bind(sha256.as_str())
-        .fetch_optional(&mut *tx.connection)
-        .await?;
+        .fetch_optional(tx.connection)?;
     Ok(found.map(|ImportRow(import)| import))
 }
 
 /// Whether a hash is that of a training's final weights, whose file is kept.
-async fn is_final(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<bool, StoreError> {
-    let found = sqlx::query_scalar(
+fn is_final(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<bool, StoreError> {
+    let found = sql::query_scalar(
         "select exists (select 1 from checkpoint join artifact using (sha256) \
          join attempt using (attempt_id) join job using (job_id) \
          where sha256 = ? and role = 'final' and released_at is null and job.kind = 'train')",
     )
     .bind(sha256.as_str())
-    .fetch_one(&mut *tx.connection)
-    .await?;
+    .fetch_one(tx.connection)?;
     Ok(found)
 }
 
 /// The size of a file in the artifact store.
-pub(crate) async fn bytes_of(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<Option<u64>, StoreError> {
-    let found: Option<i64> = sqlx::query_scalar("select bytes from artifact where sha256 = ?")
+pub(crate) fn bytes_of(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<Option<u64>, StoreError> {
+    let found: Option<i64> = sql::query_scalar("select bytes from artifact where sha256 = ?")
         .bind(sha256.as_str())
-        .fetch_optional(&mut *tx.connection)
-        .await?;
+        .fetch_optional(tx.connection)?;
     found.map(names::unsigned).transpose()
 }
 
@@ -131,12 +124,12 @@ pub(crate) async fn bytes_of(tx: &mut Tx<'_>, sha256: &ArtifactHash) -> Result<O
 ///
 /// # Errors
 /// Faults of the plan all at once; else all that the store does not hold.
-pub(crate) async fn resolve(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<ArtifactRef, ArtifactRef>, StoreError> {
+pub(crate) fn resolve(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<ArtifactRef, ArtifactRef>, StoreError> {
     let (mut resolved, mut faults, mut missing) = (HashMap::new(), Vec::new(), Vec::new());
     for planned in &plan.jobs {
         for (field, network) in planned.spec.networks() {
             let ModelSource::Artifact(artifact) = network else { continue };
-            match find(tx, artifact).await? {
+            match find(tx, artifact)? {
                 Found::Import(import) => {
                     faults.extend(misuse(planned, field, artifact, &import.network));
                     resolved.insert(artifact.clone(), ArtifactRef::Pinned(import.name, import.sha256));
@@ -159,20 +152,18 @@ enum Found {
     Nothing,
 }
 
-async fn find(tx: &mut Tx<'_>, artifact: &ArtifactRef) -> Result<Found, StoreError> {
+fn find(tx: &mut Tx<'_>, artifact: &ArtifactRef) -> Result<Found, StoreError> {
     let import = match artifact {
-        ArtifactRef::Name(name) => by_name(&mut *tx.connection, name).await?,
-        ArtifactRef::Hash(sha256) => by_hash(tx, sha256).await?,
-        ArtifactRef::Pinned(name, sha256) => {
-            by_name(&mut *tx.connection, name).await?.filter(|import| import.sha256 == *sha256)
-        }
+        ArtifactRef::Name(name) => by_name(tx.connection, name)?,
+        ArtifactRef::Hash(sha256) => by_hash(tx, sha256)?,
+        ArtifactRef::Pinned(name, sha256) => by_name(tx.connection, name)?.filter(|import| import.sha256 == *sha256),
     };
     if let Some(import) = import {
         // A file that was lost must be imported anew.
-        return Ok(if bytes_of(tx, &import.sha256).await?.is_some() { Found::Import(import) } else { Found::Nothing });
+        return Ok(if bytes_of(tx, &import.sha256)?.is_some() { Found::Import(import) } else { Found::Nothing });
     }
     match artifact {
-        ArtifactRef::Hash(sha256) if is_final(tx, sha256).await? => Ok(Found::Final(sha256.clone())),
+        ArtifactRef::Hash(sha256) if is_final(tx, sha256)? => Ok(Found::Final(sha256.clone())),
         ArtifactRef::Name(_) | ArtifactRef::Hash(_) | ArtifactRef::Pinned(..) => Ok(Found::Nothing),
     }
 }

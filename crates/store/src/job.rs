@@ -6,12 +6,12 @@ use rrm_spec::{
     ArtifactHash, AttemptId, JobId, JobKind, JobSpec, JobState, ParseIdError, RetryBudget, Stop, SubmissionId,
     TimeLimit, Transition,
 };
+use rusqlite::Row;
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
 
 use crate::event::Of;
-use crate::{StoreError, Tx, event, names};
+use crate::sql::FromRow;
+use crate::{StoreError, Tx, event, names, sql};
 
 /// What the state machine needs to know of a job.
 #[derive(Clone)]
@@ -43,59 +43,57 @@ impl JobRow {
     }
 }
 
-impl FromRow<'_, SqliteRow> for JobRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let decode = |error: StoreError| sqlx::Error::Decode(error.into());
+impl FromRow for JobRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
         Ok(Self {
-            id: JobId(row.try_get("job_id")?),
-            submission: SubmissionId(row.try_get("submission_id")?),
-            name: row.try_get("name")?,
-            kind: names::kind(row.try_get("kind")?).map_err(decode)?,
-            dataset: row.try_get("dataset")?,
-            epochs_total: row.try_get("epochs_total")?,
-            state: names::state(row.try_get("state")?).map_err(decode)?,
-            stop: names::stop(row.try_get("stop")?).map_err(decode)?,
-            attempt: row.try_get::<Option<i64>, _>("attempt_id")?.map(AttemptId),
+            id: JobId(row.get("job_id")?),
+            submission: SubmissionId(row.get("submission_id")?),
+            name: row.get("name")?,
+            kind: names::kind(sql::text(row, "kind")?)?,
+            dataset: row.get("dataset")?,
+            epochs_total: row.get("epochs_total")?,
+            state: names::state(sql::text(row, "state")?)?,
+            stop: names::stop(sql::optional_text(row, "stop")?)?,
+            attempt: row.get::<_, Option<i64>>("attempt_id")?.map(AttemptId),
             budget: RetryBudget {
-                retries: row.try_get("retries")?,
-                max_retries: row.try_get("max_retries")?,
-                crashes: row.try_get("crashes")?,
-                crash_limit: row.try_get("crash_limit")?,
+                retries: row.get("retries")?,
+                max_retries: row.get("max_retries")?,
+                crashes: row.get("crashes")?,
+                crash_limit: row.get("crash_limit")?,
             },
-            time_limit: names::time_limit(row.try_get("time_limit_s")?).map_err(decode)?,
+            time_limit: names::time_limit(row.get("time_limit_s")?)?,
             content_key: optional_hash(row, "content_key")?,
         })
     }
 }
 
 /// Reads a hash that may be absent.
-pub(crate) fn optional_hash(row: &SqliteRow, column: &str) -> sqlx::Result<Option<ArtifactHash>> {
-    let hash = row.try_get::<Option<&str>, _>(column)?.map(str::parse).transpose();
-    hash.map_err(|error: ParseIdError| sqlx::Error::Decode(error.into()))
+pub(crate) fn optional_hash(row: &Row<'_>, column: &str) -> Result<Option<ArtifactHash>, StoreError> {
+    let hash = sql::optional_text(row, column)?.map(str::parse).transpose();
+    hash.map_err(|error: ParseIdError| StoreError::internal(error))
 }
 
-pub(crate) async fn find(tx: &mut Tx<'_>, id: JobId) -> Result<Option<JobRow>, StoreError> {
-    let found = sqlx::query_as("select * from job where job_id = ?").bind(id.0).fetch_optional(&mut *tx.connection);
-    Ok(found.await?)
+pub(crate) fn find(tx: &mut Tx<'_>, id: JobId) -> Result<Option<JobRow>, StoreError> {
+    let found = sql::query_as("select * from job where job_id = ?").bind(id.0).fetch_optional(tx.connection);
+    Ok(found?)
 }
 
-pub(crate) async fn get(tx: &mut Tx<'_>, id: JobId) -> Result<JobRow, StoreError> {
-    find(tx, id).await?.ok_or_else(|| StoreError::not_found(format!("job {id}")))
+pub(crate) fn get(tx: &mut Tx<'_>, id: JobId) -> Result<JobRow, StoreError> {
+    find(tx, id)?.ok_or_else(|| StoreError::not_found(format!("job {id}")))
 }
 
-pub(crate) async fn spec_of(tx: &mut Tx<'_>, id: JobId) -> Result<JobSpec, StoreError> {
+pub(crate) fn spec_of(tx: &mut Tx<'_>, id: JobId) -> Result<JobSpec, StoreError> {
     let text: String =
-        sqlx::query_scalar("select spec from job where job_id = ?").bind(id.0).fetch_one(&mut *tx.connection).await?;
+        sql::query_scalar("select spec from job where job_id = ?").bind(id.0).fetch_one(tx.connection)?;
     Ok(serde_json::from_str(&text)?)
 }
 
 /// Of these jobs those that exist, by their ids.
-pub(crate) async fn find_all(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<HashMap<JobId, JobRow>, StoreError> {
+pub(crate) fn find_all(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<HashMap<JobId, JobRow>, StoreError> {
     let found: Vec<JobRow> =
-        sqlx::query_as("select * from job where job_id in (select value from json_each(?)) order by job_id")
+        sql::query_as("select * from job where job_id in (select value from json_each(?)) order by job_id")
             .bind(serde_json::to_string(ids)?)
-            .fetch_all(&mut *tx.connection)
-            .await?;
+            .fetch_all(tx.connection)?;
     Ok(found.into_iter().map(|job| (job.id, job)).collect())
 }
 
@@ -114,16 +112,15 @@ type StandingRow = (i64, Option<String>, Option<String>, Option<String>);
 ///
 /// # Errors
 /// [`StoreError::NotFound`] with the ids that do not exist.
-pub(crate) async fn standings(tx: &mut Tx<'_>, mut ids: Vec<JobId>) -> Result<Vec<Standing>, StoreError> {
+pub(crate) fn standings(tx: &mut Tx<'_>, mut ids: Vec<JobId>) -> Result<Vec<Standing>, StoreError> {
     ids.sort_unstable();
     ids.dedup();
-    let found: Vec<StandingRow> = sqlx::query_as(
+    let found: Vec<StandingRow> = sql::query_as(
         "select named.value, job.name, job.state, job.stop from json_each(?) named left join job on job.job_id = named.value \
          order by named.key",
     )
     .bind(serde_json::to_string(&ids)?)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     let missing = found.iter().filter(|(_, name, ..)| name.is_none()).map(|(id, ..)| format!("job {id}"));
     let missing = names::first_few(missing);
     if !missing.is_empty() {
@@ -166,17 +163,16 @@ pub(crate) fn refuse_unless(
 }
 
 /// Stores edges: pairs of a job and one that it needs.
-pub(crate) async fn insert_dependencies(tx: &mut Tx<'_>, edges: &[[JobId; 2]]) -> Result<(), StoreError> {
-    sqlx::query("insert into dependency (job_id, parent_id) select value ->> 0, value ->> 1 from json_each(?)")
+pub(crate) fn insert_dependencies(tx: &mut Tx<'_>, edges: &[[JobId; 2]]) -> Result<(), StoreError> {
+    sql::query("insert into dependency (job_id, parent_id) select value ->> 0, value ->> 1 from json_each(?)")
         .bind(serde_json::to_string(edges)?)
-        .execute(&mut *tx.connection)
-        .await?;
+        .execute(tx.connection)?;
     Ok(())
 }
 
 /// Jobs that waited for this one alone.
-pub(crate) async fn freed_by(tx: &mut Tx<'_>, parent: JobId) -> Result<Vec<JobId>, StoreError> {
-    let found: Vec<i64> = sqlx::query_scalar(
+pub(crate) fn freed_by(tx: &mut Tx<'_>, parent: JobId) -> Result<Vec<JobId>, StoreError> {
+    let found: Vec<i64> = sql::query_scalar(
         "select child.job_id from dependency edge cross join job child on child.job_id = edge.job_id \
          where edge.parent_id = ? and child.state = 'waiting' and not exists ( \
              select 1 from dependency other join job parent on parent.job_id = other.parent_id \
@@ -184,8 +180,7 @@ pub(crate) async fn freed_by(tx: &mut Tx<'_>, parent: JobId) -> Result<Vec<JobId
          order by child.job_id",
     )
     .bind(parent.0)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     Ok(found.into_iter().map(JobId).collect())
 }
 
@@ -193,8 +188,8 @@ pub(crate) async fn freed_by(tx: &mut Tx<'_>, parent: JobId) -> Result<Vec<JobId
 ///
 /// The joins are crossed, which tells SQLite to keep their order: left to itself it looks through all waiting jobs for every
 /// one that has ended.
-pub(crate) async fn waiting_behind(tx: &mut Tx<'_>, ended: &[JobId]) -> Result<Vec<(JobId, Standing)>, StoreError> {
-    let found: Vec<(i64, i64, String, String)> = sqlx::query_as(
+pub(crate) fn waiting_behind(tx: &mut Tx<'_>, ended: &[JobId]) -> Result<Vec<(JobId, Standing)>, StoreError> {
+    let found: Vec<(i64, i64, String, String)> = sql::query_as(
         "with recursive behind (job_id, parent_id) as ( \
              select edge.job_id, edge.parent_id from json_each(?) ended \
              cross join dependency edge on edge.parent_id = ended.value \
@@ -208,8 +203,7 @@ pub(crate) async fn waiting_behind(tx: &mut Tx<'_>, ended: &[JobId]) -> Result<V
          cross join job parent on parent.job_id = child.parent_id order by child.job_id",
     )
     .bind(serde_json::to_string(ended)?)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     found.into_iter().map(|(child, id, name, state)| Ok((JobId(child), standing(id, name, &state)?))).collect()
 }
 
@@ -234,19 +228,19 @@ impl Step {
 }
 
 /// Moves a job, as far as the state machine allows it, and tells of it.
-pub(crate) async fn take(tx: &mut Tx<'_>, job: &JobRow, step: Step) -> Result<JobState, StoreError> {
+pub(crate) fn take(tx: &mut Tx<'_>, job: &JobRow, step: Step) -> Result<JobState, StoreError> {
     let what = |error| StoreError::Precondition { what: format!("job {} `{}`: {error}", job.id, job.name) };
     let state = job.state.after(step.transition).map_err(what)?;
-    set_state(tx, job, state, &step).await?;
+    set_state(tx, job, state, &step)?;
     tx.queued |= state == JobState::Queued;
     let data = json!({ "from": job.state.name(), "to": state.name(), "reason": step.reason });
     let of = Of { attempt: step.attempt.or(job.attempt), ..job.event() };
-    event::add(tx, "job.state", of, data).await?;
+    event::add(tx, "job.state", of, data)?;
     Ok(state)
 }
 
-async fn set_state(tx: &mut Tx<'_>, job: &JobRow, state: JobState, step: &Step) -> Result<(), StoreError> {
-    let updated = sqlx::query(
+fn set_state(tx: &mut Tx<'_>, job: &JobRow, state: JobState, step: &Step) -> Result<(), StoreError> {
+    let updated = sql::query(
         "update job set \
              state = ?1, attempt_id = ?2, reason = ?3, stop = ?8, held = iif(?5, 0, held), \
              queued_at = iif(?1 = 'queued', ?4, queued_at), \
@@ -262,9 +256,8 @@ async fn set_state(tx: &mut Tx<'_>, job: &JobRow, state: JobState, step: &Step) 
     .bind(job.id.0)
     .bind(job.state.name())
     .bind(step.stop.map(Stop::name))
-    .execute(&mut *tx.connection)
-    .await?;
-    match updated.rows_affected() {
+    .execute(tx.connection)?;
+    match updated.rows_affected {
         1 => Ok(()),
         _ => Err(StoreError::internal(format!("job {} is not {}", job.id, job.state))),
     }
@@ -281,11 +274,11 @@ pub(crate) struct Move {
 /// Moves jobs that do not run, as far as the state machine allows it, and tells of them in order.
 ///
 /// Two statements for all of them, since everybody else waits for the writer meanwhile.
-pub(crate) async fn take_all(tx: &mut Tx<'_>, transition: Transition, moves: &[Move]) -> Result<(), StoreError> {
+pub(crate) fn take_all(tx: &mut Tx<'_>, transition: Transition, moves: &[Move]) -> Result<(), StoreError> {
     let Some(state) = state_after(transition, moves)? else { return Ok(()) };
     let rows = serde_json::to_string(&moves.iter().map(|it| (it.id, &it.reason)).collect::<Vec<_>>())?;
-    event::add_states(tx, state, &rows).await?;
-    let moved = set_states(tx, state, &rows).await?;
+    event::add_states(tx, state, &rows)?;
+    let moved = set_states(tx, state, &rows)?;
     tx.queued |= state == JobState::Queued;
     match moved == moves.len() as u64 {
         true => Ok(()),
@@ -307,8 +300,8 @@ fn state_after(transition: Transition, moves: &[Move]) -> Result<Option<JobState
 }
 
 /// `rows` is JSON: pairs of id and reason.
-async fn set_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result<u64, StoreError> {
-    let updated = sqlx::query(
+fn set_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result<u64, StoreError> {
+    let updated = sql::query(
         "update job set \
              state = ?1, reason = move.value ->> 1, held = iif(?3, 0, held), \
              queued_at = iif(?1 = 'queued', ?2, queued_at), ended_at = iif(?3, ?2, null) \
@@ -318,24 +311,22 @@ async fn set_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result<u64,
     .bind(tx.now)
     .bind(state.is_terminal())
     .bind(rows)
-    .execute(&mut *tx.connection)
-    .await?;
-    Ok(updated.rows_affected())
+    .execute(tx.connection)?;
+    Ok(updated.rows_affected)
 }
 
 /// Asks those of these jobs that run to stop, once; of two wishes the one that holds is kept. Tells which were asked.
-pub(crate) async fn stop_all(tx: &mut Tx<'_>, ids: &[JobId], stop: Stop) -> Result<(), StoreError> {
-    let asked: Vec<i64> = sqlx::query_scalar(
+pub(crate) fn stop_all(tx: &mut Tx<'_>, ids: &[JobId], stop: Stop) -> Result<(), StoreError> {
+    let asked: Vec<i64> = sql::query_scalar(
         "update job set stop = ?1 \
          where job_id in (select value from json_each(?2)) and state = 'running' and coalesce(stop, '') not in (?1, 'cancel') \
          returning job_id",
     )
     .bind(stop.name())
     .bind(serde_json::to_string(ids)?)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     let asked: Vec<_> = asked.into_iter().map(|id| (JobId(id), json!({ "stop": stop.name() }))).collect();
-    event::add_each(tx, "job.stop", &asked).await
+    event::add_each(tx, "job.stop", &asked)
 }
 
 /// Which of these jobs run.
@@ -344,19 +335,18 @@ pub(crate) fn running(jobs: &[Standing]) -> Vec<JobId> {
 }
 
 /// Counts a retry or a crash, and holds the job back until `not_before`.
-pub(crate) async fn count_try(
+pub(crate) fn count_try(
     tx: &mut Tx<'_>,
     job: JobId,
     budget: RetryBudget,
     not_before: Option<i64>,
 ) -> Result<(), StoreError> {
-    sqlx::query("update job set retries = ?, crashes = ?, not_before = ? where job_id = ?")
+    sql::query("update job set retries = ?, crashes = ?, not_before = ? where job_id = ?")
         .bind(budget.retries)
         .bind(budget.crashes)
         .bind(not_before)
         .bind(job.0)
-        .execute(&mut *tx.connection)
-        .await?;
+        .execute(tx.connection)?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use rrm_spec::UserName;
 
 use crate::caller::By;
-use crate::{StoreError, Submit, Submitted, Tx, Write};
+use crate::{StoreError, Submit, Submitted, Tx, Write, sql};
 
 /// How many jobs may be open, which are those that have not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +25,14 @@ pub struct SubmitWithin {
 impl Write for SubmitWithin {
     type Output = Submitted;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<Submitted, StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Submitted, StoreError> {
         let Self { submit, open_jobs } = self;
         let user = submit.write.owner.clone();
-        let submitted = submit.apply(tx).await?;
+        let submitted = submit.apply(tx)?;
         // What was accepted before is answered again, however much is open now.
         if !submitted.already && submitted.jobs.len() > submitted.reused.len() {
-            refuse(open(tx).await?, open_jobs.most, "open jobs")?;
-            refuse(open_of(tx, &user).await?, open_jobs.most_per_user, &format!("open jobs of {user}"))?;
+            refuse(open(tx)?, open_jobs.most, "open jobs")?;
+            refuse(open_of(tx, &user)?, open_jobs.most_per_user, &format!("open jobs of {user}"))?;
         }
         Ok(submitted)
     }
@@ -51,12 +51,12 @@ const OPEN: &str = "select count(*) from job indexed by job_open where state in 
 const OPEN_OF: &str =
     "select count(*) from job indexed by job_open where state in ('waiting', 'queued', 'running') and owner = ?";
 
-async fn open(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    let count = sqlx::query_scalar(OPEN);
-    Ok(count.fetch_one(&mut *tx.connection).await?)
+fn open(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let count = sql::query_scalar(OPEN);
+    Ok(count.fetch_one(tx.connection)?)
 }
 
-async fn open_of(tx: &mut Tx<'_>, user: &UserName) -> Result<i64, StoreError> {
-    let count = sqlx::query_scalar(OPEN_OF);
-    Ok(count.bind(user.as_str()).fetch_one(&mut *tx.connection).await?)
+fn open_of(tx: &mut Tx<'_>, user: &UserName) -> Result<i64, StoreError> {
+    let count = sql::query_scalar(OPEN_OF);
+    Ok(count.bind(user.as_str()).fetch_one(tx.connection)?)
 }

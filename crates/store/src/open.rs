@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::statfs::{FsType, statfs};
-use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::{OpenError, backup, schema};
+use crate::{OpenError, Readers, StoreError, backup, schema};
 
 /// The first version without the WAL-reset corruption: two connections that commit and checkpoint at the same instant.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// Readers at once. They are dashboards' and users' queries of milliseconds; the writer does not wait for them.
-const READERS: u32 = 4;
+/// How long a connection waits for another process that has locked the file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Statements that a connection keeps prepared: more than there are.
+const STATEMENTS: usize = 256;
 
 /// Magic numbers of statfs(2), from linux/magic.h and the file systems' own sources. A write-ahead log keeps its index in
 /// shared memory, which machines do not share.
@@ -32,59 +33,58 @@ const NETWORKS: [(i64, &str); 10] = [
 ];
 
 /// Opens the writing connection, makes or upgrades the schema, and opens the readers.
-pub(crate) async fn open(path: &Path) -> Result<(SqliteConnection, SqlitePool), OpenError> {
+pub(crate) fn open(path: &Path) -> Result<(Connection, Readers), OpenError> {
     refuse_old_sqlite(library_version())?;
     refuse_network(path)?;
-    let failed = |error| unusable(path, error);
     if path.metadata().is_ok_and(|file| file.len() > 0) {
-        let found = schema_of(path, common(path)).await?;
+        let found = schema_of(path)?;
         if (1..schema::VERSION).contains(&found) {
-            let kept = backup::keep_before_upgrade(path, found).await;
+            let kept = backup::keep_before_upgrade(path, found);
             let kept = kept.map_err(|source| OpenError::NotKept { path: path.to_owned(), source: source.into() })?;
             tracing::info!(schema = found, kept = %kept.display(), "the database is upgraded, a copy of it is kept");
         }
     }
-    let mut writer = writing(path).connect().await.map_err(failed)?;
-    migrate(&mut writer, path).await?;
-    let readers =
-        SqlitePoolOptions::new().max_connections(READERS).connect_with(reading(path)).await.map_err(failed)?;
-    Ok((writer, readers))
+    let failed = |error| unusable(path, error);
+    let writer = writing(path).map_err(failed)?;
+    let upgraded = schema::upgrade(&writer, schema::VERSION);
+    upgraded.map_err(|error| OpenError::Migration { path: path.to_owned(), source: error.into() })?;
+    Ok((writer, Readers::open(path).map_err(failed)?))
 }
 
 /// The connection that the writer opens, and opens again after an error of the disk.
-pub(crate) fn writing(path: &Path) -> SqliteConnectOptions {
-    common(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // NORMAL would lose acknowledged commits with the power.
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("wal_autocheckpoint", "1000")
-        .pragma("journal_size_limit", "67108864")
+pub(crate) fn writing(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    // NORMAL would lose acknowledged commits with the power.
+    connection.execute_batch(
+        "pragma journal_mode = wal; pragma synchronous = full; \
+         pragma wal_autocheckpoint = 1000; pragma journal_size_limit = 67108864",
+    )?;
+    Ok(connection)
 }
 
-fn reading(path: &Path) -> SqliteConnectOptions {
-    common(path).pragma("query_only", "on")
+/// One that changes nothing itself, but keeps the write-ahead log's index as a reader must.
+pub(crate) fn reading(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch("pragma query_only = on")?;
+    Ok(connection)
 }
 
 /// Changes nothing, whoever writes meanwhile.
-pub(crate) fn looking(path: &Path) -> SqliteConnectOptions {
-    common(path).read_only(true)
+pub(crate) fn looking(path: &Path) -> Result<Connection, StoreError> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-fn common(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
-        // A database file from elsewhere cannot make us call functions with side effects from its schema.
-        .pragma("trusted_schema", "off")
-        .pragma("temp_store", "memory")
-        .disable_statement_logging()
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // With an untrusted schema a file from elsewhere cannot make us call functions with side effects.
+    connection.execute_batch("pragma foreign_keys = on; pragma trusted_schema = off; pragma temp_store = memory")?;
+    Ok(connection)
 }
 
 fn library_version() -> i32 {
-    // SAFETY: a function without arguments that returns a constant of the library.
-    unsafe { libsqlite3_sys::sqlite3_libversion_number() }
+    rusqlite::version_number()
 }
 
 /// The version of the SQLite that is built in, such as `3.51.3`.
@@ -117,31 +117,21 @@ fn network_name(file_system: FsType) -> Option<&'static str> {
     NETWORKS.into_iter().find(|(magic, _)| *magic == file_system.0).map(|(_, name)| name)
 }
 
-fn unusable(path: &Path, error: sqlx::Error) -> OpenError {
-    OpenError::Database { path: path.to_owned(), source: error.into() }
+pub(crate) fn unusable(path: &Path, source: StoreError) -> OpenError {
+    OpenError::Database { path: path.to_owned(), source }
 }
-
-/// SQLite's code for a file that does not even begin like a database. One that only breaks off may be ours, and damaged.
-const NOT_A_DATABASE: &str = "26";
 
 /// The schema's version, 0 where there is none yet. Looks before the writing connection could change anything in a file that
 /// is not ours.
-pub(crate) async fn schema_of(path: &Path, options: SqliteConnectOptions) -> Result<i64, OpenError> {
-    let failed = |error| unusable(path, error);
-    let foreign = |error: sqlx::Error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
-        Some(NOT_A_DATABASE) => OpenError::Foreign { path: path.to_owned() },
-        _ => unusable(path, error),
-    };
-    let mut connection = options.connect().await.map_err(foreign)?;
-    let application: i64 =
-        sqlx::query_scalar("pragma application_id").fetch_one(&mut connection).await.map_err(foreign)?;
-    let version: i64 = sqlx::query_scalar("pragma user_version").fetch_one(&mut connection).await.map_err(foreign)?;
-    let others = "select count(*) from sqlite_schema where tbl_name <> '_sqlx_migrations'";
-    let others: i64 = sqlx::query_scalar(others).fetch_one(&mut connection).await.map_err(foreign)?;
-    connection.close().await.map_err(failed)?;
+pub(crate) fn schema_of(path: &Path) -> Result<i64, OpenError> {
+    let (application, version, tables) = header(path).map_err(|error| match error.sqlite_error_code() {
+        // One that does not even begin like a database. One that only breaks off may be ours, and damaged.
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
+        _ => unusable(path, error.into()),
+    })?;
     match (application, version) {
         // A start that was cut off before its first commit.
-        (0, 0) if others == 0 => Ok(0),
+        (0, 0) if tables == 0 => Ok(0),
         (schema::APPLICATION_ID, found) if found > schema::VERSION => {
             Err(OpenError::NewerSchema { path: path.to_owned(), found, known: schema::VERSION })
         }
@@ -150,35 +140,35 @@ pub(crate) async fn schema_of(path: &Path, options: SqliteConnectOptions) -> Res
     }
 }
 
-async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let failed = |source| OpenError::Migration { path: path.to_owned(), source };
-    migrate_to(schema::VERSION, writer).await.map_err(failed)?;
-    let sql = sqlx::AssertSqlSafe(format!("pragma user_version = {}", schema::VERSION));
-    let written = sqlx::raw_sql(sql).execute(writer).await;
-    written.map(drop).map_err(|error| unusable(path, error))
-}
-
-/// Foreign keys are off for the later migrations, as SQLite's own recipe for making a table anew has it; one that does so checks in
-/// its transaction that no reference dangles. The earlier ones rely on them: a renamed table's references follow it.
-pub(crate) async fn migrate_to(version: i64, writer: &mut SqliteConnection) -> Result<(), MigrateError> {
-    schema::up_to(version.min(schema::LAST_WITH_FOREIGN_KEYS)).run(&mut *writer).await?;
-    sqlx::query("pragma foreign_keys = off").execute(&mut *writer).await?;
-    let upgraded = schema::up_to(version).run(&mut *writer).await;
-    sqlx::query("pragma foreign_keys = on").execute(&mut *writer).await?;
-    upgraded
+/// Whose file it is, the version of its schema, and how much is in it.
+fn header(path: &Path) -> rusqlite::Result<(i64, i64, i64)> {
+    // An error of the file is told by its own code, not by what it means to a caller: hence not [`looking`].
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(PATIENCE)?;
+    let number = |sql: &str| connection.query_one(sql, (), |row| row.get(0));
+    let tables = format!("select count(*) from sqlite_schema where tbl_name <> '{}'", schema::EARLIER_STEPS);
+    Ok((number("pragma application_id")?, number("pragma user_version")?, number(&tables)?))
 }
 
 /// How SQLite would carry out a query, one step a line; values stay unbound.
 #[cfg(test)]
-pub(crate) async fn plan_of(readers: &SqlitePool, sql: &str) -> String {
-    let sql = sqlx::AssertSqlSafe(format!("explain query plan {sql}"));
-    let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(readers).await.unwrap();
-    steps.into_iter().map(|(_, _, _, step)| step + "\n").collect()
+pub(crate) async fn plan_of(readers: &Readers, sql: &str) -> String {
+    let sql = format!("explain query plan {sql}");
+    let steps = move |reader: &Connection| {
+        let mut explanation = reader.prepare(&sql)?;
+        let (mut steps, mut plan) = (explanation.raw_query(), String::new());
+        while let Some(step) = steps.next()? {
+            plan += &(step.get::<_, String>("detail")? + "\n");
+        }
+        Ok(plan)
+    };
+    readers.run(steps).await.unwrap()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql;
 
     #[test]
     fn an_sqlite_with_the_wal_reset_bug_is_refused() {
@@ -198,25 +188,22 @@ mod tests {
     async fn another_programs_database_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("other.db");
-        let mut other = common(&path).create_if_missing(true).connect().await.unwrap();
-        sqlx::query("create table t (x)").execute(&mut other).await.unwrap();
-        other.close().await.unwrap();
+        Connection::open(&path).unwrap().execute_batch("create table t (x)").unwrap();
         let before = std::fs::read(&path).unwrap();
-        assert!(matches!(open(&path).await, Err(OpenError::Foreign { .. })));
+        assert!(matches!(open(&path), Err(OpenError::Foreign { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), before);
         std::fs::write(&path, "these bytes are no database, however long they may be read").unwrap();
-        assert!(matches!(open(&path).await, Err(OpenError::Foreign { .. })));
+        assert!(matches!(open(&path), Err(OpenError::Foreign { .. })));
     }
 
     #[tokio::test]
     async fn a_database_that_breaks_off_is_called_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rrm.db");
-        let (writer, readers) = open(&path).await.unwrap();
-        readers.close().await;
-        writer.close().await.unwrap();
+        let (writer, readers) = open(&path).unwrap();
+        drop((writer, readers));
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(8192).unwrap();
-        let refused = open(&path).await;
+        let refused = open(&path);
         let is_damaged =
             |error: &OpenError| matches!(error, OpenError::Database { source: crate::StoreError::Damaged { .. }, .. });
         assert!(refused.as_ref().is_err_and(is_damaged), "{:?}", refused.err());
@@ -226,11 +213,8 @@ mod tests {
     async fn a_newer_schema_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rrm.db");
-        let (mut writer, readers) = open(&path).await.unwrap();
-        sqlx::query("pragma user_version = 99").execute(&mut writer).await.unwrap();
-        writer.close().await.unwrap();
-        readers.close().await;
-        assert!(matches!(open(&path).await, Err(OpenError::NewerSchema { found: 99, .. })));
+        open(&path).unwrap().0.execute_batch("pragma user_version = 99").unwrap();
+        assert!(matches!(open(&path), Err(OpenError::NewerSchema { found: 99, .. })));
     }
 
     /// A database of version 11 with a running job, an ended one that is gone, and what refers to them.
@@ -251,40 +235,39 @@ mod tests {
     async fn tables_that_are_made_anew_keep_their_rows_their_counters_and_what_refers_to_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rrm.db");
-        let mut before = writing(&path).connect().await.unwrap();
-        schema::up_to(11).run(&mut before).await.unwrap();
-        sqlx::raw_sql(BEFORE_CONTROL).execute(&mut before).await.unwrap();
-        before.close().await.unwrap();
-        let (mut writer, _readers) = open(&path).await.unwrap();
+        let before = writing(&path).unwrap();
+        schema::upgrade(&before, 11).unwrap();
+        before.execute_batch(BEFORE_CONTROL).unwrap();
+        drop(before);
+        let (writer, _readers) = open(&path).unwrap();
         let row: (String, i64, i64, String, i64, Option<i64>) =
-            sqlx::query_as("select name, priority, attempt_id, stop, held, retry_of from job where job_id = 1")
-                .fetch_one(&mut writer)
-                .await
+            sql::query_as("select name, priority, attempt_id, stop, held, retry_of from job where job_id = 1")
+                .fetch_one(&writer)
                 .unwrap();
         assert_eq!(row, ("a".into(), 3, 4, "cancel".into(), 0, None));
         let counters: Vec<i64> =
-            sqlx::query_scalar("select seq from sqlite_sequence where name in ('attempt', 'job') order by name")
-                .fetch_all(&mut writer)
-                .await
+            sql::query_scalar("select seq from sqlite_sequence where name in ('attempt', 'job') order by name")
+                .fetch_all(&writer)
                 .unwrap();
         assert_eq!(counters, [4, 7], "no id is given out twice");
-        let dangling = sqlx::query("pragma foreign_key_check").fetch_all(&mut writer).await.unwrap();
+        let dangling = sql::query("pragma foreign_key_check").fetch_all(&writer).unwrap();
         assert!(dangling.is_empty());
-        let refused = sqlx::query("insert into event (at, kind, job_id, data) values (1, 'x', 99, '{}')");
-        assert!(refused.execute(&mut writer).await.is_err(), "foreign keys are on");
+        let refused = sql::query("insert into event (at, kind, job_id, data) values (1, 'x', 99, '{}')");
+        assert!(refused.execute(&writer).is_err(), "foreign keys are on");
     }
 
     #[tokio::test]
     async fn the_writing_connection_is_durable_and_readers_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut writer, readers) = open(&folder.path().join("rrm.db")).await.unwrap();
-        let text = |sql: &'static str| sqlx::query_scalar::<_, String>(sql);
-        let number = |sql: &'static str| sqlx::query_scalar::<_, i64>(sql);
-        assert_eq!(text("pragma journal_mode").fetch_one(&mut writer).await.unwrap(), "wal");
-        assert_eq!(number("pragma synchronous").fetch_one(&mut writer).await.unwrap(), 2);
-        assert_eq!(number("pragma foreign_keys").fetch_one(&mut writer).await.unwrap(), 1);
-        assert_eq!(number("pragma trusted_schema").fetch_one(&mut writer).await.unwrap(), 0);
+        let (writer, readers) = open(&folder.path().join("rrm.db")).unwrap();
+        let text = |sql: &str| sql::query_scalar::<String>(sql);
+        let number = |sql: &str| sql::query_scalar::<i64>(sql);
+        assert_eq!(text("pragma journal_mode").fetch_one(&writer).unwrap(), "wal");
+        assert_eq!(number("pragma synchronous").fetch_one(&writer).unwrap(), 2);
+        assert_eq!(number("pragma foreign_keys").fetch_one(&writer).unwrap(), 1);
+        assert_eq!(number("pragma trusted_schema").fetch_one(&writer).unwrap(), 0);
         assert_eq!(number("pragma user_version").fetch_one(&readers).await.unwrap(), schema::VERSION);
-        assert!(sqlx::query("delete from event").execute(&readers).await.is_err());
+        let refused = readers.run(|reader| sql::query("delete from event").execute(reader)).await;
+        assert!(refused.is_err());
     }
 }

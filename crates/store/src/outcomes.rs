@@ -1,8 +1,9 @@
 //! How attempts ended, counted without reading all of them every time.
 
 use rrm_spec::AttemptOutcome;
+use rusqlite::Connection;
 
-use crate::{Store, StoreError, names};
+use crate::{Store, StoreError, names, sql};
 
 /// How many attempts ended in each way. Kept by whoever asks, so that the next answer costs only what is new.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,33 +39,30 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn count_outcomes(&self, before: Outcomes) -> Result<Outcomes, StoreError> {
         // One transaction, so that no attempt is counted twice or missed in between.
-        let mut reader = self.readers.begin().await?;
-        let edge: i64 = sqlx::query_scalar(
-            "select coalesce((select min(attempt_id) - 1 from attempt where ended_at is null), \
+        self.readers
+            .at_one_moment(move |reader| {
+                let edge: i64 = sql::query_scalar(
+                    "select coalesce((select min(attempt_id) - 1 from attempt where ended_at is null), \
                              (select max(attempt_id) from attempt), 0)",
-        )
-        .fetch_one(&mut *reader)
-        .await?;
-        let Outcomes { settled_up_to, mut settled, .. } = before;
-        add(&mut settled, &ended(&mut reader, settled_up_to, edge).await?);
-        let recent = ended(&mut reader, edge.max(settled_up_to), i64::MAX).await?;
-        Ok(Outcomes { settled_up_to: edge.max(settled_up_to), settled, recent })
+                )
+                .fetch_one(reader)?;
+                let Outcomes { settled_up_to, mut settled, .. } = before;
+                add(&mut settled, &ended(reader, settled_up_to, edge)?);
+                let recent = ended(reader, edge.max(settled_up_to), i64::MAX)?;
+                Ok(Outcomes { settled_up_to: edge.max(settled_up_to), settled, recent })
+            })
+            .await
     }
 }
 
 /// Of the attempts after one and up to another those that have ended.
-async fn ended(
-    connection: &mut sqlx::SqliteConnection,
-    after: i64,
-    up_to: i64,
-) -> Result<Vec<(AttemptOutcome, u64)>, StoreError> {
-    let found: Vec<(String, i64)> = sqlx::query_as(
+fn ended(connection: &Connection, after: i64, up_to: i64) -> Result<Vec<(AttemptOutcome, u64)>, StoreError> {
+    let found: Vec<(String, i64)> = sql::query_as(
         "select outcome, count(*) from attempt \
          where attempt_id > ? and attempt_id <= ? and outcome is not null group by outcome",
     )
     .bind(after)
     .bind(up_to)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     found.into_iter().map(|(name, count)| Ok((names::outcome(&name)?, names::unsigned(count)?))).collect()
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use rrm_spec::{JobId, JobState, SubmissionId};
+use rusqlite::Connection;
 
-use crate::{Store, StoreError, names};
+use crate::{Store, StoreError, names, sql};
 
 /// Which plans to list, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,21 +51,23 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn plans(&self, filter: PlanFilter) -> Result<Vec<PlanView>, StoreError> {
         // One transaction, so that no job is counted in two states.
-        let mut reader = self.readers.begin().await?;
-        let found: Vec<PlanRow> = sqlx::query_as(
-            "select submission_id, name, host, created_at, \
+        self.readers
+            .at_one_moment(move |reader| {
+                let found: Vec<PlanRow> = sql::query_as(
+                    "select submission_id, name, host, created_at, \
                  (select count(*) from reuse where reuse.submission_id = submission.submission_id) \
              from submission where submission_id < ? order by submission_id desc limit ?",
-        )
-        .bind(filter.before.map_or(i64::MAX, |id| id.0))
-        .bind(filter.limit)
-        .fetch_all(&mut *reader)
-        .await?;
-        let mut plans = Vec::with_capacity(found.len());
-        for row in found {
-            plans.push(with_counts(&mut reader, row).await?);
-        }
-        Ok(plans)
+                )
+                .bind(filter.before.map_or(i64::MAX, |id| id.0))
+                .bind(filter.limit)
+                .fetch_all(reader)?;
+                let mut plans = Vec::with_capacity(found.len());
+                for row in found {
+                    plans.push(with_counts(reader, row)?);
+                }
+                Ok(plans)
+            })
+            .await
     }
 
     /// One plan.
@@ -82,7 +85,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn edges(&self, jobs: &[JobId]) -> Result<Vec<Edge>, StoreError> {
-        let found: Vec<(i64, i64)> = sqlx::query_as(
+        let found: Vec<(i64, i64)> = sql::query_as(
             "select job_id, parent_id from dependency where job_id in (select value from json_each(?)) order by 1, 2",
         )
         .bind(serde_json::to_string(jobs)?)
@@ -97,7 +100,7 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn children(&self, job: JobId, limit: u32) -> Result<Vec<JobId>, StoreError> {
         let found: Vec<i64> =
-            sqlx::query_scalar("select job_id from dependency where parent_id = ? order by job_id limit ?")
+            sql::query_scalar("select job_id from dependency where parent_id = ? order by job_id limit ?")
                 .bind(job.0)
                 .bind(limit)
                 .fetch_all(&self.readers)
@@ -111,7 +114,7 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn next_in_line(&self, limit: u32) -> Result<Vec<JobId>, StoreError> {
         let found: Vec<i64> =
-            sqlx::query_scalar("select job_id from job where state = 'queued' order by priority desc, job_id limit ?")
+            sql::query_scalar("select job_id from job where state = 'queued' order by priority desc, job_id limit ?")
                 .bind(limit)
                 .fetch_all(&self.readers)
                 .await?;
@@ -119,13 +122,12 @@ impl Store {
     }
 }
 
-async fn with_counts(connection: &mut sqlx::SqliteConnection, row: PlanRow) -> Result<PlanView, StoreError> {
+fn with_counts(connection: &Connection, row: PlanRow) -> Result<PlanView, StoreError> {
     let (id, name, host, created_at, reused) = row;
     let found: Vec<(String, i64)> =
-        sqlx::query_as("select state, count(*) from job where submission_id = ? group by +state")
+        sql::query_as("select state, count(*) from job where submission_id = ? group by +state")
             .bind(id)
-            .fetch_all(connection)
-            .await?;
+            .fetch_all(connection)?;
     let mut jobs = BTreeMap::new();
     for (state, count) in found {
         let state: JobState = names::state(&state)?;

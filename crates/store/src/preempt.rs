@@ -4,7 +4,7 @@ use rrm_spec::{AfterPreemption, AttemptId, JobId, JobState, RequestId, Stop};
 use serde::{Deserialize, Serialize};
 
 use crate::job::Standing;
-use crate::{StoreError, Tx, Write, change, job, request};
+use crate::{StoreError, Tx, Write, change, job, request, sql};
 
 /// Tells running jobs to stop at their next step. They are queued again without blame, keep their place in the queue, and go on
 /// from their last checkpoint; one that is done before it hears of it has succeeded.
@@ -34,19 +34,19 @@ pub struct GivingWay {
 impl Write for Preempt {
     type Output = Vec<GivingWay>;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<GivingWay>, StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<GivingWay>, StoreError> {
         let asked = ("preempt", &self.jobs, self.then);
-        if let Some(answer) = request::answer(tx, &self.request, &asked).await? {
+        if let Some(answer) = request::answer(tx, &self.request, &asked)? {
             return Ok(answer);
         }
-        let jobs = job::standings(tx, self.jobs.clone()).await?;
+        let jobs = job::standings(tx, self.jobs.clone())?;
         job::refuse_unless(&jobs, is_allowed, "only jobs that run, and are not being cancelled, can give way")?;
-        let giving_way = stop(tx, &job::running(&jobs)).await?;
+        let giving_way = stop(tx, &job::running(&jobs))?;
         match self.then {
             AfterPreemption::Queue => {}
-            AfterPreemption::Hold => change::hold(tx, &jobs.iter().map(|job| job.id).collect::<Vec<_>>()).await?,
+            AfterPreemption::Hold => change::hold(tx, &jobs.iter().map(|job| job.id).collect::<Vec<_>>())?,
         }
-        request::keep(tx, &self.request, &asked, &giving_way).await?;
+        request::keep(tx, &self.request, &asked, &giving_way)?;
         Ok(giving_way)
     }
 }
@@ -60,14 +60,13 @@ fn is_allowed(job: &Standing) -> bool {
 }
 
 /// Marks jobs that run; tells which attempts are to end.
-pub(crate) async fn stop(tx: &mut Tx<'_>, running: &[JobId]) -> Result<Vec<GivingWay>, StoreError> {
-    job::stop_all(tx, running, Stop::Preempt).await?;
-    let found: Vec<(i64, i64)> = sqlx::query_as(
+pub(crate) fn stop(tx: &mut Tx<'_>, running: &[JobId]) -> Result<Vec<GivingWay>, StoreError> {
+    job::stop_all(tx, running, Stop::Preempt)?;
+    let found: Vec<(i64, i64)> = sql::query_as(
         "select job_id, attempt_id from job \
          where job_id in (select value from json_each(?)) and state = 'running' and stop = 'preempt' order by job_id",
     )
     .bind(serde_json::to_string(running)?)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     Ok(found.into_iter().map(|(job, attempt)| GivingWay { job: JobId(job), attempt: AttemptId(attempt) }).collect())
 }

@@ -4,11 +4,11 @@
 //! at one job per request and owner, by leaps in an index, however many are queued.
 
 use rrm_spec::{Booking, Candidate, Demand, JobId, Node, Offer, Round, UserName};
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use crate::settle::LONGEST_PAUSE_WITH_JITTER_US;
 use crate::usage::{self, Shares};
-use crate::{StoreError, demand, fleet};
+use crate::{StoreError, demand, fleet, sql};
 
 /// The queue during one worker's turn.
 pub(crate) struct Queue {
@@ -56,8 +56,8 @@ const HIGHEST_PRIORITY: &str = "select priority from job indexed by job_claim \
 
 impl Queue {
     /// As it is at `now` for this worker.
-    pub(crate) async fn open(connection: &mut SqliteConnection, now: i64, round: &Round) -> Result<Self, StoreError> {
-        let waiting = demand::queued(connection).await?;
+    pub(crate) fn open(connection: &Connection, now: i64, round: &Round) -> Result<Self, StoreError> {
+        let waiting = demand::queued(connection)?;
         let fits = |(_, demand): &(i64, Demand)| round.node().misfit(demand).is_none();
         let open = |(id, demand)| Open { id, demand, below: i64::MAX };
         let demands = waiting.into_iter().filter(fits).map(open).collect();
@@ -65,15 +65,15 @@ impl Queue {
     }
 
     /// The next job for the worker, which has begun in its round then; none where nothing that is queued can begin there now.
-    pub(crate) async fn next(
+    pub(crate) fn next(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &Connection,
         round: &mut Round,
     ) -> Result<Option<(JobId, Vec<Booking>)>, StoreError> {
         while round.has_room()
-            && let Some(priority) = self.highest_priority(connection).await?
+            && let Some(priority) = self.highest_priority(connection)?
         {
-            for head in self.heads(connection, priority).await? {
+            for head in self.heads(connection, priority)? {
                 if !self.demands.iter().any(|open| open.id == head.demand_id) {
                     continue;
                 }
@@ -83,7 +83,7 @@ impl Queue {
                         self.begin(&head);
                         return Ok(Some((head.candidate.job, bookings)));
                     }
-                    Offer::Wait => self.wait(connection, round, &head).await?,
+                    Offer::Wait => self.wait(connection, round, &head)?,
                     Offer::Misfit => {}
                 }
                 // What this one could not have the others that ask for the same cannot have either.
@@ -94,30 +94,26 @@ impl Queue {
     }
 
     /// The highest priority of the jobs that are left; `None` where none is.
-    async fn highest_priority(&self, connection: &mut SqliteConnection) -> Result<Option<i64>, StoreError> {
+    fn highest_priority(&self, connection: &Connection) -> Result<Option<i64>, StoreError> {
         let mut highest = None;
         for open in &self.demands {
-            let found: Option<i64> = sqlx::query_scalar(HIGHEST_PRIORITY)
-                .bind(open.id)
-                .bind(open.below)
-                .fetch_optional(&mut *connection)
-                .await?;
+            let found: Option<i64> =
+                sql::query_scalar(HIGHEST_PRIORITY).bind(open.id).bind(open.below).fetch_optional(connection)?;
             highest = highest.max(found);
         }
         Ok(highest)
     }
 
     /// The jobs of that priority that may be next, in their order.
-    async fn heads(&mut self, connection: &mut SqliteConnection, priority: i64) -> Result<Vec<Head>, StoreError> {
+    fn heads(&mut self, connection: &Connection, priority: i64) -> Result<Vec<Head>, StoreError> {
         let mut heads = Vec::new();
         for open in &mut self.demands {
-            let found: Vec<(String, i64, i64, Option<i64>)> = sqlx::query_as(HEADS)
+            let found: Vec<(String, i64, i64, Option<i64>)> = sql::query_as(HEADS)
                 .bind(open.id)
                 .bind(priority)
                 .bind(self.now)
                 .bind(LONGEST_PAUSE_WITH_JITTER_US)
-                .fetch_all(&mut *connection)
-                .await?;
+                .fetch_all(connection)?;
             if found.is_empty() {
                 // None has this priority, or all that have it pause.
                 open.below = open.below.min(priority);
@@ -130,7 +126,7 @@ impl Queue {
             }
         }
         if heads.len() > 1 && self.shares.is_none() {
-            self.shares = Some(Shares::of(connection, self.now).await?);
+            self.shares = Some(Shares::of(connection, self.now)?);
         }
         if let Some(shares) = &self.shares {
             let order = |head: &Head| (shares.of_owner(&head.owner), head.candidate.job);
@@ -146,17 +142,12 @@ impl Queue {
     }
 
     /// Keeps for a job what it needs, once it has waited for long.
-    async fn wait(
-        &mut self,
-        connection: &mut SqliteConnection,
-        round: &mut Round,
-        head: &Head,
-    ) -> Result<(), StoreError> {
+    fn wait(&mut self, connection: &Connection, round: &mut Round, head: &Head) -> Result<(), StoreError> {
         if !round.must_gather(&head.candidate) {
             return Ok(());
         }
         if self.others.is_none() {
-            let mut all = fleet::online(connection).await?;
+            let mut all = fleet::online(connection)?;
             all.retain(|node| node.worker != round.node().worker);
             self.others = Some(all);
         }
@@ -173,7 +164,7 @@ mod tests {
     #[tokio::test]
     async fn a_claim_reads_the_queues_index_and_sorts_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let (_writer, readers) = open::open(&folder.path().join("rrm.db")).await.unwrap();
+        let (_writer, readers) = open::open(&folder.path().join("rrm.db")).unwrap();
         for query in [HEADS, HIGHEST_PRIORITY, demand::QUEUED_DEMANDS] {
             let plan = open::plan_of(&readers, query).await;
             assert!(plan.contains("USING COVERING INDEX job_claim"), "{plan}");

@@ -3,21 +3,20 @@
 use rrm_spec::RequestId;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{StoreError, Tx};
+use crate::{StoreError, Tx, sql};
 
 /// What the same request was answered before; `None` where it is new.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] where the id was used for something else.
-pub(crate) async fn answer<A: DeserializeOwned>(
+pub(crate) fn answer<A: DeserializeOwned>(
     tx: &mut Tx<'_>,
     id: &RequestId,
     asked: &impl Serialize,
 ) -> Result<Option<A>, StoreError> {
-    let found: Option<(String, String)> = sqlx::query_as("select asked, answered from request where request_id = ?")
+    let found: Option<(String, String)> = sql::query_as("select asked, answered from request where request_id = ?")
         .bind(id.as_str())
-        .fetch_optional(&mut *tx.connection)
-        .await?;
+        .fetch_optional(tx.connection)?;
     let Some((before, answered)) = found else { return Ok(None) };
     let asked = serde_json::to_string(asked)?;
     match before == asked {
@@ -30,18 +29,17 @@ pub(crate) async fn answer<A: DeserializeOwned>(
 }
 
 /// Keeps what a request was answered.
-pub(crate) async fn keep(
+pub(crate) fn keep(
     tx: &mut Tx<'_>,
     id: &RequestId,
     asked: &impl Serialize,
     answered: &impl Serialize,
 ) -> Result<(), StoreError> {
-    sqlx::query("insert into request (request_id, asked, answered, at) values (?, ?, ?, ?)")
+    sql::query("insert into request (request_id, asked, answered, at) values (?, ?, ?, ?)")
         .bind(id.as_str())
         .bind(serde_json::to_string(asked)?)
         .bind(serde_json::to_string(answered)?)
         .bind(tx.now)
-        .execute(&mut *tx.connection)
-        .await?;
+        .execute(tx.connection)?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::job::JobRow;
 use crate::submission::next_job_id;
-use crate::{StoreError, Tx, Write, carry, event, job, names, request};
+use crate::{StoreError, Tx, Write, carry, event, job, names, request, sql};
 
 /// Makes a new job for each of these that failed, was cancelled or skipped: with the same name, in the same plan, held by
 /// nobody, and with all of its tries before it.
@@ -31,25 +31,25 @@ pub struct Retry {
 impl Write for Retry {
     type Output = Vec<Retried>;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<Retried>, StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<Retried>, StoreError> {
         let asked = ("retry", &self.jobs, self.wish);
-        if let Some(answer) = request::answer(tx, &self.request, &asked).await? {
+        if let Some(answer) = request::answer(tx, &self.request, &asked)? {
             return Ok(answer);
         }
         let named: BTreeSet<JobId> = self.jobs.iter().copied().collect();
-        let found = find_named(tx, &named).await?;
+        let found = find_named(tx, &named)?;
         refuse_unretriable(&found)?;
         let ended = match self.wish.dependents {
             Dependents::Leave => found,
-            Dependents::Retry => with_skipped(tx, found).await?,
+            Dependents::Retry => with_skipped(tx, found)?,
         };
-        let drafts = self.drafts(tx, ended, &named).await?;
-        insert_jobs(tx, &drafts, self.wish.time_limit).await?;
-        insert_dependencies(tx, &drafts).await?;
-        let retried = self.carry_over(tx, &drafts).await?;
-        tell(tx, &drafts).await?;
+        let drafts = self.drafts(tx, ended, &named)?;
+        insert_jobs(tx, &drafts, self.wish.time_limit)?;
+        insert_dependencies(tx, &drafts)?;
+        let retried = self.carry_over(tx, &drafts)?;
+        tell(tx, &drafts)?;
         tx.queued |= drafts.iter().any(|draft| draft.state == JobState::Queued);
-        request::keep(tx, &self.request, &asked, &retried).await?;
+        request::keep(tx, &self.request, &asked, &retried)?;
         Ok(retried)
     }
 }
@@ -72,9 +72,9 @@ struct Draft {
     reason: Option<String>,
 }
 
-async fn find_named(tx: &mut Tx<'_>, named: &BTreeSet<JobId>) -> Result<Vec<Ended>, StoreError> {
+fn find_named(tx: &mut Tx<'_>, named: &BTreeSet<JobId>) -> Result<Vec<Ended>, StoreError> {
     let ids: Vec<JobId> = named.iter().copied().collect();
-    let found = find(tx, &ids).await?;
+    let found = find(tx, &ids)?;
     let known: BTreeSet<JobId> = found.iter().map(|job| job.row.id).collect();
     match names::first_few(named.difference(&known).map(|id| format!("job {id}"))) {
         missing if missing.is_empty() => Ok(found),
@@ -83,20 +83,19 @@ async fn find_named(tx: &mut Tx<'_>, named: &BTreeSet<JobId>) -> Result<Vec<Ende
 }
 
 /// In the order of their ids.
-async fn find(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<Vec<Ended>, StoreError> {
-    let rows = job::find_all(tx, ids).await?;
-    let later: HashMap<JobId, JobId> = retried_as(tx, ids).await?;
+fn find(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<Vec<Ended>, StoreError> {
+    let rows = job::find_all(tx, ids)?;
+    let later: HashMap<JobId, JobId> = retried_as(tx, ids)?;
     let rows: BTreeMap<JobId, JobRow> = rows.into_iter().collect();
     Ok(rows.into_iter().map(|(id, row)| Ended { row, retried_as: later.get(&id).copied() }).collect())
 }
 
-async fn retried_as(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<HashMap<JobId, JobId>, StoreError> {
-    let found: Vec<(i64, i64)> = sqlx::query_as(
+fn retried_as(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<HashMap<JobId, JobId>, StoreError> {
+    let found: Vec<(i64, i64)> = sql::query_as(
         "select job.retry_of, job.job_id from json_each(?) named cross join job on job.retry_of = named.value",
     )
     .bind(serde_json::to_string(ids)?)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     Ok(found.into_iter().map(|(of, id)| (JobId(of), JobId(id))).collect())
 }
 
@@ -124,9 +123,9 @@ fn has_failed(state: JobState) -> bool {
 }
 
 /// With all that was skipped because of them, or of earlier tries at them, and has not been retried by itself.
-async fn with_skipped(tx: &mut Tx<'_>, named: Vec<Ended>) -> Result<Vec<Ended>, StoreError> {
+fn with_skipped(tx: &mut Tx<'_>, named: Vec<Ended>) -> Result<Vec<Ended>, StoreError> {
     let ids: Vec<JobId> = named.iter().map(|job| job.row.id).collect();
-    let behind: Vec<i64> = sqlx::query_scalar(
+    let behind: Vec<i64> = sql::query_scalar(
         "with recursive behind (job_id) as ( \
              select value from json_each(?) \
              union \
@@ -137,24 +136,18 @@ async fn with_skipped(tx: &mut Tx<'_>, named: Vec<Ended>) -> Result<Vec<Ended>, 
          select job_id from behind",
     )
     .bind(serde_json::to_string(&ids)?)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     let all: Vec<JobId> = behind.into_iter().map(JobId).collect();
-    let found = find(tx, &all).await?;
+    let found = find(tx, &all)?;
     Ok(found.into_iter().filter(|job| job.retried_as.is_none()).collect())
 }
 
 impl Retry {
     /// The new jobs, in an order in which parents come first.
-    async fn drafts(
-        &self,
-        tx: &mut Tx<'_>,
-        ended: Vec<Ended>,
-        named: &BTreeSet<JobId>,
-    ) -> Result<Vec<Draft>, StoreError> {
-        let mut family = Family::of(tx, &ended).await?;
+    fn drafts(&self, tx: &mut Tx<'_>, ended: Vec<Ended>, named: &BTreeSet<JobId>) -> Result<Vec<Draft>, StoreError> {
+        let mut family = Family::of(tx, &ended)?;
         let mut ordinals = Ordinals::default();
-        let mut next = next_job_id(tx).await?;
+        let mut next = next_job_id(tx)?;
         let mut drafts: Vec<Draft> = Vec::new();
         for row in family.parents_first(ended)? {
             let needs = family.needs(row.id);
@@ -166,7 +159,7 @@ impl Retry {
                 }
             }
             let changed = family.wanted(row.id).iter().copied().zip(needs.iter().map(|it| it.id)).collect();
-            let draft = draft(tx, JobId(next), row, &changed, &needs, &mut ordinals).await?;
+            let draft = draft(tx, JobId(next), row, &changed, &needs, &mut ordinals)?;
             next += 1;
             family.made.insert(draft.of.id, Newest { id: draft.id, name: draft.of.name.clone(), state: draft.state });
             drafts.push(draft);
@@ -174,11 +167,11 @@ impl Retry {
         Ok(drafts)
     }
 
-    async fn carry_over(&self, tx: &mut Tx<'_>, drafts: &[Draft]) -> Result<Vec<Retried>, StoreError> {
+    fn carry_over(&self, tx: &mut Tx<'_>, drafts: &[Draft]) -> Result<Vec<Retried>, StoreError> {
         let mut retried = Vec::with_capacity(drafts.len());
         for Draft { id, of, .. } in drafts {
             let resumes_after = match self.wish.begin {
-                RetryBegin::Checkpoint if of.state != JobState::Skipped => carry::carry_over(tx, of.id, *id).await?,
+                RetryBegin::Checkpoint if of.state != JobState::Skipped => carry::carry_over(tx, of.id, *id)?,
                 // What was skipped never ran.
                 RetryBegin::Checkpoint | RetryBegin::Scratch => 0,
             };
@@ -214,10 +207,10 @@ struct Family {
 }
 
 impl Family {
-    async fn of(tx: &mut Tx<'_>, ended: &[Ended]) -> Result<Self, StoreError> {
+    fn of(tx: &mut Tx<'_>, ended: &[Ended]) -> Result<Self, StoreError> {
         let ids: Vec<JobId> = ended.iter().map(|job| job.row.id).collect();
-        let parents = parents_of(tx, &ids).await?;
-        let newest = newest_of(tx, parents.values().flatten().copied().collect()).await?;
+        let parents = parents_of(tx, &ids)?;
+        let newest = newest_of(tx, parents.values().flatten().copied().collect())?;
         Ok(Self { parents, newest, made: HashMap::new() })
     }
 
@@ -253,7 +246,7 @@ impl Family {
     }
 }
 
-async fn draft(
+fn draft(
     tx: &mut Tx<'_>,
     id: JobId,
     of: JobRow,
@@ -262,7 +255,7 @@ async fn draft(
     ordinals: &mut Ordinals,
 ) -> Result<Draft, StoreError> {
     let spec = match changed.iter().any(|(before, now)| before != now) {
-        true => Some(serde_json::to_string(&redirected(job::spec_of(tx, of.id).await?, changed))?),
+        true => Some(serde_json::to_string(&redirected(job::spec_of(tx, of.id)?, changed))?),
         false => None,
     };
     let open = needs.iter().find(|parent| parent.state != JobState::Succeeded);
@@ -270,7 +263,7 @@ async fn draft(
         Some(parent) => (JobState::Waiting, Some(format!("waits for job {}", parent.id))),
         None => (JobState::Queued, None),
     };
-    let ordinal = ordinals.next(tx, of.submission).await?;
+    let ordinal = ordinals.next(tx, of.submission)?;
     let mut parents: Vec<JobId> = needs.iter().map(|parent| parent.id).collect();
     parents.sort_unstable();
     parents.dedup();
@@ -293,34 +286,33 @@ fn redirected(mut spec: JobSpec, changed: &HashMap<JobId, JobId>) -> JobSpec {
 struct Ordinals(HashMap<SubmissionId, i64>);
 
 impl Ordinals {
-    async fn next(&mut self, tx: &mut Tx<'_>, submission: SubmissionId) -> Result<i64, StoreError> {
+    fn next(&mut self, tx: &mut Tx<'_>, submission: SubmissionId) -> Result<i64, StoreError> {
         let next = match self.0.get(&submission) {
             Some(next) => *next,
-            None => first_free(tx, submission).await?,
+            None => first_free(tx, submission)?,
         };
         self.0.insert(submission, next + 1);
         Ok(next)
     }
 }
 
-async fn first_free(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<i64, StoreError> {
-    let found = sqlx::query_scalar(
+fn first_free(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<i64, StoreError> {
+    let found = sql::query_scalar(
         "select 1 + max(coalesce((select max(ordinal) from job where submission_id = ?1), -1), \
              coalesce((select max(ordinal) from reuse where submission_id = ?1), -1))",
     )
     .bind(submission.0)
-    .fetch_one(&mut *tx.connection);
-    Ok(found.await?)
+    .fetch_one(tx.connection);
+    Ok(found?)
 }
 
-async fn parents_of(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<HashMap<JobId, Vec<JobId>>, StoreError> {
-    let found: Vec<(i64, i64)> = sqlx::query_as(
+fn parents_of(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<HashMap<JobId, Vec<JobId>>, StoreError> {
+    let found: Vec<(i64, i64)> = sql::query_as(
         "select edge.job_id, edge.parent_id from json_each(?) named cross join dependency edge on edge.job_id = named.value \
          order by 1, 2",
     )
     .bind(serde_json::to_string(ids)?)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     let mut parents: HashMap<JobId, Vec<JobId>> = HashMap::new();
     for (job, parent) in found {
         parents.entry(JobId(job)).or_default().push(JobId(parent));
@@ -328,8 +320,8 @@ async fn parents_of(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<HashMap<JobId, Vec
     Ok(parents)
 }
 
-async fn newest_of(tx: &mut Tx<'_>, ids: BTreeSet<JobId>) -> Result<HashMap<JobId, Newest>, StoreError> {
-    let found: Vec<(i64, i64, String, String)> = sqlx::query_as(
+fn newest_of(tx: &mut Tx<'_>, ids: BTreeSet<JobId>) -> Result<HashMap<JobId, Newest>, StoreError> {
+    let found: Vec<(i64, i64, String, String)> = sql::query_as(
         "with recursive chain (origin, job_id) as ( \
              select value, value from json_each(?) \
              union all \
@@ -339,17 +331,16 @@ async fn newest_of(tx: &mut Tx<'_>, ids: BTreeSet<JobId>) -> Result<HashMap<JobI
          cross join job on job.job_id = newest.job_id",
     )
     .bind(serde_json::to_string(&ids)?)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     let newest = |(origin, id, name, state): (i64, i64, String, String)| {
         Ok((JobId(origin), Newest { id: JobId(id), name, state: names::state(&state)? }))
     };
     found.into_iter().map(newest).collect()
 }
 
-async fn insert_jobs(tx: &mut Tx<'_>, drafts: &[Draft], time_limit: Option<TimeLimit>) -> Result<(), StoreError> {
+fn insert_jobs(tx: &mut Tx<'_>, drafts: &[Draft], time_limit: Option<TimeLimit>) -> Result<(), StoreError> {
     let rows: Vec<Value> = drafts.iter().map(row).collect();
-    sqlx::query(
+    sql::query(
         "insert into job (job_id, submission_id, ordinal, name, kind, dataset, spec, device_request, priority, \
              epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key, \
              owner, demand_id, time_limit_s, retry_of) \
@@ -363,8 +354,7 @@ async fn insert_jobs(tx: &mut Tx<'_>, drafts: &[Draft], time_limit: Option<TimeL
     .bind(tx.now)
     .bind(time_limit.map(TimeLimit::seconds))
     .bind(Value::Array(rows).to_string())
-    .execute(&mut *tx.connection)
-    .await?;
+    .execute(tx.connection)?;
     Ok(())
 }
 
@@ -379,17 +369,17 @@ fn row(draft: &Draft) -> Value {
     })
 }
 
-async fn insert_dependencies(tx: &mut Tx<'_>, drafts: &[Draft]) -> Result<(), StoreError> {
+fn insert_dependencies(tx: &mut Tx<'_>, drafts: &[Draft]) -> Result<(), StoreError> {
     let edges = drafts.iter().flat_map(|draft| draft.parents.iter().map(|parent| [draft.id, *parent]));
-    job::insert_dependencies(tx, &edges.collect::<Vec<_>>()).await
+    job::insert_dependencies(tx, &edges.collect::<Vec<_>>())
 }
 
 /// The new jobs' first states, and both ends of each retry.
-async fn tell(tx: &mut Tx<'_>, drafts: &[Draft]) -> Result<(), StoreError> {
+fn tell(tx: &mut Tx<'_>, drafts: &[Draft]) -> Result<(), StoreError> {
     let state = |draft: &Draft| (draft.id, json!({ "from": null, "to": draft.state, "reason": draft.reason }));
-    event::add_each(tx, "job.state", &drafts.iter().map(state).collect::<Vec<_>>()).await?;
+    event::add_each(tx, "job.state", &drafts.iter().map(state).collect::<Vec<_>>())?;
     let ends = |draft: &Draft| {
         [(draft.of.id, json!({ "retried_as": draft.id })), (draft.id, json!({ "retry_of": draft.of.id }))]
     };
-    event::add_each(tx, "job.retry", &drafts.iter().flat_map(ends).collect::<Vec<_>>()).await
+    event::add_each(tx, "job.retry", &drafts.iter().flat_map(ends).collect::<Vec<_>>())
 }

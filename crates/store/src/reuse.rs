@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rrm_spec::{ArtifactHash, DeviceRequest, JobId, SubmissionId};
 use serde_json::{Value, json};
 
-use crate::{StoreError, Tx, names};
+use crate::{StoreError, Tx, names, sql};
 
 /// Whether what has been done before is done again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,9 @@ impl Finished {
     }
 
     /// Those with these keys. An evaluation is in the database as a whole; other jobs need the file that they made.
-    pub(crate) async fn with_keys(tx: &mut Tx<'_>, keys: &[Option<ArtifactHash>]) -> Result<Self, StoreError> {
+    pub(crate) fn with_keys(tx: &mut Tx<'_>, keys: &[Option<ArtifactHash>]) -> Result<Self, StoreError> {
         let keys: Vec<&ArtifactHash> = keys.iter().flatten().collect();
-        let found: Vec<(String, i64, Option<String>)> = sqlx::query_as(
+        let found: Vec<(String, i64, Option<String>)> = sql::query_as(
             "select job.content_key, job.job_id, attempt.run_device from json_each(?) named \
              cross join job indexed by job_content on job.content_key = named.value and job.state = 'succeeded' \
              join attempt on attempt.job_id = job.job_id and attempt.outcome = 'ok' \
@@ -46,8 +46,7 @@ impl Finished {
              order by job.job_id",
         )
         .bind(serde_json::to_string(&keys)?)
-        .fetch_all(&mut *tx.connection)
-        .await?;
+        .fetch_all(tx.connection)?;
         let mut finished: HashMap<ArtifactHash, Vec<Done>> = HashMap::new();
         for (key, id, device) in found {
             let key = key.parse().map_err(|error: rrm_spec::ParseIdError| StoreError::internal(error))?;
@@ -76,15 +75,14 @@ pub(crate) struct Reused<'p> {
     pub(crate) job: JobId,
 }
 
-pub(crate) async fn insert(tx: &mut Tx<'_>, submission: SubmissionId, reused: &[Reused<'_>]) -> Result<(), StoreError> {
+pub(crate) fn insert(tx: &mut Tx<'_>, submission: SubmissionId, reused: &[Reused<'_>]) -> Result<(), StoreError> {
     let rows: Vec<Value> = reused.iter().map(|it| json!([it.ordinal, it.name, it.job])).collect();
-    sqlx::query(
+    sql::query(
         "insert into reuse (submission_id, ordinal, name, job_id) \
          select ?, value ->> 0, value ->> 1, value ->> 2 from json_each(?)",
     )
     .bind(submission.0)
     .bind(Value::Array(rows).to_string())
-    .execute(&mut *tx.connection)
-    .await?;
+    .execute(tx.connection)?;
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! The migrations, compiled in.
 
-use sqlx::SqlSafeStr;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use rusqlite::Connection;
 
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 14] = [
+const MIGRATIONS: [(&str, &str); 15] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
@@ -21,33 +20,51 @@ const MIGRATIONS: [(&str, &str); 14] = [
     ("control", include_str!("../../../migrations/0012_control.sql")),
     ("placement", include_str!("../../../migrations/0013_placement.sql")),
     ("access", include_str!("../../../migrations/0014_access.sql")),
+    ("steps", include_str!("../../../migrations/0015_steps.sql")),
 ];
 
 /// The schema that this version of the software makes.
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// Migrations up to this one are made for a connection with foreign keys, the later ones for one without.
-pub(crate) const LAST_WITH_FOREIGN_KEYS: i64 = 11;
+/// Migrations up to this one rely on foreign keys: a renamed table's references follow it. The later ones are made without, as
+/// SQLite's own recipe for making a table anew has it; one that does so checks in its transaction that no reference dangles.
+const LAST_WITH_FOREIGN_KEYS: i64 = 11;
 
-/// The migrations up to this version; later ones that were applied already are no concern of it. Each runs in a transaction of its
-/// own; one that was changed after it was applied is noticed by its checksum.
-pub(crate) fn up_to(version: i64) -> Migrator {
-    let migrations = (1..=version).zip(MIGRATIONS).map(|(version, (name, sql))| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    });
-    let mut migrator = Migrator::with_migrations(migrations.collect());
-    migrator.set_ignore_missing(version < VERSION);
-    migrator
+/// Where versions before the fifteenth counted their steps, one by one, and the schema's version when all were done.
+pub(crate) const EARLIER_STEPS: &str = "_sqlx_migrations";
+
+/// Takes the steps that are left up to a version, each in a transaction of its own with its number. Later ones that were taken
+/// already are no concern of it.
+pub(crate) fn upgrade(connection: &Connection, version: i64) -> rusqlite::Result<()> {
+    let taken = steps_taken(connection)?;
+    for (step, (_, sql)) in (1..=version).zip(MIGRATIONS).filter(|(step, _)| *step > taken) {
+        let keys = if step <= LAST_WITH_FOREIGN_KEYS { "on" } else { "off" };
+        connection.execute_batch(&format!("pragma foreign_keys = {keys}"))?;
+        let change = connection.unchecked_transaction()?;
+        change.execute_batch(sql)?;
+        change.execute_batch(&format!("pragma user_version = {step}"))?;
+        change.commit()?;
+    }
+    connection.execute_batch("pragma foreign_keys = on")
+}
+
+/// An upgrade by an earlier version may have been cut off between its steps and its last word.
+fn steps_taken(connection: &Connection) -> rusqlite::Result<i64> {
+    let number = |sql: &str| connection.query_one(sql, (), |row| row.get::<_, i64>(0));
+    let version = number("pragma user_version")?;
+    let counted = format!("select exists (select 1 from sqlite_schema where name = '{EARLIER_STEPS}')");
+    match number(&counted)? {
+        0 => Ok(version),
+        _ => Ok(version.max(number(&format!("select coalesce(max(version), 0) from {EARLIER_STEPS} where success"))?)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use sqlx::{ConnectOptions, Connection, SqliteConnection};
-
     use super::*;
-    use crate::{Store, open};
+    use crate::{Store, open, sql};
 
     #[test]
     fn the_first_migration_names_the_application() {
@@ -70,23 +87,19 @@ mod tests {
         update job set state = 'running', attempt_id = 7 where job_id = 1;
     "#;
 
-    #[tokio::test]
-    async fn an_older_queue_belongs_to_the_laboratory_and_what_runs_there_keeps_its_device() {
-        let mut database = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        open::migrate_to(11, &mut database).await.unwrap();
-        sqlx::raw_sql(OLD_QUEUE).execute(&mut database).await.unwrap();
-        open::migrate_to(VERSION, &mut database).await.unwrap();
+    #[test]
+    fn an_older_queue_belongs_to_the_laboratory_and_what_runs_there_keeps_its_device() {
+        let database = Connection::open_in_memory().unwrap();
+        upgrade(&database, 11).unwrap();
+        database.execute_batch(OLD_QUEUE).unwrap();
+        upgrade(&database, VERSION).unwrap();
         let requests: Vec<(i64, String, String, f64)> =
-            sqlx::query_as("select job_id, owner, device_request, devices from job_requests order by job_id")
-                .fetch_all(&mut database)
-                .await
+            sql::query_as("select job_id, owner, device_request, devices from job_requests order by job_id")
+                .fetch_all(&database)
                 .unwrap();
         assert_eq!(requests, [(1, "lab".into(), "cuda".into(), 1.0), (2, "lab".into(), "any".into(), 1.0)]);
         let booked: Vec<(i64, String, i64, bool)> =
-            sqlx::query_as("select attempt_id, device, part, open from attempt_device")
-                .fetch_all(&mut database)
-                .await
-                .unwrap();
+            sql::query_as("select attempt_id, device, part, open from attempt_device").fetch_all(&database).unwrap();
         assert_eq!(booked, [(7, "cuda:0".into(), 0, true)]);
     }
 
@@ -145,24 +158,31 @@ mod tests {
         "select json_array(seq, at, kind, submission_id, data) from event",
     ];
 
-    async fn remains(path: &Path) -> Vec<String> {
-        let mut reader = open::looking(path).connect().await.unwrap();
-        let mut rows = Vec::new();
-        for query in REMAINS {
-            rows.extend(sqlx::query_scalar::<_, String>(query).fetch_all(&mut reader).await.unwrap());
-        }
-        reader.close().await.unwrap();
-        rows
+    fn remains(path: &Path) -> Vec<String> {
+        let reader = open::looking(path).unwrap();
+        let rows = REMAINS.iter().flat_map(|query| sql::query_scalar(*query).fetch_all(&reader).unwrap());
+        rows.collect()
     }
 
     /// A database as the version with so many migrations left it.
-    async fn of_version(count: usize, path: &Path) {
-        let mut old = open::writing(path).connect().await.unwrap();
-        open::migrate_to(count as i64, &mut old).await.unwrap();
-        let version = sqlx::AssertSqlSafe(format!("pragma user_version = {count}"));
-        sqlx::raw_sql(version).execute(&mut old).await.unwrap();
-        sqlx::raw_sql(ROWS).execute(&mut old).await.unwrap();
-        old.close().await.unwrap();
+    fn of_version(count: usize, path: &Path) {
+        let old = open::writing(path).unwrap();
+        upgrade(&old, count as i64).unwrap();
+        old.execute_batch(ROWS).unwrap();
+    }
+
+    #[test]
+    fn an_upgrade_that_an_earlier_version_was_cut_off_in_goes_on_where_it_was() {
+        let database = Connection::open_in_memory().unwrap();
+        upgrade(&database, 12).unwrap();
+        let counted = "create table _sqlx_migrations (version bigint primary key, success boolean not null); \
+                       insert into _sqlx_migrations values (11, true), (12, true); pragma user_version = 11";
+        database.execute_batch(counted).unwrap();
+        upgrade(&database, VERSION).unwrap();
+        let left: i64 = sql::query_scalar("select count(*) from sqlite_schema where name like '_sqlx%'")
+            .fetch_one(&database)
+            .unwrap();
+        assert_eq!((left, steps_taken(&database).unwrap()), (0, VERSION));
     }
 
     #[tokio::test]
@@ -170,16 +190,16 @@ mod tests {
         for count in 3..MIGRATIONS.len() {
             let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
             let path = folder.path().join("rrm.db");
-            of_version(count, &path).await;
-            let before = remains(&path).await;
+            of_version(count, &path);
+            let before = remains(&path);
             assert_eq!(before.len(), 16, "schema {count}: {before:#?}");
             let store = Store::open(&path).await.unwrap_or_else(|error| panic!("schema {count}: {error:?}"));
             store.close().await;
-            assert_eq!(remains(&path).await, before, "schema {count}");
+            assert_eq!(remains(&path), before, "schema {count}");
             let kept = folder.path().join(format!("rrm.db.schema-{count}"));
-            assert_eq!(remains(&kept).await, before, "the copy of schema {count}");
-            let mut reader = open::looking(&kept).connect().await.unwrap();
-            let version: i64 = sqlx::query_scalar("pragma user_version").fetch_one(&mut reader).await.unwrap();
+            assert_eq!(remains(&kept), before, "the copy of schema {count}");
+            let reader = open::looking(&kept).unwrap();
+            let version: i64 = sql::query_scalar("pragma user_version").fetch_one(&reader).unwrap();
             assert_eq!(version, count as i64);
         }
     }

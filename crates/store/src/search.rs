@@ -1,8 +1,9 @@
 //! Looking for jobs by a piece of text.
 
 use rrm_spec::{JobId, JobState, SubmissionId};
+use rusqlite::Connection;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, sql};
 
 /// Jobs that one search looks through: no index helps to find a piece of a name, and other readers wait meanwhile.
 const LOOKED_THROUGH: u32 = 20_000;
@@ -46,36 +47,38 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn search(&self, search: &Search) -> Result<Found, StoreError> {
-        let mut reader = self.readers.begin().await?;
-        let before = search.before.map_or(i64::MAX, |id| id.0);
-        let states: Vec<&str> = search.states.iter().map(|state| state.name()).collect();
-        let found: Vec<(i64, i64)> = sqlx::query_as(SEARCH)
-            .bind(before)
-            .bind(LOOKED_THROUGH)
-            .bind(&search.text)
-            .bind(search.submission.map(|id| id.0))
-            .bind(serde_json::to_string(&states)?)
-            .bind(search.limit)
-            .fetch_all(&mut *reader)
-            .await?;
-        let is_cut = found.first().is_some_and(|(_, all)| *all > i64::from(search.limit));
-        let next = match is_cut {
-            true => found.last().map(|(id, _)| *id),
-            false => oldest_looked_at(&mut reader, before).await?,
-        };
-        Ok(Found { jobs: found.into_iter().map(|(id, _)| JobId(id)).collect(), next: next.map(JobId) })
+        let search = search.clone();
+        self.readers
+            .at_one_moment(move |reader| {
+                let before = search.before.map_or(i64::MAX, |id| id.0);
+                let states: Vec<&str> = search.states.iter().map(|state| state.name()).collect();
+                let found: Vec<(i64, i64)> = sql::query_as(SEARCH)
+                    .bind(before)
+                    .bind(LOOKED_THROUGH)
+                    .bind(&search.text)
+                    .bind(search.submission.map(|id| id.0))
+                    .bind(serde_json::to_string(&states)?)
+                    .bind(search.limit)
+                    .fetch_all(reader)?;
+                let is_cut = found.first().is_some_and(|(_, all)| *all > i64::from(search.limit));
+                let next = match is_cut {
+                    true => found.last().map(|(id, _)| *id),
+                    false => oldest_looked_at(reader, before)?,
+                };
+                Ok(Found { jobs: found.into_iter().map(|(id, _)| JobId(id)).collect(), next: next.map(JobId) })
+            })
+            .await
     }
 }
 
 /// The last job that a search before `before` looks at, unless there is no older one.
-async fn oldest_looked_at(connection: &mut sqlx::SqliteConnection, before: i64) -> Result<Option<i64>, StoreError> {
+fn oldest_looked_at(connection: &Connection, before: i64) -> Result<Option<i64>, StoreError> {
     let found: Option<i64> =
-        sqlx::query_scalar("select job_id from job where job_id < ? order by job_id desc limit 1 offset ?")
+        sql::query_scalar("select job_id from job where job_id < ? order by job_id desc limit 1 offset ?")
             .bind(before)
             .bind(LOOKED_THROUGH - 1)
-            .fetch_optional(&mut *connection)
-            .await?;
+            .fetch_optional(connection)?;
     let Some(oldest) = found else { return Ok(None) };
-    let more = sqlx::query_scalar("select exists (select 1 from job where job_id < ?)").bind(oldest);
-    Ok(more.fetch_one(connection).await.map(|more: bool| more.then_some(oldest))?)
+    let more = sql::query_scalar("select exists (select 1 from job where job_id < ?)").bind(oldest);
+    Ok(more.fetch_one(connection).map(|more: bool| more.then_some(oldest))?)
 }

@@ -46,35 +46,35 @@ impl Backoff {
 impl Write for Settle {
     type Output = JobState;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<JobState, StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<JobState, StoreError> {
         let lost = StoreError::LeaseLost { attempt: self.attempt };
-        let Some(row) = attempt::find(tx, self.attempt).await? else { return Err(lost) };
+        let Some(row) = attempt::find(tx, self.attempt)? else { return Err(lost) };
         if let Some(outcome) = row.outcome {
-            return if outcome == self.end.outcome { Ok(job::get(tx, row.job).await?.state) } else { Err(lost) };
+            return if outcome == self.end.outcome { Ok(job::get(tx, row.job)?.state) } else { Err(lost) };
         }
-        let row = attempt::current(tx, self.attempt).await?;
+        let row = attempt::current(tx, self.attempt)?;
         if row.last_seq < self.records_seq {
             return Err(StoreError::conflict(format!(
                 "attempt {} has {} of its {} records stored: send the others first",
                 row.id, row.last_seq, self.records_seq
             )));
         }
-        let job = job::get(tx, row.job).await?;
-        let end = self.checked(tx, &job, &row).await?;
-        end_attempt(tx, &job, &row, &end, self.backoff).await
+        let job = job::get(tx, row.job)?;
+        let end = self.checked(tx, &job, &row)?;
+        end_attempt(tx, &job, &row, &end, self.backoff)
     }
 }
 
 impl Settle {
     /// A success without its results would release jobs that need them.
-    async fn checked(&self, tx: &mut Tx<'_>, job: &JobRow, row: &AttemptRow) -> Result<End, StoreError> {
+    fn checked(&self, tx: &mut Tx<'_>, job: &JobRow, row: &AttemptRow) -> Result<End, StoreError> {
         if self.end.outcome != AttemptOutcome::Ok || job.stop == Some(Stop::Cancel) {
             return Ok(self.end.clone());
         }
         let missing = match job.kind {
             // A synthesis records its parts as epochs, and its images as a final checkpoint.
-            JobKind::Train | JobKind::Synthesize => missing_training(tx, job, row).await?,
-            JobKind::Evaluate => missing_evaluation(tx, job, row).await?,
+            JobKind::Train | JobKind::Synthesize => missing_training(tx, job, row)?,
+            JobKind::Evaluate => missing_evaluation(tx, job, row)?,
         };
         Ok(match missing {
             None => self.end.clone(),
@@ -85,40 +85,30 @@ impl Settle {
     }
 }
 
-async fn missing_evaluation(
-    tx: &mut Tx<'_>,
-    job: &JobRow,
-    row: &AttemptRow,
-) -> Result<Option<&'static str>, StoreError> {
-    let (wanted, is_diagnosed, keeps_images) = match job::spec_of(tx, job.id).await? {
+fn missing_evaluation(tx: &mut Tx<'_>, job: &JobRow, row: &AttemptRow) -> Result<Option<&'static str>, StoreError> {
+    let (wanted, is_diagnosed, keeps_images) = match job::spec_of(tx, job.id)? {
         JobSpec::Evaluate(spec) => (spec.attacks().len() as u64, spec.diagnostics.is_some(), spec.keep_images),
         JobSpec::Train(_) | JobSpec::Synthesize(_) => (1, false, false),
     };
-    match evaluation::told_by(tx, row.id).await? {
+    match evaluation::told_by(tx, row.id)? {
         0 => Ok(Some("its evaluation")),
         found if found < wanted => Ok(Some("an evaluation at each of its radii")),
-        _ if is_diagnosed && diagnostic::get(&mut *tx.connection, row.id).await?.is_none() => {
-            Ok(Some("its diagnostics"))
-        }
-        _ if keeps_images => missing_product(tx, row, "its adversarial images").await,
+        _ if is_diagnosed && diagnostic::get(tx.connection, row.id)?.is_none() => Ok(Some("its diagnostics")),
+        _ if keeps_images => missing_product(tx, row, "its adversarial images"),
         _ => Ok(None),
     }
 }
 
-async fn missing_training(tx: &mut Tx<'_>, job: &JobRow, row: &AttemptRow) -> Result<Option<&'static str>, StoreError> {
-    if epoch::count_current(tx, job.id).await? != job.epochs_total {
+fn missing_training(tx: &mut Tx<'_>, job: &JobRow, row: &AttemptRow) -> Result<Option<&'static str>, StoreError> {
+    if epoch::count_current(tx, job.id)? != job.epochs_total {
         return Ok(Some("all of its epochs"));
     }
-    missing_product(tx, row, "its final checkpoint").await
+    missing_product(tx, row, "its final checkpoint")
 }
 
 /// What the job was for must be recorded, and its file be stored.
-async fn missing_product(
-    tx: &mut Tx<'_>,
-    row: &AttemptRow,
-    what: &'static str,
-) -> Result<Option<&'static str>, StoreError> {
-    match checkpoint::final_by(tx, row.id).await? {
+fn missing_product(tx: &mut Tx<'_>, row: &AttemptRow, what: &'static str) -> Result<Option<&'static str>, StoreError> {
+    match checkpoint::final_by(tx, row.id)? {
         None => Ok(Some(what)),
         Some((_, true)) => Ok(None),
         Some((record, false)) => {
@@ -137,11 +127,11 @@ impl Write for Expire {
     /// Those that were lost just now.
     type Output = Vec<AttemptId>;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<AttemptId>, StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<AttemptId>, StoreError> {
         let mut lost = Vec::new();
         for id in self.attempts {
-            match attempt::current(tx, id).await {
-                Ok(row) => drop(give_up(tx, &row, AttemptOutcome::Lost, "the worker was silent for too long").await?),
+            match attempt::current(tx, id) {
+                Ok(row) => drop(give_up(tx, &row, AttemptOutcome::Lost, "the worker was silent for too long")?),
                 Err(StoreError::LeaseLost { .. }) => continue,
                 Err(error) => return Err(error),
             }
@@ -152,36 +142,36 @@ impl Write for Expire {
 }
 
 /// Ends an attempt of which its worker says nothing more.
-pub(crate) async fn give_up(
+pub(crate) fn give_up(
     tx: &mut Tx<'_>,
     row: &AttemptRow,
     outcome: AttemptOutcome,
     why: &str,
 ) -> Result<JobState, StoreError> {
-    let job = job::get(tx, row.job).await?;
-    end_attempt(tx, &job, row, &End::silent(outcome, why), Backoff::NONE).await
+    let job = job::get(tx, row.job)?;
+    end_attempt(tx, &job, row, &End::silent(outcome, why), Backoff::NONE)
 }
 
 /// Closes a running job's attempt and moves the job on.
-async fn end_attempt(
+fn end_attempt(
     tx: &mut Tx<'_>,
     job: &JobRow,
     row: &AttemptRow,
     end: &End,
     backoff: Backoff,
 ) -> Result<JobState, StoreError> {
-    attempt::close(tx, row.id, end).await?;
-    usage::record(tx, row.job, row.started_at).await?;
+    attempt::close(tx, row.id, end)?;
+    usage::record(tx, row.job, row.started_at)?;
     let data = json!({
         "outcome": end.outcome.name(), "message": end.message, "exit_code": end.exit_code, "signal": end.signal,
     });
     let of = Of { worker: Some(row.worker), ..job.event_of(row.id) };
-    event::add(tx, "attempt.end", of, data).await?;
-    service::note(tx, row, end, of).await?;
+    event::add(tx, "attempt.end", of, data)?;
+    service::note(tx, row, end, of)?;
     let disposition = disposition(end.outcome, job.stop, job.budget);
-    count_try(tx, job, disposition, backoff).await?;
-    let state = job::take(tx, job, step(disposition, job.stop, end)).await?;
-    settle_dependants(tx, job.id, state).await?;
+    count_try(tx, job, disposition, backoff)?;
+    let state = job::take(tx, job, step(disposition, job.stop, end))?;
+    settle_dependants(tx, job.id, state)?;
     Ok(state)
 }
 
@@ -201,22 +191,15 @@ fn step(disposition: Disposition, stop: Option<Stop>, end: &End) -> Step {
     }
 }
 
-async fn count_try(
-    tx: &mut Tx<'_>,
-    job: &JobRow,
-    disposition: Disposition,
-    backoff: Backoff,
-) -> Result<(), StoreError> {
+fn count_try(tx: &mut Tx<'_>, job: &JobRow, disposition: Disposition, backoff: Backoff) -> Result<(), StoreError> {
     let RetryBudget { retries, crashes, .. } = job.budget;
     match disposition {
         Disposition::Succeed | Disposition::Cancel | Disposition::Fail | Disposition::Requeue => Ok(()),
         Disposition::Retry => {
             let not_before = Some(tx.now.saturating_add(backoff.pause_us(retries)));
-            job::count_try(tx, job.id, RetryBudget { retries: retries + 1, ..job.budget }, not_before).await
+            job::count_try(tx, job.id, RetryBudget { retries: retries + 1, ..job.budget }, not_before)
         }
-        Disposition::Crash => {
-            job::count_try(tx, job.id, RetryBudget { crashes: crashes + 1, ..job.budget }, None).await
-        }
+        Disposition::Crash => job::count_try(tx, job.id, RetryBudget { crashes: crashes + 1, ..job.budget }, None),
     }
 }
 
@@ -227,25 +210,25 @@ const LONGEST_PAUSE_US: i64 = 600_000_000;
 pub(crate) const LONGEST_PAUSE_WITH_JITTER_US: i64 = LONGEST_PAUSE_US / 2 * 3;
 
 /// Releases the jobs that waited for a success, or skips all that can never run, in the same transaction.
-async fn settle_dependants(tx: &mut Tx<'_>, job: JobId, state: JobState) -> Result<(), StoreError> {
+fn settle_dependants(tx: &mut Tx<'_>, job: JobId, state: JobState) -> Result<(), StoreError> {
     match state {
         JobState::Waiting | JobState::Queued | JobState::Running => Ok(()),
-        JobState::Succeeded => release(tx, job).await,
-        JobState::Failed | JobState::Cancelled | JobState::Skipped => skip_dependants(tx, &[job]).await,
+        JobState::Succeeded => release(tx, job),
+        JobState::Failed | JobState::Cancelled | JobState::Skipped => skip_dependants(tx, &[job]),
     }
 }
 
-async fn release(tx: &mut Tx<'_>, parent: JobId) -> Result<(), StoreError> {
-    let freed = job::freed_by(tx, parent).await?;
+fn release(tx: &mut Tx<'_>, parent: JobId) -> Result<(), StoreError> {
+    let freed = job::freed_by(tx, parent)?;
     let moves: Vec<Move> = freed.into_iter().map(|id| Move { id, state: JobState::Waiting, reason: None }).collect();
-    job::take_all(tx, Transition::Release, &moves).await
+    job::take_all(tx, Transition::Release, &moves)
 }
 
 /// Skips all that can never run, now that these jobs have ended without success.
-pub(crate) async fn skip_dependants(tx: &mut Tx<'_>, ended: &[JobId]) -> Result<(), StoreError> {
-    let behind = job::waiting_behind(tx, ended).await?;
+pub(crate) fn skip_dependants(tx: &mut Tx<'_>, ended: &[JobId]) -> Result<(), StoreError> {
+    let behind = job::waiting_behind(tx, ended)?;
     let moves: Vec<Move> = behind.into_iter().map(|(id, parent)| skipped(id, &parent)).collect();
-    job::take_all(tx, Transition::Skip, &moves).await
+    job::take_all(tx, Transition::Skip, &moves)
 }
 
 fn skipped(id: JobId, parent: &Standing) -> Move {

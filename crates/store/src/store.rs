@@ -3,17 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sqlx::sqlite::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::writer::{BATCH, Bells, Envelope, Message, Writer};
-use crate::{Commits, OpenError, StoreError, Write, open};
+use crate::{Commits, OpenError, Readers, StoreError, Write, open, sql};
 
 /// The open database. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
     writes: mpsc::Sender<Message>,
-    pub(crate) readers: SqlitePool,
+    pub(crate) readers: Readers,
     events: watch::Receiver<i64>,
     queued: watch::Receiver<u64>,
     commits: Commits,
@@ -26,13 +25,18 @@ impl Store {
     /// # Errors
     /// [`OpenError`] where it is not ours, is too new, lies on a network file system, or cannot be read.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        let (connection, readers) = open::open(path).await?;
+        let opened = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || open::open(&opened)).await;
+        let (connection, readers) = opened.map_err(|error| open::unusable(path, StoreError::internal(error)))??;
         let (writes, inbox) = mpsc::channel(BATCH);
         let (event_bell, events) = watch::channel(0);
         let (queue_bell, queued) = watch::channel(0);
         let bells = Bells { events: event_bell, queued: queue_bell };
         let commits = Commits::new();
-        tokio::spawn(Writer::new(path.to_owned(), connection, inbox, bells, commits.clone()).run());
+        let writer = Writer::new(path.to_owned(), connection, inbox, bells, commits.clone());
+        // A thread of its own: a commit waits for the disk, and nobody else shall wait behind it.
+        let started = std::thread::Builder::new().name("rrm-writer".into()).spawn(|| writer.run());
+        started.map_err(|error| open::unusable(path, StoreError::internal(error)))?;
         Ok(Self { writes, readers, events, queued, commits, path: path.into() })
     }
 
@@ -66,8 +70,7 @@ impl Store {
 
     /// Whether it can be read now, and takes changes.
     pub async fn answers(&self) -> bool {
-        let read: Result<Option<i64>, _> =
-            sqlx::query_scalar("select max(seq) from event").fetch_one(&self.readers).await;
+        let read = sql::query_scalar::<Option<i64>>("select max(seq) from event").fetch_one(&self.readers).await;
         read.is_ok() && !self.writes.is_closed()
     }
 

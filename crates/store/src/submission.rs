@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::event::Of;
 use crate::job::JobRow;
 use crate::reuse::{Finished, Reuse, Reused};
-use crate::{StoreError, Tx, Write, content_key, demand, event, fleet, import, job, names, reuse};
+use crate::{StoreError, Tx, Write, content_key, demand, event, fleet, import, job, names, reuse, sql};
 
 /// Unexplained losses after which a job fails, so that a job that kills its worker cannot kill them all.
 const CRASH_LIMIT: u32 = 5;
@@ -61,11 +61,11 @@ pub struct Submitted {
 impl Write for Submit {
     type Output = Submitted;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<Submitted, StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Submitted, StoreError> {
         let sha256 = hex::encode(Sha256::digest(serde_json::to_vec(&self.plan)?));
-        if let Some((submission, earlier)) = by_request(tx, &self.request).await? {
+        if let Some((submission, earlier)) = by_request(tx, &self.request)? {
             return match earlier == sha256 {
-                true => stored(tx, submission).await,
+                true => stored(tx, submission),
                 false => Err(StoreError::conflict(format!(
                     "request {} has already submitted another plan: stored {earlier}, now {sha256}",
                     self.request.as_str()
@@ -74,41 +74,41 @@ impl Write for Submit {
         }
         let demands: Vec<Demand> = self.plan.jobs.iter().map(PlannedJob::demand).collect();
         if self.strict == Strict::Yes {
-            refuse_unmet(tx, &self.plan, &demands).await?;
+            refuse_unmet(tx, &self.plan, &demands)?;
         }
-        let parents = outer_parents(tx, &self.plan).await?;
-        let artifacts = import::resolve(tx, &self.plan).await?;
-        let submission = insert(tx, &self, &sha256).await?;
+        let parents = outer_parents(tx, &self.plan)?;
+        let artifacts = import::resolve(tx, &self.plan)?;
+        let submission = insert(tx, &self, &sha256)?;
         let known = Known { parents: &parents, artifacts: &artifacts };
         let keys = keys(&self.plan, &known);
         // In the transaction that stores the plan: what is found here is not collected or lost before the plan refers to it.
         let finished = match self.reuse {
-            Reuse::Yes => Finished::with_keys(tx, &keys).await?,
+            Reuse::Yes => Finished::with_keys(tx, &keys)?,
             Reuse::No => Finished::nothing(),
         };
-        let places = Places::of(&self.plan, &keys, next_job_id(tx).await?, &finished);
+        let places = Places::of(&self.plan, &keys, next_job_id(tx)?, &finished);
         let drafts = places.drafts(&self.plan, &keys, &known)?;
-        let demands = demand::intern(tx, &demands).await?;
-        insert_jobs(tx, submission, &self.owner, &drafts, &demands).await?;
-        insert_dependencies(tx, &drafts).await?;
-        reuse::insert(tx, submission, &places.reused).await?;
+        let demands = demand::intern(tx, &demands)?;
+        insert_jobs(tx, submission, &self.owner, &drafts, &demands)?;
+        insert_dependencies(tx, &drafts)?;
+        reuse::insert(tx, submission, &places.reused)?;
         let data = json!({ "plan": self.plan.name, "jobs": drafts.len(), "reused": places.reused.len() });
-        event::add(tx, "submission", Of { submission: Some(submission), ..Of::default() }, data).await?;
-        event::add_first_states(tx, submission).await?;
+        event::add(tx, "submission", Of { submission: Some(submission), ..Of::default() }, data)?;
+        event::add_first_states(tx, submission)?;
         tx.queued |= drafts.iter().any(|draft| draft.state == JobState::Queued);
-        Ok(Submitted { already: false, ..stored(tx, submission).await? })
+        Ok(Submitted { already: false, ..stored(tx, submission)? })
     }
 }
 
 /// Refuses jobs that no registered worker could ever run.
-async fn refuse_unmet(tx: &mut Tx<'_>, plan: &Plan, demands: &[Demand]) -> Result<(), StoreError> {
+fn refuse_unmet(tx: &mut Tx<'_>, plan: &Plan, demands: &[Demand]) -> Result<(), StoreError> {
     let mut distinct: Vec<Demand> = Vec::new();
     for demand in demands {
         if !distinct.contains(demand) {
             distinct.push(demand.clone());
         }
     }
-    let unmet = fleet::unmet(&mut *tx.connection, &distinct).await?;
+    let unmet = fleet::unmet(tx.connection, &distinct)?;
     let refused = plan.jobs.iter().zip(demands).filter(|(_, demand)| unmet.contains(demand));
     let refused = names::first_few(refused.map(|(job, _)| format!("`{}`", job.name)));
     match refused.is_empty() {
@@ -133,9 +133,9 @@ struct Draft<'p> {
 /// The jobs outside of the plan to which it refers.
 ///
 /// Faults of the plan come first and all at once, then what does not exist, then what has ended.
-async fn outer_parents(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<JobId, JobRow>, StoreError> {
+fn outer_parents(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<JobId, JobRow>, StoreError> {
     let edges: Vec<(&PlannedJob, Need<'_>, JobId)> = plan.jobs.iter().flat_map(outer_edges).collect();
-    let found = job::find_all(tx, &edges.iter().map(|(_, _, id)| *id).collect::<Vec<_>>()).await?;
+    let found = job::find_all(tx, &edges.iter().map(|(_, _, id)| *id).collect::<Vec<_>>())?;
     let (mut faults, mut missing, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     for (planned, need, id) in edges {
         let Some(parent) = found.get(&id) else {
@@ -291,33 +291,31 @@ impl<'p> Places<'p> {
     }
 }
 
-async fn by_request(tx: &mut Tx<'_>, request: &RequestId) -> Result<Option<(SubmissionId, String)>, StoreError> {
+fn by_request(tx: &mut Tx<'_>, request: &RequestId) -> Result<Option<(SubmissionId, String)>, StoreError> {
     let found: Option<(i64, String)> =
-        sqlx::query_as("select submission_id, plan_sha256 from submission where request_id = ?")
+        sql::query_as("select submission_id, plan_sha256 from submission where request_id = ?")
             .bind(request.as_str())
-            .fetch_optional(&mut *tx.connection)
-            .await?;
+            .fetch_optional(tx.connection)?;
     Ok(found.map(|(id, sha256)| (SubmissionId(id), sha256)))
 }
 
 /// What became of a plan that is stored.
-async fn stored(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<Submitted, StoreError> {
-    let found: Vec<(i64, String, bool)> = sqlx::query_as(
+fn stored(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<Submitted, StoreError> {
+    let found: Vec<(i64, String, bool)> = sql::query_as(
         "select job_id, name, is_reused from ( \
              select job_id, name, ordinal, 0 as is_reused from job where submission_id = ?1 and retry_of is null union all \
              select job_id, name, ordinal, 1 as is_reused from reuse where submission_id = ?1) \
          order by ordinal",
     )
     .bind(submission.0)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     let reused = found.iter().filter(|(.., is_reused)| *is_reused).map(|(id, ..)| JobId(*id)).collect();
     let jobs = found.into_iter().map(|(id, name, _)| (JobId(id), name)).collect();
     Ok(Submitted { submission, jobs, reused, already: true })
 }
 
-async fn insert(tx: &mut Tx<'_>, submit: &Submit, sha256: &str) -> Result<SubmissionId, StoreError> {
-    let inserted = sqlx::query(
+fn insert(tx: &mut Tx<'_>, submit: &Submit, sha256: &str) -> Result<SubmissionId, StoreError> {
+    let inserted = sql::query(
         "insert into submission (request_id, plan_sha256, name, client_version, host, created_at, owner) \
          values (?, ?, ?, ?, ?, ?, ?)",
     )
@@ -328,21 +326,19 @@ async fn insert(tx: &mut Tx<'_>, submit: &Submit, sha256: &str) -> Result<Submis
     .bind(&submit.host)
     .bind(tx.now)
     .bind(submit.owner.as_str())
-    .execute(&mut *tx.connection)
-    .await?;
-    Ok(SubmissionId(inserted.last_insert_rowid()))
+    .execute(tx.connection)?;
+    Ok(SubmissionId(inserted.last_insert_rowid))
 }
 
 /// Ids are given out by the code, so that specs can hold them before they are stored; the table never reuses one.
-pub(crate) async fn next_job_id(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    let last: Option<i64> = sqlx::query_scalar("select seq from sqlite_sequence where name = 'job'")
-        .fetch_optional(&mut *tx.connection)
-        .await?;
+pub(crate) fn next_job_id(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let last: Option<i64> =
+        sql::query_scalar("select seq from sqlite_sequence where name = 'job'").fetch_optional(tx.connection)?;
     Ok(last.unwrap_or(0) + 1)
 }
 
 /// One statement for all jobs: ten thousand of them take a tenth of a second this way.
-async fn insert_jobs(
+fn insert_jobs(
     tx: &mut Tx<'_>,
     submission: SubmissionId,
     owner: &UserName,
@@ -351,7 +347,7 @@ async fn insert_jobs(
 ) -> Result<(), StoreError> {
     let rows: Vec<Row<'_>> = drafts.iter().map(|draft| Row::of(draft, demands[draft.ordinal as usize])).collect();
     // Each row is taken out of the text once and in SQLite's binary form: its fields are then found without reading it again.
-    sqlx::query(
+    sql::query(
         "with draft as materialized (select jsonb(value) as it from json_each(?4)) \
          insert into job (job_id, submission_id, ordinal, name, kind, dataset, spec, device_request, priority, \
              epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key, held, time_limit_s, \
@@ -367,8 +363,7 @@ async fn insert_jobs(
     .bind(tx.now)
     .bind(serde_json::to_string(&rows)?)
     .bind(owner.as_str())
-    .execute(&mut *tx.connection)
-    .await?;
+    .execute(tx.connection)?;
     Ok(())
 }
 
@@ -418,7 +413,7 @@ impl<'d> Row<'d> {
     }
 }
 
-async fn insert_dependencies(tx: &mut Tx<'_>, drafts: &[Draft<'_>]) -> Result<(), StoreError> {
+fn insert_dependencies(tx: &mut Tx<'_>, drafts: &[Draft<'_>]) -> Result<(), StoreError> {
     let edges = drafts.iter().flat_map(|draft| draft.parents.iter().map(|parent| [draft.id, *parent]));
-    job::insert_dependencies(tx, &edges.collect::<Vec<_>>()).await
+    job::insert_dependencies(tx, &edges.collect::<Vec<_>>())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rrm_spec::JobState;
 
-use crate::{Store, StoreError, names};
+use crate::{Store, StoreError, names, sql};
 
 /// What the database takes on disk, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn jobs_by_state(&self) -> Result<Vec<(JobState, u64)>, StoreError> {
         let found: Vec<(String, i64)> =
-            sqlx::query_as("select state, count(*) from job group by state").fetch_all(&self.readers).await?;
+            sql::query_as("select state, count(*) from job group by state").fetch_all(&self.readers).await?;
         let mut counts: Vec<_> = JobState::ALL.into_iter().map(|state| (state, 0)).collect();
         for (name, count) in found {
             let state = names::state(&name)?;

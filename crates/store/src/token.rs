@@ -1,12 +1,12 @@
 //! Tokens that were granted: their hashes, and what they stand for.
 
 use rrm_spec::{Grant, GrantView, ParseIdError, Role, TokenHash};
+use rusqlite::{Connection, Row};
 use serde_json::json;
-use sqlx::sqlite::{SqliteExecutor, SqliteRow};
-use sqlx::{FromRow, Row};
 
 use crate::event::Of;
-use crate::{Store, StoreError, Tx, Write, event};
+use crate::sql::FromRow;
+use crate::{Store, StoreError, Tx, Write, event, sql};
 
 /// Makes a token valid. The same grant may come again; a conflict where the token stands for something else.
 pub struct AddToken {
@@ -22,55 +22,51 @@ pub struct RevokeToken {
 
 struct GrantRow(GrantView);
 
-impl FromRow<'_, SqliteRow> for GrantRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let id = |error: ParseIdError| sqlx::Error::Decode(error.into());
-        let role: &str = row.try_get("role")?;
-        let role = Role::from_name(role).ok_or_else(|| sqlx::Error::Decode(format!("`{role}` is no role").into()))?;
+impl FromRow for GrantRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        let id = |error: ParseIdError| StoreError::internal(error);
+        let role = sql::text(row, "role")?;
+        let role = Role::from_name(role).ok_or_else(|| StoreError::internal(format!("`{role}` is no role")))?;
         let grant = Grant {
-            sha256: row.try_get::<&str, _>("token_sha256")?.parse().map_err(id)?,
-            user: row.try_get::<&str, _>("user")?.parse().map_err(id)?,
+            sha256: sql::text(row, "token_sha256")?.parse().map_err(id)?,
+            user: sql::text(row, "user")?.parse().map_err(id)?,
             role,
-            expires_at: row.try_get("expires_at")?,
+            expires_at: row.get("expires_at")?,
         };
-        Ok(Self(GrantView { grant, created_at: row.try_get("created_at")? }))
+        Ok(Self(GrantView { grant, created_at: row.get("created_at")? }))
     }
 }
 
 impl Write for AddToken {
     type Output = ();
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let grant = &self.grant;
-        if let Some(earlier) = find(&mut *tx.connection, grant.sha256).await? {
+        if let Some(earlier) = find(tx.connection, grant.sha256)? {
             return match earlier.grant == *grant {
                 true => Ok(()),
                 false => Err(StoreError::conflict(format!("token {} stands for something else", grant.sha256.short()))),
             };
         }
-        sqlx::query("insert into token (token_sha256, user, role, created_at, expires_at) values (?, ?, ?, ?, ?)")
+        sql::query("insert into token (token_sha256, user, role, created_at, expires_at) values (?, ?, ?, ?, ?)")
             .bind(grant.sha256.to_string())
             .bind(grant.user.as_str())
             .bind(grant.role.name())
             .bind(tx.now)
             .bind(grant.expires_at)
-            .execute(&mut *tx.connection)
-            .await?;
-        event::add(tx, "token.add", Of::default(), data(grant)).await
+            .execute(tx.connection)?;
+        event::add(tx, "token.add", Of::default(), data(grant))
     }
 }
 
 impl Write for RevokeToken {
     type Output = ();
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let unknown = || StoreError::not_found(format!("token {}", self.sha256.short()));
-        let found = find(&mut *tx.connection, self.sha256).await?.ok_or_else(unknown)?;
-        sqlx::query("delete from token where token_sha256 = ?")
-            .bind(self.sha256.to_string())
-            .execute(&mut *tx.connection)
-            .await?;
-        event::add(tx, "token.revoke", Of::default(), data(&found.grant)).await
+        let found = find(tx.connection, self.sha256)?.ok_or_else(unknown)?;
+        sql::query("delete from token where token_sha256 = ?").bind(self.sha256.to_string()).execute(tx.connection)?;
+        event::add(tx, "token.revoke", Of::default(), data(&found.grant))
     }
 }
 
@@ -79,11 +75,10 @@ fn data(grant: &Grant) -> serde_json::Value {
     json!({ "token": grant.sha256.short(), "user": grant.user, "role": grant.role, "expires_at": grant.expires_at })
 }
 
-async fn find(executor: impl SqliteExecutor<'_>, sha256: TokenHash) -> Result<Option<GrantView>, StoreError> {
-    let found: Option<GrantRow> = sqlx::query_as("select * from token where token_sha256 = ?")
+fn find(connection: &Connection, sha256: TokenHash) -> Result<Option<GrantView>, StoreError> {
+    let found: Option<GrantRow> = sql::query_as("select * from token where token_sha256 = ?")
         .bind(sha256.to_string())
-        .fetch_optional(executor)
-        .await?;
+        .fetch_optional(connection)?;
     Ok(found.map(|GrantRow(view)| view))
 }
 
@@ -94,7 +89,7 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn tokens(&self) -> Result<Vec<GrantView>, StoreError> {
         let rows: Vec<GrantRow> =
-            sqlx::query_as("select * from token order by created_at, token_sha256").fetch_all(&self.readers).await?;
+            sql::query_as("select * from token order by created_at, token_sha256").fetch_all(&self.readers).await?;
         Ok(rows.into_iter().map(|GrantRow(view)| view).collect())
     }
 }

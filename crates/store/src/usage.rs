@@ -3,26 +3,24 @@
 use std::collections::HashMap;
 
 use rrm_spec::{JobId, Usage, UserName, running_us, used_us};
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
-use crate::{StoreError, Tx};
+use crate::{StoreError, Tx, sql};
 
 /// Adds what an attempt has used that ends now.
-pub(crate) async fn record(tx: &mut Tx<'_>, job: JobId, started_at: i64) -> Result<(), StoreError> {
-    let (owner, devices): (String, f64) = sqlx::query_as(
+pub(crate) fn record(tx: &mut Tx<'_>, job: JobId, started_at: i64) -> Result<(), StoreError> {
+    let (owner, devices): (String, f64) = sql::query_as(
         "select job.owner, demand.resources ->> '$.devices' from job join demand using (demand_id) where job_id = ?",
     )
     .bind(job.0)
-    .fetch_one(&mut *tx.connection)
-    .await?;
+    .fetch_one(tx.connection)?;
     let used = used_us(tx.now.saturating_sub(started_at), devices);
-    let before: Option<(f64, i64)> = sqlx::query_as("select device_us, used_at from owner_usage where owner = ?")
+    let before: Option<(f64, i64)> = sql::query_as("select device_us, used_at from owner_usage where owner = ?")
         .bind(&owner)
-        .fetch_optional(&mut *tx.connection)
-        .await?;
+        .fetch_optional(tx.connection)?;
     let before = before.map_or(Usage { device_us: 0.0, at: tx.now }, |(device_us, at)| Usage { device_us, at });
     let after = before.plus(tx.now, used);
-    sqlx::query(
+    sql::query(
         "insert into owner_usage (owner, device_us, used_at, total_device_us) values (?1, ?2, ?3, ?4) \
          on conflict do update set device_us = ?2, used_at = ?3, total_device_us = total_device_us + ?4",
     )
@@ -30,8 +28,7 @@ pub(crate) async fn record(tx: &mut Tx<'_>, job: JobId, started_at: i64) -> Resu
     .bind(after.device_us)
     .bind(after.at)
     .bind(used)
-    .execute(&mut *tx.connection)
-    .await?;
+    .execute(tx.connection)?;
     Ok(())
 }
 
@@ -39,20 +36,19 @@ pub(crate) async fn record(tx: &mut Tx<'_>, job: JobId, started_at: i64) -> Resu
 pub(crate) struct Shares(HashMap<UserName, f64>);
 
 impl Shares {
-    pub(crate) async fn of(connection: &mut SqliteConnection, now: i64) -> Result<Self, StoreError> {
+    pub(crate) fn of(connection: &Connection, now: i64) -> Result<Self, StoreError> {
         let mut shares = Self(HashMap::new());
         let ended: Vec<(String, f64, i64)> =
-            sqlx::query_as("select owner, device_us, used_at from owner_usage").fetch_all(&mut *connection).await?;
+            sql::query_as("select owner, device_us, used_at from owner_usage").fetch_all(connection)?;
         for (owner, device_us, at) in ended {
             shares.add(name(owner)?, Usage { device_us, at }.decayed(now));
         }
-        let running: Vec<(String, i64, f64)> = sqlx::query_as(
+        let running: Vec<(String, i64, f64)> = sql::query_as(
             "select job.owner, attempt.started_at, demand.resources ->> '$.devices' \
              from job indexed by job_running cross join attempt using (attempt_id) cross join demand using (demand_id) \
              where job.state = 'running'",
         )
-        .fetch_all(&mut *connection)
-        .await?;
+        .fetch_all(connection)?;
         for (owner, started_at, devices) in running {
             shares.add(name(owner)?, running_us(now.saturating_sub(started_at), devices));
         }

@@ -6,12 +6,12 @@ use rrm_spec::{
     ArtifactHash, AttemptId, AttemptView, CheckpointRecord, JobDetail, JobId, JobState, JobSummary, ParseIdError,
     RunStarted, Stop, SubmissionId, WorkerId,
 };
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection};
+use rusqlite::{Connection, Row};
 
 use crate::checkpoint::CheckpointRow;
 use crate::job::optional_hash;
-use crate::{Store, StoreError, diagnostic, epoch, evaluation, names};
+use crate::sql::FromRow;
+use crate::{Store, StoreError, diagnostic, epoch, evaluation, names, sql};
 
 /// Which jobs to list, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,62 +41,60 @@ pub struct Running {
 
 struct SummaryRow(JobSummary);
 
-impl FromRow<'_, SqliteRow> for SummaryRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let decode = |error: StoreError| sqlx::Error::Decode(error.into());
+impl FromRow for SummaryRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
         Ok(Self(JobSummary {
-            id: JobId(row.try_get("job_id")?),
-            submission: SubmissionId(row.try_get("submission_id")?),
-            plan: row.try_get("plan")?,
-            name: row.try_get("name")?,
-            kind: names::kind(row.try_get("kind")?).map_err(decode)?,
-            state: names::state(row.try_get("state")?).map_err(decode)?,
-            stop: names::stop(row.try_get("stop")?).map_err(decode)?,
-            held: row.try_get("held")?,
-            priority: row.try_get("priority")?,
-            time_limit: names::time_limit(row.try_get("time_limit_s")?).map_err(decode)?,
-            retry_of: row.try_get::<Option<i64>, _>("retry_of")?.map(JobId),
-            retried_as: row.try_get::<Option<i64>, _>("retried_as")?.map(JobId),
-            attempts: row.try_get("attempts")?,
-            epochs_done: row.try_get("epochs_done")?,
-            epochs_total: row.try_get("epochs_total")?,
+            id: JobId(row.get("job_id")?),
+            submission: SubmissionId(row.get("submission_id")?),
+            plan: row.get("plan")?,
+            name: row.get("name")?,
+            kind: names::kind(sql::text(row, "kind")?)?,
+            state: names::state(sql::text(row, "state")?)?,
+            stop: names::stop(sql::optional_text(row, "stop")?)?,
+            held: row.get("held")?,
+            priority: row.get("priority")?,
+            time_limit: names::time_limit(row.get("time_limit_s")?)?,
+            retry_of: row.get::<_, Option<i64>>("retry_of")?.map(JobId),
+            retried_as: row.get::<_, Option<i64>>("retried_as")?.map(JobId),
+            attempts: row.get("attempts")?,
+            epochs_done: row.get("epochs_done")?,
+            epochs_total: row.get("epochs_total")?,
             progress: None,
-            reason: row.try_get("reason")?,
-            created_at: row.try_get("created_at")?,
-            started_at: row.try_get("started_at")?,
-            ended_at: row.try_get("ended_at")?,
+            reason: row.get("reason")?,
+            created_at: row.get("created_at")?,
+            started_at: row.get("started_at")?,
+            ended_at: row.get("ended_at")?,
         }))
     }
 }
 
 struct AttemptViewRow(AttemptView);
 
-impl FromRow<'_, SqliteRow> for AttemptViewRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let decode = |error: StoreError| sqlx::Error::Decode(error.into());
-        let outcome = row.try_get::<Option<&str>, _>("outcome")?.map(names::outcome).transpose();
+impl FromRow for AttemptViewRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, StoreError> {
+        let outcome = sql::optional_text(row, "outcome")?.map(names::outcome).transpose();
         Ok(Self(AttemptView {
-            id: AttemptId(row.try_get("attempt_id")?),
-            worker: WorkerId(row.try_get("worker_id")?),
-            node: row.try_get("node")?,
-            device: row.try_get("device")?,
-            started_at: row.try_get("started_at")?,
-            ended_at: row.try_get("ended_at")?,
-            outcome: outcome.map_err(decode)?,
-            message: row.try_get("message")?,
+            id: AttemptId(row.get("attempt_id")?),
+            worker: WorkerId(row.get("worker_id")?),
+            node: row.get("node")?,
+            device: row.get("device")?,
+            started_at: row.get("started_at")?,
+            ended_at: row.get("ended_at")?,
+            outcome: outcome?,
+            message: row.get("message")?,
             run: run(row)?,
         }))
     }
 }
 
-fn run(row: &SqliteRow) -> sqlx::Result<Option<RunStarted>> {
-    let Some(device) = row.try_get("run_device")? else { return Ok(None) };
+fn run(row: &Row<'_>) -> Result<Option<RunStarted>, StoreError> {
+    let Some(device) = row.get("run_device")? else { return Ok(None) };
     Ok(Some(RunStarted {
         device,
-        threads: row.try_get("run_threads")?,
-        code_version: row.try_get("code_version")?,
+        threads: row.get("run_threads")?,
+        code_version: row.get("code_version")?,
         parameters: epoch::count(row, "parameters")?,
-        first_epoch: row.try_get("first_epoch")?,
+        first_epoch: row.get("first_epoch")?,
         data_sha256: optional_hash(row, "data_sha256")?,
         spec_sha256: optional_hash(row, "spec_sha256")?,
     }))
@@ -109,15 +107,19 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobSummary>, StoreError> {
         // One transaction, so that no job is seen in two states.
-        let mut reader = self.readers.begin().await?;
-        let ids = match filter.submission {
-            Some(submission) => ids_of_plan(&mut reader, submission, filter).await?,
-            None if filter.states.is_empty() => ids_of_all(&mut reader, filter).await?,
-            None => ids_in_states(&mut reader, filter).await?,
-        };
-        let mut jobs = summaries(&mut reader, &ids).await?;
-        jobs.reverse();
-        Ok(jobs)
+        let filter = filter.clone();
+        self.readers
+            .at_one_moment(move |reader| {
+                let ids = match filter.submission {
+                    Some(submission) => ids_of_plan(reader, submission, &filter)?,
+                    None if filter.states.is_empty() => ids_of_all(reader, &filter)?,
+                    None => ids_in_states(reader, &filter)?,
+                };
+                let mut jobs = summaries(reader, &ids)?;
+                jobs.reverse();
+                Ok(jobs)
+            })
+            .await
     }
 
     /// The list's rows of these jobs, oldest first; what does not exist is left out.
@@ -125,8 +127,8 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn jobs_by_id(&self, ids: &[JobId]) -> Result<Vec<JobSummary>, StoreError> {
-        let mut reader = self.readers.acquire().await?;
-        summaries(&mut reader, ids).await
+        let ids = ids.to_vec();
+        self.readers.run(move |reader| summaries(reader, &ids)).await
     }
 
     /// The jobs of a plan, those included that were done before; none where there is no such plan.
@@ -134,7 +136,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn jobs_of(&self, submission: SubmissionId) -> Result<Vec<JobId>, StoreError> {
-        let found: Vec<i64> = sqlx::query_scalar(
+        let found: Vec<i64> = sql::query_scalar(
             "select job_id from job where submission_id = ?1 union all \
              select job_id from reuse where submission_id = ?1",
         )
@@ -150,19 +152,22 @@ impl Store {
     /// [`StoreError::NotFound`] where there is none, others where the database cannot be read.
     pub async fn job(&self, id: JobId) -> Result<JobDetail, StoreError> {
         // One transaction, so that all parts are of the same moment.
-        let mut reader = self.readers.begin().await?;
-        let summary = summaries(&mut reader, &[id]).await?.pop();
-        Ok(JobDetail {
-            summary: summary.ok_or_else(|| StoreError::not_found(format!("job {id}")))?,
-            spec: serde_json::from_str(&spec_text(&mut reader, id).await?)?,
-            parents: parents(&mut reader, id).await?,
-            attempts: attempts(&mut reader, id).await?,
-            epochs: epoch::current(&mut reader, id).await?,
-            evaluations: evaluation::of_job(&mut reader, id).await?,
-            diagnostics: diagnostic::of_job(&mut reader, id).await?,
-            checkpoints: stored_checkpoints(&mut reader, id).await?,
-            content_key: content_key(&mut reader, id).await?,
-        })
+        self.readers
+            .at_one_moment(move |reader| {
+                let summary = summaries(reader, &[id])?.pop();
+                Ok(JobDetail {
+                    summary: summary.ok_or_else(|| StoreError::not_found(format!("job {id}")))?,
+                    spec: serde_json::from_str(&spec_text(reader, id)?)?,
+                    parents: parents(reader, id)?,
+                    attempts: attempts(reader, id)?,
+                    epochs: epoch::current(reader, id)?,
+                    evaluations: evaluation::of_job(reader, id)?,
+                    diagnostics: diagnostic::of_job(reader, id)?,
+                    checkpoints: stored_checkpoints(reader, id)?,
+                    content_key: content_key(reader, id)?,
+                })
+            })
+            .await
     }
 
     /// A job's attempts, oldest first.
@@ -170,8 +175,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn attempts(&self, job: JobId) -> Result<Vec<AttemptView>, StoreError> {
-        let mut reader = self.readers.acquire().await?;
-        attempts(&mut reader, job).await
+        self.readers.run(move |reader| attempts(reader, job)).await
     }
 
     /// Of these attempts those whose job has ended before a time.
@@ -179,7 +183,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn ended_before(&self, time: i64, attempts: &[AttemptId]) -> Result<Vec<AttemptId>, StoreError> {
-        let found: Vec<i64> = sqlx::query_scalar(
+        let found: Vec<i64> = sql::query_scalar(
             "select attempt.attempt_id from json_each(?) named cross join attempt on attempt.attempt_id = named.value \
              cross join job on job.job_id = attempt.job_id where job.ended_at < ?",
         )
@@ -195,7 +199,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn running(&self) -> Result<Vec<Running>, StoreError> {
-        let found: Vec<(i64, i64, i64, Option<String>)> = sqlx::query_as(
+        let found: Vec<(i64, i64, i64, Option<String>)> = sql::query_as(
             "select job.attempt_id, job.job_id, attempt.worker_id, job.stop \
              from job join attempt using (attempt_id) where job.state = 'running' order by job.attempt_id",
         )
@@ -209,7 +213,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn standing(&self, attempt: AttemptId) -> Result<Standing, StoreError> {
-        let current: Option<bool> = sqlx::query_scalar(
+        let current: Option<bool> = sql::query_scalar(
             "select exists (select 1 from job where job.attempt_id = attempt.attempt_id and state = 'running') \
              from attempt where attempt_id = ?",
         )
@@ -263,67 +267,66 @@ fn job_ids(found: Vec<i64>) -> Vec<JobId> {
     found.into_iter().map(JobId).collect()
 }
 
-async fn ids_of_all(connection: &mut SqliteConnection, filter: &JobFilter) -> Result<Vec<JobId>, StoreError> {
-    let found = sqlx::query_scalar(ALL).bind(bound(filter)).bind(filter.limit).fetch_all(connection).await?;
+fn ids_of_all(connection: &Connection, filter: &JobFilter) -> Result<Vec<JobId>, StoreError> {
+    let found = sql::query_scalar(ALL).bind(bound(filter)).bind(filter.limit).fetch_all(connection)?;
     Ok(job_ids(found))
 }
 
 /// The newest of each state, and of these the newest: each state's are in order, those of several are not.
-async fn ids_in_states(connection: &mut SqliteConnection, filter: &JobFilter) -> Result<Vec<JobId>, StoreError> {
+fn ids_in_states(connection: &Connection, filter: &JobFilter) -> Result<Vec<JobId>, StoreError> {
     let states: BTreeSet<&str> = filter.states.iter().map(|state| state.name()).collect();
     let mut ids = Vec::new();
     for state in states {
-        let query = sqlx::query_scalar(IN_STATE).bind(bound(filter)).bind(filter.limit).bind(state);
-        ids.extend(job_ids(query.fetch_all(&mut *connection).await?));
+        let query = sql::query_scalar(IN_STATE).bind(bound(filter)).bind(filter.limit).bind(state);
+        ids.extend(job_ids(query.fetch_all(connection)?));
     }
     ids.sort_unstable_by(|a, b| b.cmp(a));
     ids.truncate(filter.limit as usize);
     Ok(ids)
 }
 
-async fn ids_of_plan(
-    connection: &mut SqliteConnection,
+fn ids_of_plan(
+    connection: &Connection,
     submission: SubmissionId,
     filter: &JobFilter,
 ) -> Result<Vec<JobId>, StoreError> {
     let states: Vec<&str> = filter.states.iter().map(|state| state.name()).collect();
     let query = match states.is_empty() {
-        true => sqlx::query_scalar(OF_PLAN).bind(bound(filter)).bind(filter.limit).bind(submission.0),
-        false => sqlx::query_scalar(OF_PLAN_IN_STATES)
+        true => sql::query_scalar(OF_PLAN).bind(bound(filter)).bind(filter.limit).bind(submission.0),
+        false => sql::query_scalar(OF_PLAN_IN_STATES)
             .bind(bound(filter))
             .bind(filter.limit)
             .bind(submission.0)
             .bind(serde_json::to_string(&states)?),
     };
-    let mut ids = job_ids(query.fetch_all(&mut *connection).await?);
-    ids.extend(reused_by_plan(connection, submission, filter).await?);
+    let mut ids = job_ids(query.fetch_all(connection)?);
+    ids.extend(reused_by_plan(connection, submission, filter)?);
     ids.truncate(filter.limit as usize);
     Ok(ids)
 }
 
 /// What a plan found done, newest first: all of it older than the plan's own jobs, and succeeded.
-async fn reused_by_plan(
-    connection: &mut SqliteConnection,
+fn reused_by_plan(
+    connection: &Connection,
     submission: SubmissionId,
     filter: &JobFilter,
 ) -> Result<Vec<JobId>, StoreError> {
     if !filter.states.is_empty() && !filter.states.contains(&JobState::Succeeded) {
         return Ok(Vec::new());
     }
-    let found = sqlx::query_scalar(
+    let found = sql::query_scalar(
         "select distinct job_id from reuse where submission_id = ? and job_id < ? order by job_id desc limit ?",
     )
     .bind(submission.0)
     .bind(bound(filter))
     .bind(filter.limit)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     Ok(job_ids(found))
 }
 
 /// Oldest first.
-async fn summaries(connection: &mut SqliteConnection, ids: &[JobId]) -> Result<Vec<JobSummary>, StoreError> {
-    let found: Vec<SummaryRow> = sqlx::query_as(
+fn summaries(connection: &Connection, ids: &[JobId]) -> Result<Vec<JobSummary>, StoreError> {
+    let found: Vec<SummaryRow> = sql::query_as(
         "select job.*, submission.name as plan, \
              (select next.job_id from job next where next.retry_of = job.job_id) as retried_as, \
              (select count(*) from attempt where attempt.job_id = job.job_id) as attempts, \
@@ -332,48 +335,44 @@ async fn summaries(connection: &mut SqliteConnection, ids: &[JobId]) -> Result<V
          where job.job_id in (select value from json_each(?)) order by job.job_id",
     )
     .bind(serde_json::to_string(ids)?)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     Ok(found.into_iter().map(|SummaryRow(summary)| summary).collect())
 }
 
-async fn spec_text(connection: &mut SqliteConnection, id: JobId) -> Result<String, StoreError> {
-    Ok(sqlx::query_scalar("select spec from job where job_id = ?").bind(id.0).fetch_one(connection).await?)
+fn spec_text(connection: &Connection, id: JobId) -> Result<String, StoreError> {
+    Ok(sql::query_scalar("select spec from job where job_id = ?").bind(id.0).fetch_one(connection)?)
 }
 
-async fn content_key(connection: &mut SqliteConnection, id: JobId) -> Result<Option<ArtifactHash>, StoreError> {
+fn content_key(connection: &Connection, id: JobId) -> Result<Option<ArtifactHash>, StoreError> {
     let found: Option<String> =
-        sqlx::query_scalar("select content_key from job where job_id = ?").bind(id.0).fetch_one(connection).await?;
+        sql::query_scalar("select content_key from job where job_id = ?").bind(id.0).fetch_one(connection)?;
     found.map(|key| key.parse().map_err(|error: ParseIdError| StoreError::internal(error))).transpose()
 }
 
-async fn parents(connection: &mut SqliteConnection, id: JobId) -> Result<Vec<JobId>, StoreError> {
-    let found: Vec<i64> = sqlx::query_scalar("select parent_id from dependency where job_id = ? order by parent_id")
+fn parents(connection: &Connection, id: JobId) -> Result<Vec<JobId>, StoreError> {
+    let found: Vec<i64> = sql::query_scalar("select parent_id from dependency where job_id = ? order by parent_id")
         .bind(id.0)
-        .fetch_all(connection)
-        .await?;
+        .fetch_all(connection)?;
     Ok(found.into_iter().map(JobId).collect())
 }
 
-async fn attempts(connection: &mut SqliteConnection, id: JobId) -> Result<Vec<AttemptView>, StoreError> {
-    let found: Vec<AttemptViewRow> = sqlx::query_as(
+fn attempts(connection: &Connection, id: JobId) -> Result<Vec<AttemptView>, StoreError> {
+    let found: Vec<AttemptViewRow> = sql::query_as(
         "select attempt.*, worker.node from attempt join worker using (worker_id) \
          where job_id = ? order by attempt_id",
     )
     .bind(id.0)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     Ok(found.into_iter().map(|AttemptViewRow(view)| view).collect())
 }
 
-async fn stored_checkpoints(connection: &mut SqliteConnection, id: JobId) -> Result<Vec<CheckpointRecord>, StoreError> {
-    let found: Vec<CheckpointRow> = sqlx::query_as(
+fn stored_checkpoints(connection: &Connection, id: JobId) -> Result<Vec<CheckpointRecord>, StoreError> {
+    let found: Vec<CheckpointRow> = sql::query_as(
         "select checkpoint.* from checkpoint join attempt using (attempt_id) join artifact using (sha256) \
          where attempt.job_id = ? and checkpoint.released_at is null order by checkpoint_id",
     )
     .bind(id.0)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     Ok(found.into_iter().map(|CheckpointRow(record)| record).collect())
 }
 
@@ -385,7 +384,7 @@ mod tests {
     #[tokio::test]
     async fn no_way_to_list_jobs_scans_or_sorts_the_table() {
         let folder = tempfile::tempdir().unwrap();
-        let (_writer, readers) = open::open(&folder.path().join("rrm.db")).await.unwrap();
+        let (_writer, readers) = open::open(&folder.path().join("rrm.db")).unwrap();
         for (sql, index) in [
             (ALL, "INTEGER PRIMARY KEY (rowid<?)"),
             (IN_STATE, "job_state (state=? AND job_id<?)"),

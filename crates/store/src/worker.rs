@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use rrm_spec::{
     AttemptOutcome, Device, DeviceInfo, DeviceView, JobId, OutOfService, Registration, WorkerId, WorkerView,
 };
+use rusqlite::Connection;
 use serde_json::json;
 
 use crate::attempt::AttemptRow;
 use crate::event::Of;
 use crate::settle::give_up;
-use crate::{Store, StoreError, Tx, Write, attempt, event, names};
+use crate::{Store, StoreError, Tx, Write, attempt, event, names, sql};
 
 /// A worker introduces itself. The same process, known by its `boot_id`, keeps its id.
 pub struct Register {
@@ -21,14 +22,14 @@ pub struct Register {
 impl Write for Register {
     type Output = WorkerId;
 
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<WorkerId, StoreError> {
-        let id = upsert(tx, &self.registration).await?;
-        clear_devices(tx, id).await?;
+    fn apply(self, tx: &mut Tx<'_>) -> Result<WorkerId, StoreError> {
+        let id = upsert(tx, &self.registration)?;
+        clear_devices(tx, id)?;
         for info in &self.registration.devices {
-            insert_device(tx, id, info).await?;
+            insert_device(tx, id, info)?;
         }
         let data = json!({ "node": self.registration.node, "version": self.registration.version });
-        event::add(tx, "worker.online", Of::worker(id), data).await?;
+        event::add(tx, "worker.online", Of::worker(id), data)?;
         Ok(id)
     }
 }
@@ -75,14 +76,14 @@ impl Write for Depart {
     type Output = ();
 
     /// What a worker left open when it went ends at once.
-    async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         for id in self.workers {
-            if !set_offline(tx, id).await? {
+            if !set_offline(tx, id)? {
                 continue;
             }
-            event::add(tx, "worker.offline", Of::worker(id), json!({ "why": self.how.why() })).await?;
-            for open in attempt::open_of(tx, id).await? {
-                give_up(tx, &open, self.how.outcome(&open), self.how.why()).await?;
+            event::add(tx, "worker.offline", Of::worker(id), json!({ "why": self.how.why() }))?;
+            for open in attempt::open_of(tx, id)? {
+                give_up(tx, &open, self.how.outcome(&open), self.how.why())?;
             }
         }
         Ok(())
@@ -93,21 +94,20 @@ impl Write for Depart {
 ///
 /// # Errors
 /// [`StoreError::NotFound`] for a worker that is unknown or has left: it must register again.
-pub(crate) async fn devices(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Vec<Device>, StoreError> {
-    let found: Vec<String> = sqlx::query_scalar(
+pub(crate) fn devices(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Vec<Device>, StoreError> {
+    let found: Vec<String> = sql::query_scalar(
         "select device from worker join worker_device using (worker_id) where worker_id = ? and online = 1",
     )
     .bind(worker.0)
-    .fetch_all(&mut *tx.connection)
-    .await?;
+    .fetch_all(tx.connection)?;
     match found.is_empty() {
         true => Err(StoreError::not_found(format!("worker {worker} (it must register again)"))),
         false => found.iter().map(|device| names::device(device)).collect(),
     }
 }
 
-async fn upsert(tx: &mut Tx<'_>, registration: &Registration) -> Result<WorkerId, StoreError> {
-    let id = sqlx::query_scalar(
+fn upsert(tx: &mut Tx<'_>, registration: &Registration) -> Result<WorkerId, StoreError> {
+    let id = sql::query_scalar(
         "insert into worker (boot_id, node, version, online, registered_at, last_seen_at, labels) \
          values (?1, ?2, ?3, 1, ?4, ?4, ?5) \
          on conflict (boot_id) do update set node = ?2, version = ?3, online = 1, last_seen_at = ?4, labels = ?5 \
@@ -118,19 +118,18 @@ async fn upsert(tx: &mut Tx<'_>, registration: &Registration) -> Result<WorkerId
     .bind(&registration.version)
     .bind(tx.now)
     .bind(serde_json::to_string(&registration.labels)?)
-    .fetch_one(&mut *tx.connection)
-    .await?;
+    .fetch_one(tx.connection)?;
     Ok(WorkerId(id))
 }
 
-async fn clear_devices(tx: &mut Tx<'_>, worker: WorkerId) -> Result<(), StoreError> {
-    sqlx::query("delete from worker_device where worker_id = ?").bind(worker.0).execute(&mut *tx.connection).await?;
+fn clear_devices(tx: &mut Tx<'_>, worker: WorkerId) -> Result<(), StoreError> {
+    sql::query("delete from worker_device where worker_id = ?").bind(worker.0).execute(tx.connection)?;
     Ok(())
 }
 
-async fn insert_device(tx: &mut Tx<'_>, worker: WorkerId, info: &DeviceInfo) -> Result<(), StoreError> {
+fn insert_device(tx: &mut Tx<'_>, worker: WorkerId, info: &DeviceInfo) -> Result<(), StoreError> {
     let memory_mib = info.memory_mib.map(|mib| names::signed(mib, "memory_mib")).transpose()?;
-    sqlx::query(
+    sql::query(
         "insert or replace into worker_device (worker_id, device, name, memory_mib, share) values (?, ?, ?, ?, ?)",
     )
     .bind(worker.0)
@@ -138,19 +137,17 @@ async fn insert_device(tx: &mut Tx<'_>, worker: WorkerId, info: &DeviceInfo) -> 
     .bind(&info.name)
     .bind(memory_mib)
     .bind(info.share)
-    .execute(&mut *tx.connection)
-    .await?;
+    .execute(tx.connection)?;
     Ok(())
 }
 
 /// Whether it was online before.
-async fn set_offline(tx: &mut Tx<'_>, worker: WorkerId) -> Result<bool, StoreError> {
-    let updated = sqlx::query("update worker set online = 0, last_seen_at = ? where worker_id = ? and online = 1")
+fn set_offline(tx: &mut Tx<'_>, worker: WorkerId) -> Result<bool, StoreError> {
+    let updated = sql::query("update worker set online = 0, last_seen_at = ? where worker_id = ? and online = 1")
         .bind(tx.now)
         .bind(worker.0)
-        .execute(&mut *tx.connection)
-        .await?;
-    Ok(updated.rows_affected() == 1)
+        .execute(tx.connection)?;
+    Ok(updated.rows_affected == 1)
 }
 
 type WorkerRow = (i64, String, String, bool, i64, String);
@@ -166,24 +163,26 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn workers(&self) -> Result<Vec<WorkerView>, StoreError> {
         // One transaction, so that workers and devices are of the same moment.
-        let mut reader = self.readers.begin().await?;
-        let found: Vec<WorkerRow> = sqlx::query_as(
-            "select worker_id, node, version, online, last_seen_at, labels from worker \
+        self.readers
+            .at_one_moment(move |reader| {
+                let found: Vec<WorkerRow> = sql::query_as(
+                    "select worker_id, node, version, online, last_seen_at, labels from worker \
              where online = 1 or worker_id in ( \
                  select max(worker_id) as newest from worker group by node having max(online) = 0 \
                  order by newest desc limit ?) \
              order by online desc, worker_id desc",
-        )
-        .bind(DEPARTED)
-        .fetch_all(&mut *reader)
-        .await?;
-        let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
-        let mut devices = device_views(&mut reader, &ids).await?;
-        let view = |(id, node, version, online, last_seen_at, labels): WorkerRow| {
-            let (devices, labels) = (devices.remove(&id).unwrap_or_default(), serde_json::from_str(&labels)?);
-            Ok(WorkerView { id: WorkerId(id), node, version, online, last_seen_at, devices, labels })
-        };
-        found.into_iter().map(view).collect()
+                )
+                .bind(DEPARTED)
+                .fetch_all(reader)?;
+                let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
+                let mut devices = device_views(reader, &ids)?;
+                let view = |(id, node, version, online, last_seen_at, labels): WorkerRow| {
+                    let (devices, labels) = (devices.remove(&id).unwrap_or_default(), serde_json::from_str(&labels)?);
+                    Ok(WorkerView { id: WorkerId(id), node, version, online, last_seen_at, devices, labels })
+                };
+                found.into_iter().map(view).collect()
+            })
+            .await
     }
 
     /// All workers that are online, and when they came.
@@ -192,7 +191,7 @@ impl Store {
     /// Where the database cannot be read.
     pub async fn workers_online(&self) -> Result<Vec<(WorkerId, i64)>, StoreError> {
         let found: Vec<(i64, i64)> =
-            sqlx::query_as("select worker_id, last_seen_at from worker where online = 1 order by worker_id")
+            sql::query_as("select worker_id, last_seen_at from worker where online = 1 order by worker_id")
                 .fetch_all(&self.readers)
                 .await?;
         Ok(found.into_iter().map(|(id, seen)| (WorkerId(id), seen)).collect())
@@ -203,7 +202,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn devices_online(&self) -> Result<Vec<Device>, StoreError> {
-        let found: Vec<String> = sqlx::query_scalar(
+        let found: Vec<String> = sql::query_scalar(
             "select distinct device from worker_device join worker using (worker_id) where online = 1 order by device",
         )
         .fetch_all(&self.readers)
@@ -216,21 +215,17 @@ impl Store {
 type DeviceRow = (i64, String, String, Option<i64>, u32, Option<i64>, Option<String>);
 
 /// The devices of these workers and what runs there, by worker.
-async fn device_views(
-    connection: &mut sqlx::SqliteConnection,
-    workers: &[i64],
-) -> Result<HashMap<i64, Vec<DeviceView>>, StoreError> {
+fn device_views(connection: &Connection, workers: &[i64]) -> Result<HashMap<i64, Vec<DeviceView>>, StoreError> {
     let workers = serde_json::to_string(workers)?;
-    let found: Vec<DeviceRow> = sqlx::query_as(
+    let found: Vec<DeviceRow> = sql::query_as(
         "select worker_device.worker_id, worker_device.device, name, memory_mib, share, out_since, reason \
          from worker_device join worker using (worker_id) left join device_service \
              on device_service.node = worker.node and device_service.device = worker_device.device \
          where worker_device.worker_id in (select value from json_each(?)) order by 1, 2",
     )
     .bind(&workers)
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut jobs = running_jobs(connection, &workers).await?;
+    .fetch_all(connection)?;
+    let mut jobs = running_jobs(connection, &workers)?;
     let mut views: HashMap<i64, Vec<DeviceView>> = HashMap::new();
     for (worker, device, name, memory_mib, share, since, reason) in found {
         let mut running = jobs.remove(&(worker, device.clone())).unwrap_or_default().into_iter();
@@ -251,19 +246,15 @@ async fn device_views(
 }
 
 /// What runs on each device of these workers, oldest attempts first.
-async fn running_jobs(
-    connection: &mut sqlx::SqliteConnection,
-    workers: &str,
-) -> Result<HashMap<(i64, String), Vec<JobId>>, StoreError> {
-    let found: Vec<(i64, String, i64)> = sqlx::query_as(
+fn running_jobs(connection: &Connection, workers: &str) -> Result<HashMap<(i64, String), Vec<JobId>>, StoreError> {
+    let found: Vec<(i64, String, i64)> = sql::query_as(
         "select booked.worker_id, booked.device, attempt.job_id \
          from attempt_device booked indexed by attempt_device_open join attempt using (attempt_id) \
          where booked.open = 1 and booked.worker_id in (select value from json_each(?)) \
          group by attempt.attempt_id, booked.device order by attempt.attempt_id",
     )
     .bind(workers)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection)?;
     let mut jobs: HashMap<(i64, String), Vec<JobId>> = HashMap::new();
     for (worker, device, job) in found {
         jobs.entry((worker, device)).or_default().push(JobId(job));

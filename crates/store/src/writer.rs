@@ -1,16 +1,15 @@
-//! The only task that writes: it commits what has gathered since the last commit in one transaction.
+//! The only thread that writes: it commits what has gathered since the last commit in one transaction.
 //!
 //! The disk's flush costs milliseconds and is the same for one change as for hundreds, so latency is one flush and
 //! throughput grows with the load. Replies leave after COMMIT: what was answered survives a power cut.
 
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::time::Instant;
 
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Commits, StoreError, open};
+use crate::{Commits, StoreError, open, sql};
 
 /// Most changes in one transaction, and most that wait for the next: bounds memory and the latency of a commit.
 pub(crate) const BATCH: usize = 256;
@@ -21,12 +20,12 @@ pub trait Write: Send + 'static {
     type Output: Send + 'static;
 
     /// Makes the change. An error undoes it and leaves the changes beside it in the same transaction alone.
-    fn apply(self, tx: &mut Tx<'_>) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
+    fn apply(self, tx: &mut Tx<'_>) -> Result<Self::Output, StoreError>;
 }
 
 /// An open transaction of the writer.
 pub struct Tx<'c> {
-    pub(crate) connection: &'c mut SqliteConnection,
+    pub(crate) connection: &'c Connection,
     /// Time of the change, in microseconds since the Unix epoch.
     pub(crate) now: i64,
     /// Whether a job became ready for a worker.
@@ -52,7 +51,7 @@ pub(crate) enum Message {
 pub(crate) struct Writer {
     path: PathBuf,
     /// Absent after an error of the disk: what the system's cache then holds is not to be trusted.
-    connection: Option<SqliteConnection>,
+    connection: Option<Connection>,
     inbox: mpsc::Receiver<Message>,
     bells: Bells,
     commits: Commits,
@@ -61,7 +60,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         path: PathBuf,
-        connection: SqliteConnection,
+        connection: Connection,
         inbox: mpsc::Receiver<Message>,
         bells: Bells,
         commits: Commits,
@@ -70,9 +69,9 @@ impl Writer {
     }
 
     /// Runs until closed, or until nobody can write any more.
-    pub(crate) async fn run(mut self) {
+    pub(crate) fn run(mut self) {
         let mut closing = None;
-        while let Some(first) = self.inbox.recv().await {
+        while let Some(first) = self.inbox.blocking_recv() {
             let (batch, close) = self.gather(first);
             if let Some(reply) = close {
                 // Nothing more comes in; what is in still gets its answer.
@@ -80,10 +79,10 @@ impl Writer {
                 closing = Some(reply);
             }
             if !batch.is_empty() {
-                self.commit(batch).await;
+                self.commit(batch);
             }
         }
-        self.finish().await;
+        self.finish();
         if let Some(reply) = closing {
             // Whoever asked may have gone.
             let _ = reply.send(());
@@ -103,14 +102,14 @@ impl Writer {
         (batch, None)
     }
 
-    async fn commit(&mut self, batch: Vec<Box<dyn Pending>>) {
-        let mut connection = match self.connect().await {
+    fn commit(&mut self, batch: Vec<Box<dyn Pending>>) {
+        let connection = match self.connect() {
             Ok(connection) => connection,
             Err(error) => return batch.into_iter().for_each(|write| write.refuse(error.clone())),
         };
-        let mut tx = Tx { connection: &mut connection, now: 0, queued: false, newest_event: None };
+        let mut tx = Tx { connection: &connection, now: 0, queued: false, newest_event: None };
         let (changes, begun) = (batch.len(), Instant::now());
-        let (answers, done) = run_all(batch, &mut tx).await;
+        let (answers, done) = run_all(batch, &mut tx);
         self.commits.observe(begun.elapsed(), changes, done.is_ok());
         let (queued, newest_event) = (tx.queued, tx.newest_event);
         match &done {
@@ -123,11 +122,8 @@ impl Writer {
         answers.into_iter().for_each(|answer| answer(done.clone()));
     }
 
-    async fn connect(&mut self) -> Result<SqliteConnection, StoreError> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => Ok(open::writing(&self.path).connect().await?),
-        }
+    fn connect(&mut self) -> Result<Connection, StoreError> {
+        self.connection.take().map_or_else(|| open::writing(&self.path), Ok)
     }
 
     fn ring(&self, queued: bool, newest_event: Option<i64>) {
@@ -139,11 +135,11 @@ impl Writer {
         }
     }
 
-    async fn finish(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        let emptied = sqlx::query("pragma wal_checkpoint(truncate)").execute(&mut connection).await;
+    fn finish(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let emptied = connection.execute_batch("pragma wal_checkpoint(truncate)");
         // The log is complete and is replayed at the next start: a failure here costs nothing.
-        let closed = connection.close().await;
+        let closed = connection.close().map_err(|(_, error)| error);
         if let Err(error) = emptied.and(closed) {
             tracing::warn!(%error, "the write-ahead log was not emptied");
         }
@@ -155,7 +151,7 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// A [`Write`] of any kind with the place for its answer.
 pub(crate) trait Pending: Send {
-    fn run<'t>(self: Box<Self>, tx: &'t mut Tx<'_>) -> Pin<Box<dyn Future<Output = Applied> + Send + 't>>;
+    fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Applied;
 
     /// Answers without having run.
     fn refuse(self: Box<Self>, error: StoreError);
@@ -173,16 +169,14 @@ pub(crate) struct Envelope<W: Write> {
 }
 
 impl<W: Write> Pending for Envelope<W> {
-    fn run<'t>(self: Box<Self>, tx: &'t mut Tx<'_>) -> Pin<Box<dyn Future<Output = Applied> + Send + 't>> {
-        Box::pin(async move {
-            let Self { now, write, reply } = *self;
-            tx.now = now;
-            let result = write.apply(tx).await;
-            let error = result.as_ref().err().cloned();
-            // A caller who has gone needs no answer.
-            let answer = Box::new(move |done: Result<(), StoreError>| drop(reply.send(done.and(result))));
-            Applied { error, answer }
-        })
+    fn run(self: Box<Self>, tx: &mut Tx<'_>) -> Applied {
+        let Self { now, write, reply } = *self;
+        tx.now = now;
+        let result = write.apply(tx);
+        let error = result.as_ref().err().cloned();
+        // A caller who has gone needs no answer.
+        let answer = Box::new(move |done: Result<(), StoreError>| drop(reply.send(done.and(result))));
+        Applied { error, answer }
     }
 
     fn refuse(self: Box<Self>, error: StoreError) {
@@ -191,15 +185,15 @@ impl<W: Write> Pending for Envelope<W> {
 }
 
 /// One transaction. What went wrong with single changes is in their answers; the result is that of the whole.
-async fn run_all(batch: Vec<Box<dyn Pending>>, tx: &mut Tx<'_>) -> (Vec<Answer>, Result<(), StoreError>) {
+fn run_all(batch: Vec<Box<dyn Pending>>, tx: &mut Tx<'_>) -> (Vec<Answer>, Result<(), StoreError>) {
     let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
-    let mut done = statement(tx, "begin immediate").await;
+    let mut done = statement(tx, "begin immediate");
     for write in batch {
         if let Err(error) = &done {
             write.refuse(error.clone());
             continue;
         }
-        match run_one(write, tx).await {
+        match run_one(write, tx) {
             Ok(answer) => answers.push(answer),
             Err((answer, error)) => {
                 answers.push(answer);
@@ -208,28 +202,28 @@ async fn run_all(batch: Vec<Box<dyn Pending>>, tx: &mut Tx<'_>) -> (Vec<Answer>,
         }
     }
     if done.is_ok() {
-        done = statement(tx, "commit").await;
+        done = statement(tx, "commit");
     }
     if done.is_err() {
         // Fails where SQLite has rolled back by itself, which is as good.
-        let _ = statement(tx, "rollback").await;
+        let _ = statement(tx, "rollback");
     }
     (answers, done)
 }
 
-async fn run_one(write: Box<dyn Pending>, tx: &mut Tx<'_>) -> Result<Answer, (Answer, StoreError)> {
-    if let Err(error) = statement(tx, "savepoint change").await {
+fn run_one(write: Box<dyn Pending>, tx: &mut Tx<'_>) -> Result<Answer, (Answer, StoreError)> {
+    if let Err(error) = statement(tx, "savepoint change") {
         let refused = error.clone();
         return Err((Box::new(move |_| write.refuse(refused)), error));
     }
     let before = (tx.queued, tx.newest_event);
-    let Applied { error, answer } = write.run(tx).await;
+    let Applied { error, answer } = write.run(tx);
     let after = match &error {
-        None => statement(tx, "release change").await,
+        None => statement(tx, "release change"),
         Some(error) if error.ends_transaction() => Err(error.clone()),
         Some(_) => {
             (tx.queued, tx.newest_event) = before;
-            undo(tx).await
+            undo(tx)
         }
     };
     match after {
@@ -238,13 +232,13 @@ async fn run_one(write: Box<dyn Pending>, tx: &mut Tx<'_>) -> Result<Answer, (An
     }
 }
 
-async fn undo(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    statement(tx, "rollback to change").await?;
-    statement(tx, "release change").await
+fn undo(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    statement(tx, "rollback to change")?;
+    statement(tx, "release change")
 }
 
-async fn statement(tx: &mut Tx<'_>, sql: &'static str) -> Result<(), StoreError> {
-    sqlx::query(sql).execute(&mut *tx.connection).await?;
+fn statement(tx: &mut Tx<'_>, sql: &'static str) -> Result<(), StoreError> {
+    sql::query(sql).execute(tx.connection)?;
     Ok(())
 }
 
@@ -267,8 +261,8 @@ mod tests {
     impl Write for Note {
         type Output = ();
 
-        async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-            event::add(tx, "note", Of::default(), json!({ "text": self.text })).await?;
+        fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+            event::add(tx, "note", Of::default(), json!({ "text": self.text }))?;
             self.failure.map_or(Ok(()), Err)
         }
     }
@@ -279,10 +273,8 @@ mod tests {
     impl Write for Pages {
         type Output = ();
 
-        async fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-            let sql = sqlx::AssertSqlSafe(format!("pragma max_page_count = {}", self.0));
-            sqlx::raw_sql(sql).execute(&mut *tx.connection).await?;
-            Ok(())
+        fn apply(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+            Ok(tx.connection.execute_batch(&format!("pragma max_page_count = {}", self.0))?)
         }
     }
 
@@ -339,7 +331,7 @@ mod tests {
     impl Write for Faint {
         type Output = ();
 
-        async fn apply(self, _: &mut Tx<'_>) -> Result<(), StoreError> {
+        fn apply(self, _: &mut Tx<'_>) -> Result<(), StoreError> {
             panic!("a test makes the writer panic")
         }
     }
@@ -356,14 +348,14 @@ mod tests {
     async fn changes_that_wait_together_are_committed_together() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rrm.db");
-        let (mut connection, _readers) = open::open(&path).await.unwrap();
+        let (connection, _readers) = open::open(&path).unwrap();
         let commits = Arc::new(AtomicUsize::new(0));
         let counter = commits.clone();
         let count = move || {
             counter.fetch_add(1, Ordering::Relaxed);
-            true
+            false // Whether it is rolled back instead.
         };
-        connection.lock_handle().await.unwrap().set_commit_hook(count);
+        connection.commit_hook(Some(count)).unwrap();
         let (writes, inbox) = mpsc::channel(2 * BATCH);
         let mut answers = Vec::new();
         for _ in 0..2 * BATCH {
@@ -373,7 +365,8 @@ mod tests {
         }
         drop(writes);
         let bells = Bells { events: watch::channel(0).0, queued: watch::channel(0).0 };
-        Writer::new(path, connection, inbox, bells, Commits::new()).run().await;
+        let writer = Writer::new(path, connection, inbox, bells, Commits::new());
+        tokio::task::spawn_blocking(|| writer.run()).await.unwrap();
         for answer in answers {
             answer.await.unwrap().unwrap();
         }
