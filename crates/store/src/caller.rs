@@ -2,7 +2,18 @@
 
 use rrm_spec::{Role, UserName};
 
-use crate::{StoreError, Tx, Write, sql};
+use crate::{StoreError, Tx, Write};
+
+/// Who has asked.
+pub(crate) struct Caller {
+    user: UserName,
+    role: Role,
+}
+
+/// Name and role of who has asked for a change, where it was somebody.
+pub(crate) fn names(caller: Option<&Caller>) -> (Option<&str>, Option<&str>) {
+    (caller.map(|it| it.user.as_str()), caller.map(|it| it.role.name()))
+}
 
 /// A change that a caller has asked for: every event of it names user and role.
 pub struct By<W> {
@@ -19,19 +30,10 @@ impl<W: Write> Write for By<W> {
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<W::Output, StoreError> {
         let Self { user, role, write } = self;
-        let before = newest_event(tx)?;
-        let output = write.apply(tx)?;
-        // Afterwards and of all at once: whoever adds events need not think of it.
-        sql::query("update event set user = ?, role = ? where seq > ?")
-            .bind(user.as_str())
-            .bind(role.name())
-            .bind(before)
-            .execute(tx.connection)?;
-        Ok(output)
+        // Whoever adds events need not think of it.
+        let before = tx.caller.replace(Caller { user, role });
+        let output = write.apply(tx);
+        tx.caller = before;
+        output
     }
-}
-
-fn newest_event(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    let newest: Option<i64> = sql::query_scalar("select max(seq) from event").fetch_one(tx.connection)?;
-    Ok(newest.unwrap_or(0))
 }

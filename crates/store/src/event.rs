@@ -5,7 +5,7 @@ use rusqlite::Row;
 use serde_json::Value;
 
 use crate::sql::FromRow;
-use crate::{Store, StoreError, Tx, sql};
+use crate::{Store, StoreError, Tx, caller, sql};
 
 /// Whose event it is.
 #[derive(Clone, Copy, Default)]
@@ -23,8 +23,10 @@ impl Of {
 }
 
 pub(crate) fn add(tx: &mut Tx<'_>, kind: &str, of: Of, data: Value) -> Result<(), StoreError> {
+    let (user, role) = caller::names(tx.caller.as_ref());
     let inserted = sql::query(
-        "insert into event (at, kind, submission_id, job_id, attempt_id, worker_id, data) values (?, ?, ?, ?, ?, ?, ?)",
+        "insert into event (at, kind, submission_id, job_id, attempt_id, worker_id, data, user, role) \
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(tx.now)
     .bind(kind)
@@ -33,6 +35,8 @@ pub(crate) fn add(tx: &mut Tx<'_>, kind: &str, of: Of, data: Value) -> Result<()
     .bind(of.attempt.map(|id| id.0))
     .bind(of.worker.map(|id| id.0))
     .bind(data.to_string())
+    .bind(user)
+    .bind(role)
     .execute(tx.connection)?;
     tx.newest_event = Some(inserted.last_insert_rowid);
     Ok(())
@@ -40,12 +44,15 @@ pub(crate) fn add(tx: &mut Tx<'_>, kind: &str, of: Of, data: Value) -> Result<()
 
 /// The first states of a submission's jobs, in one statement because there may be thousands.
 pub(crate) fn add_first_states(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<(), StoreError> {
+    let (user, role) = caller::names(tx.caller.as_ref());
     let inserted = sql::query(
-        "insert into event (at, kind, submission_id, job_id, data) \
-         select ?, 'job.state', submission_id, job_id, json_object('from', null, 'to', state, 'reason', reason) \
+        "insert into event (at, kind, submission_id, job_id, data, user, role) \
+         select ?, 'job.state', submission_id, job_id, json_object('from', null, 'to', state, 'reason', reason), ?, ? \
          from job where submission_id = ? order by job_id",
     )
     .bind(tx.now)
+    .bind(user)
+    .bind(role)
     .bind(submission.0)
     .execute(tx.connection)?;
     tx.newest_event = Some(inserted.last_insert_rowid);
@@ -54,15 +61,18 @@ pub(crate) fn add_first_states(tx: &mut Tx<'_>, submission: SubmissionId) -> Res
 
 /// The common new state of jobs that do not run; `rows` is JSON: pairs of id and reason. Called before it is set.
 pub(crate) fn add_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result<(), StoreError> {
+    let (user, role) = caller::names(tx.caller.as_ref());
     let inserted = sql::query(
-        "insert into event (at, kind, submission_id, job_id, data) \
+        "insert into event (at, kind, submission_id, job_id, data, user, role) \
          select ?1, 'job.state', submission_id, job_id, \
-             json_object('from', job.state, 'to', ?2, 'reason', move.value ->> 1) \
+             json_object('from', job.state, 'to', ?2, 'reason', move.value ->> 1), ?4, ?5 \
          from json_each(?3) move cross join job on job_id = move.value ->> 0 order by job_id",
     )
     .bind(tx.now)
     .bind(state.name())
     .bind(rows)
+    .bind(user)
+    .bind(role)
     .execute(tx.connection)?;
     tx.newest_event = Some(inserted.last_insert_rowid);
     Ok(())
@@ -70,14 +80,20 @@ pub(crate) fn add_states(tx: &mut Tx<'_>, state: JobState, rows: &str) -> Result
 
 /// An event of the same kind for each of these jobs, with its data.
 pub(crate) fn add_each(tx: &mut Tx<'_>, kind: &str, rows: &[(JobId, Value)]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (user, role) = caller::names(tx.caller.as_ref());
     let inserted = sql::query(
-        "insert into event (at, kind, submission_id, job_id, attempt_id, data) \
-         select ?1, ?2, submission_id, job_id, attempt_id, row.value ->> 1 \
+        "insert into event (at, kind, submission_id, job_id, attempt_id, data, user, role) \
+         select ?1, ?2, submission_id, job_id, attempt_id, row.value ->> 1, ?4, ?5 \
          from json_each(?3) row cross join job on job_id = row.value ->> 0 order by job_id",
     )
     .bind(tx.now)
     .bind(kind)
     .bind(serde_json::to_string(rows)?)
+    .bind(user)
+    .bind(role)
     .execute(tx.connection)?;
     if inserted.rows_affected > 0 {
         tx.newest_event = Some(inserted.last_insert_rowid);

@@ -90,6 +90,9 @@ pub(crate) fn spec_of(tx: &mut Tx<'_>, id: JobId) -> Result<JobSpec, StoreError>
 
 /// Of these jobs those that exist, by their ids.
 pub(crate) fn find_all(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<HashMap<JobId, JobRow>, StoreError> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
     let found: Vec<JobRow> =
         sql::query_as("select * from job where job_id in (select value from json_each(?)) order by job_id")
             .bind(serde_json::to_string(ids)?)
@@ -164,6 +167,9 @@ pub(crate) fn refuse_unless(
 
 /// Stores edges: pairs of a job and one that it needs.
 pub(crate) fn insert_dependencies(tx: &mut Tx<'_>, edges: &[[JobId; 2]]) -> Result<(), StoreError> {
+    if edges.is_empty() {
+        return Ok(());
+    }
     sql::query("insert into dependency (job_id, parent_id) select value ->> 0, value ->> 1 from json_each(?)")
         .bind(serde_json::to_string(edges)?)
         .execute(tx.connection)?;

@@ -1,6 +1,8 @@
 //! How much may be waiting: a slip of the finger in a sweep must not fill everybody's queue.
 
-use rrm_spec::UserName;
+use std::collections::HashMap;
+
+use rrm_spec::{JobId, UserName};
 
 use crate::caller::By;
 use crate::{StoreError, Submit, Submitted, Tx, Write, sql};
@@ -31,18 +33,50 @@ impl Write for SubmitWithin {
         let submitted = submit.apply(tx)?;
         // What was accepted before is answered again, however much is open now.
         if !submitted.already && submitted.jobs.len() > submitted.reused.len() {
-            refuse(open(tx)?, open_jobs.most, "open jobs")?;
-            refuse(open_of(tx, &user)?, open_jobs.most_per_user, &format!("open jobs of {user}"))?;
+            let newest = submitted.jobs.iter().map(|(id, _)| *id).max().expect("some were stored");
+            refuse(tx, None, newest, open_jobs.most)?;
+            refuse(tx, Some(user), newest, open_jobs.most_per_user)?;
         }
         Ok(submitted)
     }
 }
 
-fn refuse(with_these: i64, most: u64, what: &str) -> Result<(), StoreError> {
-    if u64::try_from(with_these).is_ok_and(|count| count <= most) {
+/// Jobs that were open when they were last counted, of each user and, without a name, of all.
+///
+/// Since then at most as many more are open as were made, which their ids tell: so that a submission need not count a million jobs
+/// unless it may be the one too many.
+#[derive(Default)]
+pub(crate) struct Counted(HashMap<Option<UserName>, Count>);
+
+struct Count {
+    open: i64,
+    /// The newest job then.
+    newest: JobId,
+}
+
+impl Counted {
+    /// Whether certainly no more than `most` are open, now that `newest` is the newest job.
+    fn are_within(&self, user: Option<&UserName>, newest: JobId, most: u64) -> bool {
+        let count = self.0.get(&user.cloned());
+        count.is_some_and(|count| is_within(count.open + (newest.0 - count.newest.0), most))
+    }
+}
+
+fn is_within(open: i64, most: u64) -> bool {
+    u64::try_from(open).is_ok_and(|open| open <= most)
+}
+
+fn refuse(tx: &mut Tx<'_>, user: Option<UserName>, newest: JobId, most: u64) -> Result<(), StoreError> {
+    if tx.open_jobs.are_within(user.as_ref(), newest, most) {
         return Ok(());
     }
-    Err(StoreError::Limit { what: format!("{what}: {with_these} with this plan, at most {most}") })
+    let open = count(tx, user.as_ref())?;
+    let whose = user.as_ref().map_or(String::new(), |user| format!(" of {user}"));
+    tx.open_jobs.0.insert(user, Count { open, newest });
+    match is_within(open, most) {
+        true => Ok(()),
+        false => Err(StoreError::Limit { what: format!("open jobs{whose}: {open} with this plan, at most {most}") }),
+    }
 }
 
 /// Along an index that has open jobs alone, and holds all that is asked for.
@@ -51,12 +85,9 @@ const OPEN: &str = "select count(*) from job indexed by job_open where state in 
 const OPEN_OF: &str =
     "select count(*) from job indexed by job_open where state in ('waiting', 'queued', 'running') and owner = ?";
 
-fn open(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    let count = sql::query_scalar(OPEN);
-    Ok(count.fetch_one(tx.connection)?)
-}
-
-fn open_of(tx: &mut Tx<'_>, user: &UserName) -> Result<i64, StoreError> {
-    let count = sql::query_scalar(OPEN_OF);
-    Ok(count.bind(user.as_str()).fetch_one(tx.connection)?)
+fn count(tx: &Tx<'_>, user: Option<&UserName>) -> Result<i64, StoreError> {
+    match user {
+        None => sql::query_scalar(OPEN).fetch_one(tx.connection),
+        Some(user) => sql::query_scalar(OPEN_OF).bind(user.as_str()).fetch_one(tx.connection),
+    }
 }

@@ -205,7 +205,7 @@ mod tests {
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(8192).unwrap();
         let refused = open(&path);
         let is_damaged =
-            |error: &OpenError| matches!(error, OpenError::Database { source: crate::StoreError::Damaged { .. }, .. });
+            |error: &OpenError| matches!(error, OpenError::Database { source: StoreError::Damaged { .. }, .. });
         assert!(refused.as_ref().is_err_and(is_damaged), "{:?}", refused.err());
     }
 

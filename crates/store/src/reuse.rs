@@ -76,6 +76,9 @@ pub(crate) struct Reused<'p> {
 }
 
 pub(crate) fn insert(tx: &mut Tx<'_>, submission: SubmissionId, reused: &[Reused<'_>]) -> Result<(), StoreError> {
+    if reused.is_empty() {
+        return Ok(());
+    }
     let rows: Vec<Value> = reused.iter().map(|it| json!([it.ordinal, it.name, it.job])).collect();
     sql::query(
         "insert into reuse (submission_id, ordinal, name, job_id) \

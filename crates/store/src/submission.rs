@@ -96,7 +96,9 @@ impl Write for Submit {
         event::add(tx, "submission", Of { submission: Some(submission), ..Of::default() }, data)?;
         event::add_first_states(tx, submission)?;
         tx.queued |= drafts.iter().any(|draft| draft.state == JobState::Queued);
-        Ok(Submitted { already: false, ..stored(tx, submission)? })
+        let jobs = self.plan.jobs.iter().map(|job| (places.ids[job.name.as_str()], job.name.clone())).collect();
+        let reused = places.reused.iter().map(|it| it.job).collect();
+        Ok(Submitted { submission, jobs, reused, already: false })
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::caller::Caller;
+use crate::limit::Counted;
 use crate::{Commits, StoreError, open, sql};
 
 /// Most changes in one transaction, and most that wait for the next: bounds memory and the latency of a commit.
@@ -28,10 +30,13 @@ pub struct Tx<'c> {
     pub(crate) connection: &'c Connection,
     /// Time of the change, in microseconds since the Unix epoch.
     pub(crate) now: i64,
+    /// Who has asked for the change; nobody has for what the daemon does by itself.
+    pub(crate) caller: Option<Caller>,
     /// Whether a job became ready for a worker.
     pub(crate) queued: bool,
     /// The newest event's number, where there is a new one.
     pub(crate) newest_event: Option<i64>,
+    pub(crate) open_jobs: &'c mut Counted,
 }
 
 /// Wakes those who wait for news. The numbers say nothing but that something has changed.
@@ -55,6 +60,7 @@ pub(crate) struct Writer {
     inbox: mpsc::Receiver<Message>,
     bells: Bells,
     commits: Commits,
+    open_jobs: Counted,
 }
 
 impl Writer {
@@ -65,7 +71,7 @@ impl Writer {
         bells: Bells,
         commits: Commits,
     ) -> Self {
-        Self { path, connection: Some(connection), inbox, bells, commits }
+        Self { path, connection: Some(connection), inbox, bells, commits, open_jobs: Counted::default() }
     }
 
     /// Runs until closed, or until nobody can write any more.
@@ -107,14 +113,25 @@ impl Writer {
             Ok(connection) => connection,
             Err(error) => return batch.into_iter().for_each(|write| write.refuse(error.clone())),
         };
-        let mut tx = Tx { connection: &connection, now: 0, queued: false, newest_event: None };
+        let mut tx = Tx {
+            connection: &connection,
+            now: 0,
+            caller: None,
+            queued: false,
+            newest_event: None,
+            open_jobs: &mut self.open_jobs,
+        };
         let (changes, begun) = (batch.len(), Instant::now());
         let (answers, done) = run_all(batch, &mut tx);
         self.commits.observe(begun.elapsed(), changes, done.is_ok());
         let (queued, newest_event) = (tx.queued, tx.newest_event);
         match &done {
             Ok(()) => self.ring(queued, newest_event),
-            Err(error) => tracing::error!(%error, "nothing of the last transaction is stored"),
+            Err(error) => {
+                tracing::error!(%error, "nothing of the last transaction is stored");
+                // What was counted in it is not so.
+                self.open_jobs = Counted::default();
+            }
         }
         if !matches!(done, Err(StoreError::Unavailable { .. })) {
             self.connection = Some(connection);
