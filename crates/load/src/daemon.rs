@@ -137,6 +137,8 @@ fn spawn(state: &Path) -> anyhow::Result<Child> {
     Command::new(&binary)
         .args(["serve", "--listen", "127.0.0.1:0", "--state-dir"])
         .arg(state)
+        // One user fills the queue here.
+        .args(["--max-open-jobs", "10000000", "--max-open-jobs-per-user", "10000000"])
         .env("RRM_LOG", "warn")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -74,9 +74,14 @@ pub(crate) fn current(tx: &mut Tx<'_>, id: AttemptId) -> Result<AttemptRow, Stor
 
 /// A worker's attempts that have not ended.
 pub(crate) fn open_of(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Vec<AttemptRow>, StoreError> {
-    let found = sql::query_as("select * from attempt where worker_id = ? and ended_at is null order by attempt_id")
-        .bind(worker.0)
-        .fetch_all(tx.connection);
+    // By what it has booked: a worker may have had a million attempts.
+    let found = sql::query_as(
+        "select * from attempt where attempt_id in ( \
+             select attempt_id from attempt_device indexed by attempt_device_open where worker_id = ? and open = 1) \
+         order by attempt_id",
+    )
+    .bind(worker.0)
+    .fetch_all(tx.connection);
     Ok(found?)
 }
 

@@ -260,8 +260,8 @@ mod tests {
     async fn the_writing_connection_is_durable_and_readers_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, readers) = open(&folder.path().join("rrm.db")).unwrap();
-        let text = |sql: &str| sql::query_scalar::<String>(sql);
-        let number = |sql: &str| sql::query_scalar::<i64>(sql);
+        let text = |sql: &'static str| sql::query_scalar::<String>(sql);
+        let number = |sql: &'static str| sql::query_scalar::<i64>(sql);
         assert_eq!(text("pragma journal_mode").fetch_one(&writer).unwrap(), "wal");
         assert_eq!(number("pragma synchronous").fetch_one(&writer).unwrap(), 2);
         assert_eq!(number("pragma foreign_keys").fetch_one(&writer).unwrap(), 1);

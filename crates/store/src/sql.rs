@@ -3,6 +3,8 @@
 //! A statement runs where it is sent to: on a [`Connection`] at once, in the thread that asks, as all changes do; by the [`Readers`] in
 //! a thread for reading, and the answer is awaited.
 
+use std::borrow::Cow;
+
 use rusqlite::types::{FromSql, ToSqlOutput, Value};
 use rusqlite::{Connection, Row, ToSql, params_from_iter};
 
@@ -10,23 +12,23 @@ use crate::{Readers, StoreError};
 
 /// A statement with its values, of whose rows each makes a `T`.
 pub(crate) struct Query<T> {
-    sql: String,
+    sql: Cow<'static, str>,
     values: rusqlite::Result<Vec<Value>>,
     read: fn(&Row<'_>) -> Result<T, StoreError>,
 }
 
 /// A statement that changes something.
-pub(crate) fn query(sql: impl Into<String>) -> Query<()> {
+pub(crate) fn query(sql: impl Into<Cow<'static, str>>) -> Query<()> {
     Query { sql: sql.into(), values: Ok(Vec::new()), read: |_| Ok(()) }
 }
 
 /// A statement of whose rows each makes one thing.
-pub(crate) fn query_as<T: FromRow>(sql: impl Into<String>) -> Query<T> {
+pub(crate) fn query_as<T: FromRow>(sql: impl Into<Cow<'static, str>>) -> Query<T> {
     Query { sql: sql.into(), values: Ok(Vec::new()), read: T::from_row }
 }
 
 /// A statement of whose rows the first column is wanted.
-pub(crate) fn query_scalar<T: FromSql>(sql: impl Into<String>) -> Query<T> {
+pub(crate) fn query_scalar<T: FromSql>(sql: impl Into<Cow<'static, str>>) -> Query<T> {
     Query { sql: sql.into(), values: Ok(Vec::new()), read: |row| Ok(row.get(0)?) }
 }
 
