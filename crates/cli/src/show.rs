@@ -52,6 +52,7 @@ fn facts(job: &JobDetail, now_us: i64, output: Output) -> String {
     let mut facts = vec![
         ("job", format!("{}  {}", summary.id, output.paint(&summary.name, Tone::Strong))),
         ("plan", format!("{}  {}", summary.submission, summary.plan)),
+        ("owner", summary.owner.to_string()),
         ("state", output.paint(&summary::state(summary), summary::tone(summary.state))),
         ("what", what(&job.spec)),
         ("submitted", time::local(summary.created_at)),

@@ -37,6 +37,7 @@ pub(crate) fn table(jobs: &[JobSummary], now_us: i64, output: Output) -> String 
     let mut columns = Columns::new([
         ("id", Side::Right),
         ("plan", Side::Left),
+        ("owner", Side::Left),
         ("name", Side::Left),
         ("kind", Side::Left),
         ("state", Side::Left),
@@ -49,6 +50,7 @@ pub(crate) fn table(jobs: &[JobSummary], now_us: i64, output: Output) -> String 
         columns.push([
             job.id.to_string().into(),
             format!("{} {}", job.submission, job.plan).into(),
+            job.owner.to_string().into(),
             job.name.as_str().into(),
             job.kind.to_string().into(),
             Cell::toned(state(job), tone(job.state)),
@@ -101,7 +103,7 @@ pub(crate) fn counts(states: impl Iterator<Item = JobState> + Clone) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use rrm_spec::{JobId, JobKind, SubmissionId};
+    use rrm_spec::{JobId, JobKind, SubmissionId, UserName};
 
     use super::*;
     use crate::output::Format;
@@ -112,6 +114,7 @@ pub(crate) mod tests {
             id: JobId(id),
             submission: SubmissionId(3),
             plan: "demo".into(),
+            owner: UserName::lab(),
             name: name.into(),
             kind: JobKind::Train,
             state,

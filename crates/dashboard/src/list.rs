@@ -22,7 +22,7 @@ pub(crate) fn table(caption: &str, jobs: &[JobSummary], choice: Choice) -> Marku
                     caption { (caption) }
                     thead { tr {
                         @if choice == Choice::Boxes { th scope="col" { span.hidden { "Compare" } } }
-                        th scope="col" { "Job" } th scope="col" { "Plan" } th scope="col" { "State" }
+                        th scope="col" { "Job" } th scope="col" { "Plan" } th scope="col" { "Owner" } th scope="col" { "State" }
                         th scope="col" { "Kind" } th scope="col" { "Progress" } th scope="col" { "Submitted" }
                         th scope="col" { "Took" } th scope="col" { "Why" }
                     } }
@@ -41,6 +41,7 @@ fn row(job: &JobSummary, choice: Choice) -> Markup {
             }
             th scope="row" { (job_link(job)) }
             td { (plan_link(job.submission, &job.plan)) }
+            td { (job.owner) }
             td { (state(job.state)) }
             td { (kind(job.kind)) }
             td { (progress(job)) }

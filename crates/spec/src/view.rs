@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ArtifactHash, AttemptId, AttemptOutcome, CheckpointRecord, DiagnosticsRecord, EpochRecord, EvaluationRecord, JobId,
-    JobKind, JobSpec, JobState, Label, Progress, RunStarted, Stop, SubmissionId, TimeLimit, WorkerId,
+    JobKind, JobSpec, JobState, Label, Progress, RunStarted, Stop, SubmissionId, TimeLimit, UserName, WorkerId,
 };
 
 /// A job in a list.
@@ -18,6 +18,9 @@ pub struct JobSummary {
     pub submission: SubmissionId,
     /// The plan's name.
     pub plan: String,
+    /// Who has submitted it.
+    #[serde(default = "UserName::lab")]
+    pub owner: UserName,
     /// Its name in the plan.
     pub name: String,
     /// Its kind.

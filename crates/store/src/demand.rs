@@ -63,8 +63,34 @@ pub(crate) const QUEUED_DEMANDS: &str = "with recursive waiting (demand_id) as (
         from waiting where waiting.demand_id is not null) \
     select demand.demand_id, demand.device, demand.resources from waiting cross join demand using (demand_id)";
 
-/// All that queued jobs ask for.
-pub(crate) fn queued(connection: &Connection) -> Result<Vec<(i64, Demand)>, StoreError> {
-    let found: Vec<DemandRow> = sql::query_as(QUEUED_DEMANDS).fetch_all(connection)?;
-    found.into_iter().map(read).collect()
+/// For one request, leaps from one different time limit of queued jobs to the next, those without one first.
+pub(crate) const QUEUED_LIMITS: &str = "with recursive limited (seconds) as ( \
+        select (select time_limit_s from job indexed by job_claim \
+            where state = 'queued' and held = 0 and demand_id = ?1 and time_limit_s > 0 order by time_limit_s limit 1) \
+        union all \
+        select (select time_limit_s from job indexed by job_claim \
+            where state = 'queued' and held = 0 and demand_id = ?1 and time_limit_s > limited.seconds \
+            order by time_limit_s limit 1) \
+        from limited where limited.seconds is not null) \
+    select null where exists (select 1 from job indexed by job_claim \
+        where state = 'queued' and held = 0 and demand_id = ?1 and time_limit_s is null) \
+    union all select seconds from limited where seconds is not null";
+
+/// Queued jobs that ask for the same, for as long: to a worker they are equal.
+pub(crate) struct Lane {
+    pub(crate) demand_id: i64,
+    pub(crate) demand: Demand,
+    pub(crate) time_limit_s: Option<i64>,
+}
+
+/// The lanes in which jobs are queued.
+pub(crate) fn lanes(connection: &Connection) -> Result<Vec<Lane>, StoreError> {
+    let mut lanes = Vec::new();
+    let demands: Vec<DemandRow> = sql::query_as(QUEUED_DEMANDS).fetch_all(connection)?;
+    for row in demands {
+        let (demand_id, demand) = read(row)?;
+        let limits: Vec<Option<i64>> = sql::query_scalar(QUEUED_LIMITS).bind(demand_id).fetch_all(connection)?;
+        lanes.extend(limits.into_iter().map(|time_limit_s| Lane { demand_id, demand: demand.clone(), time_limit_s }));
+    }
+    Ok(lanes)
 }

@@ -149,15 +149,15 @@ fn open_parents(connection: &Connection, id: JobId) -> Result<Vec<ParentView>, S
         .collect()
 }
 
-/// Counts along the queue's index, request by request, so that it reads no more than it counts.
+/// Counts along the queue's index, lane by lane, so that it reads no more than it counts.
 const OF_HIGHER_PRIORITY: &str = "select owner, count(*) from ( \
         select job.owner from json_each(?1) named cross join job indexed by job_claim \
-        where job.state = 'queued' and job.held = 0 and job.demand_id = named.value and job.priority > ?2 limit ?3) \
+        where job.state = 'queued' and job.held = 0 and job.demand_id = named.value ->> 0 and job.time_limit_s is named.value ->> 1 and job.priority > ?2 limit ?3) \
     group by owner order by 2 desc, 1";
 
 const OF_THIS_PRIORITY: &str = "select owner, count(*) from ( \
         select job.owner from json_each(?1) named cross join job indexed by job_claim \
-        where job.state = 'queued' and job.held = 0 and job.demand_id = named.value and job.priority = ?2 \
+        where job.state = 'queued' and job.held = 0 and job.demand_id = named.value ->> 0 and job.time_limit_s is named.value ->> 1 and job.priority = ?2 \
             and ((job.owner = ?4 and job.job_id < ?5) \
                 or (?6 and job.owner <> ?4 and job.owner not in (select value from json_each(?7)))) \
         limit ?3) \
@@ -165,15 +165,15 @@ const OF_THIS_PRIORITY: &str = "select owner, count(*) from ( \
 
 /// The queued jobs that come before a job, whatever they ask for.
 fn ahead(connection: &Connection, now: i64, id: JobId, owner: &UserName, priority: i32) -> Result<Ahead, StoreError> {
-    let demands: Vec<i64> = demand::queued(connection)?.into_iter().map(|(id, _)| id).collect();
-    let demands = serde_json::to_string(&demands)?;
+    let lanes: Vec<_> = demand::lanes(connection)?.iter().map(|lane| (lane.demand_id, lane.time_limit_s)).collect();
+    let lanes = serde_json::to_string(&lanes)?;
     let most = COUNTED as i64 + 1; // Ten thousand.
     let higher: Vec<(String, i64)> =
-        sql::query_as(OF_HIGHER_PRIORITY).bind(&demands).bind(priority).bind(most).fetch_all(connection)?;
+        sql::query_as(OF_HIGHER_PRIORITY).bind(&lanes).bind(priority).bind(most).fetch_all(connection)?;
     // Who has used as much comes first with the older job; that is not worth another count.
     let shares = Shares::of(connection, now)?;
     let equal: Vec<(String, i64)> = sql::query_as(OF_THIS_PRIORITY)
-        .bind(&demands)
+        .bind(&lanes)
         .bind(priority)
         .bind(most)
         .bind(owner.as_str())

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 15] = [
+const MIGRATIONS: [(&str, &str); 16] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
@@ -21,6 +21,7 @@ const MIGRATIONS: [(&str, &str); 15] = [
     ("placement", include_str!("../../../migrations/0013_placement.sql")),
     ("access", include_str!("../../../migrations/0014_access.sql")),
     ("steps", include_str!("../../../migrations/0015_steps.sql")),
+    ("lane", include_str!("../../../migrations/0016_lane.sql")),
 ];
 
 /// The schema that this version of the software makes.

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row};
 use crate::checkpoint::CheckpointRow;
 use crate::job::optional_hash;
 use crate::sql::FromRow;
-use crate::{Store, StoreError, diagnostic, epoch, evaluation, names, sql};
+use crate::{Store, StoreError, diagnostic, epoch, evaluation, names, sql, usage};
 
 /// Which jobs to list, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ impl FromRow for SummaryRow {
             id: JobId(row.get("job_id")?),
             submission: SubmissionId(row.get("submission_id")?),
             plan: row.get("plan")?,
+            owner: usage::name(row.get("owner")?)?,
             name: row.get("name")?,
             kind: names::kind(sql::text(row, "kind")?)?,
             state: names::state(sql::text(row, "state")?)?,

@@ -1,6 +1,6 @@
 //! What is read back of jobs and workers.
 
-use rrm_spec::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, OutOfService, WorkerView};
+use rrm_spec::{AttemptView, DeviceView, EventView, JobDetail, JobSummary, OutOfService, UserName, WorkerView};
 
 use super::{OnWire, Reader, list, wire_enum};
 use crate::wire;
@@ -35,6 +35,7 @@ impl OnWire for JobSummary {
             id,
             submission,
             plan,
+            owner,
             name,
             kind,
             state,
@@ -57,6 +58,7 @@ impl OnWire for JobSummary {
             id: id.to_wire(),
             submission: submission.to_wire(),
             plan,
+            owner: Some(owner.to_wire()),
             name,
             kind: kind.to_wire(),
             state: state.to_wire(),
@@ -82,6 +84,7 @@ impl OnWire for JobSummary {
             id,
             submission,
             plan,
+            owner,
             name,
             kind,
             state,
@@ -102,6 +105,7 @@ impl OnWire for JobSummary {
         } = wire;
         let id = reader.field("id", id);
         let submission = reader.field("submission", submission);
+        let owner = reader.optional("owner", owner);
         let kind = reader.field("kind", kind);
         let state = reader.field("state", state);
         let stop = reader.optional("stop", stop);
@@ -113,6 +117,7 @@ impl OnWire for JobSummary {
             id: id?,
             submission: submission?,
             plan,
+            owner: owner?.unwrap_or_else(UserName::lab),
             name,
             kind: kind?,
             state: state?,

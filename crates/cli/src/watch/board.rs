@@ -25,6 +25,8 @@ pub(super) struct Standing {
     pub(super) epochs_total: u32,
     pub(super) progress: Option<Progress>,
     pub(super) left: Option<Duration>,
+    /// Whether another job does it again, which counts in its place.
+    is_retried: bool,
     eta: Eta,
 }
 
@@ -32,7 +34,7 @@ impl Standing {
     fn new(job: &JobSummary, state: JobState) -> Self {
         let (name, progress, left) = (job.name.clone(), job.progress.clone(), None);
         let (epochs_done, epochs_total) = (0, job.epochs_total);
-        Self { name, state, epochs_done, epochs_total, progress, left, eta: Eta::default() }
+        Self { name, state, epochs_done, epochs_total, progress, left, is_retried: false, eta: Eta::default() }
     }
 }
 
@@ -58,15 +60,15 @@ impl Board {
     }
 
     pub(super) fn states(&self) -> impl Iterator<Item = JobState> + Clone {
-        self.jobs.values().map(|job| job.state)
+        self.jobs.values().filter(|job| !job.is_retried).map(|job| job.state)
     }
 
     pub(super) fn in_states(&self, states: &[JobState]) -> impl Iterator<Item = JobId> {
-        self.jobs.iter().filter(|(_, job)| states.contains(&job.state)).map(|(id, _)| *id)
+        self.jobs.iter().filter(|(_, job)| !job.is_retried && states.contains(&job.state)).map(|(id, _)| *id)
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.jobs.values().all(|job| job.state.is_terminal())
+        self.states().all(JobState::is_terminal)
     }
 
     /// Takes an event in; what of it is new to the watcher.
@@ -78,6 +80,11 @@ impl Board {
             What::State(_, _) if job.state.is_terminal() => return None,
             What::State(state, _) => job.enter(*state),
             What::Epoch(record) => job.epochs_done = record.epoch,
+            What::Retried(by) => {
+                job.is_retried = true;
+                let retry = job.again();
+                self.jobs.entry(*by).or_insert(retry);
+            }
             What::Setback(..) | What::Epochs(_) | What::Evaluation(_) | What::Wish(_) | What::Warning(_) => {}
         }
         Some(happening)
@@ -124,6 +131,13 @@ impl Board {
 }
 
 impl Standing {
+    /// The same, not yet begun.
+    fn again(&self) -> Self {
+        let (name, epochs_total) = (self.name.clone(), self.epochs_total);
+        let (state, eta) = (JobState::Waiting, Eta::default());
+        Self { name, state, epochs_done: 0, epochs_total, progress: None, left: None, is_retried: false, eta }
+    }
+
     fn enter(&mut self, state: JobState) {
         self.state = state;
         (self.progress, self.left, self.eta) = (None, None, Eta::default());
@@ -148,6 +162,23 @@ mod tests {
         }
         assert!(board.has_ended());
         assert_eq!(board.event(&state("running")), None, "an end is final");
+    }
+
+    #[test]
+    fn a_retry_counts_in_place_of_the_job_that_it_does_again() {
+        let mut board = Board::of_plan(&[job(12, "student", JobState::Waiting), job(13, "other", JobState::Waiting)]);
+        board.event(&state("failed"));
+        assert!(board.event(&event("job.retry", r#"{"retried_as": 31}"#)).is_some());
+        assert_eq!(board.states().collect::<Vec<_>>(), [JobState::Waiting; 2]);
+        let retry = |to: &str| EventView { job: Some(JobId(31)), ..state(to) };
+        board.event(&retry("running"));
+        assert_eq!(
+            board.running().map(|(id, job)| (id, job.name.as_str())).collect::<Vec<_>>(),
+            [(JobId(31), "student")]
+        );
+        board.event(&retry("succeeded"));
+        board.event(&EventView { job: Some(JobId(13)), ..state("succeeded") });
+        assert!(board.has_ended() && board.states().all(|state| state == JobState::Succeeded));
     }
 
     #[test]

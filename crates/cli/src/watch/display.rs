@@ -99,7 +99,7 @@ fn worth_keeping(what: &What) -> Option<crate::output::Tone> {
         What::State(JobState::Waiting | JobState::Queued | JobState::Running, _) => None,
         What::State(state, _) => Some(summary::tone(*state)),
         What::Epoch(_) | What::Epochs(_) => None,
-        What::Evaluation(_) | What::Wish(_) => Some(crate::output::Tone::Plain),
+        What::Evaluation(_) | What::Retried(_) | What::Wish(_) => Some(crate::output::Tone::Plain),
         What::Setback(..) | What::Warning(_) => Some(crate::output::Tone::Bad),
     }
 }

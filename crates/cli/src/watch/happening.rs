@@ -26,6 +26,8 @@ pub(super) enum What {
     Epochs(u32),
     /// An evaluation is complete.
     Evaluation(Box<EvaluationRecord>),
+    /// Another job does it again.
+    Retried(JobId),
     /// Somebody wants something of it.
     Wish(String),
     /// Something that should not be.
@@ -66,7 +68,7 @@ pub(super) fn read(event: &EventView) -> Option<Happening> {
         "job.release" => What::Wish("released".to_owned()),
         "job.priority" => What::Wish(format!("priority {}", data["to"].as_i64()?)),
         "job.stop" => What::Wish(format!("is to stop ({})", data["stop"].as_str()?)),
-        "job.retry" => What::Wish(format!("retried as job {}", data["retried_as"].as_i64()?)),
+        "job.retry" => What::Retried(JobId(data["retried_as"].as_i64()?)),
         "device.out-of-service" => What::Warning(format!(
             "{} of {} is out of service: {}",
             data["device"].as_str()?,
@@ -92,6 +94,7 @@ impl What {
             Self::Epoch(record) => epoch(record, epochs),
             Self::Epochs(done) => format!("{done}/{epochs} epochs"),
             Self::Evaluation(record) => evaluation(record),
+            Self::Retried(by) => format!("retried as job {by}"),
             Self::Wish(text) => one_line(text),
             Self::Warning(text) => format!("warning: {}", one_line(text)),
         }

@@ -168,6 +168,7 @@ fn details(plan: &Plan, submission: SubmissionId, first: i64) -> Vec<JobDetail> 
             id: id(&job.name),
             submission,
             plan: plan.name.clone(),
+            owner: UserName::lab(),
             name: job.name.clone(),
             kind: spec.kind(),
             state: JobState::Queued,

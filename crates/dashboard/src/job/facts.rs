@@ -16,6 +16,7 @@ pub(super) fn facts(job: &JobDetail, parents: &[JobSummary], children: &[JobSumm
             @if it.stop.is_some() { (fact("Asked", html! { "to stop" })) }
             @if let Some(reason) = &it.reason { (fact("Why", html! { pre.words { (reason) } })) }
             (fact("Plan", html! { (plan_link(it.submission, &it.plan)) " · " a href={ "/reports/" (it.submission) } { "report" } }))
+            (fact("Owner", html! { (it.owner) }))
             (fact("What", html! { (kind(it.kind)) ": " (what(&job.spec)) }))
             (fact("Submitted", optional_moment(Some(it.created_at))))
             (fact("Started", optional_moment(it.started_at)))

@@ -6,7 +6,7 @@ pub(crate) mod study;
 
 use rrm_spec::{
     Accuracy, AttemptId, AttemptView, EpochRecord, EvaluationRecord, JobDetail, JobId, JobRef, JobSpec, JobState,
-    JobSummary, Plan, RunStarted, SubmissionId, WorkerId,
+    JobSummary, Plan, RunStarted, SubmissionId, UserName, WorkerId,
 };
 
 const PLAN: &str = r#"
@@ -107,6 +107,7 @@ fn detail(id: JobId, name: &str, spec: JobSpec) -> JobDetail {
             id,
             submission: SubmissionId(1),
             plan: "demo".into(),
+            owner: UserName::lab(),
             name: name.into(),
             kind: spec.kind(),
             state: JobState::Waiting,

@@ -230,6 +230,8 @@ async fn a_job_that_has_surely_ended_before_a_big_one_can_begin_passes_it_howeve
     let running = bench.lease(worker, &GPUS[..1]).await.remove(0);
     bench.submit(&asking("big", 2.0, None, &[])).await.unwrap();
     bench.skip_time(PATIENCE_US);
+    // Older than the short one, and asks for the same, but for as long as it wants.
+    bench.submit(&single("endless")).await.unwrap();
     bench.submit(&limited("short", 3600)).await.unwrap();
     let held = [running.attempt];
     let short = bench.lease_as(worker, "lease-number-1", &GPUS[1..2], &held).await.unwrap();

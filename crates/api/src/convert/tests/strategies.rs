@@ -551,14 +551,14 @@ pub(super) fn drain_view() -> impl Strategy<Value = DrainView> {
 }
 
 pub(super) fn job_summary() -> impl Strategy<Value = JobSummary> {
-    let names = (job_id(), submission_id(), text(), text());
+    let names = (job_id(), submission_id(), text(), user_name(), text());
     let kinds = (select(JobKind::ALL.to_vec()), select(JobState::ALL.to_vec()));
     let counts = (of(select(Stop::ALL.to_vec())), any::<i32>(), any::<u32>(), any::<u32>(), any::<u32>());
     let rest = (of(progress()), of(text()), any::<i64>(), of(any::<i64>()), of(any::<i64>()));
     let control = (any::<bool>(), of(time_limit()), of(job_id()), of(job_id()));
     (names, kinds, counts, rest, control).prop_map(
         |(
-            (id, submission, plan, name),
+            (id, submission, plan, owner, name),
             (kind, state),
             (stop, priority, attempts, epochs_done, epochs_total),
             (progress, reason, created_at, started_at, ended_at),
@@ -567,6 +567,7 @@ pub(super) fn job_summary() -> impl Strategy<Value = JobSummary> {
             id,
             submission,
             plan,
+            owner,
             name,
             kind,
             state,
