@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::invariants::{Class, Moment, Violation, missing_files, violations};
 use crate::journal::Journal;
 use crate::report::Report;
 
 /// Looks at the database, at every artifact, and at what was answered as it must not be; counts what there was.
-pub(crate) async fn check(state: &Path, journal: &Journal, moment: Moment, report: &mut Report) {
+pub(crate) fn check(state: &Path, journal: &Journal, moment: Moment, report: &mut Report) {
     let (database, ledger) = (state.join("rrm.db"), journal.ledger());
-    let unreadable =
-        |error: sqlx::Error| vec![Violation { rule: "SQLite opens it", class: Class::Broken, what: error.to_string() }];
-    report.violations.extend(violations(&database, &ledger, moment).await.unwrap_or_else(unreadable));
-    report.violations.extend(missing_files(&database, &state.join("artifacts")).await.unwrap_or_else(unreadable));
+    let unreadable = |error: rusqlite::Error| {
+        vec![Violation { rule: "SQLite opens it", class: Class::Broken, what: error.to_string() }]
+    };
+    report.violations.extend(violations(&database, &ledger, moment).unwrap_or_else(unreadable));
+    report.violations.extend(missing_files(&database, &state.join("artifacts")).unwrap_or_else(unreadable));
     let wrong = journal.wrong().into_iter();
     report.violations.extend(wrong.map(|what| Violation { rule: "every answer is right", class: Class::Stale, what }));
     let counts = [
@@ -27,9 +28,9 @@ pub(crate) async fn check(state: &Path, journal: &Journal, moment: Moment, repor
     for (kind, count) in counts {
         *report.acknowledged.entry(kind).or_default() += count as u64;
     }
-    let attempts = counted(&database, "select coalesce(outcome, 'open'), count(*) from attempt group by 1").await;
+    let attempts = counted(&database, "select coalesce(outcome, 'open'), count(*) from attempt group by 1");
     add(&mut report.attempts, attempts);
-    add(&mut report.jobs, counted(&database, "select state, count(*) from job group by 1").await);
+    add(&mut report.jobs, counted(&database, "select state, count(*) from job group by 1"));
 }
 
 fn add(to: &mut BTreeMap<String, u64>, counts: Vec<(String, i64)>) {
@@ -38,12 +39,11 @@ fn add(to: &mut BTreeMap<String, u64>, counts: Vec<(String, i64)>) {
     }
 }
 
-async fn counted(database: &Path, query: &'static str) -> Vec<(String, i64)> {
-    let ask = async {
-        let mut connection = SqliteConnectOptions::new().filename(database).read_only(true).connect().await?;
-        let rows = sqlx::query_as(query).fetch_all(&mut connection).await?;
-        connection.close().await?;
-        Ok::<_, sqlx::Error>(rows)
+fn counted(database: &Path, query: &str) -> Vec<(String, i64)> {
+    let ask = || {
+        let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut query = connection.prepare(query)?;
+        query.query_map((), |row| row.try_into())?.collect::<rusqlite::Result<_>>()
     };
-    ask.await.unwrap_or_default()
+    ask().unwrap_or_default()
 }

@@ -289,7 +289,7 @@ impl Desk {
                 break;
             }
         }
-        while !sql::has_ended(&self.floor.database, attempt.0).await {
+        while !sql::has_ended(&self.floor.database, attempt.0) {
             if self.floor.is_over() {
                 return;
             }

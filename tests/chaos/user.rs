@@ -56,10 +56,10 @@ impl User {
     /// What there is too little of.
     async fn wanted(&mut self) -> Option<&'static str> {
         let left = |n: Option<i64>, most: i64| n.is_none_or(|n| n < most);
-        if self.dice.percent(10) && left(sql::unfinished_on(&self.database, true).await, REAL) {
+        if self.dice.percent(10) && left(sql::unfinished_on(&self.database, true), REAL) {
             return Some("cpu");
         }
-        left(sql::unfinished_on(&self.database, false).await, SIMULATED).then_some("cuda")
+        left(sql::unfinished_on(&self.database, false), SIMULATED).then_some("cuda")
     }
 
     /// Submits until it is told what became of it, sometimes twice at once, sometimes once more later.

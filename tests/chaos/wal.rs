@@ -12,8 +12,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
-use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 use crate::dice::Dice;
 use crate::invariants::{Class, Moment, Violation, violations};
@@ -81,35 +81,34 @@ fn frames(log: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// A digest of each event, in order.
-async fn events(database: &Path) -> sqlx::Result<Vec<[u8; 32]>> {
-    let mut connection = SqliteConnectOptions::new().filename(database).read_only(true).connect().await?;
-    let query = "select json_array(seq, kind, job_id, attempt_id, data) from event order by seq";
-    let rows: Vec<String> = sqlx::query_scalar(query).fetch_all(&mut connection).await?;
-    connection.close().await?;
-    Ok(rows.into_iter().map(|row| Sha256::digest(row).into()).collect())
+fn events(database: &Path) -> rusqlite::Result<Vec<[u8; 32]>> {
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut query =
+        connection.prepare("select json_array(seq, kind, job_id, attempt_id, data) from event order by seq")?;
+    query.query_map((), |row| Ok(Sha256::digest(row.get::<_, String>(0)?).into()))?.collect()
 }
 
 /// Cuts the log at so many places, and looks at each; how many there were, and what does not hold.
-pub(crate) async fn cut(remains: &Remains, ledger: &Ledger, cuts: u64, dice: &mut Dice) -> (u64, Vec<Violation>) {
+pub(crate) fn cut(remains: &Remains, ledger: &Ledger, cuts: u64, dice: &mut Dice) -> (u64, Vec<Violation>) {
     let broken = |what: String| Violation { rule: "a log that breaks off", class: Class::Broken, what };
     let mut found = Vec::new();
     let span = remains.last - remains.first;
     let mut places: Vec<u64> = (0..cuts).map(|_| remains.first + dice.below(span + 1)).collect();
     places.sort_unstable();
     let whole = remains.cut_at(remains.last);
-    found.extend(look(&whole, ledger).await);
-    let all = match events(&whole).await {
+    found.extend(look(&whole, ledger));
+    let all = match events(&whole) {
         Ok(all) => all,
         Err(error) => return (0, vec![broken(format!("the whole log cannot be read: {error}"))]),
     };
     let mut before = 0;
     for &place in &places {
         let cut = remains.cut_at(place);
-        found.extend(look(&cut, &Ledger::default()).await.into_iter().map(|violation| Violation {
+        found.extend(look(&cut, &Ledger::default()).into_iter().map(|violation| Violation {
             what: format!("{} (the log cut at byte {place} of {})", violation.what, remains.last),
             ..violation
         }));
-        match events(&cut).await {
+        match events(&cut) {
             Ok(events) if all.starts_with(&events) && events.len() >= before => before = events.len(),
             Ok(events) => {
                 found.push(broken(format!("cut at byte {place} it has {} events, of {}", events.len(), all.len())))
@@ -120,8 +119,8 @@ pub(crate) async fn cut(remains: &Remains, ledger: &Ledger, cuts: u64, dice: &mu
     (cuts, found)
 }
 
-async fn look(database: &Path, ledger: &Ledger) -> Vec<Violation> {
-    match violations(database, ledger, Moment::Underway).await {
+fn look(database: &Path, ledger: &Ledger) -> Vec<Violation> {
+    match violations(database, ledger, Moment::Underway) {
         Ok(found) => found,
         Err(error) => vec![Violation { rule: "SQLite opens it", class: Class::Broken, what: error.to_string() }],
     }
@@ -132,55 +131,50 @@ mod tests {
     use super::*;
 
     /// A database with 20 commits in its log, as a killed process leaves it.
-    async fn killed(folder: &Path) {
+    fn killed(folder: &Path) {
         let live = folder.join("live");
         fs::create_dir_all(&live).unwrap();
-        let options = SqliteConnectOptions::new().filename(live.join("rrm.db")).create_if_missing(true);
-        let options = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal).pragma("wal_autocheckpoint", "0");
-        let mut writer = options.connect().await.unwrap();
-        sqlx::query("create table event (seq integer primary key autoincrement, kind, job_id, attempt_id, data)")
-            .execute(&mut writer)
-            .await
+        let writer = Connection::open(live.join("rrm.db")).unwrap();
+        writer
+            .execute_batch(
+                "pragma journal_mode = wal; pragma wal_autocheckpoint = 0; \
+                 create table event (seq integer primary key autoincrement, kind, job_id, attempt_id, data)",
+            )
             .unwrap();
         for number in 0..20 {
-            sqlx::query("insert into event (kind, data) values ('note', ?)")
-                .bind(number)
-                .execute(&mut writer)
-                .await
-                .unwrap();
+            writer.execute("insert into event (kind, data) values ('note', ?)", [number]).unwrap();
         }
         fs::create_dir_all(folder.join("state")).unwrap();
         for name in ["rrm.db", "rrm.db-wal", "rrm.db-shm"] {
             fs::copy(live.join(name), folder.join("state").join(name)).unwrap();
         }
-        writer.close().await.unwrap();
     }
 
-    #[tokio::test]
-    async fn every_cut_is_a_beginning_and_all_of_them_are_found() {
+    #[test]
+    fn every_cut_is_a_beginning_and_all_of_them_are_found() {
         let folder = tempfile::tempdir().unwrap();
-        killed(folder.path()).await;
+        killed(folder.path());
         let remains = Remains::copy(&folder.path().join("state"), &folder.path().join("copy")).unwrap();
-        let all = events(&remains.cut_at(remains.last)).await.unwrap();
+        let all = events(&remains.cut_at(remains.last)).unwrap();
         assert_eq!(all.len(), 20);
         let mut lengths = std::collections::BTreeSet::new();
         // From the frames of the last commits on, byte by byte at a stride that meets every part of a frame.
         for place in (remains.last - 12 * 4120..=remains.last).step_by(977) {
-            let events = events(&remains.cut_at(place)).await.unwrap();
+            let events = events(&remains.cut_at(place)).unwrap();
             assert!(all.starts_with(&events), "cut at byte {place}");
             lengths.insert(events.len());
         }
         assert!(lengths.len() > 3 && lengths.contains(&16), "{lengths:?}");
     }
 
-    #[tokio::test]
-    async fn a_log_with_a_changed_byte_ends_before_it() {
+    #[test]
+    fn a_log_with_a_changed_byte_ends_before_it() {
         let folder = tempfile::tempdir().unwrap();
-        killed(folder.path()).await;
+        killed(folder.path());
         let mut remains = Remains::copy(&folder.path().join("state"), &folder.path().join("copy")).unwrap();
         let place = remains.last as usize - 3 * 4120 + 2000;
         remains.log[place] ^= 0x55;
-        let left = events(&remains.cut_at(remains.last)).await.unwrap().len();
+        let left = events(&remains.cut_at(remains.last)).unwrap().len();
         assert!((17..20).contains(&left), "{left}");
     }
 }

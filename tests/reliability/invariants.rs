@@ -7,8 +7,8 @@
 use std::fmt;
 use std::path::Path;
 
+use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
-use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::ledger::Ledger;
 
@@ -263,30 +263,38 @@ pub(crate) enum Moment {
 ///
 /// # Errors
 /// Where SQLite cannot read it.
-pub(crate) async fn violations(database: &Path, ledger: &Ledger, moment: Moment) -> sqlx::Result<Vec<Violation>> {
-    let options = SqliteConnectOptions::new().filename(database).read_only(true);
-    let mut connection = options.pragma("temp_store", "memory").connect().await?;
-    let mut found = unsound(&mut connection).await?;
+pub(crate) fn violations(database: &Path, ledger: &Ledger, moment: Moment) -> rusqlite::Result<Vec<Violation>> {
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.execute_batch("pragma temp_store = memory")?;
+    let mut found = unsound(&connection)?;
     let json = |list: &Vec<serde_json::Value>| serde_json::to_string(list).expect("values are JSON");
     let lists = [&ledger.submissions, &ledger.cancels, &ledger.reports, &ledger.settled].map(json);
     for rule in &RULES {
-        // Every rule gets all parameters, whether it names them or not.
-        let query = lists.iter().fold(sqlx::query_scalar::<_, String>(rule.query), |query, list| query.bind(list));
-        let query = query.bind(i64::from(moment == Moment::AtRest));
-        let rows = query.fetch_all(&mut connection).await?;
-        found.extend(rows.into_iter().map(|what| Violation { rule: rule.name, class: rule.class, what }));
+        let mut query = connection.prepare(rule.query)?;
+        // Every rule gets those of the parameters that it names.
+        for place in 1..=query.parameter_count() {
+            match lists.get(place - 1) {
+                Some(list) => query.raw_bind_parameter(place, list)?,
+                None => query.raw_bind_parameter(place, i64::from(moment == Moment::AtRest))?,
+            }
+        }
+        let mut rows = query.raw_query();
+        while let Some(row) = rows.next()? {
+            found.push(Violation { rule: rule.name, class: rule.class, what: row.get(0)? });
+        }
     }
-    connection.close().await?;
     Ok(found)
 }
 
-async fn unsound(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Violation>> {
+fn unsound(connection: &Connection) -> rusqlite::Result<Vec<Violation>> {
     let broken = |rule, what| Violation { rule, class: Class::Broken, what };
-    let lines: Vec<String> = sqlx::query_scalar("pragma integrity_check").fetch_all(&mut *connection).await?;
+    let mut check = connection.prepare("pragma integrity_check")?;
+    let lines: Vec<String> = check.query_map((), |row| row.get(0))?.collect::<Result<_, _>>()?;
     let mut found: Vec<_> =
         lines.into_iter().filter(|line| line != "ok").map(|line| broken("SQLite finds no fault", line)).collect();
-    let dangling: Vec<(String, Option<i64>, String, i64)> =
-        sqlx::query_as("pragma foreign_key_check").fetch_all(connection).await?;
+    let mut check = connection.prepare("pragma foreign_key_check")?;
+    let dangling = check.query_map((), |row| row.try_into())?;
+    let dangling: Vec<(String, Option<i64>, String, i64)> = dangling.collect::<Result<_, _>>()?;
     let dangling =
         dangling.into_iter().map(|(table, row, parent, _)| format!("{table} row {row:?} refers to no {parent}"));
     found.extend(dangling.map(|what| broken("every reference leads somewhere", what)));
@@ -295,11 +303,10 @@ async fn unsound(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Violatio
 
 /// Artifacts that the database names and that are not there in full, with the content that they are named by (I6).
 #[allow(dead_code, reason = "the simulation has no files that could be damaged")]
-pub(crate) async fn missing_files(database: &Path, artifacts: &Path) -> sqlx::Result<Vec<Violation>> {
-    let mut connection = SqliteConnectOptions::new().filename(database).read_only(true).connect().await?;
-    let rows: Vec<(String, i64)> =
-        sqlx::query_as("select sha256, bytes from artifact").fetch_all(&mut connection).await?;
-    connection.close().await?;
+pub(crate) fn missing_files(database: &Path, artifacts: &Path) -> rusqlite::Result<Vec<Violation>> {
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut named = connection.prepare("select sha256, bytes from artifact")?;
+    let rows: Vec<(String, i64)> = named.query_map((), |row| row.try_into())?.collect::<Result<_, _>>()?;
     let is_well = |(sha256, bytes): &(String, i64)| {
         let content = std::fs::read(artifacts.join(&sha256[..2]).join(sha256)).unwrap_or_default();
         content.len() as i64 == *bytes && hex::encode(Sha256::digest(&content)) == *sha256

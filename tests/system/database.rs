@@ -2,16 +2,15 @@
 
 use std::path::Path;
 
-use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
-use tokio::runtime::Runtime;
+use rusqlite::{Connection, OpenFlags};
 
 /// The first column of a query's rows, which must be texts.
 #[track_caller]
-pub(crate) fn column(database: &Path, query: &'static str) -> Vec<String> {
-    let runtime = Runtime::new().expect("a runtime can be had");
-    let rows = runtime.block_on(async {
-        let mut connection = SqliteConnectOptions::new().filename(database).read_only(true).connect().await?;
-        sqlx::query_scalar(query).fetch_all(&mut connection).await
-    });
-    rows.unwrap_or_else(|e: sqlx::Error| panic!("{query}: {e}"))
+pub(crate) fn column(database: &Path, query: &str) -> Vec<String> {
+    let ask = || {
+        let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut query = connection.prepare(query)?;
+        query.query_map((), |row| row.get(0))?.collect::<rusqlite::Result<_>>()
+    };
+    ask().unwrap_or_else(|e| panic!("{query}: {e}"))
 }

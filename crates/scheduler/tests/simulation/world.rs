@@ -533,7 +533,7 @@ impl World {
 
     async fn look(&mut self, moment: Moment) -> Result<(), String> {
         self.tally.looks += 1;
-        let found = violations(&self.database, &self.ledger, moment).await;
+        let found = violations(&self.database, &self.ledger, moment);
         let found = found.map_err(|error| format!("the database cannot be looked at: {error}"))?;
         match found.is_empty() {
             true => Ok(()),

@@ -4,6 +4,7 @@ use rrm_store::{
 };
 
 use crate::bench::{Bench, CHAIN, plan, single};
+use crate::view::column;
 
 fn user(name: &str) -> UserName {
     name.parse().unwrap()
@@ -44,12 +45,6 @@ impl Bench {
         self.write(by("eve", AddToken { grant })).await.unwrap();
         self.write(by("eve", RevokeToken { sha256 })).await.unwrap();
     }
-
-    async fn strings(&self, query: &'static str) -> Vec<String> {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.folder.path().join("rrm.db"));
-        let pool = sqlx::SqlitePool::connect_with(options.read_only(true)).await.unwrap();
-        sqlx::query_scalar(query).fetch_all(&pool).await.unwrap()
-    }
 }
 
 #[tokio::test]
@@ -81,8 +76,8 @@ async fn every_event_of_a_call_names_who_called_and_those_of_the_daemon_nobody()
     bench.write(by("bob", Cancel { jobs })).await.unwrap();
     let query = "select kind || ' ' || user || ' ' || role from audit order by seq";
     let ada = ["submission ada submit"].into_iter().chain(["job.state ada submit"; 3]);
-    assert_eq!(bench.strings(query).await, ada.chain(["job.state bob submit"; 3]).collect::<Vec<_>>());
-    assert_eq!(bench.strings("select kind from event where user is null").await, ["submission", "job.state"]);
+    assert_eq!(column::<String>(&bench, query), ada.chain(["job.state bob submit"; 3]).collect::<Vec<_>>());
+    assert_eq!(column::<String>(&bench, "select kind from event where user is null"), ["submission", "job.state"]);
 }
 
 #[tokio::test]
@@ -92,7 +87,7 @@ async fn a_plan_beyond_the_limit_is_refused_whole_with_limit_and_use() {
     let refused = bench.submit_within(4, "ada", submission("request-2", plan(CHAIN))).await;
     let Err(StoreError::Limit { what }) = refused else { panic!("{refused:?}") };
     assert_eq!(what, "open jobs of ada: 6 with this plan, at most 4");
-    assert_eq!(bench.strings("select cast(count(*) as text) from job").await, ["3"]);
+    assert_eq!(column::<String>(&bench, "select cast(count(*) as text) from job"), ["3"]);
     // Another user has room, up to what all may have together.
     bench.submit_within(4, "bob", submission("request-3", plan(CHAIN))).await.unwrap();
     let refused = bench.submit_within(4, "eve", submission("request-4", single("one"))).await;

@@ -2,7 +2,7 @@ use rrm_spec::{CheckpointRole, Device, JobId, JobSpec, JobState, ModelSource, Pl
 use rrm_store::{CollectArtifacts, JobFilter, LoseArtifacts, Reuse};
 
 use crate::bench::{Bench, CHAIN, plan, single};
-use crate::view::reader;
+use crate::view::rows;
 
 const CPU: Device = Device::Cpu;
 
@@ -42,10 +42,7 @@ async fn a_plan_that_was_done_is_not_queued_again() {
     assert_eq!(listed(vec![JobState::Queued]).await, [] as [i64; 0]);
     assert_eq!(bench.store.jobs_of(again.submission).await.unwrap(), before);
     let rows: Vec<(String, String, i64, String)> =
-        sqlx::query_as("select plan, name, job_id, done_name from reuses order by job_id")
-            .fetch_all(&reader(&bench).await)
-            .await
-            .unwrap();
+        rows(&bench, "select plan, name, job_id, done_name from reuses order by job_id");
     assert_eq!(rows[0], ("again".into(), "teacher".into(), 1, "teacher".into()));
     assert_eq!(rows.len(), 3);
 }
@@ -157,13 +154,11 @@ async fn every_number_is_traced_to_weights_data_spec_code_and_device() {
     let bench = Bench::new().await;
     let ids = done(&bench).await;
     type Row = (i64, String, Option<String>, String, String, String, String, String, String);
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<Row> = rows(
+        &bench,
         "select job_id, kind, attack, weights_sha256, data_sha256, spec_sha256, content_key, device, node \
          from provenance order by job_id",
-    )
-    .fetch_all(&reader(&bench).await)
-    .await
-    .unwrap();
+    );
     assert_eq!(rows.len(), 3);
     let hash = |text| crate::bench::hash(text).to_string();
     let (job, kind, attack, weights, data, spec, key, device, node) = rows[2].clone();

@@ -5,7 +5,7 @@ use rrm_spec::{
 use rrm_store::StoreError;
 
 use crate::bench::{Bench, CHAIN, checkpoint, diagnostics, epoch, evaluation, plan, single, started};
-use crate::view::reader;
+use crate::view::{column, rows};
 
 const CPU: Device = Device::Cpu;
 
@@ -114,12 +114,10 @@ async fn an_evaluation_at_several_radii_needs_them_all_and_is_one_run() {
     let lease = bench.start(worker).await;
     bench.report(lease.attempt, 1, &[started(1), told[0].clone(), told[1].clone()]).await.unwrap();
     assert_eq!(bench.settle(lease.attempt, 3, AttemptOutcome::Ok).await.unwrap(), JobState::Succeeded);
-    let pool = reader(&bench).await;
-    let rows: Vec<(String, Option<String>)> =
-        sqlx::query_as("select name, epsilon from runs order by job_id").fetch_all(&pool).await.unwrap();
+    let rows: Vec<(String, Option<String>)> = rows(&bench, "select name, epsilon from runs order by job_id");
     let last = Some("8/255".to_owned());
     assert_eq!(rows, [("teacher".into(), None), ("student".into(), last.clone()), ("attack".into(), last)]);
-    let radii: i64 = sqlx::query_scalar("select count(*) from evaluations").fetch_one(&pool).await.unwrap();
+    let radii: i64 = column(&bench, "select count(*) from evaluations").remove(0);
     assert_eq!(radii, 2);
 }
 
@@ -159,10 +157,7 @@ async fn an_evaluation_that_was_to_be_diagnosed_needs_its_diagnostics_once() {
     assert_eq!(bench.job(jobs[2]).await.diagnostics, Some(told));
     assert!(bench.event_kinds().await.contains(&"error.diagnostics-differ".to_owned()));
     let rows: Vec<(String, String, String, f64)> =
-        sqlx::query_as("select model, epsilon, number, value from diagnostics order by position")
-            .fetch_all(&reader(&bench).await)
-            .await
-            .unwrap();
+        rows(&bench, "select model, epsilon, number, value from diagnostics order by position");
     let row = |number: &str, value| ("student".to_owned(), "8/255".to_owned(), number.to_owned(), value);
     assert_eq!(rows, [row("images", 3.0), row("ladder.x0.001.robust", 0.5)]);
 }
@@ -183,13 +178,10 @@ async fn an_evaluation_that_needs_a_teacher_waits_for_it_and_is_one_row_of_its_n
     inputs.sort_unstable();
     assert_eq!(inputs, jobs[..2]);
     assert_eq!(bench.finish(&lease).await, JobState::Succeeded);
-    let pool = reader(&bench).await;
-    let runs: Vec<(String, Option<i64>)> =
-        sqlx::query_as("select name, evaluation_job_id from runs order by job_id").fetch_all(&pool).await.unwrap();
+    let runs: Vec<(String, Option<i64>)> = rows(&bench, "select name, evaluation_job_id from runs order by job_id");
     let evaluated = Some(jobs[2].0);
     assert_eq!(runs, [("teacher".into(), None), ("student".into(), evaluated), ("attack".into(), evaluated)]);
-    let models: Vec<(i64, String)> =
-        sqlx::query_as("select model_job_id, model from evaluations").fetch_all(&pool).await.unwrap();
+    let models: Vec<(i64, String)> = rows(&bench, "select model_job_id, model from evaluations");
     assert_eq!(models, [(jobs[1].0, "student".to_owned())]);
 }
 

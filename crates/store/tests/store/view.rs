@@ -4,6 +4,8 @@ use std::process::Command;
 
 use rrm_spec::{AttemptOutcome, CheckpointRole, Device, JobId, JobSpec, JobState, Precision, Record};
 use rrm_store::JobFilter;
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OpenFlags, Row};
 
 use crate::bench::{Bench, CHAIN, checkpoint_record, epoch, plan, single, started};
 
@@ -54,22 +56,17 @@ type Row = (String, i64, f64, Option<f64>, Option<String>, Option<i64>, Option<i
 async fn a_run_is_one_wide_row() {
     let bench = Bench::new().await;
     history(&bench).await;
-    let pool = reader(&bench).await;
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<Row> = rows(
+        &bench,
         "select name, epochs_done, train_s, train_with_teacher_s, teacher, robust_correct, robust_total \
          from runs where plan = 'chain' and kind = 'train' order by job_id",
-    )
-    .fetch_all(&pool)
-    .await
-    .unwrap();
+    );
     let teacher = ("teacher".into(), 3, 6.0, Some(6.0), None, None, None);
     let student = ("student".into(), 3, 6.0, Some(12.0), Some("teacher".into()), Some(1), Some(3));
     assert_eq!(rows, [teacher, student]);
     let (method, arch, accuracy, attempts, parameters): (String, String, f64, i64, i64) =
-        sqlx::query_as("select method, arch, natural_accuracy, attempts, parameters from runs where job_id = 1")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
+        rows(&bench, "select method, arch, natural_accuracy, attempts, parameters from runs where job_id = 1")
+            .remove(0);
     assert_eq!((method.as_str(), arch.as_str(), accuracy, attempts, parameters), ("natural", "dnn/16", 0.63, 2, 1234));
 }
 
@@ -80,10 +77,7 @@ async fn a_run_says_what_was_trained_in_also_where_its_spec_does_not() {
     let JobSpec::Train(student) = &mut plan.jobs[1].spec else { panic!("the student is trained") };
     student.precision = Precision::Bf16;
     bench.submit(&plan).await.unwrap();
-    let precisions: Vec<Option<String>> = sqlx::query_scalar("select precision from runs order by job_id")
-        .fetch_all(&reader(&bench).await)
-        .await
-        .unwrap();
+    let precisions: Vec<Option<String>> = column(&bench, "select precision from runs order by job_id");
     assert_eq!(precisions, [Some("f32".into()), Some("bf16".into()), None]);
 }
 
@@ -91,12 +85,8 @@ async fn a_run_says_what_was_trained_in_also_where_its_spec_does_not() {
 async fn the_view_of_epochs_has_each_once() {
     let bench = Bench::new().await;
     history(&bench).await;
-    let pool = reader(&bench).await;
     let epochs: Vec<(i64, i64)> =
-        sqlx::query_as("select epoch, attempt_id from epoch_current where job_id = 1 order by epoch")
-            .fetch_all(&pool)
-            .await
-            .unwrap();
+        rows(&bench, "select epoch, attempt_id from epoch_current where job_id = 1 order by epoch");
     assert_eq!(epochs, [(1, 1), (2, 2), (3, 2)]);
 }
 
@@ -104,13 +94,12 @@ async fn the_view_of_epochs_has_each_once() {
 async fn the_view_of_evaluations_has_counts_and_interval() {
     let bench = Bench::new().await;
     history(&bench).await;
-    let row: (String, String, String, f64, i64, i64, f64, f64) = sqlx::query_as(
+    let row: (String, String, String, f64, i64, i64, f64, f64) = rows(
+        &bench,
         "select model, attack, epsilon, natural_accuracy, robust_correct, robust_total, robust_low, robust_high \
          from evaluations",
     )
-    .fetch_one(&reader(&bench).await)
-    .await
-    .unwrap();
+    .remove(0);
     let (low, high) = rrm_spec::Accuracy { correct: 1, total: 3 }.wilson95().unwrap();
     assert_eq!(row, ("student".into(), "APGD-CE 5x2".into(), "8/255".into(), 2.0 / 3.0, 1, 3, low, high));
 }
@@ -120,13 +109,11 @@ async fn the_view_of_images_names_what_broke_each_and_how_close_it_came() {
     let bench = Bench::new().await;
     history(&bench).await;
     type Image = (i64, String, Option<i64>, Option<String>, Option<i64>, Option<f64>);
-    let rows: Vec<Image> = sqlx::query_as(
+    let rows: Vec<Image> = rows(
+        &bench,
         "select image, outcome, restart, part_attack, iteration, margin from image_outcomes \
          where model = 'student' and epsilon = '8/255' order by image",
-    )
-    .fetch_all(&reader(&bench).await)
-    .await
-    .unwrap();
+    );
     let attack = || Some("APGD-CE 5x2".to_owned());
     let expected = [
         (0, "robust".to_owned(), None, attack(), None, Some(0.25)),
@@ -144,10 +131,7 @@ async fn the_queue_shows_what_has_not_ended() {
     let worker = bench.worker("node", &[CPU]).await;
     bench.start(worker).await;
     let rows: Vec<(i64, String, String, i64, Option<String>)> =
-        sqlx::query_as("select position, plan, state, open_parents, node from queue order by position")
-            .fetch_all(&reader(&bench).await)
-            .await
-            .unwrap();
+        rows(&bench, "select position, plan, state, open_parents, node from queue order by position");
     let row = |position, plan: &str, state: &str, parents, node: Option<&str>| {
         (position, plan.to_owned(), state.to_owned(), parents, node.map(str::to_owned))
     };
@@ -160,10 +144,20 @@ async fn the_queue_shows_what_has_not_ended() {
     assert_eq!(rows, expected);
 }
 
-/// A reader from outside, as a dashboard has it.
-pub(crate) async fn reader(bench: &Bench) -> sqlx::SqlitePool {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database(bench)).read_only(true);
-    sqlx::SqlitePool::connect_with(options).await.unwrap()
+/// What a reader from outside finds, as a dashboard has it: each row as a tuple.
+pub(crate) fn rows<T>(bench: &Bench, sql: &str) -> Vec<T>
+where
+    T: for<'r> TryFrom<&'r Row<'r>, Error = rusqlite::Error>,
+{
+    let reader = Connection::open_with_flags(database(bench), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let mut statement = reader.prepare(sql).unwrap_or_else(|e| panic!("{e}:\n{sql}"));
+    let rows = statement.query_map((), |row| T::try_from(row)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap_or_else(|e| panic!("{e}:\n{sql}"))
+}
+
+/// The same of one column.
+pub(crate) fn column<T: FromSql>(bench: &Bench, sql: &str) -> Vec<T> {
+    rows::<(T,)>(bench, sql).into_iter().map(|(value,)| value).collect()
 }
 
 fn database(bench: &Bench) -> std::path::PathBuf {
@@ -182,12 +176,12 @@ async fn every_query_of_the_manual_runs_and_answers() {
     let bench = Bench::new().await;
     history(&bench).await;
     bench.revoked_a_token().await;
-    let pool = reader(&bench).await;
     let queries = documented_queries();
     assert!(queries.len() >= 5, "{queries:?}");
     for sql in queries {
-        let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone())).fetch_all(&pool).await;
-        assert!(!rows.unwrap_or_else(|e| panic!("{e}:\n{sql}")).is_empty(), "no row:\n{sql}");
+        let reader = Connection::open_with_flags(database(&bench), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let mut statement = reader.prepare(&sql).unwrap_or_else(|e| panic!("{e}:\n{sql}"));
+        assert!(statement.exists(()).unwrap_or_else(|e| panic!("{e}:\n{sql}")), "no row:\n{sql}");
     }
 }
 
