@@ -12,7 +12,7 @@ SECONDS ?= 60
 # Where `make install` puts everything; DESTDIR stands before it.
 PREFIX ?= /usr/local
 
-.PHONY: help demo test parity kill-test chaos simulate fuzz memcheck build man completions install setup lint cuda-check cuda-link bench bench-scheduler clean-demo
+.PHONY: help demo test parity recipes kill-test chaos simulate fuzz memcheck build man completions install setup lint cuda-check cuda-link bench bench-scheduler clean-demo
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,6 +27,9 @@ test: ## Every test, golden parity and whole-system tests included
 
 parity: ## Comparisons with PyTorch and the reference code on a fresh seed, which is printed; SEED=n repeats one, ONLY=pgd makes some
 	tests/golden/parity.sh
+
+recipes: build ## Every recipe cpu/... from its submission to its report on a few images, in minutes; KEEP=FOLDER keeps the reports, ONLY=fig2
+	KEEP=$(KEEP) ONLY=$(ONLY) tests/recipes.sh target/release
 
 kill-test: ## N=20 runs in a row of sudden death at random moments, each with another seed; stops at the first failure
 	cargo build --locked --workspace --bins

@@ -160,7 +160,7 @@ impl Weather<'_> {
         self.site.start_daemon();
         self.wait_for_recovery(Fault::DaemonKilled, begun);
         if let Some(remains) = remains {
-            let (cuts, found) = self.handle.block_on(wal::cut(&remains, &ledger, CUTS, &mut self.dice));
+            let (cuts, found) = wal::cut(&remains, &ledger, CUTS, &mut self.dice);
             self.deeds.cuts += cuts;
             self.deeds.violations.extend(found);
         }
@@ -183,7 +183,7 @@ impl Weather<'_> {
                 self.deeds.broken("a backup is made, verified and restored", format!("rrmd {}: {said}", arguments[0]));
             }
         }
-        match self.handle.block_on(violations(&restored.join("rrm.db"), &ledger, Moment::Underway)) {
+        match violations(&restored.join("rrm.db"), &ledger, Moment::Underway) {
             Ok(found) => self.deeds.violations.extend(found),
             Err(error) => self.deeds.broken("a backup can be read", error.to_string()),
         }
@@ -260,10 +260,10 @@ impl Violence<'_> {
         let frozen = Instant::now();
         let holds = "select attempt_id from attempt join worker using (worker_id) \
                      where node = 'worker-' || ?1 and ended_at is null";
-        let attempts = self.handle.block_on(sql::numbers(&self.site.database(), holds, number as i64));
+        let attempts = sql::numbers(&self.site.database(), holds, number as i64);
         let mut given_up = Vec::new();
         for attempt in attempts {
-            while !self.handle.block_on(sql::has_ended(&self.site.database(), attempt)) && frozen.elapsed() < GIVEN_UP {
+            while !sql::has_ended(&self.site.database(), attempt) && frozen.elapsed() < GIVEN_UP {
                 sleep(Duration::from_millis(50)); // The interval of asking.
             }
             given_up.push((attempt, frozen.elapsed()));

@@ -76,7 +76,7 @@ pub(crate) fn play(dice: &mut Dice, span: Duration, report: &mut Report) {
             what,
         });
     }
-    runtime.block_on(checker::check(site.state(), &journal, Moment::AtRest, report));
+    checker::check(site.state(), &journal, Moment::AtRest, report);
     report.refused += journal.refused.load(std::sync::atomic::Ordering::Relaxed);
     report.rounds += 1;
     runtime.shutdown_timeout(Duration::from_secs(5));
@@ -120,7 +120,7 @@ fn make_peace(runtime: &Runtime, site: &Site, people: People) {
     runtime.block_on(user).expect("the user does not panic");
     let until = Instant::now() + PEACE;
     // What has not ended by then is the checker's to find.
-    while runtime.block_on(sql::unfinished(&site.database())) != Some(0) && Instant::now() < until {
+    while sql::unfinished(&site.database()) != Some(0) && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(100)); // The interval of asking.
     }
     people.over.send_replace(true);

@@ -148,7 +148,7 @@ pub(crate) mod tests {
         let jobs = [job(12, "student", JobState::Failed), job(13, "teacher", JobState::Queued)];
         let text = table(&jobs, 2_000_000, Output::new(Format::Json));
         assert_eq!(text.lines().count(), 3);
-        assert!(text.contains("12  3 demo  student  train  failed"), "{text}");
+        assert!(text.contains("12  3 demo  lab    student  train  failed"), "{text}");
     }
 
     #[test]

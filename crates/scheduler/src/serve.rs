@@ -126,7 +126,7 @@ mod tests {
     impl Write for Faint {
         type Output = ();
 
-        async fn apply(self, _: &mut Tx<'_>) -> Result<(), StoreError> {
+        fn apply(self, _: &mut Tx<'_>) -> Result<(), StoreError> {
             panic!("a test makes the writer panic")
         }
     }

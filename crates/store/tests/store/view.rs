@@ -5,7 +5,7 @@ use std::process::Command;
 use rrm_spec::{AttemptOutcome, CheckpointRole, Device, JobId, JobSpec, JobState, Precision, Record};
 use rrm_store::JobFilter;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::bench::{Bench, CHAIN, checkpoint_record, epoch, plan, single, started};
 
@@ -56,14 +56,14 @@ type Row = (String, i64, f64, Option<f64>, Option<String>, Option<i64>, Option<i
 async fn a_run_is_one_wide_row() {
     let bench = Bench::new().await;
     history(&bench).await;
-    let rows: Vec<Row> = rows(
+    let runs: Vec<Row> = rows(
         &bench,
         "select name, epochs_done, train_s, train_with_teacher_s, teacher, robust_correct, robust_total \
          from runs where plan = 'chain' and kind = 'train' order by job_id",
     );
     let teacher = ("teacher".into(), 3, 6.0, Some(6.0), None, None, None);
     let student = ("student".into(), 3, 6.0, Some(12.0), Some("teacher".into()), Some(1), Some(3));
-    assert_eq!(rows, [teacher, student]);
+    assert_eq!(runs, [teacher, student]);
     let (method, arch, accuracy, attempts, parameters): (String, String, f64, i64, i64) =
         rows(&bench, "select method, arch, natural_accuracy, attempts, parameters from runs where job_id = 1")
             .remove(0);
@@ -147,7 +147,7 @@ async fn the_queue_shows_what_has_not_ended() {
 /// What a reader from outside finds, as a dashboard has it: each row as a tuple.
 pub(crate) fn rows<T>(bench: &Bench, sql: &str) -> Vec<T>
 where
-    T: for<'r> TryFrom<&'r Row<'r>, Error = rusqlite::Error>,
+    T: for<'r> TryFrom<&'r rusqlite::Row<'r>, Error = rusqlite::Error>,
 {
     let reader = Connection::open_with_flags(database(bench), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let mut statement = reader.prepare(sql).unwrap_or_else(|e| panic!("{e}:\n{sql}"));
