@@ -57,8 +57,7 @@ impl FromRow for AttemptRow {
 }
 
 pub(crate) fn find(tx: &mut Tx<'_>, id: AttemptId) -> Result<Option<AttemptRow>, StoreError> {
-    let found = sql::query_as("select * from attempt where attempt_id = ?").bind(id.0).fetch_optional(tx.connection);
-    Ok(found?)
+    sql::query_as("select * from attempt where attempt_id = ?").bind(id.0).fetch_optional(tx.connection)
 }
 
 /// The fence: only a running job's current attempt may write. Called inside the transaction that writes.
@@ -75,23 +74,21 @@ pub(crate) fn current(tx: &mut Tx<'_>, id: AttemptId) -> Result<AttemptRow, Stor
 /// A worker's attempts that have not ended.
 pub(crate) fn open_of(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Vec<AttemptRow>, StoreError> {
     // By what it has booked: a worker may have had a million attempts.
-    let found = sql::query_as(
+    sql::query_as(
         "select * from attempt where attempt_id in ( \
              select attempt_id from attempt_device indexed by attempt_device_open where worker_id = ? and open = 1) \
          order by attempt_id",
     )
     .bind(worker.0)
-    .fetch_all(tx.connection);
-    Ok(found?)
+    .fetch_all(tx.connection)
 }
 
 /// Whether a lease call got something before.
 pub(crate) fn was_leased(tx: &mut Tx<'_>, worker: WorkerId, request: &RequestId) -> Result<bool, StoreError> {
-    let found = sql::query_scalar("select exists (select 1 from attempt where worker_id = ? and lease_request = ?)")
+    sql::query_scalar("select exists (select 1 from attempt where worker_id = ? and lease_request = ?)")
         .bind(worker.0)
         .bind(request.as_str())
-        .fetch_one(tx.connection);
-    Ok(found?)
+        .fetch_one(tx.connection)
 }
 
 /// Stores a new attempt with the parts of devices that are its own; it computes on the first of the devices.

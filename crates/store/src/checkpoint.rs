@@ -78,14 +78,13 @@ pub(crate) fn resume_point(tx: &mut Tx<'_>, job: JobId) -> Result<Option<ResumeP
 
 /// Whether some attempt at the job has recorded a checkpoint to resume from with this number.
 pub(crate) fn is_recorded(tx: &mut Tx<'_>, job: JobId, epoch: u32) -> Result<bool, StoreError> {
-    let found = sql::query_scalar(
+    sql::query_scalar(
         "select exists (select 1 from checkpoint join attempt using (attempt_id) \
          where attempt.job_id = ? and checkpoint.role = 'resume' and checkpoint.epoch = ?)",
     )
     .bind(job.0)
     .bind(epoch)
-    .fetch_one(tx.connection);
-    Ok(found?)
+    .fetch_one(tx.connection)
 }
 
 /// What a succeeded job has made: weights, or images.

@@ -38,11 +38,10 @@ fn find_or_insert(tx: &mut Tx<'_>, (device, resources): &(&'static str, String))
         .bind(device)
         .bind(resources)
         .execute(tx.connection)?;
-    let id = sql::query_scalar("select demand_id from demand where device = ? and resources = ?")
+    sql::query_scalar("select demand_id from demand where device = ? and resources = ?")
         .bind(device)
         .bind(resources)
-        .fetch_one(tx.connection);
-    Ok(id?)
+        .fetch_one(tx.connection)
 }
 
 /// One row of the table.

@@ -123,12 +123,11 @@ fn delete(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<bool, StoreError> {
 }
 
 fn drained_node_of(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Option<String>, StoreError> {
-    let found = sql::query_scalar(
+    sql::query_scalar(
         "select node from worker join drain on scope = 'node' and drain.name = worker.node where worker_id = ?",
     )
     .bind(worker.0)
-    .fetch_optional(tx.connection);
-    Ok(found?)
+    .fetch_optional(tx.connection)
 }
 
 fn running_at(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<Vec<JobId>, StoreError> {
@@ -147,19 +146,17 @@ fn running_at(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<Vec<JobId>, Store
 
 /// Whether a worker gets no new work.
 pub(crate) fn withholds(connection: &Connection, worker: WorkerId) -> Result<bool, StoreError> {
-    let found = sql::query_scalar(
+    sql::query_scalar(
         "select exists (select 1 from drain where scope = 'daemon' or (scope = 'worker' and name = cast(?1 as text)) \
              or (scope = 'node' and name = (select node from worker where worker_id = ?1)))",
     )
     .bind(worker.0)
-    .fetch_one(connection);
-    Ok(found?)
+    .fetch_one(connection)
 }
 
 /// Whether nobody gets new work.
 pub(crate) fn is_daemon_drained(connection: &Connection) -> Result<bool, StoreError> {
-    let found = sql::query_scalar("select exists (select 1 from drain where scope = 'daemon')").fetch_one(connection);
-    Ok(found?)
+    sql::query_scalar("select exists (select 1 from drain where scope = 'daemon')").fetch_one(connection)
 }
 
 type DrainRow = (String, String, String, i64);

@@ -30,7 +30,7 @@ impl FromRow for EpochRow {
 
 /// Reads a count that is stored as a signed integer.
 pub(crate) fn count(row: &Row<'_>, column: &str) -> Result<u64, StoreError> {
-    names::unsigned(row.get(column)?).map_err(|error| StoreError::internal(error))
+    names::unsigned(row.get(column)?).map_err(StoreError::internal)
 }
 
 pub(crate) fn accuracy(row: &Row<'_>, correct: &str, total: &str) -> Result<Accuracy, StoreError> {
@@ -73,24 +73,19 @@ pub(crate) fn get(tx: &mut Tx<'_>, attempt: AttemptId, epoch: u32) -> Result<Epo
 
 /// The attempt's last epoch.
 pub(crate) fn last(tx: &mut Tx<'_>, attempt: AttemptId) -> Result<Option<u32>, StoreError> {
-    let found =
-        sql::query_scalar("select max(epoch) from epoch where attempt_id = ?").bind(attempt.0).fetch_one(tx.connection);
-    Ok(found?)
+    sql::query_scalar("select max(epoch) from epoch where attempt_id = ?").bind(attempt.0).fetch_one(tx.connection)
 }
 
 pub(crate) fn is_current(tx: &mut Tx<'_>, job: JobId, epoch: u32) -> Result<bool, StoreError> {
-    let found = sql::query_scalar("select exists (select 1 from epoch_current where job_id = ? and epoch = ?)")
+    sql::query_scalar("select exists (select 1 from epoch_current where job_id = ? and epoch = ?)")
         .bind(job.0)
         .bind(epoch)
-        .fetch_one(tx.connection);
-    Ok(found?)
+        .fetch_one(tx.connection)
 }
 
 /// How many epochs of the job count.
 pub(crate) fn count_current(tx: &mut Tx<'_>, job: JobId) -> Result<u32, StoreError> {
-    let found =
-        sql::query_scalar("select count(*) from epoch_current where job_id = ?").bind(job.0).fetch_one(tx.connection);
-    Ok(found?)
+    sql::query_scalar("select count(*) from epoch_current where job_id = ?").bind(job.0).fetch_one(tx.connection)
 }
 
 /// The job's epochs that count, in order.

@@ -173,8 +173,7 @@ impl Store {
     /// # Errors
     /// Where the database cannot be read.
     pub async fn newest_event(&self) -> Result<i64, StoreError> {
-        let newest = sql::query_scalar("select coalesce(max(seq), 0) from event").fetch_one(&self.readers);
-        Ok(newest.await?)
+        sql::query_scalar("select coalesce(max(seq), 0) from event").fetch_one(&self.readers).await
     }
 
     /// At most `limit` events after number `after`, in order; of one plan, where named.

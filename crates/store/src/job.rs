@@ -74,8 +74,7 @@ pub(crate) fn optional_hash(row: &Row<'_>, column: &str) -> Result<Option<Artifa
 }
 
 pub(crate) fn find(tx: &mut Tx<'_>, id: JobId) -> Result<Option<JobRow>, StoreError> {
-    let found = sql::query_as("select * from job where job_id = ?").bind(id.0).fetch_optional(tx.connection);
-    Ok(found?)
+    sql::query_as("select * from job where job_id = ?").bind(id.0).fetch_optional(tx.connection)
 }
 
 pub(crate) fn get(tx: &mut Tx<'_>, id: JobId) -> Result<JobRow, StoreError> {

@@ -297,13 +297,12 @@ impl Ordinals {
 }
 
 fn first_free(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<i64, StoreError> {
-    let found = sql::query_scalar(
+    sql::query_scalar(
         "select 1 + max(coalesce((select max(ordinal) from job where submission_id = ?1), -1), \
              coalesce((select max(ordinal) from reuse where submission_id = ?1), -1))",
     )
     .bind(submission.0)
-    .fetch_one(tx.connection);
-    Ok(found?)
+    .fetch_one(tx.connection)
 }
 
 fn parents_of(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<HashMap<JobId, Vec<JobId>>, StoreError> {

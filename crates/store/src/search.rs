@@ -80,5 +80,5 @@ fn oldest_looked_at(connection: &Connection, before: i64) -> Result<Option<i64>,
             .fetch_optional(connection)?;
     let Some(oldest) = found else { return Ok(None) };
     let more = sql::query_scalar("select exists (select 1 from job where job_id < ?)").bind(oldest);
-    Ok(more.fetch_one(connection).map(|more: bool| more.then_some(oldest))?)
+    more.fetch_one(connection).map(|more: bool| more.then_some(oldest))
 }

@@ -22,7 +22,7 @@ pub(crate) fn note(tx: &mut Tx<'_>, attempt: &AttemptRow, end: &End, of: Of) -> 
 
 fn node_of(tx: &mut Tx<'_>, attempt: &AttemptRow) -> Result<String, StoreError> {
     let node = sql::query_scalar("select node from worker where worker_id = ?").bind(attempt.worker.0);
-    Ok(node.fetch_one(tx.connection)?)
+    node.fetch_one(tx.connection)
 }
 
 /// A device of a machine, whichever worker has it.

@@ -341,7 +341,7 @@ fn summaries(connection: &Connection, ids: &[JobId]) -> Result<Vec<JobSummary>, 
 }
 
 fn spec_text(connection: &Connection, id: JobId) -> Result<String, StoreError> {
-    Ok(sql::query_scalar("select spec from job where job_id = ?").bind(id.0).fetch_one(connection)?)
+    sql::query_scalar("select spec from job where job_id = ?").bind(id.0).fetch_one(connection)
 }
 
 fn content_key(connection: &Connection, id: JobId) -> Result<Option<ArtifactHash>, StoreError> {
