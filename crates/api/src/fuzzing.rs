@@ -1,10 +1,16 @@
 //! Arbitrary bytes as messages, for the fuzzer in `fuzz/` and a test of its own.
 
 use prost::Message;
-use rrm_spec::{Assignment, AttemptId, HeartbeatReply, JobDetail, JobSpec, Plan, Record, Registration, RequestId};
+use rrm_spec::{
+    AfterPreemption, Assignment, AttemptId, HeartbeatReply, JobChange, JobDetail, JobId, JobSpec, Plan, Record,
+    Registration, RequestId, RetryWish,
+};
 
 use crate::convert::{OnWire, read};
-use crate::{AttemptEnd, ImagesPage, Source, WatchItem, Wishes};
+use crate::{AttemptEnd, ImagesPage, JobFilter, LogChunk, Source, Upload, WatchItem, Wishes};
+
+/// Kinds of messages that [`read_message`] knows.
+const KINDS: u8 = 16;
 
 /// Reads `bytes` as a message of the kind that its first byte names, as a connection would; whether it is one.
 ///
@@ -12,7 +18,7 @@ use crate::{AttemptEnd, ImagesPage, Source, WatchItem, Wishes};
 /// Where what was read is written as something that is read otherwise, or not at all: a bug.
 pub fn read_message(bytes: &[u8]) -> bool {
     let Some((kind, message)) = bytes.split_first() else { return false };
-    match kind % 10 {
+    match kind % KINDS {
         0 => survives::<(RequestId, Plan, Source, Wishes)>(message),
         1 => survives::<JobSpec>(message),
         2 => survives::<Record>(message),
@@ -22,7 +28,13 @@ pub fn read_message(bytes: &[u8]) -> bool {
         6 => survives::<(AttemptId, u64, AttemptEnd)>(message),
         7 => survives::<JobDetail>(message),
         8 => survives::<WatchItem>(message),
-        _ => survives::<ImagesPage>(message),
+        9 => survives::<ImagesPage>(message),
+        10 => survives::<JobFilter>(message),
+        11 => survives::<(Vec<JobId>, JobChange)>(message),
+        12 => survives::<(RequestId, Vec<JobId>, AfterPreemption)>(message),
+        13 => survives::<(RequestId, Vec<JobId>, RetryWish)>(message),
+        14 => survives::<LogChunk>(message),
+        _ => survives::<Upload>(message),
     }
 }
 

@@ -7,6 +7,7 @@ use rrm_spec::{Arch, Normalization};
 use safetensors::SafeTensorError;
 
 use crate::Misfits;
+use crate::printable::plain_text;
 
 /// Why a checkpoint cannot be used; completes "failed to ...".
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +41,10 @@ pub enum CheckpointError {
         fault: Fault,
     },
     /// Its zip archive is damaged.
-    #[error("read the zip archive: {0}")]
+    #[error("read the zip archive: {}", plain_text(&.0.to_string()))]
     Zip(#[from] zip::result::ZipError),
     /// It is a damaged safetensors file.
-    #[error("read the safetensors file: {0}")]
+    #[error("read the safetensors file: {}", plain_text(&.0.to_string()))]
     Safetensors(#[from] SafeTensorError),
     /// Its parts contradict each other.
     #[error("read {part}: {what}")]
@@ -118,7 +119,7 @@ fn hint(fitting: Option<Arch>) -> String {
 
 impl CheckpointError {
     pub(crate) fn malformed(part: impl Into<String>, what: impl Into<String>) -> Self {
-        Self::Malformed { part: part.into(), what: what.into() }
+        Self::Malformed { part: plain_text(&part.into()), what: plain_text(&what.into()) }
     }
 
     /// What the user can do about it, where there is something.

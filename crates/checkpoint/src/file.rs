@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rrm_spec::NetworkSpec;
 use safetensors::SafeTensors;
 
+use crate::printable::{plain_text, printable};
 use crate::tensor::{MOST_DIMENSIONS, Storage, Stored};
 use crate::torch::{Content, Named, StateDict};
 use crate::torch_zip::Archive;
@@ -148,7 +149,8 @@ fn described(bytes: &[u8]) -> Result<Option<NetworkSpec>, CheckpointError> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
     let text = header.metadata().as_ref().and_then(|metadata| metadata.get(NetworkSpec::METADATA_KEY));
     let Some(text) = text else { return Ok(None) };
-    let spec: NetworkSpec = serde_json::from_str(text).map_err(|e| CheckpointError::Description(e.to_string()))?;
+    let spec: NetworkSpec =
+        serde_json::from_str(text).map_err(|e| CheckpointError::Description(plain_text(&e.to_string())))?;
     spec.validate()?;
     Ok(Some(spec))
 }
@@ -169,7 +171,7 @@ fn safetensors_entries(bytes: &[u8]) -> Result<Vec<Named>, CheckpointError> {
             }
             Some(_) | None => Content::Other("a tensor of another type"),
         };
-        entries.push(Named { name, value });
+        entries.push(Named { name: printable(&name), value });
     }
     Ok(entries)
 }

@@ -9,6 +9,7 @@ mod infer;
 mod misfit;
 mod names;
 mod normalizer;
+mod printable;
 mod tensor;
 mod torch;
 mod torch_legacy;

@@ -5,6 +5,10 @@ use crate::{CheckpointError, Dtype};
 /// Tensors have fewer dimensions than this.
 pub(crate) const MOST_DIMENSIONS: usize = 8;
 
+/// A tensor may have more numbers than its storage, by strides of 0, as long as they are no more bytes than these: normalisers'
+/// constants are written so, weights of real networks never. Otherwise a file of some bytes could ask for gigabytes.
+const MOST_REPEATED: usize = 1 << 20;
+
 /// A tensor in a file: how it lies in its storage, which other tensors may share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
@@ -54,7 +58,7 @@ impl Stored {
     /// The bytes of the tensor's numbers in C order, gathered from the storage.
     ///
     /// # Errors
-    /// Where it reaches beyond its storage.
+    /// Where it reaches beyond its storage, or repeats the storage's numbers beyond measure.
     pub(crate) fn gather(&self, name: &str, storage: &[u8]) -> Result<Vec<u8>, CheckpointError> {
         let width = self.dtype.bytes();
         let reach = self.reach().and_then(|reach| reach.checked_mul(width));
@@ -67,11 +71,16 @@ impl Stored {
             );
             return Err(CheckpointError::malformed(format!("the tensor `{name}`"), what));
         };
+        let most = storage.len().max(MOST_REPEATED);
+        let Some(length) = elements.checked_mul(width).filter(|length| *length <= most) else {
+            let what = format!("shape {:?} repeats the numbers of a storage of {} bytes", self.shape, storage.len());
+            return Err(CheckpointError::malformed(format!("the tensor `{name}`"), what));
+        };
         if self.strides == contiguous(&self.shape) {
             let start = self.offset * width;
-            return Ok(storage[start..start + elements * width].to_vec());
+            return Ok(storage[start..start + length].to_vec());
         }
-        let mut bytes = Vec::with_capacity(elements * width);
+        let mut bytes = Vec::with_capacity(length);
         let mut index = vec![0; self.shape.len()];
         for _ in 0..elements {
             let position: usize = index.iter().zip(&self.strides).map(|(at, stride)| at * stride).sum();
@@ -144,6 +153,16 @@ mod tests {
         ] {
             let error = stored(shape, strides, offset).gather("x", &storage).unwrap_err().to_string();
             assert!(error.contains("the tensor `x`") && error.contains("beyond its storage"), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_repeated_beyond_measure_are_refused_before_they_are_allocated() {
+        let once_repeated = stored(&[1 << 20], &[0], 0).gather("x", &[7]).unwrap();
+        assert!(once_repeated.len() == 1 << 20 && once_repeated.iter().all(|&number| number == 7));
+        for shape in [&[1 << 16, 1 << 16][..], &[(1 << 20) + 1, 1], &[usize::MAX, 1]] {
+            let error = stored(shape, &[0, 0], 0).gather("x", &[7]).unwrap_err().to_string();
+            assert!(error.contains("repeats the numbers of a storage of 1 bytes"), "{error}");
         }
     }
 

@@ -1,7 +1,13 @@
 //! PyTorch's objects in a pickle: tensors, and the state dict among everything else.
+//!
+//! One value may stand in a million places of a small file. So what is looked through is looked through once, and of what has an
+//! expected length no more is read.
 
-use rrm_pickle::{Kind, Object, Value};
+use std::collections::HashMap;
 
+use rrm_pickle::{Id, Kind, Object, Value};
+
+use crate::printable::printable;
 use crate::tensor::{MOST_DIMENSIONS, Storage, Stored};
 use crate::{CheckpointError, Dtype};
 
@@ -10,6 +16,12 @@ const STATE_DICTS: [&str; 6] = ["model", "state_dict", "model_state_dict", "net"
 
 /// Parameters wrap tensors, and subclasses of tensors wrap these.
 const DEEPEST: usize = 4;
+
+/// No call that matters has more arguments, and no storage's id more parts.
+const MOST_ARGUMENTS: usize = 16;
+
+/// Names listed in a message.
+const LISTED: usize = 20;
 
 /// What a state dict says under a name.
 pub(crate) struct Named {
@@ -46,7 +58,9 @@ pub(crate) type Locate<'l> = dyn Fn(&StorageId<'_>) -> Result<(Storage, usize), 
 pub(crate) fn state_dict(root: Value<'_, '_>, locate: &Locate<'_>) -> Result<StateDict, CheckpointError> {
     let Some(entries) = root.entries() else { return Err(no_state_dict(root)) };
     let entries: Vec<(&str, Value<'_, '_>)> = entries.filter_map(|(key, value)| Some((key.text()?, value))).collect();
-    let candidates: Vec<_> = entries.iter().filter(|(_, value)| holds_tensors(*value)).collect();
+    let mut seen: HashMap<Id, bool> = HashMap::new();
+    let mut is_candidate = |value: Value<'_, '_>| *seen.entry(value.id()).or_insert_with(|| holds_tensors(value));
+    let candidates: Vec<_> = entries.iter().filter(|(_, value)| is_candidate(*value)).collect();
     let known = STATE_DICTS.iter().find_map(|name| candidates.iter().find(|(key, _)| key == name));
     let (chosen, value) = match (known, candidates.as_slice()) {
         (Some(chosen), _) => **chosen,
@@ -57,7 +71,7 @@ pub(crate) fn state_dict(root: Value<'_, '_>, locate: &Locate<'_>) -> Result<Sta
         (None, [chosen]) => **chosen,
         (None, []) => return Err(no_state_dict(root)),
         (None, several) => {
-            let names: Vec<&str> = several.iter().map(|(key, _)| *key).collect();
+            let names: Vec<String> = several.iter().take(LISTED).map(|(key, _)| printable(key)).collect();
             let what = format!("any of its entries {} may be it", names.join(", "));
             return Err(CheckpointError::NoStateDict { what });
         }
@@ -66,17 +80,12 @@ pub(crate) fn state_dict(root: Value<'_, '_>, locate: &Locate<'_>) -> Result<Sta
     Ok(StateDict { passed_over: passed_over.map(printable).collect(), entries: named(value, locate)? })
 }
 
-/// Names come from files and go to terminals.
-fn printable(text: &str) -> String {
-    text.chars().take(200).map(|character| if character.is_control() { ' ' } else { character }).collect()
-}
-
 fn no_state_dict(root: Value<'_, '_>) -> CheckpointError {
     let keys: Vec<String> = root
         .entries()
         .into_iter()
         .flatten()
-        .take(20)
+        .take(LISTED)
         .map(|(key, value)| {
             format!("{}: {}", key.text().map_or_else(|| key.describe().to_owned(), printable), value.describe())
         })
@@ -116,7 +125,7 @@ fn rebuilt<'p, 'a>(value: Value<'p, 'a>) -> Option<Vec<Value<'p, 'a>>> {
     let mut value = value;
     for _ in 0..DEEPEST {
         let Kind::Object(Object { function, arguments, .. }) = value.kind() else { return None };
-        let arguments = value.at(*arguments).tuple()?;
+        let arguments = value.at(*arguments).beginning(MOST_ARGUMENTS)?;
         value = match value.at(*function).global()? {
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => return Some(arguments),
             ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => *arguments.first()?,
@@ -125,8 +134,8 @@ fn rebuilt<'p, 'a>(value: Value<'p, 'a>) -> Option<Vec<Value<'p, 'a>>> {
             ("torch._tensor", "_rebuild_from_type_v2") => {
                 let [function, _, arguments, ..] = arguments[..] else { return None };
                 match function.global()? {
-                    ("torch._utils", "_rebuild_tensor_v2") => return arguments.tuple(),
-                    _ => *arguments.tuple()?.first()?,
+                    ("torch._utils", "_rebuild_tensor_v2") => return arguments.beginning(MOST_ARGUMENTS),
+                    _ => *arguments.beginning(1)?.first()?,
                 }
             }
             _ => return None,
@@ -169,24 +178,26 @@ fn tensor(name: &str, arguments: &[Value<'_, '_>], locate: &Locate<'_>) -> Resul
 }
 
 fn lengths(value: Value<'_, '_>) -> Option<Vec<usize>> {
+    // One more than allowed, so that it is seen.
+    let most = MOST_DIMENSIONS + 1;
     let lengths = |items: Vec<Value<'_, '_>>| {
         items.into_iter().map(|item| item.integer().and_then(|length| usize::try_from(length).ok())).collect()
     };
     match value.kind() {
         // `torch.Size((2, 3))`.
-        Kind::Object(Object { arguments, .. }) => lengths(value.at(*arguments).tuple()?.first()?.tuple()?),
-        _ => lengths(value.tuple()?),
+        Kind::Object(Object { arguments, .. }) => lengths(value.at(*arguments).beginning(1)?.first()?.beginning(most)?),
+        _ => lengths(value.beginning(most)?),
     }
 }
 
 /// A storage's persistent id: `("storage", class, key, device, numbers)`, in old files with a view at its end.
 pub(crate) fn storage_id<'a>(value: Value<'_, 'a>) -> Option<StorageId<'a>> {
     let Kind::Persistent(id) = value.kind() else { return None };
-    let parts = value.at(*id).tuple()?;
+    let parts = value.at(*id).beginning(MOST_ARGUMENTS)?;
     let [kind, class, key, _device, elements, ref view @ ..] = parts[..] else { return None };
     let (_, class) = class.global()?;
     let number = |value: Value<'_, '_>| value.integer().and_then(|number| usize::try_from(number).ok());
-    let view = match view.first().map(|view| view.tuple()) {
+    let view = match view.first().map(|view| view.beginning(MOST_ARGUMENTS)) {
         Some(Some(view)) => match view[..] {
             [_key, first, count] => Some((number(first)?, number(count)?)),
             _ => return None,
@@ -196,4 +207,22 @@ pub(crate) fn storage_id<'a>(value: Value<'_, 'a>) -> Option<StorageId<'a>> {
     let is_storage = kind.text() == Some("storage");
     Some(StorageId { dtype: Dtype::of_storage(class)?, key: key.text()?, elements: number(elements)?, view })
         .filter(|_| is_storage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(pickle: &[u8]) -> String {
+        let pickle = rrm_pickle::parse(pickle).unwrap();
+        state_dict(pickle.root(), &|_| panic!("it has no tensor")).err().expect("it is no state dict").to_string()
+    }
+
+    #[test]
+    fn a_dict_that_stands_under_a_hundred_thousand_names_is_looked_through_once() {
+        // {"b": d, "a": d, "a": d, ...} with d = {"a": 1, "a": 1, ...}: otherwise this test would take minutes.
+        let inner = [b"}q\x01(".to_vec(), b"U\x01aK\x01".repeat(100_000), b"u".to_vec()].concat();
+        let outer = [b"}(U\x01b".to_vec(), inner, b"U\x01ah\x01".repeat(100_000), b"u.".to_vec()].concat();
+        assert!(refused(&outer).contains("it has only (b: a dict"));
+    }
 }

@@ -177,6 +177,14 @@ impl<'p, 'a> Value<'p, 'a> {
         }
     }
 
+    /// The items of a tuple, but no more than so many: a large one may stand in many places, each of which would copy it.
+    pub fn beginning(self, most: usize) -> Option<Vec<Self>> {
+        match self.kind() {
+            Kind::Tuple(items) => Some(items.iter().take(most).map(|&id| self.at(id)).collect()),
+            _ => None,
+        }
+    }
+
     /// The keys and values of a dict, or of an object that is filled like one (`OrderedDict`).
     pub fn entries(self) -> Option<impl Iterator<Item = (Self, Self)>> {
         let entries = match self.kind() {

@@ -1,5 +1,7 @@
 //! A plan is what a user wrote, or anything else: it is read, or refused with its faults.
 
+use std::{fs, path::Path};
+
 use proptest::{prelude::*, sample::Index};
 use rrm_spec::Plan;
 
@@ -12,6 +14,16 @@ fn read(text: &str) -> bool {
         Err(faults) => {
             assert!(faults.iter().next().is_some(), "refused without a fault:\n{text}");
             false
+        }
+    }
+}
+
+#[test]
+fn the_fuzzers_seeds_are_plans() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/plan");
+    for file in fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+        if let Err(faults) = Plan::from_toml(&fs::read_to_string(&file).unwrap()) {
+            panic!("{}: {faults}", file.display());
         }
     }
 }

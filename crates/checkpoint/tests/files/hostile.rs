@@ -126,6 +126,39 @@ fn archives_that_pytorch_never_writes_are_refused() {
 }
 
 #[test]
+fn control_characters_of_a_file_are_in_no_message() {
+    let escape = "\x1b[2J";
+    let safetensors = |header: &str| [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat();
+    let mut named = file("brain.safetensors");
+    let name = named.windows(15).position(|bytes| bytes == b"features.0.bias").unwrap();
+    named[name..name + 15].copy_from_slice(br"\u001b[2J.biase");
+    let typed = r#"{"a":{"dtype":"\u001b[2J","shape":[1],"data_offsets":[0,4]}}"#;
+    let described =
+        r#"{"__metadata__":{"rrm.network":"{\"\\u001b[2J\":1}"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    // {"\x1b[2J": d, "b": d} with d a state dict.
+    let sound = state_dict("a", 1, 0, &[1], &[1]);
+    let dict = &sound[2..sound.len() - 1];
+    let several = [b"\x80\x02}", &text(escape)[..], dict, b"s", &text("b"), dict, b"s."].concat();
+    // The key of a storage, of the same length as `0`.
+    let mut keyed = state_dict("mean", 1, 0, &[1], &[1]);
+    let key = keyed.windows(6).position(|bytes| bytes == text("0")).unwrap() + 5;
+    keyed[key] = 0x1b;
+    let std = state_dict("std", 1, 0, &[1], &[1]);
+    let keyed = [&keyed[..keyed.len() - 1], &std[3..]].concat();
+    for (file, part) in [
+        (named, "` [2J.biase` [2] does not belong to it"),
+        (safetensors(typed), "invalid JSON in header: unknown variant ` [2J`"),
+        (safetensors(described), "unknown field ` [2J`"),
+        (archive(&several, &[("0", &[0; 4])]), "any of its entries  [2J, b may be it"),
+        (archive(&keyed, &[("0", &[0; 4])]), "data/ : it is not there"),
+    ] {
+        let error = refused(&file, &narrow_dnn()).to_string();
+        assert!(error.contains(part), "{error:?}");
+        assert!(!error.chars().any(|character| character.is_control() && character != '\n'), "{error:?}");
+    }
+}
+
+#[test]
 fn a_pickle_that_holds_itself_ends() {
     // d = {"model": d}, and a tensor whose parameter is itself.
     refuses(&archive(&[b"\x80\x02}q\x00".to_vec(), text("model"), b"h\x00s.".to_vec()].concat(), &[]), "it has only");

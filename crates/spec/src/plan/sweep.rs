@@ -10,6 +10,10 @@ use crate::{MAX_JOBS_PER_PLAN, Violation, read::text_of, validate::join};
 /// A swept field's path, and its values.
 type Axis = (String, Vec<Value>);
 
+/// Every axis makes a variant's name at least two bytes longer, `=` and what parts it from the next, and names have at most 200.
+/// With more axes than these no name is allowed, and one variant is enough to say so.
+const MOST_AXES: usize = 100;
+
 /// Where a job may name others whose variants it follows.
 const REFERENCES: [&[&str]; 5] = [
     &["method", "teacher", "job"],
@@ -30,7 +34,8 @@ pub(super) fn expand(written: Vec<Written>, found: &mut Vec<Violation>) -> Vec<W
         let own = take_axes(&mut job, found);
         let axes = distinct(inherited(&job, &swept).chain([&own]));
         let mut blocked = BTreeSet::new();
-        for values in combinations(&axes) {
+        let most = if axes.len() > MOST_AXES { 1 } else { MAX_JOBS_PER_PLAN + 1 };
+        for values in combinations(&axes, most) {
             if jobs.len() <= MAX_JOBS_PER_PLAN {
                 let chosen: Vec<Chosen<'_>> = axes.iter().zip(values).collect();
                 jobs.push(variant(job.clone(), &chosen, &own, &swept, &mut blocked));
@@ -84,13 +89,13 @@ fn take_axes(job: &mut Written, found: &mut Vec<Violation>) -> Vec<Axis> {
     axes
 }
 
-/// Every choice of one value on each axis, the last axis changing fastest.
-fn combinations(axes: &[Axis]) -> Vec<Vec<Value>> {
+/// Every choice of one value on each axis, the last axis changing fastest; the first so many.
+fn combinations(axes: &[Axis], most: usize) -> Vec<Vec<Value>> {
     axes.iter().fold(vec![Vec::new()], |partial, (_, values)| {
         let longer = |start: &Vec<Value>| -> Vec<Vec<Value>> {
             values.iter().map(|value| [start.as_slice(), std::slice::from_ref(value)].concat()).collect()
         };
-        partial.iter().flat_map(longer).take(MAX_JOBS_PER_PLAN + 1).collect()
+        partial.iter().flat_map(longer).take(most).collect()
     })
 }
 
@@ -236,6 +241,15 @@ mod tests {
         let jobs = jobs(&[CHAIN, attack].concat());
         assert_eq!(jobs.len(), 12, "{jobs:?}");
         assert_eq!(jobs[10], "attack[seed=1] of student[seed=1] teacher[seed=1] with 7");
+    }
+
+    #[test]
+    fn a_thousand_swept_fields_are_refused_by_one_variants_name() {
+        let fields: String = (0..1000).map(|field| format!("a{field} = [1, 2]\n")).collect();
+        let text = format!("name = \"wide\"\n[[job]]\nname = \"t\"\nkind = \"train\"\n[job.sweep]\n{fields}");
+        let faults = Plan::from_toml(&text).unwrap_err();
+        let names = faults.iter().filter(|fault| fault.allowed.starts_with("must be 1 to 200 bytes"));
+        assert_eq!(names.count(), 1);
     }
 
     #[test]
