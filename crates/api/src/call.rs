@@ -5,7 +5,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use rrm_spec::{
     ArtifactHash, AttackSpec, AttemptId, AttemptOutcome, EventView, ImageOutcome, JobId, JobState, Progress,
-    SubmissionId, WorkerId,
+    SubmissionId, UserName, WorkerId,
 };
 use tokio::io::AsyncRead;
 use tokio_stream::Stream;
@@ -83,6 +83,17 @@ pub struct Submitted {
     pub already: bool,
     /// What may be wrong though it was accepted, such as that no worker could run a job now.
     pub warnings: Vec<String>,
+}
+
+/// A plan that was submitted: what a caller means who names none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastPlan {
+    /// The plan's id.
+    pub submission: SubmissionId,
+    /// What it is called.
+    pub name: String,
+    /// Who submitted it.
+    pub owner: UserName,
 }
 
 /// Which jobs to list, newest first.

@@ -45,8 +45,17 @@ pub enum ApiError {
     #[error("no valid token")]
     Unauthenticated,
     /// A valid token of a role that may not do this.
-    #[error("the token's role does not allow this call")]
-    PermissionDenied,
+    #[error("not allowed: {what}")]
+    PermissionDenied {
+        /// Whose token it is, the role that it has, and those that may.
+        what: String,
+    },
+    /// What is to be changed is somebody else's.
+    #[error("not allowed: {what}")]
+    NotOwner {
+        /// What, whose it is, and who asked.
+        what: String,
+    },
     /// Daemon and client are of different versions.
     #[error("the daemon is version {server}, this client is version {client}")]
     Version {
@@ -83,7 +92,8 @@ impl ApiError {
             Self::Unauthenticated => {
                 "pass the file of a valid token: an administrator's `rrm admin token add` makes one (--token-file)"
             }
-            Self::PermissionDenied => "use a token whose role allows it: `rrm doctor` shows the role of yours",
+            Self::PermissionDenied { .. } => "use a token whose role allows it: `rrm doctor` shows the role of yours",
+            Self::NotOwner { .. } => "ask the owner or an administrator",
             Self::Version { .. } => "install the same version on both sides",
             Self::Unavailable { .. } => "check that rrmd runs and that the address is right, then try again",
             Self::Internal { .. } => "look into the daemon's log, and report the fault",

@@ -15,8 +15,8 @@ mod transfer;
 mod wire;
 
 pub use call::{
-    About, Artifact, AttemptEnd, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered, Replies, Reuse,
-    Source, Strict, Submitted, Upload, WatchItem, Wishes,
+    About, Artifact, AttemptEnd, Follow, ImagesFrom, ImagesPage, JobFilter, LastPlan, LogChunk, Registered, Replies,
+    Reuse, Source, Strict, Submitted, Upload, WatchItem, Wishes,
 };
 pub use client::{Client, Endpoint};
 pub use error::ApiError;

@@ -10,8 +10,8 @@ use rrm_spec::{
 };
 
 use crate::{
-    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
-    Replies, Source, Submitted, Upload, WatchItem, Wishes,
+    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LastPlan, LogChunk,
+    Registered, Replies, Source, Submitted, Upload, WatchItem, Wishes,
 };
 
 /// The answer to a call, later.
@@ -37,6 +37,13 @@ pub trait Service: Send + Sync + 'static {
 
     /// Whose this token is, if it was granted and is valid now. Takes as long whatever it is.
     fn caller(&self, token: TokenHash) -> Option<Caller>;
+
+    /// Completes when a token for which [`caller`](Self::caller) has answered is no longer valid: streams end then. By default it is
+    /// valid for ever.
+    fn token_ended(&self, token: TokenHash) -> impl Future<Output = ()> + Send {
+        let _ = token;
+        std::future::pending()
+    }
 
     /// What the daemon is, and what the caller is to it.
     fn about(&self, caller: Caller) -> answer!(About);
@@ -124,6 +131,10 @@ pub trait Service: Send + Sync + 'static {
     /// The outcomes of single images of a job's newest attempt that has any, radius by radius and in the order of the test set.
     /// [`ApiError::NotFound`] where there are none.
     fn images(&self, caller: Caller, job: JobId, from: ImagesFrom) -> answer!(Replies<ImagesPage>);
+
+    /// The newest plan that the caller's user has submitted; of a caller with the role [`Read`](crate::Role::Read) whose user has
+    /// submitted none the newest of anybody. [`ApiError::NotFound`] where there is none.
+    fn last_plan(&self, caller: Caller) -> answer!(LastPlan);
 
     /// Why a job does not run.
     fn explain(&self, caller: Caller, job: JobId) -> answer!(Explanation);

@@ -67,7 +67,7 @@ fn code_of(error: &ApiError) -> Code {
         ApiError::Exhausted { .. } => Code::ResourceExhausted,
         ApiError::TooLarge { .. } => Code::OutOfRange,
         ApiError::Unauthenticated => Code::Unauthenticated,
-        ApiError::PermissionDenied => Code::PermissionDenied,
+        ApiError::PermissionDenied { .. } | ApiError::NotOwner { .. } => Code::PermissionDenied,
         ApiError::Unavailable { .. } => Code::Unavailable,
         ApiError::Internal { .. } => Code::Internal,
     }
@@ -99,7 +99,8 @@ fn detail_of(error: ApiError) -> wire::ErrorDetail {
         ApiError::Exhausted { what } => plain(Reason::Exhausted, what),
         ApiError::TooLarge { what } => plain(Reason::TooLarge, what),
         ApiError::Unauthenticated => plain(Reason::Unauthenticated, String::new()),
-        ApiError::PermissionDenied => plain(Reason::PermissionDenied, String::new()),
+        ApiError::PermissionDenied { what } => plain(Reason::PermissionDenied, what),
+        ApiError::NotOwner { what } => plain(Reason::NotOwner, what),
         ApiError::Version { server, client } => wire::ErrorDetail {
             server_version: server,
             client_version: client,
@@ -143,7 +144,8 @@ fn read_detail(detail: wire::ErrorDetail) -> ApiError {
         Ok(Reason::Exhausted) => ApiError::Exhausted { what },
         Ok(Reason::TooLarge) => ApiError::TooLarge { what },
         Ok(Reason::Unauthenticated) => ApiError::Unauthenticated,
-        Ok(Reason::PermissionDenied) => ApiError::PermissionDenied,
+        Ok(Reason::PermissionDenied) => ApiError::PermissionDenied { what },
+        Ok(Reason::NotOwner) => ApiError::NotOwner { what },
         Ok(Reason::Version) => ApiError::Version { server: server_version, client: client_version },
         Ok(Reason::Unavailable) => ApiError::Unavailable { what },
         Ok(Reason::Internal | Reason::Unspecified) | Err(_) => ApiError::Internal { what },
@@ -158,7 +160,22 @@ fn read_violations(violations: Vec<wire::FieldViolation>) -> ApiError {
     }
 }
 
-fn foreign(status: &Status) -> ApiError {
+/// Whether what answered was a server of something else, such as of web pages.
+pub(crate) fn is_no_grpc(status: &Status) -> bool {
+    // What the libraries below say of an answer of HTTP alone: to a call, in its body, and to the begin of HTTP/2 by a server of
+    // HTTP/1, whose first words are no frame's length.
+    const WORDS: [&str; 3] = [
+        "grpc-status header missing, mapped from HTTP",
+        "invalid compression flag",
+        "detected: frame with invalid size",
+    ];
+    // A proxy's, whose daemon is away.
+    let is_gateway = ["502", "503", "504"].iter().any(|code| status.message().ends_with(code));
+    let text = with_causes(status);
+    WORDS.iter().any(|words| text.contains(words)) && !is_gateway
+}
+
+fn with_causes(status: &Status) -> String {
     let mut what = status.message().to_owned();
     let mut source = std::error::Error::source(status);
     while let Some(cause) = source {
@@ -167,6 +184,14 @@ fn foreign(status: &Status) -> ApiError {
             what = format!("{what}: {cause_text}");
         }
         source = cause.source();
+    }
+    what
+}
+
+fn foreign(status: &Status) -> ApiError {
+    let what = with_causes(status);
+    if is_no_grpc(status) {
+        return ApiError::Unavailable { what };
     }
     match status.code() {
         // A connection that breaks shows as one of these, depending on the moment.
@@ -178,7 +203,7 @@ fn foreign(status: &Status) -> ApiError {
         Code::OutOfRange => ApiError::TooLarge { what },
         Code::ResourceExhausted => ApiError::Exhausted { what },
         Code::Unauthenticated => ApiError::Unauthenticated,
-        Code::PermissionDenied => ApiError::PermissionDenied,
+        Code::PermissionDenied => ApiError::PermissionDenied { what },
         Code::Unimplemented => {
             ApiError::Internal { what: format!("whoever answers at this address is no rrmd of this version: {what}") }
         }
@@ -211,7 +236,8 @@ mod tests {
             ApiError::Exhausted { what: what() },
             ApiError::TooLarge { what: what() },
             ApiError::Unauthenticated,
-            ApiError::PermissionDenied,
+            ApiError::PermissionDenied { what: what() },
+            ApiError::NotOwner { what: what() },
             ApiError::Version { server: "0.2.0".into(), client: "0.1.0".into() },
             ApiError::Unavailable { what: what() },
             ApiError::Internal { what: what() },
@@ -274,6 +300,26 @@ mod tests {
         let read: Vec<_> = read.iter().collect();
         let more: usize = read[read.len() - 1].allowed.split(' ').next().unwrap().parse().unwrap();
         assert_eq!(read.len() - 1 + more, 20_000);
+    }
+
+    #[test]
+    fn an_answer_that_is_no_grpc_is_unavailability_whatever_the_code() {
+        let of_http = |code: u16| format!("grpc-status header missing, mapped from HTTP status code {code}");
+        let answers = [
+            Status::unimplemented(of_http(404)),
+            Status::internal(of_http(400)),
+            Status::permission_denied(of_http(403)),
+            Status::unauthenticated(of_http(401)),
+            Status::unknown(of_http(405)),
+            Status::internal("protocol error: received message with invalid compression flag: 60"),
+        ];
+        for status in answers {
+            assert!(is_no_grpc(&status) && read_status(&status).is_transient(), "{status:?}");
+        }
+        let proxy = Status::unavailable(of_http(503));
+        assert!(!is_no_grpc(&proxy) && read_status(&proxy).is_transient(), "its daemon may come back");
+        let other = Status::unimplemented("there is no such call");
+        assert!(!is_no_grpc(&other) && !read_status(&other).is_transient());
     }
 
     #[test]

@@ -1,42 +1,62 @@
 //! Who may call: the tokens that were granted, in memory and in the database.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use rrm_api::{About, ApiError, Caller, VERSION};
 use rrm_spec::{Grant, GrantView, TokenHash, Violations};
 use rrm_store::{AddToken, By, RevokeToken, Store, StoreError};
+use tokio::sync::watch;
 
 use crate::Daemon;
 use crate::error::{answer, disk};
 
+/// Between two looks at the clock while a token is waited for to expire: the wall's may be set meanwhile.
+const LOOK: Duration = Duration::from_secs(30);
+
 /// The tokens that were granted. Only the daemon changes them, so that its memory is what counts: every call is checked without
 /// asking the database, which may be away. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Grants(Arc<RwLock<Vec<Grant>>>);
+pub(crate) struct Grants(watch::Sender<Vec<Grant>>);
 
 impl Grants {
     pub(crate) async fn read(store: &Store) -> Result<Self, StoreError> {
         let grants = store.tokens().await?.into_iter().map(|view| view.grant).collect();
-        Ok(Self(Arc::new(RwLock::new(grants))))
+        Ok(Self(watch::Sender::new(grants)))
     }
 
     /// Whose a token is at the time `now`. All are compared, whichever matches.
     fn caller(&self, token: TokenHash, now: i64) -> Option<Caller> {
-        // A list is whole after every change of it, also where the one who made it has panicked.
-        let grants = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let grants = self.0.borrow();
         let found = grants.iter().filter(|grant| grant.sha256 == token).fold(None, |_, grant| Some(grant))?;
         let Grant { sha256: _, user, role, expires_at } = found.clone();
         expires_at.is_none_or(|end| now < end).then_some(Caller { user, role, expires_at })
     }
 
+    /// Completes when a token is no longer valid, by a clock in microseconds.
+    async fn ended(&self, token: TokenHash, now: impl Fn() -> i64) {
+        // Before looking: what changes while we look must wake us.
+        let mut changes = self.0.subscribe();
+        loop {
+            let at = now();
+            let Some(caller) = self.caller(token, at) else { return };
+            let left = caller.expires_at.map_or(LOOK, |end| Duration::from_micros(end.abs_diff(at)));
+            tokio::select! {
+                // The sender is this object's own.
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(left.min(LOOK)) => {}
+            }
+        }
+    }
+
     fn add(&self, grant: Grant) {
-        let mut grants = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        grants.retain(|known| known.sha256 != grant.sha256);
-        grants.push(grant);
+        self.0.send_modify(|grants| {
+            grants.retain(|known| known.sha256 != grant.sha256);
+            grants.push(grant);
+        });
     }
 
     fn remove(&self, token: TokenHash) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|grant| grant.sha256 != token);
+        self.0.send_modify(|grants| grants.retain(|grant| grant.sha256 != token));
     }
 }
 
@@ -49,6 +69,10 @@ pub(crate) fn by<W>(caller: Caller, write: W) -> By<W> {
 impl Daemon {
     pub(crate) fn caller_of(&self, token: TokenHash) -> Option<Caller> {
         self.grants.caller(token, self.wall_us())
+    }
+
+    pub(crate) async fn end_of(&self, token: TokenHash) {
+        self.grants.ended(token, || self.wall_us()).await;
     }
 
     pub(crate) fn describe(&self, caller: Caller) -> Result<About, ApiError> {
@@ -104,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_token_is_valid_until_it_expires_or_is_revoked() {
-        let grants = Grants(Arc::default());
+        let grants = Grants(watch::Sender::default());
         grants.add(grant(1, Role::Read, Some(100)));
         grants.add(grant(2, Role::Work, None));
         let role = |byte, now| grants.caller(TokenHash::new([byte; 32]), now).map(|caller| caller.role);
@@ -112,5 +136,23 @@ mod tests {
         assert_eq!((role(2, i64::MAX), role(3, 0)), (Some(Role::Work), None));
         grants.remove(TokenHash::new([2; 32]));
         assert_eq!(role(2, 0), None);
+    }
+    #[tokio::test]
+    async fn the_end_of_a_token_is_noticed_when_it_expires_and_when_it_is_revoked() {
+        let grants = Grants(watch::Sender::default());
+        let (begun, expiry) = (tokio::time::Instant::now(), Duration::from_millis(20));
+        let now = || begun.elapsed().as_micros() as i64;
+        grants.add(grant(1, Role::Read, Some(expiry.as_micros() as i64)));
+        grants.add(grant(2, Role::Read, None));
+        grants.ended(TokenHash::new([1; 32]), now).await;
+        assert!(begun.elapsed() >= expiry, "{:?}", begun.elapsed());
+        let others = Grants::clone(&grants);
+        let waiting = tokio::spawn(async move { others.ended(TokenHash::new([2; 32]), || 0).await });
+        grants.add(grant(3, Role::Read, None));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "another's change ends nothing");
+        grants.remove(TokenHash::new([2; 32]));
+        waiting.await.unwrap();
+        grants.ended(TokenHash::new([9; 32]), now).await;
     }
 }

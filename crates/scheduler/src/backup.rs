@@ -12,6 +12,10 @@ use sha2::{Digest, Sha256};
 
 use crate::artifacts;
 
+/// Beside a backup's database: its SHA-256, as `sha256sum` writes and checks it. The pages of SQLite have no checksums, so that a
+/// changed byte of a number or a text is no fault of the structure.
+const SUM: &str = "rrm.db.sha256";
+
 /// How much of a file is read at once.
 const PIECE: usize = 1 << 20;
 
@@ -36,6 +40,36 @@ pub enum BackupError {
         /// Where.
         path: PathBuf,
     },
+    /// The folder in which the copy should go is not there.
+    #[error("the folder {} does not exist: make it, or mount its disk", path.display())]
+    NoParent {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The copy would go into what is copied.
+    #[error("{} lies inside of the state folder {}, and would be lost with it: choose a folder elsewhere", path.display(), state_dir.display())]
+    Inside {
+        /// Where the copy should go.
+        path: PathBuf,
+        /// What is to be copied.
+        state_dir: PathBuf,
+    },
+    /// A backup's database is not what was written.
+    #[error("{} is damaged: its SHA-256 is {found}, and was {written} when the backup was made", path.display())]
+    Changed {
+        /// The database.
+        path: PathBuf,
+        /// Its SHA-256 as it is.
+        found: String,
+        /// Its SHA-256 as it was.
+        written: String,
+    },
+    /// The file with the database's SHA-256 has none.
+    #[error("{} is damaged: must be the 64 hexadecimal digits of a SHA-256, and the name rrm.db", path.display())]
+    NoSum {
+        /// Which.
+        path: PathBuf,
+    },
     /// The database is unsound, or cannot be copied.
     #[error(transparent)]
     Database(#[from] rrm_store::BackupError),
@@ -49,9 +83,21 @@ pub enum BackupError {
     },
 }
 
+/// What a check of a database can have missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// Nothing: every byte is as it was when the backup was made.
+    Bytes,
+    /// A value that was changed in its place: there is no hash to compare with, of a state directory never, and of a backup by an
+    /// earlier version not either.
+    Structure,
+}
+
 /// What a state directory or a backup holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inventory {
+    /// How well the database is known to be sound.
+    pub checked: Checked,
     /// Version of the database's schema.
     pub schema: i64,
     /// Plans.
@@ -68,6 +114,8 @@ pub struct Inventory {
 
 /// Copies database and artifacts of a state directory into the new folder `target`. A daemon may run on it.
 ///
+/// The folder in which `target` is to be must exist, and must not be the state directory nor lie in it.
+///
 /// Artifacts are hard links where both folders lie on one file system, and copies elsewhere; each is read and compared with
 /// its hash. Those that are missing or damaged are told, and left out. Tokens and logs are not copied.
 ///
@@ -75,6 +123,7 @@ pub struct Inventory {
 /// [`BackupError`]; `target` does not exist then.
 pub async fn back_up(state_dir: &Path, target: &Path) -> Result<Inventory, BackupError> {
     needs_database(state_dir)?;
+    needs_place(state_dir, target)?;
     needs_free(target)?;
     let draft = Draft::beside(target)?;
     let (from, to) = (state_dir.join("artifacts"), draft.path.join("artifacts"));
@@ -87,22 +136,24 @@ pub async fn back_up(state_dir: &Path, target: &Path) -> Result<Inventory, Backu
         // What came since.
         link(&artifacts::place(&from, sha256), &artifacts::place(&to, sha256))?;
     }
-    let found = inventory(&draft.path, &contents)?;
+    note_sum(&draft.path)?;
+    let found = inventory(&draft.path, &contents, Checked::Bytes)?;
     leave_only(&to, &contents, &found.lost)?;
     draft.put_in_place()?;
     Ok(found)
 }
 
-/// Looks through a backup or a state directory, without changing it: every page of the database, and every artifact's
-/// content. A daemon may run on it.
+/// Looks through a backup or a state directory, without changing it: the structure of every page of the database, of a backup all of
+/// its bytes, and every artifact's content. A daemon may run on it.
 ///
 /// # Errors
 /// [`BackupError`] where the database is unsound or something cannot be read; artifacts that are not well are told.
 pub async fn verify(folder: &Path) -> Result<Inventory, BackupError> {
     needs_database(folder)?;
     let database = folder.join("rrm.db");
+    let checked = compare_sum(folder)?;
     let contents = check_database(&database).await?;
-    let found = inventory(folder, &contents)?;
+    let found = inventory(folder, &contents, checked)?;
     if found.lost.is_empty() {
         return Ok(found);
     }
@@ -120,6 +171,7 @@ pub async fn verify(folder: &Path) -> Result<Inventory, BackupError> {
 pub async fn restore(backup: &Path, state_dir: &Path) -> Result<Inventory, BackupError> {
     needs_database(backup)?;
     needs_free(state_dir)?;
+    let checked = compare_sum(backup)?;
     let draft = Draft::beside(state_dir)?;
     let database = draft.path.join("rrm.db");
     copy_database(&backup.join("rrm.db"), &database).await?;
@@ -129,7 +181,7 @@ pub async fn restore(backup: &Path, state_dir: &Path) -> Result<Inventory, Backu
     for sha256 in contents.artifacts.keys() {
         copy(&artifacts::place(&from, sha256), &artifacts::place(&to, sha256))?;
     }
-    let found = inventory(&draft.path, &contents)?;
+    let found = inventory(&draft.path, &contents, checked)?;
     leave_only(&to, &contents, &found.lost)?;
     draft.put_in_place()?;
     Ok(found)
@@ -139,6 +191,21 @@ fn needs_database(folder: &Path) -> Result<(), BackupError> {
     match folder.join("rrm.db").is_file() {
         true => Ok(()),
         false => Err(BackupError::Nothing { path: folder.to_owned() }),
+    }
+}
+
+/// A disk that is not mounted must not be taken for a place, and a copy must not go the way of what it is a copy of.
+fn needs_place(state_dir: &Path, target: &Path) -> Result<(), BackupError> {
+    let failed = |path: &Path, source| BackupError::File { path: path.to_owned(), source };
+    let place = std::path::absolute(target).map_err(|source| failed(target, source))?;
+    let parent = place.parent().unwrap_or(&place);
+    if !parent.is_dir() {
+        return Err(BackupError::NoParent { path: parent.to_owned() });
+    }
+    let real = |path: &Path| path.canonicalize().map_err(|source| failed(path, source));
+    match real(parent)?.starts_with(real(state_dir)?) {
+        true => Err(BackupError::Inside { path: place, state_dir: state_dir.to_owned() }),
+        false => Ok(()),
     }
 }
 
@@ -261,7 +328,7 @@ fn make_folder_of(file: &Path) -> Result<(), BackupError> {
 }
 
 /// Compares every artifact that the database names with its hash.
-fn inventory(folder: &Path, contents: &Contents) -> Result<Inventory, BackupError> {
+fn inventory(folder: &Path, contents: &Contents, checked: Checked) -> Result<Inventory, BackupError> {
     let root = folder.join("artifacts");
     let (mut artifacts, mut bytes, mut lost) = (0, 0, Vec::new());
     for (sha256, size) in &contents.artifacts {
@@ -272,6 +339,7 @@ fn inventory(folder: &Path, contents: &Contents) -> Result<Inventory, BackupErro
     }
     lost.sort();
     Ok(Inventory {
+        checked,
         schema: contents.schema,
         submissions: contents.submissions,
         jobs: contents.jobs,
@@ -282,18 +350,48 @@ fn inventory(folder: &Path, contents: &Contents) -> Result<Inventory, BackupErro
 }
 
 fn is_whole(path: &Path, sha256: &ArtifactHash) -> Result<bool, BackupError> {
-    let failed = |source| BackupError::File { path: path.to_owned(), source };
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(source) => return Err(failed(source)),
-    };
+    match sum_of(path) {
+        Ok(found) => Ok(found == sha256.as_str()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(BackupError::File { path: path.to_owned(), source }),
+    }
+}
+
+/// A file's SHA-256.
+fn sum_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
     let (mut hasher, mut piece) = (Sha256::new(), vec![0; PIECE]);
     loop {
-        match file.read(&mut piece).map_err(failed)? {
-            0 => return Ok(hex::encode(hasher.finalize()) == sha256.as_str()),
+        match file.read(&mut piece)? {
+            0 => return Ok(hex::encode(hasher.finalize())),
             read => hasher.update(&piece[..read]),
         }
+    }
+}
+
+/// Writes down what the database of a new backup is.
+fn note_sum(backup: &Path) -> Result<(), BackupError> {
+    let path = backup.join(SUM);
+    let written = sum_of(&backup.join("rrm.db")).and_then(|sum| fs::write(&path, format!("{sum}  rrm.db\n")));
+    written.map_err(|source| BackupError::File { path, source })
+}
+
+/// Compares a backup's database with what was written down of it, if anything was.
+fn compare_sum(folder: &Path) -> Result<Checked, BackupError> {
+    let (path, database) = (folder.join(SUM), folder.join("rrm.db"));
+    let text = match fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Checked::Structure),
+        Err(source) => return Err(BackupError::File { path, source }),
+    };
+    let written = text.split_whitespace().next().unwrap_or_default();
+    if written.parse::<ArtifactHash>().is_err() {
+        return Err(BackupError::NoSum { path });
+    }
+    let found = sum_of(&database).map_err(|source| BackupError::File { path: database.clone(), source })?;
+    match found == written {
+        true => Ok(Checked::Bytes),
+        false => Err(BackupError::Changed { path: database, found, written: written.to_owned() }),
     }
 }
 

@@ -50,11 +50,11 @@ pub struct Http {
     pub audience: Audience,
 }
 
-/// Flags of `rrmd serve`. They win over the file, which wins over the defaults.
+/// Flags of `rrmd serve`. They win over the environment, which wins over the file, which wins over the defaults.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServeFlags {
     /// Folder of database, artifacts, logs and tokens [default: $XDG_STATE_HOME/rrm or ~/.local/state/rrm]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, env = "RRM_STATE_DIR", value_name = "DIR", hide_env_values = true)]
     pub state_dir: Option<PathBuf>,
     /// Address and port to listen on; port 0 takes a free one, see the file `address` [default: 127.0.0.1:7600]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -168,7 +168,7 @@ pub enum ConfigError {
     #[error("--tls-client-authority needs --tls-certificate and --tls-key, or [tls] in the configuration file")]
     NoTls,
     /// Neither `--state-dir` nor a home directory.
-    #[error("no state directory: give --state-dir, or set XDG_STATE_HOME or HOME")]
+    #[error("no state directory: give --state-dir, or set RRM_STATE_DIR, XDG_STATE_HOME or HOME")]
     NoStateDir,
 }
 

@@ -70,6 +70,7 @@ pub(crate) fn answer(error: StoreError) -> ApiError {
         StoreError::Invalid(violations) => ApiError::Invalid(violations),
         StoreError::NotFound { what } => ApiError::NotFound { what },
         StoreError::Conflict { what } => ApiError::Conflict { what },
+        StoreError::Forbidden { what } => ApiError::NotOwner { what },
         StoreError::LeaseLost { .. } => ApiError::LeaseLost,
         StoreError::Precondition { what } => ApiError::Precondition { what },
         StoreError::Limit { what } => ApiError::Exhausted { what },

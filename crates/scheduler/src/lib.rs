@@ -20,7 +20,7 @@ mod state_dir;
 mod sweep;
 mod watch;
 
-pub use backup::{BackupError, Inventory, back_up, restore, verify};
+pub use backup::{BackupError, Checked, Inventory, back_up, restore, verify};
 pub use clock::Clock;
 pub use config::{Config, ConfigError, Http, ServeFlags, state_dir_or_default};
 pub use daemon::Daemon;

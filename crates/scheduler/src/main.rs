@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use nix::sys::stat::{Mode, umask};
-use rrm_scheduler::{Config, Inventory, ServeFlags, back_up, restore, serve, state_dir_or_default, verify};
+use rrm_scheduler::{Checked, Config, Inventory, ServeFlags, back_up, restore, serve, state_dir_or_default, verify};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -29,20 +29,23 @@ enum Command {
     Serve(Box<ServeFlags>),
     /// Copies database and artifacts into a new folder, also while a daemon runs
     ///
-    /// The copy is of one moment. Every page of its database and every artifact's hash are checked before it appears under
-    /// its name. Artifacts are hard links where both folders lie on one file system: for a copy that survives the disk's loss,
+    /// The copy is of one moment. The structure of every page of its database and every artifact's hash are checked before it appears
+    /// under its name; the SHA-256 of its database lies beside it, in rrm.db.sha256. Artifacts are hard links where both folders lie on one file system: for a copy that survives the disk's loss,
     /// TARGET must lie on another one. Tokens and logs are not copied.
     #[command(after_help = BACKUP_EXAMPLES)]
     Backup {
         /// The daemon's folder [default: $XDG_STATE_HOME/rrm or ~/.local/state/rrm]
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, env = "RRM_STATE_DIR", value_name = "DIR", hide_env_values = true)]
         state_dir: Option<PathBuf>,
-        /// Folder to make; must not exist, or be empty
+        /// Folder to make; must not exist, or be empty. The one that it lies in must exist, and be outside of the daemon's folder
         target: PathBuf,
     },
-    /// Checks a backup or a state directory: every page of the database, every artifact's hash; changes nothing
+    /// Checks a backup or a state directory: the database, every artifact's hash; changes nothing
     ///
-    /// Exits with 0 where all is well, and 1 where the database is damaged or an artifact is missing or damaged.
+    /// Of a backup all bytes of the database are compared with rrm.db.sha256. Of a state directory, and of a backup by a version
+    /// that did not write that file, only the structure of the database is checked, since SQLite's pages have no checksums.
+    ///
+    /// Exits with 0 where all is well, and 1 where the database or an artifact is damaged, or an artifact is missing.
     Verify {
         /// A backup, or a state directory, also one on which a daemon runs
         folder: PathBuf,
@@ -88,7 +91,7 @@ fn main() -> ExitCode {
         Command::Serve(flags) => start(*flags),
         Command::Backup { state_dir, target } => {
             let Some(state_dir) = state_dir_or_default(state_dir) else {
-                tracing::error!("no state directory: give --state-dir, or set XDG_STATE_HOME or HOME");
+                tracing::error!("no state directory: give --state-dir, or set RRM_STATE_DIR, XDG_STATE_HOME or HOME");
                 return EX_USAGE.into();
             };
             told(copying(async || back_up(&state_dir, &target).await.context("no backup was made")), "copied")
@@ -116,22 +119,35 @@ fn private() {
 
 /// Says what there is; what is lost of it makes the whole a failure.
 fn told(found: anyhow::Result<Inventory>, done: &str) -> ExitCode {
-    let Inventory { schema, submissions, jobs, artifacts, bytes, lost } = match found {
+    let found = match found {
         Ok(found) => found,
         Err(error) => {
             tracing::error!("{error:#}");
             return ExitCode::FAILURE;
         }
     };
-    let line = format!(
-        "{done}: {submissions} plans, {jobs} jobs, {artifacts} artifacts of {bytes} bytes, schema {schema}: sound"
-    );
     // Where standard output is closed there is nobody to tell.
-    let _ = writeln!(std::io::stdout(), "{line}");
-    for sha256 in &lost {
+    let _ = writeln!(std::io::stdout(), "{done}: {}", described(&found));
+    for sha256 in &found.lost {
         tracing::error!(%sha256, "this artifact is missing or damaged there");
     }
-    if lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if found.lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What there is, and no more praise of it than was checked.
+fn described(found: &Inventory) -> String {
+    let Inventory { checked, schema, submissions, jobs, artifacts, bytes, lost } = found;
+    let how = match (lost.len(), checked) {
+        (0, Checked::Bytes) => "sound".to_owned(),
+        (0, Checked::Structure) => {
+            "sound as far as can be told: only the structure of the database was checked, no rrm.db.sha256 was there to compare \
+             its bytes with"
+                .to_owned()
+        }
+        (1, _) => "1 artifact is missing or damaged".to_owned(),
+        (lost, _) => format!("{lost} artifacts are missing or damaged"),
+    };
+    format!("{submissions} plans, {jobs} jobs, {artifacts} artifacts of {bytes} bytes, schema {schema}: {how}")
 }
 
 fn ended(how: anyhow::Result<()>) -> ExitCode {
@@ -189,4 +205,24 @@ async fn run(config: Config) -> anyhow::Result<()> {
         }
     };
     serve(&config, shutdown).await.context("rrmd cannot serve")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_checked_to_the_last_byte_is_called_sound_without_more_words() {
+        let found = |checked, lost: &[&str]| {
+            let lost = lost.iter().map(|digit| digit.repeat(64).parse().unwrap()).collect();
+            described(&Inventory { checked, schema: 1, submissions: 2, jobs: 3, artifacts: 4, bytes: 5, lost })
+        };
+        let whole = found(Checked::Bytes, &[]);
+        assert_eq!(whole, "2 plans, 3 jobs, 4 artifacts of 5 bytes, schema 1: sound");
+        assert!(found(Checked::Structure, &[]).contains("only the structure"));
+        for (checked, lost) in [(Checked::Bytes, &["a"][..]), (Checked::Structure, &["a", "b"])] {
+            let text = found(checked, lost);
+            assert!(!text.contains("sound") && text.contains(&format!("{} artifact", lost.len())), "{text}");
+        }
+    }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rrm_api::{
-    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
-    Replies, Reuse, Service, Source, Strict, Submitted, Upload, VERSION, WatchItem, Wishes,
+    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LastPlan, LogChunk,
+    Registered, Replies, Reuse, Role, Service, Source, Strict, Submitted, Upload, VERSION, WatchItem, Wishes,
 };
 use rrm_spec::{
     AfterPreemption, ArtifactHash, Assignment, AttemptId, Demand, Device, DrainHow, DrainTarget, DrainView,
@@ -41,6 +41,10 @@ impl Service for Daemon {
 
     fn caller(&self, token: TokenHash) -> Option<Caller> {
         self.caller_of(token)
+    }
+
+    async fn token_ended(&self, token: TokenHash) {
+        self.end_of(token).await;
     }
 
     async fn about(&self, caller: Caller) -> Result<About, ApiError> {
@@ -184,6 +188,18 @@ impl Service for Daemon {
             worker.last_seen_at = leases.last_seen(worker.id).unwrap_or(worker.last_seen_at);
         }
         Ok(workers)
+    }
+
+    async fn last_plan(&self, caller: Caller) -> Result<LastPlan, ApiError> {
+        let own = self.store.last_plan(Some(&caller.user)).await.map_err(answer)?;
+        let (last, whose) = match (own, caller.role) {
+            // Whoever only reads has come to look at what others do.
+            (None, Role::Read) => (self.store.last_plan(None).await.map_err(answer)?, "anybody"),
+            (own, _) => (own, caller.user.as_str()),
+        };
+        let last = last.ok_or_else(|| ApiError::NotFound { what: format!("no plan of {whose}") })?;
+        let rrm_store::LastPlan { id: submission, name, owner } = last;
+        Ok(LastPlan { submission, name, owner })
     }
 
     async fn explain(&self, _: Caller, job: JobId) -> Result<Explanation, ApiError> {

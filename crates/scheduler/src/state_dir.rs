@@ -36,6 +36,7 @@ impl StateDir {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => {
                 close_to_others(root).map_err(failed)?;
+                no_backup_any_more(root).map_err(failed)?;
                 Ok(Self { root: root.to_owned(), _lock: lock })
             }
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(StartError::Locked { path: root.to_owned() }),
@@ -120,6 +121,14 @@ fn close_to_others(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A database that is written to has no hash that stays right: where the folder was a backup, it ends to be one.
+fn no_backup_any_more(root: &Path) -> io::Result<()> {
+    match fs::remove_file(root.join("rrm.db.sha256")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// All of a machine's addresses are none that can be called; the loopback's is among them.
 fn local_url(listens: SocketAddr, tls: Option<&ServerTls>) -> String {
     let host = match listens.ip() {
@@ -159,6 +168,14 @@ mod tests {
         }
         StateDir::open(&root).unwrap();
         assert_eq!(["", "rrm.db", "artifacts", "logs"].map(mode), [0o755, 0o600, 0o700, 0o700]);
+    }
+
+    #[test]
+    fn a_backup_on_which_a_daemon_is_started_is_none_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("rrm.db.sha256"), "").unwrap();
+        StateDir::open(folder.path()).unwrap();
+        assert!(!folder.path().join("rrm.db.sha256").exists());
     }
 
     #[test]

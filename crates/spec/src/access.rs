@@ -13,9 +13,9 @@ use crate::{ParseIdError, UserName};
 pub enum Role {
     /// Sees everything, changes nothing.
     Read,
-    /// Submits, cancels and imports besides.
+    /// Submits and imports besides, and changes what its user has submitted.
     Submit,
-    /// Gives out tokens and takes them back besides.
+    /// Changes everybody's jobs, drains workers, gives out tokens and takes them back besides.
     Admin,
     /// Leases and reports: a worker.
     Work,

@@ -58,7 +58,7 @@ pub use optimizer::{OptimizerSpec, Schedule};
 pub use placement::{
     Booking, Candidate, Demand, DeviceMisfit, Node, NodeMisfit, Offer, PATIENCE_US, Part, Round, Seat,
 };
-pub use plan::{DeviceRequest, MAX_JOBS_PER_PLAN, Plan, PlannedJob};
+pub use plan::{DeviceRequest, MAX_JOBS_PER_PLAN, MAX_RETRIES, Plan, PlannedJob};
 pub use precision::Precision;
 pub use read::read_job;
 pub use resources::{DeviceShare, Label, ResourceRequest, label_faults};

@@ -120,7 +120,7 @@ fn train(spec: &TrainSpec, check: &mut Checker<'_>) {
     check.require(
         normalization.suits(channels),
         "normalization",
-        format!("{normalization:?}"),
+        normalization.to_string(),
         format!("must be for images of {channels} channels, as those of {} are", spec.dataset.name),
     );
     arch(spec.arch, &spec.dataset.name, check);
@@ -141,6 +141,7 @@ fn evaluate(spec: &EvaluateSpec, check: &mut Checker<'_>) {
     dataset(&spec.dataset, &mut check.within("dataset"));
     test_images(spec.images, &spec.dataset, check);
     attack(&spec.attack, &mut check.within("attack"));
+    classes(&spec.attack, &spec.dataset, &mut check.within("attack"));
     attack::epsilons(&spec.epsilons, spec.attack.threat().norm, check);
     attack::teacher(spec.teacher.as_ref(), &spec.attack, check);
     if let Some(images) = spec.diagnostics {
@@ -157,6 +158,14 @@ fn synthesize(spec: &SynthesizeSpec, check: &mut Checker<'_>) {
     check.at_most("parts", spec.parts.get(), 1000);
     check.at_most("batch_size", spec.batch_size.get(), 4096);
     seed(spec.seed, check);
+}
+
+/// Some losses need a third class, and no image has more targets than there are other classes.
+fn classes(attack: &AttackSpec, dataset: &Dataset, check: &mut Checker<'_>) {
+    let known = dataset.name.classes().and_then(|classes| u32::try_from(classes).ok());
+    for fault in known.into_iter().flat_map(|classes| attack.class_faults(classes)) {
+        check.require(false, &fault.field, fault.value, fault.allowed);
+    }
 }
 
 /// A network takes images of one size.

@@ -11,9 +11,9 @@ use crate::{StoreError, Tx, Write, job, names};
 /// What does not run ends at once. What runs is marked, and ends as cancelled when its attempt does, whatever that says: an
 /// acknowledged cancellation means no later success.
 ///
-/// Fails with [`StoreError::NotFound`] where a job does not exist and with [`StoreError::Precondition`] where all have
-/// succeeded or failed; nothing is cancelled then. Jobs that are cancelled or skipped already are no fault, so that the
-/// request can be repeated.
+/// Fails with [`StoreError::NotFound`] where a job does not exist, with [`StoreError::Forbidden`] where the caller may not change one, and
+/// with [`StoreError::Precondition`] where all have succeeded or failed; nothing is cancelled then. Jobs that are cancelled or skipped
+/// already are no fault, so that the request can be repeated.
 pub struct Cancel {
     /// Which.
     pub jobs: Vec<JobId>,

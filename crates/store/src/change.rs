@@ -8,8 +8,8 @@ use crate::{StoreError, Tx, Write, event, job, sql};
 
 /// Changes jobs; what is as wished already stays as it is, so that the request can be repeated.
 ///
-/// Fails with [`StoreError::NotFound`] where a job does not exist and with [`StoreError::Precondition`] where one is in a state in
-/// which it cannot be changed; nothing is changed then.
+/// Fails with [`StoreError::NotFound`] where a job does not exist, with [`StoreError::Forbidden`] where the caller may not change one, and
+/// with [`StoreError::Precondition`] where one is in a state in which it cannot be changed; nothing is changed then.
 pub struct Change {
     /// Which.
     pub jobs: Vec<JobId>,

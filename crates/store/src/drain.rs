@@ -10,7 +10,8 @@ use crate::{Store, StoreError, Tx, Write, event, preempt, sql};
 
 /// Gives somebody no new work from now on, restarts of the daemon included. The same may be asked again.
 ///
-/// Fails with [`StoreError::NotFound`] for a worker or a machine that never registered.
+/// Fails with [`StoreError::NotFound`] for a worker or a machine that never registered, and with [`StoreError::Precondition`] for a worker
+/// that is offline: whatever is started on its machine next is another worker, to which that drain would mean nothing.
 pub struct Drain {
     /// Who.
     pub target: DrainTarget,
@@ -23,6 +24,7 @@ impl Write for Drain {
 
     fn apply(self, tx: &mut Tx<'_>) -> Result<Vec<GivingWay>, StoreError> {
         refuse_unknown(tx, &self.target)?;
+        refuse_offline(tx, &self.target)?;
         if insert(tx, &self)? {
             let data = json!({ "target": self.target, "how": self.how });
             event::add(tx, "drain", of(&self.target), data)?;
@@ -94,6 +96,19 @@ fn refuse_unknown(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<(), StoreErro
     }
 }
 
+fn refuse_offline(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<(), StoreError> {
+    let DrainTarget::Worker(worker) = target else { return Ok(()) };
+    let node: Option<String> = sql::query_scalar("select node from worker where worker_id = ? and online = 0")
+        .bind(worker.0)
+        .fetch_optional(tx.connection)?;
+    let Some(node) = node else { return Ok(()) };
+    let what = format!(
+        "worker {worker} is offline, and gets no jobs anyway: drain its machine, which keeps its later workers from jobs, too \
+         (`rrm worker drain {node}`); nothing was changed"
+    );
+    Err(StoreError::Precondition { what })
+}
+
 /// Whether this is new.
 fn insert(tx: &mut Tx<'_>, drain: &Drain) -> Result<bool, StoreError> {
     let (scope, name) = key(&drain.target);
@@ -144,10 +159,15 @@ fn running_at(tx: &mut Tx<'_>, target: &DrainTarget) -> Result<Vec<JobId>, Store
     Ok(found.into_iter().map(JobId).collect())
 }
 
-/// Whether a worker gets no new work.
+/// Whether a worker gets no new work: it, its machine or the daemon is drained.
 pub(crate) fn withholds(connection: &Connection, worker: WorkerId) -> Result<bool, StoreError> {
+    Ok(is_daemon_drained(connection)? || is_worker_drained(connection, worker)?)
+}
+
+/// Whether a worker or its machine is drained. That the daemon is says nothing about the worker.
+pub(crate) fn is_worker_drained(connection: &Connection, worker: WorkerId) -> Result<bool, StoreError> {
     sql::query_scalar(
-        "select exists (select 1 from drain where scope = 'daemon' or (scope = 'worker' and name = cast(?1 as text)) \
+        "select exists (select 1 from drain where (scope = 'worker' and name = cast(?1 as text)) \
              or (scope = 'node' and name = (select node from worker where worker_id = ?1)))",
     )
     .bind(worker.0)

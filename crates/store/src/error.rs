@@ -30,6 +30,12 @@ pub enum StoreError {
         /// Which.
         attempt: AttemptId,
     },
+    /// The caller may not do this to what is somebody else's.
+    #[error("{what}")]
+    Forbidden {
+        /// What is whose, and who may do it.
+        what: String,
+    },
     /// The state does not allow the request.
     #[error("{what}")]
     Precondition {

@@ -248,7 +248,7 @@ fn worker(
     }
     let name = sql::query_scalar("select node from worker where worker_id = ?").bind(node.worker.0);
     let name = name.fetch_one(connection)?;
-    let drained = drain::withholds(connection, node.worker)?;
+    let drained = drain::is_worker_drained(connection, node.worker)?;
     Ok(WorkerStanding { worker: node.worker, node: name, lacks_labels, fitting, wanted, drained, devices })
 }
 

@@ -135,7 +135,7 @@ pub(crate) fn resolve(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<ArtifactRe
                     resolved.insert(artifact.clone(), ArtifactRef::Pinned(import.name, import.sha256));
                 }
                 Found::Final(sha256) => drop(resolved.insert(artifact.clone(), ArtifactRef::Hash(sha256))),
-                Found::Nothing => missing.push(format!("the network {artifact}, to which `{}` refers,", planned.name)),
+                Found::Nothing => missing.push(format!("the network {artifact} (named by `{}`)", planned.name)),
             }
         }
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::event::Of;
 use crate::sql::FromRow;
-use crate::{StoreError, Tx, event, names, sql};
+use crate::{StoreError, Tx, caller, event, names, sql};
 
 /// What the state machine needs to know of a job.
 #[derive(Clone)]
@@ -19,6 +19,7 @@ pub(crate) struct JobRow {
     pub(crate) id: JobId,
     pub(crate) submission: SubmissionId,
     pub(crate) name: String,
+    pub(crate) owner: String,
     pub(crate) kind: JobKind,
     pub(crate) dataset: String,
     pub(crate) epochs_total: u32,
@@ -49,6 +50,7 @@ impl FromRow for JobRow {
             id: JobId(row.get("job_id")?),
             submission: SubmissionId(row.get("submission_id")?),
             name: row.get("name")?,
+            owner: row.get("owner")?,
             kind: names::kind(sql::text(row, "kind")?)?,
             dataset: row.get("dataset")?,
             epochs_total: row.get("epochs_total")?,
@@ -107,19 +109,19 @@ pub(crate) struct Standing {
     pub(crate) stop: Option<Stop>,
 }
 
-/// An id that was asked for; and of the job, where there is one, name, state and stop.
-type StandingRow = (i64, Option<String>, Option<String>, Option<String>);
+/// An id that was asked for; and of the job, where there is one, name, state, stop and owner.
+type StandingRow = (i64, Option<String>, Option<String>, Option<String>, Option<String>);
 
-/// Where these jobs stand, each once and in the order of their ids.
+/// Where these jobs stand that a caller wants to change, each once and in the order of their ids.
 ///
 /// # Errors
-/// [`StoreError::NotFound`] with the ids that do not exist.
+/// [`StoreError::NotFound`] with the ids that do not exist, and [`StoreError::Forbidden`] with the jobs that the caller may not change.
 pub(crate) fn standings(tx: &mut Tx<'_>, mut ids: Vec<JobId>) -> Result<Vec<Standing>, StoreError> {
     ids.sort_unstable();
     ids.dedup();
     let found: Vec<StandingRow> = sql::query_as(
-        "select named.value, job.name, job.state, job.stop from json_each(?) named left join job on job.job_id = named.value \
-         order by named.key",
+        "select named.value, job.name, job.state, job.stop, job.owner \
+         from json_each(?) named left join job on job.job_id = named.value order by named.key",
     )
     .bind(serde_json::to_string(&ids)?)
     .fetch_all(tx.connection)?;
@@ -128,7 +130,10 @@ pub(crate) fn standings(tx: &mut Tx<'_>, mut ids: Vec<JobId>) -> Result<Vec<Stan
     if !missing.is_empty() {
         return Err(StoreError::not_found(missing));
     }
-    let standing = |(id, name, state, stop): StandingRow| {
+    let owned =
+        found.iter().filter_map(|(id, name, _, _, owner)| Some((JobId(*id), name.as_deref()?, owner.as_deref()?)));
+    caller::refuse_others(tx.caller.as_ref(), owned)?;
+    let standing = |(id, name, state, stop, _): StandingRow| {
         let stop = names::stop(stop.as_deref())?;
         Ok(Standing { stop, ..standing(id, name.unwrap_or_default(), &state.unwrap_or_default())? })
     };

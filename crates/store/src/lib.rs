@@ -63,7 +63,7 @@ pub use lease::Lease;
 pub use limit::{OpenJobs, SubmitWithin};
 pub use open::sqlite_version;
 pub use outcomes::Outcomes;
-pub use plan::{Edge, PlanFilter, PlanView};
+pub use plan::{Edge, LastPlan, PlanFilter, PlanView};
 pub use preempt::{GivingWay, Preempt};
 pub(crate) use readers::Readers;
 pub use record::Report;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rrm_spec::{JobId, JobState, SubmissionId};
+use rrm_spec::{JobId, JobState, SubmissionId, UserName};
 use rusqlite::Connection;
 
-use crate::{Store, StoreError, names, sql};
+use crate::{Store, StoreError, names, sql, usage};
 
 /// Which plans to list, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,17 @@ pub struct PlanView {
     pub reused: u64,
 }
 
+/// The plan that somebody means by the last one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastPlan {
+    /// Its id.
+    pub id: SubmissionId,
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub owner: UserName,
+}
+
 /// A job needs another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
@@ -43,6 +54,15 @@ pub struct Edge {
 }
 
 type PlanRow = (i64, String, String, i64, i64);
+
+/// Along an index from its end, so that it costs the same however many plans there are.
+const LAST_OF_OWNER: &str =
+    "select submission_id, name, owner from submission where owner = ? order by submission_id desc limit 1";
+
+const LAST: &str = "select submission_id, name, owner from submission order by submission_id desc limit 1";
+
+const NEXT_IN_LINE: &str =
+    "select job_id from job where state = 'queued' and held = 0 order by priority desc, job_id limit ?";
 
 impl Store {
     /// Plans, newest first.
@@ -80,6 +100,20 @@ impl Store {
         found.ok_or_else(|| StoreError::not_found(format!("submission {id}")))
     }
 
+    /// The newest plan of this owner, or of anybody; none where there is none.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn last_plan(&self, owner: Option<&UserName>) -> Result<Option<LastPlan>, StoreError> {
+        let query = match owner {
+            Some(owner) => sql::query_as(LAST_OF_OWNER).bind(owner.as_str()),
+            None => sql::query_as(LAST),
+        };
+        let found: Option<(i64, String, String)> = query.fetch_optional(&self.readers).await?;
+        let last = |(id, name, owner)| Ok(LastPlan { id: SubmissionId(id), name, owner: usage::name(owner)? });
+        found.map(last).transpose()
+    }
+
     /// How these jobs depend on others, in the order of their ids.
     ///
     /// # Errors
@@ -108,16 +142,13 @@ impl Store {
         Ok(found.into_iter().map(JobId).collect())
     }
 
-    /// The jobs that are to be handed out next, at most `limit`, in the order of priority and age.
+    /// The jobs that are to be handed out next, at most `limit`, in the order of priority and age. Held ones are not; those that pause
+    /// after an error are.
     ///
     /// # Errors
     /// Where the database cannot be read.
     pub async fn next_in_line(&self, limit: u32) -> Result<Vec<JobId>, StoreError> {
-        let found: Vec<i64> =
-            sql::query_scalar("select job_id from job where state = 'queued' order by priority desc, job_id limit ?")
-                .bind(limit)
-                .fetch_all(&self.readers)
-                .await?;
+        let found: Vec<i64> = sql::query_scalar(NEXT_IN_LINE).bind(limit).fetch_all(&self.readers).await?;
         Ok(found.into_iter().map(JobId).collect())
     }
 }
@@ -134,4 +165,23 @@ fn with_counts(connection: &Connection, row: PlanRow) -> Result<PlanView, StoreE
         jobs.insert(state.name(), names::unsigned(count)?);
     }
     Ok(PlanView { id: SubmissionId(id), name, host, created_at, jobs, reused: names::unsigned(reused)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open;
+
+    #[tokio::test]
+    async fn the_last_plan_is_found_without_looking_through_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_writer, readers) = open::open(&folder.path().join("rrm.db")).unwrap();
+        let of_owner = open::plan_of(&readers, LAST_OF_OWNER).await;
+        assert!(of_owner.contains("SEARCH submission USING INDEX submission_owner (owner=?)"), "{of_owner}");
+        // Backwards along the table itself: the first step is the answer.
+        let of_anybody = open::plan_of(&readers, LAST).await;
+        for plan in [of_owner, of_anybody] {
+            assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+        }
+    }
 }

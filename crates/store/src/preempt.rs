@@ -9,10 +9,10 @@ use crate::{StoreError, Tx, Write, change, job, request, sql};
 /// Tells running jobs to stop at their next step. They are queued again without blame, keep their place in the queue, and go on
 /// from their last checkpoint; one that is done before it hears of it has succeeded.
 ///
-/// Jobs that wait or are queued have nothing to give way with: they are held, where that is wished, and otherwise stay as they are.
+/// Jobs that wait or are queued have nothing to give way with: they are held, where that is wished, and otherwise refused.
 ///
-/// Fails with [`StoreError::NotFound`] where a job does not exist and with [`StoreError::Precondition`] where one has ended or is
-/// being cancelled; nothing is changed then.
+/// Fails with [`StoreError::NotFound`] where a job does not exist, with [`StoreError::Forbidden`] where the caller may not change one, and
+/// with [`StoreError::Precondition`] where one cannot give way, has ended or is being cancelled; nothing is changed then.
 pub struct Preempt {
     /// Chosen by the client and kept when it asks again: what was preempted once may run anew by then.
     pub request: RequestId,
@@ -40,7 +40,7 @@ impl Write for Preempt {
             return Ok(answer);
         }
         let jobs = job::standings(tx, self.jobs.clone())?;
-        job::refuse_unless(&jobs, is_allowed, "only jobs that run, and are not being cancelled, can give way")?;
+        job::refuse_unless(&jobs, |job| is_allowed(job, self.then), allowed(self.then))?;
         let giving_way = stop(tx, &job::running(&jobs))?;
         match self.then {
             AfterPreemption::Queue => {}
@@ -51,11 +51,22 @@ impl Write for Preempt {
     }
 }
 
-fn is_allowed(job: &Standing) -> bool {
+fn is_allowed(job: &Standing, then: AfterPreemption) -> bool {
     match job.state {
-        JobState::Waiting | JobState::Queued => true,
+        JobState::Waiting | JobState::Queued => then == AfterPreemption::Hold,
         JobState::Running => job.stop != Some(Stop::Cancel),
         JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Skipped => false,
+    }
+}
+
+fn allowed(then: AfterPreemption) -> &'static str {
+    match then {
+        AfterPreemption::Queue => {
+            "only jobs that run, and are not being cancelled, can give way; one that waits or is queued can be held (`rrm hold`)"
+        }
+        AfterPreemption::Hold => {
+            "only jobs that have not ended, and are not being cancelled, can be preempted and held"
+        }
     }
 }
 

@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 use crate::job::JobRow;
 use crate::submission::next_job_id;
-use crate::{StoreError, Tx, Write, carry, event, job, names, request, sql};
+use crate::{StoreError, Tx, Write, caller, carry, event, job, names, request, sql};
 
 /// Makes a new job for each of these that failed, was cancelled or skipped: with the same name, in the same plan, held by
 /// nobody, and with all of its tries before it.
 ///
 /// Where a job needs another, the new one needs the newest that does that other again. Jobs that were skipped because of the
-/// named ones follow, where that is wished and all that they need can still succeed.
+/// named ones follow, where that is wished, the caller may change them, and all that they need can still succeed.
 ///
-/// Fails with [`StoreError::NotFound`] where a job does not exist and with [`StoreError::Precondition`] where one did not end
+/// Fails with [`StoreError::NotFound`] where a job does not exist, with [`StoreError::Forbidden`] where the caller may not change one, and with [`StoreError::Precondition`] where one did not end
 /// without success, was retried already, or needs one that has; nothing is changed then.
 pub struct Retry {
     /// Chosen by the client and kept when it asks again.
@@ -76,10 +76,13 @@ fn find_named(tx: &mut Tx<'_>, named: &BTreeSet<JobId>) -> Result<Vec<Ended>, St
     let ids: Vec<JobId> = named.iter().copied().collect();
     let found = find(tx, &ids)?;
     let known: BTreeSet<JobId> = found.iter().map(|job| job.row.id).collect();
-    match names::first_few(named.difference(&known).map(|id| format!("job {id}"))) {
-        missing if missing.is_empty() => Ok(found),
-        missing => Err(StoreError::not_found(missing)),
+    let missing = names::first_few(named.difference(&known).map(|id| format!("job {id}")));
+    if !missing.is_empty() {
+        return Err(StoreError::not_found(missing));
     }
+    let owned = found.iter().map(|Ended { row, .. }| (row.id, row.name.as_str(), row.owner.as_str()));
+    caller::refuse_others(tx.caller.as_ref(), owned)?;
+    Ok(found)
 }
 
 /// In the order of their ids.
@@ -122,7 +125,8 @@ fn has_failed(state: JobState) -> bool {
     }
 }
 
-/// With all that was skipped because of them, or of earlier tries at them, and has not been retried by itself.
+/// With all that was skipped because of them, or of earlier tries at them, that has not been retried by itself and that the caller may
+/// change: who retries a teacher does not decide about others' students.
 fn with_skipped(tx: &mut Tx<'_>, named: Vec<Ended>) -> Result<Vec<Ended>, StoreError> {
     let ids: Vec<JobId> = named.iter().map(|job| job.row.id).collect();
     let behind: Vec<i64> = sql::query_scalar(
@@ -139,7 +143,8 @@ fn with_skipped(tx: &mut Tx<'_>, named: Vec<Ended>) -> Result<Vec<Ended>, StoreE
     .fetch_all(tx.connection)?;
     let all: Vec<JobId> = behind.into_iter().map(JobId).collect();
     let found = find(tx, &all)?;
-    Ok(found.into_iter().filter(|job| job.retried_as.is_none()).collect())
+    let follows = |job: &Ended| job.retried_as.is_none() && caller::may_change(tx.caller.as_ref(), &job.row.owner);
+    Ok(found.into_iter().filter(follows).collect())
 }
 
 impl Retry {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 16] = [
+const MIGRATIONS: [(&str, &str); 17] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
@@ -22,6 +22,7 @@ const MIGRATIONS: [(&str, &str); 16] = [
     ("access", include_str!("../../../migrations/0014_access.sql")),
     ("steps", include_str!("../../../migrations/0015_steps.sql")),
     ("lane", include_str!("../../../migrations/0016_lane.sql")),
+    ("last_plan", include_str!("../../../migrations/0017_last_plan.sql")),
 ];
 
 /// The schema that this version of the software makes.

@@ -10,6 +10,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::event::Of;
+use crate::fleet::Lack;
 use crate::job::JobRow;
 use crate::reuse::{Finished, Reuse, Reused};
 use crate::{StoreError, Tx, Write, content_key, demand, event, fleet, import, job, names, reuse, sql};
@@ -101,17 +102,19 @@ impl Write for Submit {
     }
 }
 
-/// Refuses jobs that no registered worker could ever run.
+/// Refuses jobs that no registered worker could ever run, and says what each of them lacks.
 fn refuse_unmet(tx: &mut Tx<'_>, plan: &Plan, demands: &[Demand]) -> Result<(), StoreError> {
-    let mut distinct: Vec<Demand> = Vec::new();
+    let fleet = fleet::registered(tx.connection)?;
+    let mut lacks: Vec<(&Demand, Option<Lack>)> = Vec::new();
     for demand in demands {
-        if !distinct.contains(demand) {
-            distinct.push(demand.clone());
+        if !lacks.iter().any(|(known, _)| *known == demand) {
+            lacks.push((demand, fleet::lack(&fleet, demand)));
         }
     }
-    let unmet = fleet::unmet(tx.connection, &distinct)?;
-    let refused = plan.jobs.iter().zip(demands).filter(|(_, demand)| unmet.contains(demand));
-    let refused = names::first_few(refused.map(|(job, _)| format!("`{}`", job.name)));
+    let refused = names::first_few(plan.jobs.iter().zip(demands).filter_map(|(job, demand)| {
+        let (_, lack) = lacks.iter().find(|(known, _)| *known == demand)?;
+        Some(format!("`{}` (it asks for {demand}, but {})", job.name, lack.as_ref()?))
+    }));
     match refused.is_empty() {
         true => Ok(()),
         false => Err(StoreError::Precondition { what: format!("no registered worker could ever run {refused}") }),
@@ -140,12 +143,12 @@ fn outer_parents(tx: &mut Tx<'_>, plan: &Plan) -> Result<HashMap<JobId, JobRow>,
     let (mut faults, mut missing, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     for (planned, need, id) in edges {
         let Some(parent) = found.get(&id) else {
-            missing.push(format!("job {id}, to which `{}` refers,", planned.name));
+            missing.push(format!("job {id} (named by `{}`)", planned.name));
             continue;
         };
         faults.extend(edge_fault(planned, need, parent));
         if parent.state.is_terminal() && parent.state != JobState::Succeeded {
-            ended.push(format!("`{}` needs job {id} `{}`, which is {}", planned.name, parent.name, parent.state));
+            ended.push(format!("`{}` needs job {id} `{}` ({})", planned.name, parent.name, parent.state));
         }
     }
     Violations::check(faults)?;

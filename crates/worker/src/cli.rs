@@ -20,7 +20,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done; serve: told to stop, and what could not be handed over in time waits in the work folder for the next start
   1   failed
-  3   exec: stopped when told to, the last checkpoint holds
+  3   exec: stopped when told to; the last checkpoint holds, where one was made
   64  the command line, the configuration or the job is faulty; every fault is named
 
 Environment:

@@ -27,10 +27,10 @@ cache_gib, tls.authority, tls.domain, tls.client_certificate and tls.client_key;
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// The daemon's address [default: that of this user's daemon on this machine]
+    /// The daemon's address [default: what the file `address` in the daemon's folder says: $RRM_STATE_DIR, or ~/.local/state/rrm]
     #[arg(long, env = "RRM_SERVER", value_name = "URL")]
     server: Option<String>,
-    /// File with the worker token [default: that of this user's daemon on this machine]
+    /// File with the worker token [default: token-worker in the daemon's folder]
     #[arg(long, env = "RRM_WORKER_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Device to run jobs on, one at a time on each: cpu or cuda:N; may be repeated [default: cpu]
@@ -137,7 +137,7 @@ fn merge(args: ServeArgs, mut file: Table, machine: &Machine) -> Result<Config, 
     let tls = merge_tls(flags, &mut file, &mut found);
     let places = &machine.places;
     let mut from = File { table: &mut file, path: "", found: &mut found };
-    let server = from.text("server", args.server).or_else(|| places.server());
+    let server = from.text("server", args.server).map_or_else(|| places.server(), Ok);
     let token_file = from.path("token_file", args.token_file).unwrap_or_else(|| places.token_file());
     let devices = from.texts("devices", args.devices);
     let labels = from.texts("labels", args.labels);
@@ -226,16 +226,20 @@ fn fault(field: &str, value: impl ToString, allowed: &str) -> Violation {
     Violation { field: field.to_owned(), value: value.to_string(), allowed: allowed.to_owned() }
 }
 
-fn check_server(server: Option<String>, encrypted: bool, found: &mut Vec<Violation>) -> String {
+/// `server` is an address, or the file that has none.
+fn check_server(server: Result<String, PathBuf>, encrypted: bool, found: &mut Vec<Violation>) -> String {
     let allowed = match encrypted {
         true => "must be https://HOST:PORT, since tls.authority is given",
         false => "must be http://HOST:PORT, or https://HOST:PORT together with tls.authority",
     };
     let scheme = if encrypted { "https://" } else { "http://" };
     match server {
-        Some(url) if url.starts_with(scheme) && url.len() > scheme.len() => return url,
-        Some(url) => found.push(fault("server", url, allowed)),
-        None => found.push(fault("server", "", "must be given: no daemon of this user was found on this machine")),
+        Ok(url) if url.starts_with(scheme) && url.len() > scheme.len() => return url,
+        Ok(url) => found.push(fault("server", url, allowed)),
+        Err(file) => {
+            let allowed = format!("must be given: no daemon of this user was found, {} is not there", file.display());
+            found.push(fault("server", "", &allowed));
+        }
     }
     String::new()
 }
@@ -359,6 +363,12 @@ mod tests {
         let machine = Machine { places: Places::below(folder.path().into(), "/nowhere/data".into()), ..machine() };
         let config = merge(ServeArgs::default(), Table::new(), &machine).unwrap();
         assert_eq!(config.server, "http://127.0.0.1:7600");
+    }
+
+    #[test]
+    fn where_there_is_no_daemon_the_file_that_was_looked_for_is_named() {
+        let faults = merged(ServeArgs::default(), "").unwrap_err().to_string();
+        assert!(faults.contains("server: must be given") && faults.contains("/nowhere/state/rrm/address"), "{faults}");
     }
 
     #[test]

@@ -76,13 +76,14 @@ pub(crate) fn waiting_cures(error: &ApiError) -> bool {
     match error {
         ApiError::Unavailable { .. } | ApiError::Exhausted { .. } => true,
         // Cured by whoever runs the daemon.
-        ApiError::Unauthenticated | ApiError::PermissionDenied | ApiError::Version { .. } => true,
+        ApiError::Unauthenticated | ApiError::PermissionDenied { .. } | ApiError::Version { .. } => true,
         ApiError::Internal { .. }
         | ApiError::Invalid(_)
         | ApiError::NotFound { .. }
         | ApiError::TooLarge { .. }
         | ApiError::Conflict { .. }
         | ApiError::LeaseLost
+        | ApiError::NotOwner { .. }
         | ApiError::Precondition { .. } => false,
     }
 }

@@ -4,7 +4,7 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 
 use nix::sys::signal::Signal;
 use rrm_api::AttemptEnd;
-use rrm_spec::{AttemptOutcome, FailureClass, TimeLimit};
+use rrm_spec::{AttemptOutcome, FailureClass, JobSpec, TimeLimit};
 
 /// What a trainer says last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,18 +29,24 @@ pub(crate) enum Told {
 }
 
 /// How an attempt ended. A trainer's last word counts more than how its process ended after it.
-pub(crate) fn end_of(word: Option<LastWord>, status: ExitStatus, told: Told, log_tail: &str) -> AttemptEnd {
+///
+/// `holds` says what is left for another one to go on from, as [`what_holds`] does.
+pub(crate) fn end_of(
+    word: Option<LastWord>,
+    status: ExitStatus,
+    told: Told,
+    log_tail: &str,
+    holds: &str,
+) -> AttemptEnd {
     let (outcome, message) = match (word, told) {
         (Some(LastWord::Finished), _) => (AttemptOutcome::Ok, None),
         (Some(LastWord::Failed(class, message)), _) => (outcome_of(class), Some(message)),
-        (Some(LastWord::Stopped) | None, Told::TimeIsUp(limit)) => (
-            AttemptOutcome::Timeout,
-            Some(format!("ran longer than its time limit of {limit}; its last checkpoint holds")),
-        ),
+        (Some(LastWord::Stopped) | None, Told::TimeIsUp(limit)) => {
+            (AttemptOutcome::Timeout, Some(format!("ran longer than its time limit of {limit}; {holds}")))
+        }
         (Some(LastWord::Stopped), Told::Nothing | Told::ToEnd) => (AttemptOutcome::Stopped, None),
         (None, Told::ToEnd) => {
-            let message = "told to stop, it ended without a word; its last checkpoint holds";
-            (AttemptOutcome::Stopped, Some(message.to_owned()))
+            (AttemptOutcome::Stopped, Some(format!("told to stop, it ended without a word; {holds}")))
         }
         (None, Told::Nothing) if status.code() == Some(i32::from(crate::cli::USAGE)) => {
             (AttemptOutcome::WorkerError, Some(with_tail("the trainer refused the job", log_tail)))
@@ -48,6 +54,15 @@ pub(crate) fn end_of(word: Option<LastWord>, status: ExitStatus, told: Told, log
         (None, Told::Nothing) => (AttemptOutcome::Crashed, Some(with_tail(&describe(status), log_tail))),
     };
     AttemptEnd { outcome, message, exit_code: status.code(), signal: status.signal() }
+}
+
+/// What another attempt goes on from: the newest checkpoint, by its epoch, or by its number where the job has no epochs.
+pub(crate) fn what_holds(spec: &JobSpec, checkpoint: Option<u32>) -> String {
+    match (checkpoint, spec) {
+        (None, _) => "no checkpoint was made".to_owned(),
+        (Some(epoch), JobSpec::Train(_) | JobSpec::Synthesize(_)) => format!("its checkpoint of epoch {epoch} holds"),
+        (Some(number), JobSpec::Evaluate(_)) => format!("its checkpoint number {number} holds"),
+    }
 }
 
 /// An end without a trainer that ended: this machine could not even run one, or not report what it did.
@@ -95,7 +110,7 @@ mod tests {
     }
 
     fn outcome(word: Option<LastWord>, status: ExitStatus, told: Told) -> AttemptOutcome {
-        end_of(word, status, told, "").outcome
+        end_of(word, status, told, "", "").outcome
     }
 
     #[test]
@@ -130,20 +145,29 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_is_said_to_hold_only_where_there_is_one() {
+        let spec = crate::testing::assignment().spec;
+        assert_eq!(what_holds(&spec, None), "no checkpoint was made");
+        assert_eq!(what_holds(&spec, Some(3)), "its checkpoint of epoch 3 holds");
+        let end = end_of(None, signalled(9), Told::ToEnd, "", &what_holds(&spec, Some(3)));
+        assert!(end.message.unwrap().ends_with("; its checkpoint of epoch 3 holds"));
+    }
+
+    #[test]
     fn a_trainer_that_is_done_when_its_time_is_up_is_done_and_any_other_has_run_out_of_time() {
         let limit = TimeLimit::from_seconds(90).unwrap();
-        let ended = |word, status| end_of(word, status, Told::TimeIsUp(limit), "");
+        let ended = |word, status| end_of(word, status, Told::TimeIsUp(limit), "", "no checkpoint was made");
         assert_eq!(ended(Some(LastWord::Finished), exited(0)).outcome, AttemptOutcome::Ok);
         for (word, status) in [(Some(LastWord::Stopped), exited(3)), (None, signalled(9)), (None, exited(0))] {
             let end = ended(word, status);
             assert_eq!(end.outcome, AttemptOutcome::Timeout);
-            assert!(end.message.unwrap().contains("time limit of 1m 30s"));
+            assert!(end.message.unwrap().contains("time limit of 1m 30s; no checkpoint was made"));
         }
     }
 
     #[test]
     fn a_crash_tells_signal_and_log() {
-        let end = end_of(None, signalled(9), Told::Nothing, "loading\nthread main panicked\n");
+        let end = end_of(None, signalled(9), Told::Nothing, "loading\nthread main panicked\n", "");
         let message = end.message.unwrap();
         assert!(
             message.contains("SIGKILL") && message.contains("memory") && message.ends_with("panicked"),
@@ -154,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_refused_job_is_the_workers_fault_since_the_daemon_found_it_valid() {
-        let end = end_of(None, exited(64), Told::Nothing, "");
+        let end = end_of(None, exited(64), Told::Nothing, "", "");
         assert_eq!((end.outcome, end.exit_code), (AttemptOutcome::WorkerError, Some(64)));
     }
 }

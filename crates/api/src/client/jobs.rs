@@ -11,7 +11,8 @@ use super::{
     unreadable,
 };
 use crate::{
-    ApiError, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Replies, Source, Submitted, WatchItem, Wishes,
+    ApiError, Follow, ImagesFrom, ImagesPage, JobFilter, LastPlan, LogChunk, Replies, Source, Submitted, WatchItem,
+    Wishes,
     convert::{OnWire, list, read, read_with},
     wire,
 };
@@ -112,6 +113,19 @@ impl Client {
             .call(ORDINARY, message, |client, request| async move { client.jobs_stub().list_workers(request).await })
             .await?;
         read_with(|reader| reader.list("workers", workers)).map_err(unreadable)
+    }
+
+    /// The newest plan that the caller's user has submitted; of a caller with the role [`Read`](crate::Role::Read) whose user has
+    /// submitted none the newest of anybody.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] where there is none.
+    pub async fn last_plan(&self) -> Result<LastPlan, ApiError> {
+        let message = wire::LastPlanRequest {};
+        let reply = self
+            .call(ORDINARY, message, |client, request| async move { client.jobs_stub().last_plan(request).await })
+            .await?;
+        read(reply).map_err(unreadable)
     }
 
     /// Why a job does not run.

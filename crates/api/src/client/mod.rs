@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, service::interceptor::InterceptedService,
 
 use crate::{
     ApiError, MESSAGE_BYTES,
-    status::read_status,
+    status::{is_no_grpc, read_status},
     wire::{
         access_client::AccessClient, artifacts_client::ArtifactsClient, control_client::ControlClient,
         jobs_client::JobsClient, workers_client::WorkersClient,
@@ -135,6 +135,10 @@ impl Client {
     }
 
     fn failure(&self, status: &Status) -> ApiError {
+        if is_no_grpc(status) {
+            let what = format!("{} does not speak gRPC: is it the port of the pages?", self.url);
+            return ApiError::Unavailable { what };
+        }
         match read_status(status) {
             ApiError::Unavailable { what } => ApiError::Unavailable { what: format!("{}: {what}", self.url) },
             other => other,

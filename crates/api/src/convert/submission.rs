@@ -3,7 +3,7 @@
 use rrm_spec::{JobId, Plan, RequestId};
 
 use super::{OnWire, Reader, list};
-use crate::{JobFilter, Reuse, Source, Strict, Submitted, Wishes, wire};
+use crate::{JobFilter, LastPlan, Reuse, Source, Strict, Submitted, Wishes, wire};
 
 impl OnWire for (RequestId, Plan, Source, Wishes) {
     type Wire = wire::SubmitRequest;
@@ -62,6 +62,22 @@ impl OnWire for Submitted {
         let jobs = reader.list("jobs", jobs);
         let reused = reader.list("reused", reused);
         Some(Self { submission: submission?, jobs: jobs?, reused: reused?, already, warnings })
+    }
+}
+
+impl OnWire for LastPlan {
+    type Wire = wire::LastPlanReply;
+
+    fn to_wire(self) -> Self::Wire {
+        let Self { submission, name, owner } = self;
+        wire::LastPlanReply { submission: submission.to_wire(), name, owner: owner.to_wire() }
+    }
+
+    fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
+        let wire::LastPlanReply { submission, name, owner } = wire;
+        let submission = reader.field("submission", submission);
+        let owner = reader.field("owner", owner);
+        Some(Self { submission: submission?, name, owner: owner? })
     }
 }
 

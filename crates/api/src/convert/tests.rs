@@ -15,7 +15,8 @@ use rrm_spec::{
 
 use super::{OnWire, read, read_with};
 use crate::{
-    AttemptEnd, ImagesPage, JobFilter, LogChunk, Registered, Source, Submitted, Upload, WatchItem, Wishes, wire,
+    AttemptEnd, ImagesPage, JobFilter, LastPlan, LogChunk, Registered, Source, Submitted, Upload, WatchItem, Wishes,
+    wire,
 };
 
 /// Encoded and decoded, as a connection does it.
@@ -57,6 +58,7 @@ round_trips! {
     a_submission_survives_the_wire: (RequestId, Plan, Source, Wishes) = strategies::submission();
     an_explanation_survives_the_wire: Explanation = strategies::explanation();
     a_receipt_survives_the_wire: Submitted = strategies::submitted();
+    a_last_plan_survives_the_wire: LastPlan = strategies::last_plan();
     a_filter_survives_the_wire: JobFilter = strategies::job_filter();
     a_watched_item_survives_the_wire: WatchItem = strategies::watch_item();
     a_log_chunk_survives_the_wire: LogChunk = strategies::log_chunk();

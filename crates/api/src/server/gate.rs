@@ -16,7 +16,7 @@ use tonic::{
     server::NamedService,
 };
 
-use super::permission::{Call, Need, allows, call};
+use super::permission::{Call, Need, allows, call, roles};
 use crate::{ApiError, Caller, Service, Tokens, VERSION, VERSION_KEY, status::for_foreigners};
 
 /// Lets in who may come in. It stands before each service, so that no service has to think of it.
@@ -48,7 +48,12 @@ struct Admitted {
     call: &'static Call,
     /// Absent where a call needs no token.
     caller: Option<Caller>,
+    granted: Option<Granted>,
 }
+
+/// The token that was shown with a request, where it is one that can be taken back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted(pub(super) TokenHash);
 
 impl<S: Service> Gate<S> {
     pub(super) fn new(service: Arc<S>, tokens: Tokens) -> Self {
@@ -65,26 +70,33 @@ impl<S: Service> Gate<S> {
             return Err(Status::unimplemented("there is no such call"));
         };
         if call.need == Need::Nothing {
-            return Ok(Admitted { call, caller: None });
+            return Ok(Admitted { call, caller: None, granted: None });
         }
-        let caller = self.identify(headers).ok_or(ApiError::Unauthenticated)?;
+        let (caller, granted) = self.identify(headers).ok_or(ApiError::Unauthenticated)?;
         if let Some(client) = version(headers).filter(|client| client != VERSION) {
             return Err(ApiError::Version { server: VERSION.to_owned(), client }.into());
         }
         match allows(caller.role, call.need) {
-            true => Ok(Admitted { call, caller: Some(caller) }),
-            false => Err(ApiError::PermissionDenied.into()),
+            true => Ok(Admitted { call, caller: Some(caller), granted }),
+            false => Err(not_allowed(&caller, call.need).into()),
         }
     }
 
     /// `None` for every fault: the refusal never says which part was wrong.
-    fn identify(&self, headers: &HeaderMap) -> Option<Caller> {
+    fn identify(&self, headers: &HeaderMap) -> Option<(Caller, Option<Granted>)> {
         let shown = headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?;
         let hash = TokenHash::new(Sha256::digest(shown).into());
         // Both are always asked.
         let (bootstrap, granted) = (self.tokens.caller(hash), self.service.caller(hash));
-        bootstrap.or(granted)
+        let granted = granted.map(|caller| (caller, Some(Granted(hash))));
+        bootstrap.map(|caller| (caller, None)).or(granted)
     }
+}
+
+/// Says what the token is for and what it would have to be for: its holder may know both.
+fn not_allowed(Caller { user, role, .. }: &Caller, need: Need) -> ApiError {
+    let what = format!("{user}'s token has the role {role}; this call needs {}", roles(need));
+    ApiError::PermissionDenied { what }
 }
 
 /// The client's version, if it says one: clients of other languages are not of a version.
@@ -110,9 +122,12 @@ where
         let foreign = version(request.headers()).is_none();
         let answer = match self.gate.admit(request.uri().path(), request.headers()) {
             Err(refusal) => return Box::pin(std::future::ready(Ok(refused(refusal, foreign)))),
-            Ok(Admitted { call, caller }) => {
+            Ok(Admitted { call, caller, granted }) => {
                 if let Some(caller) = caller {
                     request.extensions_mut().insert(caller);
+                }
+                if let Some(granted) = granted {
+                    request.extensions_mut().insert(granted);
                 }
                 within(call.deadline, self.inner.call(request))
             }
@@ -161,6 +176,8 @@ pub(super) fn open<T>(request: Request<T>) -> Result<(Caller, T), ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use rrm_spec::Role;
+
     use super::*;
 
     #[tokio::test]
@@ -172,6 +189,16 @@ mod tests {
         let at_once = std::future::ready(Ok(http::Response::new(Body::empty())));
         let Ok(response) = within(Some(Duration::from_secs(60)), at_once).await;
         assert!(Status::from_header_map(response.headers()).is_none());
+    }
+
+    #[test]
+    fn a_refused_role_is_told_with_those_that_may() {
+        let caller = |role| Caller { user: "rita".parse().unwrap(), role, expires_at: None };
+        let refused = |role, need| not_allowed(&caller(role), need).to_string();
+        let text = refused(Role::Read, Need::Submit);
+        assert_eq!(text, "not allowed: rita's token has the role read; this call needs submit or admin");
+        assert!(refused(Role::Work, Need::Read).ends_with("has the role work; this call needs read, submit or admin"));
+        assert!(refused(Role::Admin, Need::Work).ends_with("has the role admin; this call needs work"));
     }
 
     #[test]

@@ -41,21 +41,23 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
     type WatchStream = Outgoing<wire::WatchReply>;
 
     async fn watch(&self, request: Request<wire::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let end = self.end_of_token(&request);
         let (caller, wire::WatchRequest { after_seq, submission }) = open(request)?;
         let submission = valid(read_with(|reader| reader.optional("submission", submission)))?;
-        Ok(replies(self.service.watch(caller, after_seq, submission).await?))
+        Ok(replies(self.service.watch(caller, after_seq, submission).await?, end))
     }
 
     type LogsStream = Outgoing<wire::LogsReply>;
 
     async fn logs(&self, request: Request<wire::LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
+        let end = self.end_of_token(&request);
         let (caller, wire::LogsRequest { job, attempt, offset, follow }) = open(request)?;
         let (job, attempt, follow) = valid(read_with(|reader| {
             let job = reader.field("job", job);
             let attempt = reader.optional("attempt", attempt);
             Some((job?, attempt?, reader.field("follow", follow)?))
         }))?;
-        Ok(replies(self.service.logs(caller, job, attempt, offset, follow).await?))
+        Ok(replies(self.service.logs(caller, job, attempt, offset, follow).await?, end))
     }
 
     async fn list_workers(
@@ -65,6 +67,14 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
         let (caller, wire::ListWorkersRequest {}) = open(request)?;
         let workers = self.service.workers(caller).await?;
         Ok(Response::new(wire::ListWorkersReply { workers: list(workers) }))
+    }
+
+    async fn last_plan(
+        &self,
+        request: Request<wire::LastPlanRequest>,
+    ) -> Result<Response<wire::LastPlanReply>, Status> {
+        let (caller, wire::LastPlanRequest {}) = open(request)?;
+        reply(self.service.last_plan(caller).await)
     }
 
     async fn explain(&self, request: Request<wire::ExplainRequest>) -> Result<Response<wire::ExplainReply>, Status> {
@@ -92,9 +102,10 @@ impl<S: Service> wire::jobs_server::Jobs for Adapter<S> {
     type ImagesStream = Outgoing<wire::ImagesReply>;
 
     async fn images(&self, request: Request<wire::ImagesRequest>) -> Result<Response<Self::ImagesStream>, Status> {
+        let end = self.end_of_token(&request);
         let (caller, wire::ImagesRequest { job, evaluation, after }) = open(request)?;
         let job = valid(read_with(|reader| reader.field("job", job)))?;
-        Ok(replies(self.service.images(caller, job, ImagesFrom { evaluation, after }).await?))
+        Ok(replies(self.service.images(caller, job, ImagesFrom { evaluation, after }).await?, end))
     }
 }
 

@@ -9,6 +9,7 @@ mod jobs;
 mod permission;
 mod reflection;
 mod stopwatch;
+mod while_valid;
 mod workers;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -16,7 +17,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_stream::StreamExt;
 use tonic::{
-    Response, Status,
+    Request, Response, Status,
     transport::{Server, server::TcpIncoming},
 };
 
@@ -29,8 +30,9 @@ use crate::{
         jobs_server::JobsServer, workers_server::WorkersServer,
     },
 };
-use gate::Gate;
+use gate::{Gate, Granted};
 use stopwatch::StopwatchLayer;
+use while_valid::{TokenEnd, while_valid};
 
 /// Streams and long polls that have not ended so long after the shutdown began are cut; clients resume them.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
@@ -49,6 +51,20 @@ struct Adapter<S> {
 impl<S> Clone for Adapter<S> {
     fn clone(&self) -> Self {
         Self { service: Arc::clone(&self.service) }
+    }
+}
+
+impl<S: Service> Adapter<S> {
+    /// Completes when the token that was shown with a request is no longer valid. Those that the daemon has from its start are
+    /// valid until its end.
+    fn end_of_token<T>(&self, request: &Request<T>) -> TokenEnd {
+        match request.extensions().get::<Granted>() {
+            Some(&Granted(token)) => {
+                let service = Arc::clone(&self.service);
+                Box::pin(async move { service.token_ended(token).await })
+            }
+            None => Box::pin(std::future::pending()),
+        }
     }
 }
 
@@ -124,9 +140,9 @@ fn reply<T: OnWire>(outcome: Result<T, ApiError>) -> Result<Response<T::Wire>, S
     Ok(Response::new(outcome?.to_wire()))
 }
 
-/// A stream of outcomes as replies.
-fn replies<T: OnWire + 'static>(stream: Replies<T>) -> Response<Outgoing<T::Wire>> {
-    Response::new(Box::pin(stream.map(|item| item.map(T::to_wire).map_err(Status::from))))
+/// A stream of outcomes as replies, for as long as the caller's token is valid.
+fn replies<T: OnWire + 'static>(stream: Replies<T>, end: TokenEnd) -> Response<Outgoing<T::Wire>> {
+    Response::new(Box::pin(while_valid(stream, end).map(|item| item.map(T::to_wire).map_err(Status::from))))
 }
 
 /// A stream as the generated code wants it.

@@ -69,6 +69,7 @@ const CALLS: &[Call] = &[
     once("/rrm.v1.Jobs/Explain", Need::Read),
     once("/rrm.v1.Jobs/Get", Need::Read),
     stream("/rrm.v1.Jobs/Images", Need::Read),
+    once("/rrm.v1.Jobs/LastPlan", Need::Read),
     once("/rrm.v1.Jobs/List", Need::Read),
     once("/rrm.v1.Jobs/ListWorkers", Need::Read),
     stream("/rrm.v1.Jobs/Logs", Need::Read),
@@ -101,6 +102,16 @@ pub(super) fn allows(role: Role, need: Need) -> bool {
         | (Need::Submit, Role::Read | Role::Work)
         | (Need::Admin, Role::Read | Role::Submit | Role::Work)
         | (Need::Work, Role::Read | Role::Submit | Role::Admin) => false,
+    }
+}
+
+/// The roles that may make such a call, for people.
+pub(super) fn roles(need: Need) -> String {
+    let names: Vec<&str> = Role::ALL.into_iter().filter(|role| allows(*role, need)).map(Role::name).collect();
+    match names.as_slice() {
+        [] => "a role that there is not".to_owned(),
+        [one] => (*one).to_owned(),
+        [many @ .., last] => format!("{} or {last}", many.join(", ")),
     }
 }
 
@@ -150,6 +161,7 @@ mod tests {
             "Jobs/Explain",
             "Jobs/Get",
             "Jobs/Images",
+            "Jobs/LastPlan",
             "Jobs/List",
             "Jobs/ListWorkers",
             "Jobs/Logs",
@@ -185,6 +197,34 @@ mod tests {
         assert_eq!(allowed(Role::Submit), set(&[&everyone, &read, &submit]));
         assert_eq!(allowed(Role::Admin), set(&[&everyone, &read, &submit, &admin]));
         assert_eq!(allowed(Role::Work), set(&[&everyone, &work]));
+    }
+
+    /// The calls that the row of a role in docs/api.md names; of those that include others the calls that come with it.
+    fn documented(role: Role) -> BTreeSet<String> {
+        let manual = include_str!("../../../../docs/api.md");
+        let begin = format!("| `{role}` |");
+        let row = manual.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("no row of {role}"));
+        let services = row.split('|').nth(3).expect("three columns").split(';');
+        let calls = services.flat_map(|service| {
+            let mut words = service.split('`').skip(1).step_by(2);
+            let name = words.next().expect("a service has a name");
+            words.map(move |method| format!("{name}/{method}"))
+        });
+        calls.collect()
+    }
+
+    #[test]
+    fn the_manual_has_the_same_table() {
+        let own = |call: &&Call| call.path.starts_with("/rrm.v1.");
+        let allowed = |role: Role| -> BTreeSet<String> {
+            let calls = CALLS.iter().filter(own).filter(|call| allows(role, call.need));
+            calls.map(|call| call.path.trim_start_matches("/rrm.v1.").to_owned()).collect()
+        };
+        let with = |role: Role, below: Role| &allowed(role) - &allowed(below);
+        assert_eq!(documented(Role::Read), allowed(Role::Read));
+        assert_eq!(documented(Role::Submit), with(Role::Submit, Role::Read));
+        assert_eq!(documented(Role::Admin), with(Role::Admin, Role::Submit));
+        assert_eq!(documented(Role::Work), allowed(Role::Work));
     }
 
     #[test]

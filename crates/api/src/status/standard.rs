@@ -55,14 +55,14 @@ fn info(error: &ApiError) -> pb::ErrorInfo {
         | ApiError::Precondition { what }
         | ApiError::Exhausted { what }
         | ApiError::TooLarge { what }
+        | ApiError::PermissionDenied { what }
+        | ApiError::NotOwner { what }
         | ApiError::Unavailable { what }
         | ApiError::Internal { what } => HashMap::from([pair("what", what)]),
         ApiError::Version { server, client } => {
             HashMap::from([pair("server_version", server), pair("client_version", client)])
         }
-        ApiError::Invalid(_) | ApiError::LeaseLost | ApiError::Unauthenticated | ApiError::PermissionDenied => {
-            HashMap::new()
-        }
+        ApiError::Invalid(_) | ApiError::LeaseLost | ApiError::Unauthenticated => HashMap::new(),
     };
     pb::ErrorInfo { reason: reason(error).to_owned(), domain: DOMAIN.to_owned(), metadata }
 }
@@ -78,7 +78,8 @@ fn reason(error: &ApiError) -> &'static str {
         ApiError::Exhausted { .. } => "EXHAUSTED",
         ApiError::TooLarge { .. } => "TOO_LARGE",
         ApiError::Unauthenticated => "UNAUTHENTICATED",
-        ApiError::PermissionDenied => "PERMISSION_DENIED",
+        ApiError::PermissionDenied { .. } => "PERMISSION_DENIED",
+        ApiError::NotOwner { .. } => "NOT_OWNER",
         ApiError::Version { .. } => "VERSION",
         ApiError::Unavailable { .. } => "UNAVAILABLE",
         ApiError::Internal { .. } => "INTERNAL",
@@ -97,7 +98,8 @@ fn retry_delay(error: &ApiError) -> Option<Duration> {
         | ApiError::Precondition { .. }
         | ApiError::TooLarge { .. }
         | ApiError::Unauthenticated
-        | ApiError::PermissionDenied
+        | ApiError::PermissionDenied { .. }
+        | ApiError::NotOwner { .. }
         | ApiError::Version { .. }
         | ApiError::Internal { .. } => None,
     }

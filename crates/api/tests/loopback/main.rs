@@ -120,15 +120,18 @@ async fn a_stranger_is_refused_whatever_the_call() {
 #[tokio::test]
 async fn each_role_may_make_its_own_calls_only() {
     let daemon = Daemon::start();
-    assert_eq!(daemon.worker().workers().await, Err(ApiError::PermissionDenied));
-    assert_eq!(daemon.user().deregister(WorkerId(1)).await, Err(ApiError::PermissionDenied));
+    let denied = |what: &str| ApiError::PermissionDenied { what: what.into() };
+    let reads = denied("lab's token has the role work; this call needs read, submit or admin");
+    assert_eq!(daemon.worker().workers().await, Err(reads));
+    let works = denied("lab's token has the role admin; this call needs work");
+    assert_eq!(daemon.user().deregister(WorkerId(1)).await, Err(works));
     assert_eq!(daemon.user().workers().await, Ok(Vec::new()));
     assert_eq!(daemon.worker().deregister(WorkerId(1)).await, Ok(()));
     let reader = daemon.client(Token::new(GRANTED).unwrap());
     assert_eq!(reader.workers().await, Ok(Vec::new()));
     let refused = reader.submit(request("request-1"), plan(), source(), Wishes::default()).await;
-    assert_eq!(refused, Err(ApiError::PermissionDenied));
-    assert_eq!(reader.tokens().await, Err(ApiError::PermissionDenied));
+    assert_eq!(refused, Err(denied("ada's token has the role read; this call needs submit or admin")));
+    assert_eq!(reader.tokens().await, Err(denied("ada's token has the role read; this call needs admin")));
     assert!(daemon.memory.submissions.lock().unwrap().is_empty(), "what is refused does not reach the service");
 }
 
@@ -175,6 +178,17 @@ async fn a_plan_and_its_receipt_go_back_and_forth() {
     let assignments =
         daemon.worker().lease(WorkerId(1), request("request-2"), vec![Device::Cuda(3)], Vec::new()).await.unwrap();
     assert_eq!((assignments[0].device, &assignments[0].spec), (Device::Cuda(3), &plan().jobs[0].spec));
+}
+
+#[tokio::test]
+async fn a_caller_who_names_no_plan_gets_the_last_one_or_hears_that_there_is_none() {
+    let daemon = Daemon::start();
+    let none = daemon.user().last_plan().await;
+    assert_eq!(none, Err(ApiError::NotFound { what: "no plan of lab".into() }));
+    daemon.user().submit(request("request-1"), plan(), source(), Wishes::default()).await.unwrap();
+    let last = daemon.client(Token::new(GRANTED).unwrap()).last_plan().await.unwrap();
+    let (name, owner) = ("small".to_owned(), "ada".parse().unwrap());
+    assert_eq!(last, LastPlan { submission: SubmissionId(1), name, owner });
 }
 
 #[tokio::test]
@@ -245,7 +259,8 @@ async fn a_network_is_imported_by_users_alone_and_listed() {
     let (daemon, folder) = (Daemon::start(), tempfile::tempdir().unwrap());
     let (path, sha256, bytes) = artifact(&folder);
     let import = imported(&sha256, bytes);
-    assert_eq!(daemon.worker().import(&import, &path).await, Err(ApiError::PermissionDenied));
+    let refused = daemon.worker().import(&import, &path).await;
+    assert!(matches!(refused, Err(ApiError::PermissionDenied { .. })), "{refused:?}");
     daemon.user().import(&import, &path).await.unwrap();
     assert_eq!(daemon.user().imports().await.unwrap(), std::slice::from_ref(&import));
     assert_eq!(daemon.memory.artifacts.lock().unwrap()[&sha256], std::fs::read(&path).unwrap());
@@ -333,6 +348,26 @@ async fn a_watcher_sees_no_gap_when_the_daemon_is_killed_and_started_again() {
     drop(daemon);
     let _second = Daemon::on(socket, memory, None);
     assert_eq!(seq(watched.next().await), EVENTS);
+}
+
+#[tokio::test]
+async fn streams_end_when_their_token_does_and_others_go_on() {
+    let daemon = Daemon::start();
+    let (reader, user) = (daemon.client(Token::new(GRANTED).unwrap()), daemon.user());
+    let mut streams = [reader.watch(EVENTS - 1, None).await.unwrap(), user.watch(EVENTS - 1, None).await.unwrap()];
+    for stream in &mut streams {
+        stream.next().await.unwrap().unwrap();
+    }
+    daemon.memory.revoked.send_replace(true);
+    let [mut ended, mut other] = streams;
+    assert_eq!(ended.next().await, Some(Err(ApiError::Unauthenticated)));
+    assert_eq!(ended.next().await, None);
+    let silence = tokio::time::timeout(Duration::from_millis(50), other.next()).await;
+    assert!(silence.is_err(), "the owner's token is another one: {silence:?}");
+    let mut log = reader.logs(JobId(1), None, 0, Follow::No).await.unwrap();
+    assert_eq!(log.next().await, Some(Err(ApiError::Unauthenticated)));
+    let mut pages = reader.images(JobId(1)).await.unwrap();
+    assert_eq!(pages.next().await, Some(Err(ApiError::Unauthenticated)));
 }
 
 #[tokio::test]
@@ -466,6 +501,24 @@ async fn a_daemon_that_is_not_there_is_unavailable_and_named() {
 }
 
 #[tokio::test]
+async fn a_server_of_something_else_is_unavailable_and_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answering = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+        // Until the other side has seen it.
+        drop(tokio::io::copy(&mut stream, &mut tokio::io::sink()).await);
+    });
+    let client = Client::new(&Endpoint { url: url.clone(), token: token("user"), tls: None }).unwrap();
+    let error = client.with_patience(Duration::ZERO).workers().await.unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    assert!(error.to_string().contains(&format!("{url} does not speak gRPC: is it the port of the pages?")), "{error}");
+    answering.abort();
+}
+
+#[tokio::test]
 async fn an_unusable_certificate_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let tls =
@@ -495,5 +548,6 @@ async fn wishes_about_jobs_and_workers_arrive_as_they_were_meant() {
         user.drains().await.unwrap(),
         [DrainView { target: DrainTarget::Daemon, how: DrainHow::Finish, since: 1 }]
     );
-    assert_eq!(daemon.worker().drains().await, Err(ApiError::PermissionDenied));
+    let refused = daemon.worker().drains().await;
+    assert!(matches!(refused, Err(ApiError::PermissionDenied { .. })), "{refused:?}");
 }

@@ -25,6 +25,8 @@ pub(crate) struct Memory {
     pub(crate) drains: Mutex<Vec<DrainView>>,
     pub(crate) grants: Mutex<Vec<Grant>>,
     pub(crate) unwell: AtomicBool,
+    /// Whether the one token that was granted has been taken back.
+    pub(crate) revoked: tokio::sync::watch::Sender<bool>,
 }
 
 /// The one attempt that it knows.
@@ -60,6 +62,11 @@ impl Service for Memory {
     fn caller(&self, token: TokenHash) -> Option<Caller> {
         let (user, role) = ("ada".parse().unwrap(), Role::Read);
         (token == Token::new(GRANTED).unwrap().sha256()).then_some(Caller { user, role, expires_at: Some(9) })
+    }
+
+    async fn token_ended(&self, _: TokenHash) {
+        // The sender lives as long as this.
+        let _ = self.revoked.subscribe().wait_for(|revoked| *revoked).await;
     }
 
     async fn about(&self, caller: Caller) -> Result<About, ApiError> {
@@ -175,6 +182,13 @@ impl Service for Memory {
 
     async fn workers(&self, _: Caller) -> Result<Vec<WorkerView>, ApiError> {
         Ok(Vec::new())
+    }
+
+    async fn last_plan(&self, caller: Caller) -> Result<LastPlan, ApiError> {
+        let submissions = self.submissions.lock().unwrap();
+        let (_, plan) = submissions.last().ok_or(ApiError::NotFound { what: format!("no plan of {}", caller.user) })?;
+        let submission = SubmissionId(submissions.len() as i64);
+        Ok(LastPlan { submission, name: plan.name.clone(), owner: caller.user })
     }
 
     async fn explain(&self, _: Caller, job: JobId) -> Result<Explanation, ApiError> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use rrm_api::{ApiError, Service};
-use rrm_scheduler::{BackupError, Daemon, StateDir, Terms, back_up, restore, verify};
+use rrm_scheduler::{BackupError, Checked, Daemon, Inventory, StateDir, Terms, back_up, restore, verify};
 use rrm_spec::{AttemptOutcome, CheckpointRole, JobState};
 use std::time::Duration;
 
@@ -34,13 +34,14 @@ async fn a_backup_of_a_running_daemon_goes_on_where_it_was_made() {
     let elsewhere = tempfile::tempdir().unwrap();
     let (copy, state) = (elsewhere.path().join("copy"), elsewhere.path().join("state"));
     let made = back_up(desk.path(), &copy).await.unwrap();
-    assert_eq!((made.submissions, made.jobs, made.lost.len()), (2, 4, 0));
+    assert_eq!((made.checked, made.submissions, made.jobs, made.lost.len()), (Checked::Bytes, 2, 4, 0));
     assert_eq!(verify(&copy).await.unwrap(), made);
     // What comes after it is not in it.
     desk.submit(&single()).await;
     let restored = restore(&copy, &state).await.unwrap();
     assert_eq!(restored, made);
-    assert_eq!(verify(&state).await.unwrap(), made);
+    let of_state = Inventory { checked: Checked::Structure, ..made };
+    assert_eq!(verify(&state).await.unwrap(), of_state, "a daemon will change it, so that it has no hash");
 
     let daemon = daemon_on(&state).await;
     let job = daemon.job(USER, rrm_spec::JobId(2)).await.unwrap();
@@ -101,7 +102,7 @@ async fn a_backup_has_no_tokens_and_no_file_that_its_database_does_not_name() {
     back_up(desk.path(), &copy).await.unwrap();
     let mut names: Vec<_> = fs::read_dir(&copy).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["artifacts", "rrm.db"]);
+    assert_eq!(names, ["artifacts", "rrm.db", "rrm.db.sha256"]);
     assert!(!copy.join("artifacts").join(&stray.as_str()[..2]).join(stray.as_str()).exists());
 }
 
@@ -120,6 +121,52 @@ async fn nothing_is_written_where_something_is() {
     assert!(matches!(verify(&used).await, Err(BackupError::Nothing { .. })));
     assert!(matches!(back_up(&used, &elsewhere.path().join("b")).await, Err(BackupError::Nothing { .. })));
     assert!(!elsewhere.path().join("b").exists());
+}
+
+/// Changes a text in a file in its place.
+fn falsify(path: &Path, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = fs::read(path).unwrap();
+    let place = bytes.windows(from.len()).position(|window| window == from.as_bytes()).expect("it is there");
+    bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
+    fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_value_that_was_changed_in_a_backup_is_noticed_although_the_structure_is_sound() {
+    let (desk, _) = busy().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (copy, state) = (elsewhere.path().join("copy"), elsewhere.path().join("state"));
+    back_up(desk.path(), &copy).await.unwrap();
+    falsify(&copy.join("rrm.db"), "\"cosine\"", "\"cosinE\"");
+    for refused in [verify(&copy).await, restore(&copy, &state).await] {
+        let Err(BackupError::Changed { path, .. }) = refused else { panic!("it is not noticed: {refused:?}") };
+        assert_eq!(path, copy.join("rrm.db"));
+    }
+    assert!(!state.exists());
+    // As a backup of an earlier version.
+    fs::remove_file(copy.join("rrm.db.sha256")).unwrap();
+    assert_eq!(verify(&copy).await.unwrap().checked, Checked::Structure);
+    assert_eq!(restore(&copy, &state).await.unwrap().checked, Checked::Structure);
+    fs::write(copy.join("rrm.db.sha256"), "sound\n").unwrap();
+    assert!(matches!(verify(&copy).await, Err(BackupError::NoSum { .. })));
+}
+
+#[tokio::test]
+async fn a_backup_is_refused_where_its_disk_is_not_or_where_it_would_be_lost_with_the_state() {
+    let (desk, _) = busy().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let missing = elsewhere.path().join("not-mounted");
+    let refused = back_up(desk.path(), &missing.join("copy")).await;
+    assert!(matches!(&refused, Err(BackupError::NoParent { path }) if *path == missing), "{refused:?}");
+    assert!(!missing.exists());
+    let link = elsewhere.path().join("link");
+    std::os::unix::fs::symlink(desk.path(), &link).unwrap();
+    for inside in [desk.path().join("copy"), desk.path().join("logs/copy"), link.join("copy")] {
+        let refused = back_up(desk.path(), &inside).await;
+        assert!(matches!(refused, Err(BackupError::Inside { .. })), "{refused:?}");
+        assert!(!inside.exists());
+    }
 }
 
 #[tokio::test]

@@ -83,9 +83,13 @@ impl Desk {
     }
 
     pub(crate) async fn submit(&self, plan: &Plan) -> Submitted {
+        self.submit_as(USER, plan).await
+    }
+
+    pub(crate) async fn submit_as(&self, caller: Caller, plan: &Plan) -> Submitted {
         let request = format!("request-{}", hash(&format!("{plan:?}{:?}", Instant::now())).as_str()[..20].to_owned());
         let source = Source { client_version: VERSION.into(), host: "desk".into() };
-        self.daemon.submit(USER, request.parse().unwrap(), plan.clone(), source, Wishes::default()).await.unwrap()
+        self.daemon.submit(caller, request.parse().unwrap(), plan.clone(), source, Wishes::default()).await.unwrap()
     }
 
     pub(crate) async fn submitted(&self, plan: &Plan) -> Vec<JobId> {

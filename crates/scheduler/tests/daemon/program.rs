@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rrm_api::{ApiError, Client, Endpoint, Source, Token, VERSION, Wishes};
-use rrm_scheduler::{Config, ServeFlags, StartError, serve};
-use rrm_spec::{Device, JobState};
+use rrm_api::{ApiError, Client, Endpoint, Replies, Role, Source, Token, VERSION, WatchItem, Wishes};
+use rrm_scheduler::{Config, Http, ServeFlags, StartError, serve};
+use rrm_spec::{Device, Grant, JobState};
 use tokio::sync::oneshot;
 use tokio_stream::StreamExt;
 
@@ -27,8 +27,11 @@ struct Running {
 }
 
 async fn running(root: &Path) -> Running {
+    running_as(config(root), root).await
+}
+
+async fn running_as(config: Config, root: &Path) -> Running {
     let (stop, stopped) = oneshot::channel::<()>();
-    let config = config(root);
     // A runtime of its own, as the program has it.
     let done = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -59,7 +62,8 @@ async fn users_and_workers_reach_the_daemon_over_the_network_and_it_stops_gracef
     let source = Source { client_version: VERSION.into(), host: "desk".into() };
     let submitted =
         user.submit("request-over-the-wire".parse().unwrap(), chain(), source, Wishes::default()).await.unwrap();
-    assert_eq!(user.register(registration("node")).await, Err(ApiError::PermissionDenied));
+    let refused = user.register(registration("node")).await;
+    assert!(matches!(refused, Err(ApiError::PermissionDenied { .. })), "{refused:?}");
     let registered = worker.register(registration("node")).await.unwrap();
     assert_eq!((registered.ttl_ms, registered.heartbeat_ms), (3000, 1000));
     let request = "lease-over-the-wire".parse().unwrap();
@@ -107,6 +111,77 @@ async fn a_damaged_artifact_is_noticed_by_its_download_and_can_be_uploaded_anew(
     user.download(&sha256, &copy).await.unwrap();
     daemon.stop.send(()).unwrap();
     daemon.done.join().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_port_of_the_pages_is_no_daemon_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("state");
+    let http = Http { listen: "127.0.0.1:0".parse().unwrap(), audience: rrm_dashboard::Audience::ThisMachine };
+    let daemon = running_as(Config { http: Some(http), ..config(&root) }, &root).await;
+    let pages = std::fs::read_to_string(root.join("http-address")).unwrap().trim().to_owned();
+    let token = Token::load(&root.join("token-user")).unwrap();
+    let client = Client::new(&Endpoint { url: pages.clone(), token, tls: None }).unwrap();
+    let error = client.with_patience(Duration::ZERO).workers().await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains(&format!("{pages} does not speak gRPC")), "{error:?}");
+    daemon.stop.send(()).unwrap();
+    daemon.done.join().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_streams_end_when_their_token_is_revoked_or_expires() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("state");
+    let daemon = running(&root).await;
+    let admin = client(&daemon, &root, "token-user");
+    let watching = async |expires_at| {
+        let token = Token::fresh().unwrap();
+        let grant = Grant { sha256: token.sha256(), user: "ada".parse().unwrap(), role: Role::Read, expires_at };
+        admin.add_token(grant).await.unwrap();
+        let sha256 = token.sha256();
+        let reader = Client::new(&Endpoint { url: daemon.url.clone(), token, tls: None }).unwrap();
+        (reader.watch(0, None).await.unwrap(), sha256)
+    };
+    let end = async |events: &mut Replies<WatchItem>| {
+        let ended = async {
+            loop {
+                match events.next().await {
+                    Some(Ok(_)) => {}
+                    other => return other.map(|item| item.unwrap_err()),
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the stream ends")
+    };
+    let (mut revoked, token) = watching(None).await;
+    assert!(revoked.next().await.unwrap().is_ok());
+    admin.revoke_token(token).await.unwrap();
+    assert_eq!(end(&mut revoked).await, Some(ApiError::Unauthenticated));
+    let now = admin.about().await.unwrap().now;
+    let (mut expiring, _) = watching(Some(now + 3_000_000)).await;
+    assert!(expiring.next().await.unwrap().is_ok());
+    assert_eq!(end(&mut expiring).await, Some(ApiError::Unauthenticated));
+    let (mut other, _) = watching(None).await;
+    assert!(other.next().await.unwrap().is_ok(), "the others go on");
+    daemon.stop.send(()).unwrap();
+    daemon.done.join().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_built_in_token_is_replaced_by_deleting_its_file_and_starting_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("state");
+    let daemon = running(&root).await;
+    let old = Token::load(&root.join("token-user")).unwrap();
+    std::fs::remove_file(root.join("token-user")).unwrap();
+    daemon.stop.send(()).unwrap();
+    daemon.done.join().unwrap().unwrap();
+    let again = running(&root).await;
+    client(&again, &root, "token-user").about().await.unwrap();
+    let stale = Client::new(&Endpoint { url: again.url.clone(), token: old, tls: None }).unwrap();
+    assert_eq!(stale.about().await, Err(ApiError::Unauthenticated));
+    again.stop.send(()).unwrap();
+    again.done.join().unwrap().unwrap();
 }
 
 fn rrmd(arguments: &[&str]) -> std::process::Output {
@@ -179,4 +254,21 @@ fn what_keeps_the_daemon_from_starting_is_told_once_and_with_what_to_do() {
         assert!(said.contains(word) && !said.contains("listening"), "{said}");
         assert!(said.matches("os error").count() <= 1, "{said}");
     }
+}
+
+#[test]
+fn the_state_folder_can_be_named_in_the_environment_and_a_flag_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let (named, flag) = (folder.path().join("named"), folder.path().join("flag"));
+    let backup = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rrmd"));
+        let output = command.arg("backup").args(arguments).env("RRM_STATE_DIR", &named).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let target = folder.path().join("copy");
+    let (target, flag) = (target.to_str().unwrap(), flag.to_str().unwrap());
+    let refused = backup(&[target]);
+    assert!(refused.contains(&format!("{} has no rrm.db", named.display())), "{refused}");
+    let refused = backup(&["--state-dir", flag, target]);
+    assert!(refused.contains(&format!("{flag} has no rrm.db")), "{refused}");
 }

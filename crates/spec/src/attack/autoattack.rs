@@ -214,19 +214,29 @@ impl AttackSpec {
     /// # Errors
     /// All faults at once.
     pub fn check_classes(&self, classes: u32) -> Result<(), Violations> {
+        let within = |fault: Violation| Violation { field: format!("attack.{}", fault.field), ..fault };
+        Violations::check(self.class_faults(classes).into_iter().map(within).collect())
+    }
+
+    /// The same, with fields as they are called within the attack.
+    pub(crate) fn class_faults(&self, classes: u32) -> Vec<Violation> {
+        let (loss, targets_of) = match self {
+            Self::AutoAttack(_) => ("version", "version.targets"),
+            _ => ("loss", "targets"),
+        };
         let mut found = Vec::new();
         for part in self.parts() {
             let Self::Apgd(spec) = part else { continue };
             let fewest = spec.loss.fewest_classes();
             if classes < fewest {
                 let allowed = format!("needs a network of at least {fewest} classes, not {classes}");
-                found.push(Violation { field: "attack.loss".into(), value: spec.loss.name().into(), allowed });
+                found.push(Violation { field: loss.to_owned(), value: spec.loss.name().into(), allowed });
             } else if let Some(targets) = spec.targets.filter(|targets| targets.get() >= classes) {
                 let allowed = format!("must be 1 to {} for a network of {classes} classes", classes - 1);
-                found.push(Violation { field: "attack.targets".into(), value: targets.to_string(), allowed });
+                found.push(Violation { field: targets_of.to_owned(), value: targets.to_string(), allowed });
             }
         }
-        Violations::check(found)
+        found
     }
 }
 
@@ -289,7 +299,7 @@ mod tests {
         assert_eq!(with(Some(8)).check_classes(9), Ok(()));
         assert_eq!(with(None).check_classes(9), Ok(()));
         let faults = with(Some(9)).check_classes(9).unwrap_err().to_string();
-        assert!(faults.contains("attack.targets = 9: must be 1 to 8 for a network of 9 classes"), "{faults}");
+        assert!(faults.contains("attack.version.targets = 9: must be 1 to 8 for a network of 9 classes"), "{faults}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::PlannedJob;
+use super::{MAX_RETRIES, PlannedJob};
 use crate::{
     Violation,
     read::{self, Fields, text_of},
@@ -35,6 +35,19 @@ fn name(fields: &Table) -> Option<&str> {
 /// How faults call a job; places are counted from 1.
 pub(super) fn path(name: &str, place: usize) -> String {
     if name.is_empty() { format!("job[{place}]") } else { format!("job.{name}") }
+}
+
+/// What is wrong with a text that is no TOML, with the line that it is in.
+pub(super) fn no_toml(error: &toml::de::Error) -> String {
+    // What the reader says of numbers beyond 64 bits, in words of Rust.
+    const BEYOND: [&str; 4] = [
+        " as i128, expected any valid TOML value",
+        " as u128, expected any valid TOML value",
+        "u64 value was too large",
+        "integer number overflowed",
+    ];
+    let allowed = format!(": whole numbers must be at least {} and at most {}", i64::MIN, i64::MAX);
+    BEYOND.iter().fold(error.to_string(), |text, words| text.replace(words, &allowed))
 }
 
 pub(super) fn take_text(table: &mut Table, field: &str, found: &mut Vec<Violation>) -> Option<String> {
@@ -88,7 +101,8 @@ pub(super) fn refuse_unknown(table: &Table, path: &str, allowed: &str, found: &m
     }
 }
 
-/// The job's own fields over the defaults of its kind; tables are merged unless their `kind` differs.
+/// The job's own fields over the defaults of its kind; tables are merged unless their `kind` differs or they
+/// refer to a network.
 pub(super) fn with_defaults(job: Written, defaults: &Table) -> Written {
     let kind = job.fields.get("kind").and_then(Value::as_str).unwrap_or_default();
     match defaults.get(kind) {
@@ -100,7 +114,7 @@ pub(super) fn with_defaults(job: Written, defaults: &Table) -> Written {
 fn merge(mut base: Table, over: Table) -> Table {
     for (field, value) in over {
         let merged = match (base.remove(&field), value) {
-            (Some(Value::Table(below)), Value::Table(above)) if same_kind(&below, &above) => {
+            (Some(Value::Table(below)), Value::Table(above)) if can_merge(&below, &above) => {
                 Value::Table(merge(below, above))
             }
             (_, value) => value,
@@ -110,9 +124,14 @@ fn merge(mut base: Table, over: Table) -> Table {
     base
 }
 
-fn same_kind(below: &Table, above: &Table) -> bool {
-    above.get("kind").is_none_or(|kind| below.get("kind") == Some(kind))
+/// Tables of one kind; and no two references, of which each is the whole.
+fn can_merge(below: &Table, above: &Table) -> bool {
+    let refers = |table: &Table| REFERENCES.iter().any(|key| table.contains_key(*key));
+    above.get("kind").is_none_or(|kind| below.get("kind") == Some(kind)) && !(refers(below) && refers(above))
 }
+
+/// How a table says which network it means.
+const REFERENCES: [&str; 3] = ["job", "checkpoint", "artifact"];
 
 /// Reads one job and checks its ranges. A faulty one stays known, mended, so that references to it are not faults of
 /// their own; one without a name is called what faults call it.
@@ -121,8 +140,8 @@ pub(super) fn planned_job(written: Written, found: &mut Vec<Violation>) -> Plann
     let mut fields = Fields::new(fields, &path, found);
     let job = PlannedJob {
         name: fields.required("name", path.clone()),
-        priority: fields.optional("priority").unwrap_or_default(),
-        max_retries: fields.optional("max_retries").unwrap_or(1),
+        priority: fields.whole("priority", i32::MIN.into()..=i32::MAX.into()).unwrap_or_default(),
+        max_retries: fields.whole("max_retries", 0..=MAX_RETRIES.into()).unwrap_or(1),
         device: fields.optional("device").unwrap_or_default(),
         hold: fields.optional("hold").unwrap_or_default(),
         time_limit: fields.optional("time_limit"),

@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::{
-    Dataset, Demand, JobRef, JobSpec, Method, Need, ResourceRequest, TimeLimit, Violation, Violations,
+    Dataset, Demand, JobRef, JobSpec, Method, Need, ResourceRequest, TimeLimit, TrainSpec, Violation, Violations,
     validate::{Checker, join},
 };
 
 /// More jobs than this in one plan are refused.
 pub const MAX_JOBS_PER_PLAN: usize = 10_000;
+
+/// What fails more often than this does not fail by chance.
+pub const MAX_RETRIES: u32 = 100;
 
 /// Jobs that are submitted together: all or none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +38,7 @@ pub struct PlannedJob {
     pub spec: JobSpec,
     /// Higher runs first.
     pub priority: i32,
-    /// Tries after a reported error of the machine.
+    /// Tries after a reported error of the machine: 0 to 100.
     pub max_retries: u32,
     /// Where it may run.
     pub device: DeviceRequest,
@@ -75,7 +78,7 @@ impl Plan {
     /// All faults at once.
     pub fn from_toml(text: &str) -> Result<Self, Violations> {
         let mut document: Table =
-            text.parse().map_err(|e: toml::de::Error| Violations::one("plan", "", e.to_string()))?;
+            text.parse().map_err(|e: toml::de::Error| Violations::one("plan", "", decode::no_toml(&e)))?;
         let mut found = Vec::new();
         let name = decode::take_text(&mut document, "name", &mut found);
         let defaults = decode::take_defaults(&mut document, &mut found);
@@ -102,6 +105,13 @@ impl Plan {
         for (job, path) in self.jobs.iter().zip(&paths) {
             job.spec.collect(&mut Checker::new(path, &mut found));
             job.request.collect(&join(path, "request"), &mut found);
+            let allowed = format!("must be 0 to {MAX_RETRIES}");
+            Checker::new(path, &mut found).require(
+                job.max_retries <= MAX_RETRIES,
+                "max_retries",
+                job.max_retries,
+                allowed,
+            );
         }
         self.collect_edges(&paths, &mut found);
         Violations::check(found)
@@ -127,8 +137,8 @@ impl Plan {
                     "must be 1 to 200 bytes, without #, white space at its ends and control characters",
                 );
             }
-            for (field, value, allowed) in job.edge_faults(path, &earlier) {
-                fault(field, &value, allowed);
+            for Violation { field, value, allowed } in job.edge_faults(path, &earlier) {
+                fault(field, &value, &allowed);
             }
             if earlier.insert(&job.name, &job.spec).is_some() {
                 fault(join(path, "name"), &job.name, "must be unique in the plan");
@@ -142,7 +152,7 @@ fn is_job_name(name: &str) -> bool {
 }
 
 impl PlannedJob {
-    fn edge_faults(&self, path: &str, earlier: &HashMap<&str, &JobSpec>) -> Vec<(String, String, &'static str)> {
+    fn edge_faults(&self, path: &str, earlier: &HashMap<&str, &JobSpec>) -> Vec<Violation> {
         let named = self.spec.needs().into_iter().filter_map(|need| match need.job {
             JobRef::Name(name) => Some((need, name)),
             JobRef::Id(_) => None,
@@ -150,14 +160,17 @@ impl PlannedJob {
         named
             .filter_map(|(Need { field, product, .. }, name)| {
                 let allowed = match earlier.get(name.as_str()) {
-                    None => "must name a job further up in the plan, or #ID",
+                    None => "must name a job further up in the plan, or #ID".to_owned(),
                     Some(parent) => match product.refusal(parent.kind()) {
-                        Some(refusal) => refusal,
-                        None if contradict(parent.dataset(), self.spec.dataset()) => product.of_another_dataset(),
+                        Some(refusal) => refusal.to_owned(),
+                        None if contradict(parent.dataset(), self.spec.dataset()) => {
+                            product.of_another_dataset().to_owned()
+                        }
+                        None if field == "initial" => other_network(parent, &self.spec)?,
                         None => return None,
                     },
                 };
-                Some((join(&join(path, field), "job"), name.clone(), allowed))
+                Some(Violation { field: join(&join(path, field), "job"), value: name.clone(), allowed })
             })
             .collect()
     }
@@ -175,6 +188,15 @@ impl PlannedJob {
             JobSpec::Synthesize(_) => "synthesize",
         }
     }
+}
+
+/// What a training to begin with would have to have made, where it has made another network than this training's.
+fn other_network(parent: &JobSpec, spec: &JobSpec) -> Option<String> {
+    let (JobSpec::Train(theirs), JobSpec::Train(ours)) = (parent, spec) else { return None };
+    let words =
+        |it: &TrainSpec| format!("{}, normalization {}, temperature {}", it.arch, it.normalization(), it.temperature);
+    let (theirs, ours) = (words(theirs), words(ours));
+    (theirs != ours).then(|| format!("must be the network that is trained here ({ours}): it is another one ({theirs})"))
 }
 
 /// A name that could not be read is a fault already, and contradicts no other.
@@ -234,6 +256,29 @@ mod tests {
     }
 
     #[test]
+    fn retries_priorities_and_numbers_beyond_64_bits_are_refused_with_their_range() {
+        let refused = |line: &str| {
+            let text = PLAN.replace("arch = \"resnet18/8\"", &format!("arch = \"resnet18/8\"\n{line}"));
+            Plan::from_toml(&text).unwrap_err().to_string()
+        };
+        let allowed = refused("max_retries = 101");
+        assert!(allowed.contains("max_retries = 101: must be 0 to 100"), "{allowed}");
+        let allowed = refused("max_retries = -1");
+        assert!(allowed.contains("max_retries = -1: must be 0 to 100"), "{allowed}");
+        let allowed = refused("priority = 3000000000");
+        assert!(allowed.contains("priority = 3000000000: must be -2147483648 to 2147483647"), "{allowed}");
+        for number in ["9223372036854775808", "99999999999999999999", &"9".repeat(50)] {
+            let allowed = refused(&format!("priority = {number}"));
+            assert!(allowed.contains(&format!("priority = {number}")), "{allowed}");
+            assert!(allowed.contains("at most 9223372036854775807") && !allowed.contains("128"), "{allowed}");
+        }
+        let mut plan = Plan::from_toml(PLAN).unwrap();
+        plan.jobs[0].max_retries = 101;
+        let refused = plan.validate().unwrap_err().to_string();
+        assert!(refused.contains("job.teacher.max_retries = 101: must be 0 to 100"), "{refused}");
+    }
+
+    #[test]
     fn every_fault_is_named_at_once() {
         let broken = PLAN
             .replace("epochs = 2", "epochs = 2\nepoch = 3")
@@ -245,6 +290,19 @@ mod tests {
         for part in ["epoch", "dnn/5", "epsilon = 1.5", "learning_rate = -1", "pupil"] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_network_of_the_defaults_is_replaced_by_one_of_another_kind() {
+        let text = PLAN
+            .replace(
+                "[[job]]\n        name = \"teacher\"",
+                "[defaults.evaluate]\nmodel = { job = \"#2\" }\n[[job]]\n        name = \"teacher\"",
+            )
+            .replace("model = { job = \"student\" }", "model = { checkpoint = \"weights.safetensors\" }");
+        assert!(text.contains("[defaults.evaluate]"));
+        let plan = Plan::from_toml(&text).unwrap_or_else(|faults| panic!("{faults}"));
+        assert!(plan.jobs.iter().any(|job| job.spec.needs().is_empty() && job.name == "attack"), "{plan:#?}");
     }
 
     #[test]
@@ -260,6 +318,37 @@ mod tests {
         let text = PLAN.replace("seed = [0, 1]", "\"validation.images\" = [10, 20]");
         let plan = Plan::from_toml(&text).unwrap_or_else(|e| panic!("{e}"));
         assert!(plan.jobs.iter().any(|job| job.name == "student[lambda=0.05,images=20]"), "{plan:#?}");
+    }
+
+    #[test]
+    fn a_training_that_begins_with_another_network_is_refused_before_that_one_is_trained() {
+        let begun = |arch: &str, more: &str| {
+            let tuned = format!(
+                "[[job]]\nname = \"tuned\"\nkind = \"train\"\narch = \"{arch}\"\ninitial = {{ job = \"teacher\" }}\n{more}\n\
+                 method = {{ kind = \"natural\" }}\n"
+            );
+            Plan::from_toml(&(PLAN.to_owned() + &tuned)).map_err(|faults| faults.to_string())
+        };
+        assert!(begun("dnn/4", "").is_ok());
+        for (arch, more) in [("dnn/8", ""), ("dnn/4", "temperature = 3.0")] {
+            let fault = begun(arch, more).unwrap_err();
+            assert!(
+                fault.contains("job.tuned.initial.job = teacher: must be the network that is trained here"),
+                "{fault}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_attack_with_more_targets_than_other_classes_is_refused_where_the_dataset_has_so_few() {
+        let targets = |targets: u32| {
+            let attack = format!("iterations = 20, restarts = 5, loss = \"targeted-dlr\", targets = {targets} }}");
+            Plan::from_toml(&PLAN.replace("iterations = 20, restarts = 5 }", &attack))
+                .map_err(|faults| faults.to_string())
+        };
+        assert!(targets(9).is_ok(), "{:?}", targets(9));
+        let fault = targets(10).unwrap_err();
+        assert!(fault.contains("attack.targets = 10: must be 1 to 9 for a network of 10 classes"), "{fault}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A table that is read field by field. Reading goes on after a fault, so that all of them come out at once.
 
+use std::ops::RangeInclusive;
+
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
@@ -39,6 +41,16 @@ impl<'a> Fields<'a> {
     pub(crate) fn optional<T: DeserializeOwned>(&mut self, field: &'static str) -> Option<T> {
         let value = self.take(field)?;
         self.typed(field, value)
+    }
+
+    /// A whole number that may be absent; a faulty one counts as absent once it is named.
+    pub(crate) fn whole<T: TryFrom<i64>>(&mut self, field: &'static str, range: RangeInclusive<i64>) -> Option<T> {
+        let value = self.take(field)?;
+        let number = value.as_integer().filter(|number| range.contains(number)).and_then(|it| T::try_from(it).ok());
+        if number.is_none() {
+            self.fault(field, text_of(&value), format!("must be {} to {}", range.start(), range.end()));
+        }
+        number
     }
 
     /// A table that must be there.
@@ -110,7 +122,8 @@ impl<'a> Fields<'a> {
             Ok(value) => Some(value),
             Err(error) => {
                 let error: toml::de::Error = error;
-                self.fault(field, text, error.message());
+                let allowed = in_plain_words(error.message(), &text);
+                self.fault(field, text, allowed);
                 None
             }
         }
@@ -145,6 +158,31 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// What serde says of a number that is none or does not fit, in words that are not of Rust's types. Narrower ranges are checked once it
+/// fits.
+fn in_plain_words(message: &str, given: &str) -> String {
+    let Some((fault, expected)) = message.trim_end().rsplit_once(", expected ") else { return message.to_owned() };
+    let (least, most): (i128, i128) = match expected {
+        "u8" => (0, u8::MAX.into()),
+        "u32" => (0, u32::MAX.into()),
+        "a nonzero u32" => (1, u32::MAX.into()),
+        // TOML has no larger ones.
+        "u64" | "usize" => (0, i64::MAX.into()),
+        "a nonzero u64" => (1, i64::MAX.into()),
+        "i32" => (i32::MIN.into(), i32::MAX.into()),
+        "i64" => (i64::MIN.into(), i64::MAX.into()),
+        "f32" | "f64" => return "must be a number".to_owned(),
+        _ => return message.to_owned(),
+    };
+    // The one number that was given, or that of a list which is at fault.
+    let number: Option<i128> = given.parse().ok().or_else(|| fault.split('`').nth(1)?.parse().ok());
+    match number {
+        Some(number) if number < least => format!("must be {least} or more"),
+        Some(number) if number > most => format!("must be at most {most}"),
+        Some(_) | None => "must be a whole number".to_owned(),
+    }
+}
+
 /// What comes of nothing at all.
 fn stand_in<T>(read: Reading<T>) -> T {
     read(&mut Fields::new(Table::new(), "", &mut Vec::new()))
@@ -164,5 +202,51 @@ pub(crate) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    /// What is allowed where this value is not, of a field of type `T`.
+    fn refused<T: DeserializeOwned>(value: impl Into<Value>) -> String {
+        let mut found = Vec::new();
+        let table = Table::from_iter([("epochs".to_owned(), value.into())]);
+        assert!(Fields::new(table, "job.a", &mut found).optional::<T>("epochs").is_none());
+        found.pop().expect("it is a fault").to_string()
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_is_refused_in_plain_words() {
+        assert_eq!(refused::<NonZeroU32>(0), "job.a.epochs = 0: must be 1 or more");
+        assert_eq!(refused::<NonZeroU32>(-3), "job.a.epochs = -3: must be 1 or more");
+        assert_eq!(refused::<u32>(-1), "job.a.epochs = -1: must be 0 or more");
+        assert_eq!(refused::<u32>(1_i64 << 40), "job.a.epochs = 1099511627776: must be at most 4294967295");
+        assert_eq!(refused::<u64>(-1), "job.a.epochs = -1: must be 0 or more");
+        assert_eq!(
+            refused::<u64>("18446744073709551615"),
+            format!("job.a.epochs = {}: must be at most {}", u64::MAX, i64::MAX)
+        );
+        assert_eq!(refused::<u32>("many"), "job.a.epochs = many: must be a whole number");
+        assert_eq!(refused::<u32>(1.5), "job.a.epochs = 1.5: must be a whole number");
+        assert_eq!(refused::<f64>("half"), "job.a.epochs = half: must be a number");
+        assert_eq!(refused::<Vec<u32>>(vec![1, -1]), "job.a.epochs = [1, -1]: must be 0 or more");
+    }
+
+    #[test]
+    fn a_whole_number_is_taken_within_its_range_alone() {
+        let read = |value: Value| {
+            let mut found = Vec::new();
+            let table = Table::from_iter([("max_retries".to_owned(), value)]);
+            let number = Fields::new(table, "", &mut found).whole::<u32>("max_retries", 0..=100);
+            (number, found.pop().map(|fault| fault.to_string()))
+        };
+        assert_eq!(read(Value::Integer(100)), (Some(100), None));
+        for (value, text) in [(Value::Integer(-1), "-1"), (Value::Integer(101), "101"), ("two".into(), "two")] {
+            assert_eq!(read(value), (None, Some(format!("max_retries = {text}: must be 0 to 100"))));
+        }
     }
 }

@@ -1,5 +1,5 @@
 use rrm_spec::{AttemptOutcome, Device, DrainHow, DrainTarget, JobState, Stop, WorkerId};
-use rrm_store::StoreError;
+use rrm_store::{Depart, Departure, StoreError};
 
 use crate::bench::{Bench, single};
 
@@ -112,4 +112,21 @@ async fn who_never_registered_cannot_be_drained() {
         assert!(matches!(&refused, Err(StoreError::NotFound { what }) if what.contains("worker list")), "{refused:?}");
         assert!(bench.undrain(target).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_offline_cannot_be_drained_but_its_machine_can() {
+    let bench = Bench::new().await;
+    let one = bench.worker("one", &[CPU]).await;
+    bench.drain(DrainTarget::Worker(one), DrainHow::Finish).await.unwrap();
+    bench.write(Depart { workers: vec![one], how: Departure::Silence }).await.unwrap();
+    let refused = bench.drain(DrainTarget::Worker(one), DrainHow::Now).await;
+    let Err(StoreError::Precondition { what }) = refused else { panic!("{refused:?}") };
+    assert!(what.starts_with("worker 1 is offline") && what.contains("rrm worker drain one"), "{what}");
+    assert_eq!(bench.count("drain").await, 1);
+    bench.undrain(DrainTarget::Worker(one)).await.unwrap();
+    bench.drain(node("one"), DrainHow::Finish).await.unwrap();
+    // The same process is heard again: it is online, and drained with its machine.
+    assert_eq!(bench.worker("one", &[CPU]).await, one);
+    bench.drain(DrainTarget::Worker(one), DrainHow::Finish).await.unwrap();
 }

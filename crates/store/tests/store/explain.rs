@@ -58,6 +58,16 @@ async fn a_held_job_and_drained_workers_say_so() {
 }
 
 #[tokio::test]
+async fn a_drained_daemon_is_not_told_of_its_workers() {
+    let bench = Bench::new().await;
+    bench.worker("node", &[CPU]).await;
+    let job = bench.submitted(&single("a")).await[0];
+    bench.write(Drain { target: DrainTarget::Daemon, how: DrainHow::Finish }).await.unwrap();
+    let explanation = explain(&bench, job).await;
+    assert_eq!((explanation.drained, explanation.workers[0].drained), (true, false));
+}
+
+#[tokio::test]
 async fn what_comes_before_is_counted_by_owner_and_reason() {
     let bench = Bench::new().await;
     let worker = bench.worker("node", &[CPU]).await;

@@ -90,7 +90,7 @@ async fn a_network_that_is_not_there_or_was_lost_is_refused_by_name() {
     let not_found = |refused: Result<rrm_store::Submitted, StoreError>, part: &str| {
         assert!(matches!(&refused, Err(StoreError::NotFound { what }) if what.contains(part)), "{refused:?}");
     };
-    not_found(bench.submit(&taught_by(NAME)).await, "the network madry-linf, to which `student` refers,");
+    not_found(bench.submit(&taught_by(NAME)).await, "the network madry-linf (named by `student`)");
     bench.import(&network("weights")).await.unwrap();
     let other = format!("{NAME}@sha256:{}", hash("others"));
     not_found(bench.submit(&taught_by(&other)).await, &other);

@@ -412,8 +412,17 @@ impl World {
         let Some(index) = self.choose(i) else { return };
         let told = self.bench.preempt(&[id(index)], then).await;
         let job = &mut self.jobs[index];
-        if job.state.is_terminal() || job.state == JobState::Running && job.stop == Some(Stop::Cancel) {
-            return assert!(told.is_err());
+        let is_allowed = match job.state {
+            JobState::Running => job.stop != Some(Stop::Cancel),
+            JobState::Waiting | JobState::Queued => then == AfterPreemption::Hold,
+            _ => false,
+        };
+        if !is_allowed {
+            return assert!(
+                matches!(told, Err(StoreError::Precondition { .. })),
+                "{then:?} of a {} job: {told:?}",
+                job.state
+            );
         }
         let expected = if job.state == JobState::Running { vec![id(index)] } else { vec![] };
         assert_eq!(told.unwrap(), expected);

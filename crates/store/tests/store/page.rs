@@ -1,4 +1,4 @@
-use rrm_spec::{AttemptOutcome, Device, JobId, JobState, SubmissionId};
+use rrm_spec::{AttemptOutcome, Device, JobChange, JobId, JobState, SubmissionId};
 use rrm_store::{Edge, Outcomes, PlanFilter, Search};
 
 use crate::bench::{Bench, CHAIN, plan, single, started};
@@ -35,6 +35,32 @@ async fn edges_lead_from_a_job_to_what_it_needs_and_back() {
     assert_eq!(bench.store.edges(&ids[2..]).await.unwrap(), [edge(2, 1)]);
     assert_eq!(bench.store.children(ids[0], 10).await.unwrap(), [ids[1]]);
     assert_eq!(bench.store.next_in_line(10).await.unwrap(), [ids[0]]);
+}
+
+#[tokio::test]
+async fn held_jobs_are_not_next_in_line() {
+    let bench = Bench::new().await;
+    let jobs = [bench.submitted(&single("a")).await[0], bench.submitted(&single("b")).await[0]];
+    assert_eq!(bench.store.next_in_line(10).await.unwrap(), jobs);
+    bench.change(&jobs[..1], JobChange::Hold).await.unwrap();
+    assert_eq!(bench.store.next_in_line(10).await.unwrap(), jobs[1..]);
+}
+
+#[tokio::test]
+async fn the_last_plan_is_the_newest_of_its_owner_or_of_all() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.store.last_plan(None).await.unwrap(), None);
+    for (owner, name) in [("ada", "first"), ("ada", "second"), ("bob", "third")] {
+        bench.submitted_by(owner, &single(name)).await;
+    }
+    let last = async |owner: Option<&str>| {
+        let owner = owner.map(|name| name.parse().unwrap());
+        let found = bench.store.last_plan(owner.as_ref()).await.unwrap();
+        found.map(|plan| (plan.id.0, plan.name, plan.owner.to_string()))
+    };
+    assert_eq!(last(Some("ada")).await, Some((2, "second".into(), "ada".into())));
+    assert_eq!(last(None).await, Some((3, "third".into(), "bob".into())));
+    assert_eq!(last(Some("eve")).await, None);
 }
 
 #[tokio::test]

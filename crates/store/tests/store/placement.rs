@@ -262,7 +262,12 @@ async fn a_plan_that_no_registered_worker_could_ever_run_is_refused_where_that_i
         async |request: &str, plan: &Plan| bench.submit_wishing(request, plan, "lab", Reuse::No, Strict::Yes).await;
     let large = asking("large", 1.0, Some(40), &[]);
     let refused = strict("request-1", &large).await;
-    assert!(matches!(&refused, Err(StoreError::Precondition { what }) if what.contains("`teacher`")), "{refused:?}");
+    let Err(StoreError::Precondition { what }) = refused else { panic!("{refused:?}") };
+    let told = "`teacher` (it asks for any device with 40 GiB, but no worker is registered)";
+    assert_eq!(what, format!("no registered worker could ever run {told}"));
+    bench.worker("small", &[CPU]).await;
+    let refused = strict("request-1", &large).await.unwrap_err().to_string();
+    assert!(refused.ends_with("with 40 GiB, but the largest one has 8192 MiB)"), "{refused}");
     bench.machine("large", "only", &[(GPUS[0], 80 * 1024)], 1, &[]).await;
     let submitted = strict("request-1", &large).await.unwrap();
     assert!(!submitted.already);

@@ -1,7 +1,7 @@
 use rrm_spec::{AfterPreemption, AttemptOutcome, CheckpointRole, Device, JobChange, JobState, Stop, TimeLimit};
 use rrm_store::StoreError;
 
-use crate::bench::{Bench, checkpoint_record, epoch, single, started, whole_run};
+use crate::bench::{Bench, CHAIN, checkpoint_record, epoch, plan, single, started, whole_run};
 
 const CPU: Device = Device::Cpu;
 
@@ -124,4 +124,22 @@ async fn a_job_that_ran_out_of_time_fails_at_once_and_keeps_its_checkpoint() {
     assert_eq!((ended.summary.stop, ended.attempts[0].outcome), (Some(Stop::Timeout), Some(AttemptOutcome::Timeout)));
     assert!(ended.summary.reason.unwrap().starts_with("timeout"));
     assert_eq!(ended.checkpoints, [saved]);
+}
+
+#[tokio::test]
+async fn jobs_that_do_not_run_cannot_give_way_but_can_be_held() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    let running = bench.submitted(&single("a")).await[0];
+    bench.start(worker).await;
+    let idle = bench.submitted(&plan(CHAIN)).await;
+    for job in &idle[..2] {
+        let refused = bench.preempt(&[running, *job], AfterPreemption::Queue).await;
+        let Err(StoreError::Precondition { what }) = refused else { panic!("{refused:?}") };
+        let state = bench.state(*job).await;
+        assert!(what.starts_with(&format!("job {job} `")) && what.contains(&format!("is {state}:")), "{what}");
+    }
+    assert_eq!(bench.count("job.stop").await, 0, "the one that runs goes on");
+    assert_eq!(bench.preempt(&[running, idle[0]], AfterPreemption::Hold).await.unwrap(), [running]);
+    assert!(bench.job(idle[0]).await.summary.held);
 }

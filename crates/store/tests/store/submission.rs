@@ -48,6 +48,20 @@ async fn a_plan_with_one_bad_reference_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn all_that_does_not_exist_is_listed_with_the_jobs_that_name_it() {
+    let bench = Bench::new().await;
+    let broken = CHAIN.replace("{ job = \"student\" }", "{ job = \"#77\" }");
+    let jobs = broken.replace("{ job = \"teacher\" }", "{ job = \"#78\" }");
+    let told = bench.submit(&plan(&jobs)).await.unwrap_err().to_string();
+    assert_eq!(told, "job 78 (named by `student`), job 77 (named by `attack`) does not exist");
+    let artifact = "{ artifact = \"nobody\" }";
+    let networks = CHAIN.replace("{ job = \"student\" }", artifact).replace("{ job = \"teacher\" }", artifact);
+    let told = bench.submit(&plan(&networks)).await.unwrap_err().to_string();
+    let expected = "the network nobody (named by `student`), the network nobody (named by `attack`) does not exist";
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
 async fn every_unsuitable_parent_is_named_at_once() {
     let bench = Bench::new().await;
     let ids = bench.submitted(&plan(CHAIN)).await;

@@ -3,12 +3,12 @@
 use std::{io, sync::Arc, time::Duration};
 
 use rrm_api::AttemptEnd;
-use rrm_spec::{ArtifactHash, AttemptId, AttemptOutcome, CheckpointRole, Record};
+use rrm_spec::{ArtifactHash, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Record};
 
 use super::{blocking, trainer::Trainer};
 use crate::{
     deliver::PAUSE,
-    outcome::end_by,
+    outcome::{end_by, what_holds},
     spool::{PinError, pin, unpin},
 };
 
@@ -26,14 +26,21 @@ impl Trainer<'_> {
                 return Err(end_by(AttemptOutcome::WorkerError, format!("a record cannot be kept: {error}")));
             }
             Err(Unkept::Stopped(error)) => {
-                let message =
-                    format!("told to stop while a record could not be kept: {error}; its last checkpoint holds");
+                let holds = self.what_holds();
+                let message = format!("told to stop while a record could not be kept: {error}; {holds}");
                 return Err(end_by(AttemptOutcome::Stopped, message));
             }
         }
         self.supersede(&record).await;
         self.outbox.send_modify(|outbox| outbox.records.push(record));
         Ok(())
+    }
+
+    /// What another attempt goes on from: what this one has made, or what it went on from itself.
+    pub(super) fn what_holds(&self) -> String {
+        let made = self.outbox.borrow().records.iter().rev().find_map(resume_checkpoint).map(|newest| newest.epoch);
+        let earlier = self.assignment.resume.as_ref().map(|resume| resume.epoch);
+        what_holds(&self.assignment.spec, made.or(earlier))
     }
 
     /// Brings a record to disk, after the checkpoint that it names.
@@ -61,8 +68,8 @@ impl Trainer<'_> {
     /// Lets go of the checkpoint that nobody will resume from any more, sent or not: while the daemon is away they would
     /// fill the disk.
     async fn supersede(&self, newer: &Record) {
-        let Some(newer) = resume_checkpoint(newer) else { return };
-        let older = self.outbox.borrow().records.iter().rev().find_map(resume_checkpoint).cloned();
+        let Some(newer) = resume_file(newer) else { return };
+        let older = self.outbox.borrow().records.iter().rev().find_map(resume_file).cloned();
         let Some(older) = older.filter(|older| older != newer) else { return };
         let folders = self.folders.clone();
         if let Err(error) = blocking(move || unpin(&folders, &older)).await {
@@ -71,9 +78,13 @@ impl Trainer<'_> {
     }
 }
 
-fn resume_checkpoint(record: &Record) -> Option<&ArtifactHash> {
+fn resume_file(record: &Record) -> Option<&ArtifactHash> {
+    resume_checkpoint(record).map(|checkpoint| &checkpoint.sha256)
+}
+
+fn resume_checkpoint(record: &Record) -> Option<&CheckpointRecord> {
     match record {
-        Record::Checkpoint(checkpoint) if checkpoint.role == CheckpointRole::Resume => Some(&checkpoint.sha256),
+        Record::Checkpoint(checkpoint) if checkpoint.role == CheckpointRole::Resume => Some(checkpoint),
         _ => None,
     }
 }

@@ -327,7 +327,7 @@ async fn a_trainer_whose_time_is_up_is_asked_to_stop_and_what_it_made_is_kept() 
     ];
     let (end, daemon) = end_within_a_second(&script.concat(), Duration::from_secs(20)).await;
     assert_eq!((end.outcome, end.exit_code), (AttemptOutcome::Timeout, Some(3)), "{end:?}");
-    assert!(end.message.unwrap().contains("time limit of 1s"));
+    assert!(end.message.unwrap().contains("time limit of 1s; its checkpoint of epoch 1 holds"));
     let told = daemon.told.lock().unwrap();
     assert_eq!((told.records.len(), &told.artifacts[&hash(b"first")]), (2, &"first".into()));
 }
@@ -337,6 +337,7 @@ async fn a_trainer_whose_time_is_up_and_that_does_not_listen_is_killed() {
     let script = "trap '' TERM\nwhile :; do sleep 0.01; done";
     let (end, _) = end_within_a_second(script, Duration::from_millis(100)).await;
     assert_eq!((end.outcome, end.signal), (AttemptOutcome::Timeout, Some(9)), "{end:?}");
+    assert!(end.message.unwrap().ends_with("; no checkpoint was made"));
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ impl Trainer<'_> {
         let Ended { word, status, told, fault } = ended;
         match (fault, status) {
             (Some(fault), _) => fault,
-            (None, Ok(status)) => end_of(word, status, told, &tail(&path).await),
+            (None, Ok(status)) => end_of(word, status, told, &tail(&path).await, &self.what_holds()),
             (None, Err(error)) => end_by(AttemptOutcome::WorkerError, format!("waiting for the trainer: {error}")),
         }
     }

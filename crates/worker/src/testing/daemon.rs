@@ -305,12 +305,16 @@ impl Service for Daemon {
         self.take(|told| told.artifacts.insert(upload.sha256, content.into())).map(drop)
     }
 
+    async fn last_plan(&self, _: Caller) -> Result<LastPlan, ApiError> {
+        not_for_workers()
+    }
+
     async fn import(&self, _: Caller, _: ImportedNetwork, _: Replies<Bytes>) -> Result<(), ApiError> {
-        Err(ApiError::PermissionDenied)
+        not_for_workers()
     }
 
     async fn imports(&self, _: Caller) -> Result<Vec<ImportedNetwork>, ApiError> {
-        Err(ApiError::PermissionDenied)
+        not_for_workers()
     }
 
     async fn deregister(&self, _: Caller, worker: WorkerId) -> Result<(), ApiError> {

@@ -16,8 +16,8 @@ use proptest::{collection::vec, option::of, prelude::*, sample::select};
 use rrm_spec::*;
 
 use crate::{
-    AttemptEnd, ImagesPage, JobFilter, LogChunk, Registered, Reuse, Source, Strict, Submitted, Upload, WatchItem,
-    Wishes,
+    AttemptEnd, ImagesPage, JobFilter, LastPlan, LogChunk, Registered, Reuse, Source, Strict, Submitted, Upload,
+    WatchItem, Wishes,
 };
 
 pub(super) use attack::*;

@@ -26,7 +26,7 @@ pub(in crate::convert::tests) fn one_job_plan() -> Plan {
 pub(in crate::convert::tests) fn plan() -> impl Strategy<Value = Plan> {
     let requests = select(vec![DeviceRequest::Any, DeviceRequest::Cpu, DeviceRequest::Cuda]);
     let control = (any::<bool>(), of(time_limit()));
-    let job = ("[a-z][a-z0-9]{0,12}", any::<i32>(), any::<u32>(), requests, resource_request(), control);
+    let job = ("[a-z][a-z0-9]{0,12}", any::<i32>(), 0..=100_u32, requests, resource_request(), control);
     vec(job, 1..4).prop_map(|rows| {
         let spec = one_job_plan().jobs.remove(0).spec;
         let job = |(i, (name, priority, max_retries, device, request, (hold, time_limit)))| PlannedJob {
@@ -55,6 +55,10 @@ pub(in crate::convert::tests) fn submitted() -> impl Strategy<Value = Submitted>
     (submission_id(), jobs, any::<bool>(), vec(text(), 0..3)).prop_map(
         |(submission, (jobs, reused), already, warnings)| Submitted { submission, jobs, reused, already, warnings },
     )
+}
+
+pub(in crate::convert::tests) fn last_plan() -> impl Strategy<Value = LastPlan> {
+    (submission_id(), text(), user_name()).prop_map(|(submission, name, owner)| LastPlan { submission, name, owner })
 }
 
 pub(in crate::convert::tests) fn job_filter() -> impl Strategy<Value = JobFilter> {
