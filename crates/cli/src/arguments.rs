@@ -51,6 +51,7 @@ Examples:
   rrm report last --figure report.svg   show what came out, and draw it
 
 Jobs are named by id (12), by range (12-20), by name in the last plan (@student), or all of a plan (plan:3).
+The last plan is the newest that you have submitted.
 
 Exit codes:
   0  done; every job succeeded        5    the time limit ran out
@@ -135,7 +136,7 @@ pub(crate) struct Global {
         action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) quiet: bool,
 
-    /// Give up after this time (seconds, or such as 90s, 5m, 1h 30m) with exit code 5
+    /// Give up after this time (seconds, or such as 90s, 5m, 1h 30m, 1d 12h) with exit code 5
     #[arg(long, global = true, env = "RRM_TIMEOUT", value_name = "TIME", value_parser = parse_duration, hide_env_values = true)]
     pub(crate) timeout: Option<Duration>,
 }

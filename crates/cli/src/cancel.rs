@@ -14,7 +14,8 @@ use crate::{
 };
 
 pub(crate) async fn run(arguments: &CancelArguments, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
-    let named = daemon.select_or_plan(&arguments.jobs, arguments.plan).await.map_err(|f| f.context("cancel jobs"))?;
+    let named = daemon.select_to_change(&arguments.jobs, arguments.plan, output).await;
+    let named = named.map_err(|failure| failure.context("cancel jobs"))?;
     let before: BTreeMap<JobId, JobState> = named.iter().map(|job| (job.id, job.state)).collect();
     let jobs = daemon.client.cancel(before.keys().copied().collect()).await;
     let jobs = jobs.map_err(|error| Failure::from(error).context("cancel jobs"))?;

@@ -8,6 +8,7 @@ use crate::{
     daemon::Daemon,
     exit::{Exit, Failure},
     output::{Format, Output},
+    selector::JobSelector,
     summary,
 };
 
@@ -18,7 +19,8 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<Exit, Failure> {
     let attempt = attempt(change);
-    let ids = chosen(arguments, daemon, |job| has_not_begun(job) || (change == JobChange::Release && job.held)).await;
+    let fits = |job: &JobSummary| has_not_begun(job) || (change == JobChange::Release && job.held);
+    let ids = chosen(arguments, daemon, output, fits).await;
     let ids = ids.map_err(|failure| failure.context(attempt))?;
     let jobs = daemon.client.change(ids, change).await;
     let jobs = jobs.map_err(|error| Failure::from(error).context(attempt))?;
@@ -41,15 +43,16 @@ fn has_not_begun(job: &JobSummary) -> bool {
     }
 }
 
-/// The jobs that were named or, where a plan was, those of it that it can be done with.
+/// The jobs that were named or, where nothing but plans was, those of them that it can be done with.
 pub(crate) async fn chosen(
     arguments: &JobsArguments,
     daemon: &Daemon,
+    output: Output,
     fits: impl Fn(&JobSummary) -> bool,
 ) -> Result<Vec<JobId>, Failure> {
     let JobsArguments { jobs, plan } = arguments;
-    let found = daemon.select_or_plan(jobs, *plan).await?;
-    if !jobs.is_empty() {
+    let found = daemon.select_to_change(jobs, *plan, output).await?;
+    if !jobs.iter().all(JobSelector::is_plan) {
         return Ok(found.into_iter().map(|job| job.id).collect());
     }
     let ids: Vec<JobId> = found.iter().filter(|job| fits(job)).map(|job| job.id).collect();

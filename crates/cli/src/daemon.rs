@@ -6,15 +6,22 @@ use std::{
     time::Duration,
 };
 
-use rrm_api::{Client, ClientIdentity, ClientTls, Endpoint, JobFilter, Token};
+use rrm_api::{ApiError, Client, ClientIdentity, ClientTls, Endpoint, JobFilter, LastPlan, Token};
 use rrm_spec::{JobId, JobState, JobSummary, SubmissionId};
 
 use crate::{
     arguments::Global,
     exit::{Exit, Failure},
     folders,
+    output::{Output, printable},
     selector::{JobSelector, PlanSelector},
 };
+
+/// For how long a call that gets no answer is repeated.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// After such a silence people are told what they wait for.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Jobs whose ids are no further apart are asked for together.
 const GAP: i64 = 100;
@@ -47,7 +54,16 @@ impl Daemon {
             let failure = Failure::new(Exit::Invalid, format!("{url}: the daemon's connections are encrypted"));
             return Err(failure.next("name its authority's certificate with --ca-file or RRM_CA_FILE"));
         }
-        Ok(Self { client: Client::new(&Endpoint { url, token, tls })? })
+        Ok(Self { client: Client::new(&Endpoint { url, token, tls })?.with_patience(PATIENCE) })
+    }
+
+    /// Finds a daemon that is asked at once, and tells people where it does not answer.
+    pub(crate) fn reach(global: &Global, output: Output) -> Result<Self, Failure> {
+        let daemon = Self::find(global)?;
+        let patience = global.timeout.map_or(PATIENCE, |limit| limit.min(PATIENCE));
+        // It ends by itself after one question, and nobody waits for it.
+        tokio::spawn(remark_on_silence(daemon.impatient(), patience, output));
+        Ok(daemon)
     }
 
     /// The same daemon, whose restarts are waited for.
@@ -65,15 +81,19 @@ impl Daemon {
     pub(crate) async fn plan(&self, plan: PlanSelector) -> Result<SubmissionId, Failure> {
         match plan {
             PlanSelector::Id(id) => Ok(id),
-            PlanSelector::Last => {
-                let filter = JobFilter { states: Vec::new(), submission: None, before: None, limit: 1 };
-                let newest = self.client.list(filter).await?;
-                let none = || {
-                    Failure::new(Exit::NotFound, "there is no last plan: nothing was submitted yet")
-                        .next("submit one with `rrm submit PLAN.toml`")
-                };
-                newest.first().map(|job| job.submission).ok_or_else(none)
+            PlanSelector::Last => Ok(self.last_plan().await?.submission),
+        }
+    }
+
+    /// The newest plan that this user has submitted; of one who may only look, and has none, anybody's.
+    async fn last_plan(&self) -> Result<LastPlan, Failure> {
+        match self.client.last_plan().await {
+            Err(ApiError::NotFound { .. }) => {
+                Err(Failure::new(Exit::NotFound, "there is no last plan: you have submitted none yet").next(
+                    "submit one with `rrm submit PLAN.toml`, or name somebody else's by its id (`rrm list` shows them)",
+                ))
             }
+            answered => Ok(answered?),
         }
     }
 
@@ -165,6 +185,28 @@ impl Daemon {
         }
     }
 
+    /// The same for jobs that are to be changed: where they are those of the last plan, people are told which one that is.
+    pub(crate) async fn select_to_change(
+        &self,
+        selectors: &[JobSelector],
+        plan: Option<PlanSelector>,
+        output: Output,
+    ) -> Result<Vec<JobSummary>, Failure> {
+        let plan = plan.unwrap_or(PlanSelector::Last);
+        let asks_for_last = match selectors {
+            [] => plan == PlanSelector::Last,
+            selectors => selectors.iter().any(|selector| selector.is_of_last(plan)),
+        };
+        if !asks_for_last {
+            return self.select_or_plan(selectors, Some(plan)).await;
+        }
+        let last = self.last_plan().await?;
+        output.note(&format!("the last plan is {} ({})", last.submission, printable(&last.name)));
+        // By its id from here on: a plan that is submitted meanwhile must not take its place.
+        let selectors: Vec<_> = selectors.iter().map(|selector| selector.with_last(last.submission)).collect();
+        self.select_or_plan(&selectors, Some(plan.with_last(last.submission))).await
+    }
+
     /// The jobs that selectors name, each once, in the order of their ids. Names are looked up in `plan`.
     async fn select(&self, selectors: &[JobSelector], plan: PlanSelector) -> Result<Vec<JobSummary>, Failure> {
         let mut found: BTreeMap<JobId, JobSummary> = BTreeMap::new();
@@ -222,6 +264,19 @@ impl Daemon {
             summaries.extend(listed.into_iter().filter(|job| wanted.remove(&job.id)));
         }
         if wanted.is_empty() { Ok(summaries) } else { Err(unknown(&wanted)) }
+    }
+}
+
+/// Asks a daemon once that has had time to answer, and tells people if it is silent.
+async fn remark_on_silence(daemon: Daemon, patience: Duration, output: Output) {
+    tokio::time::sleep(SILENCE).await;
+    let is_silent = match tokio::time::timeout(SILENCE, daemon.client.about()).await {
+        Ok(answer) => matches!(answer, Err(ApiError::Unavailable { .. })),
+        Err(_) => true,
+    };
+    if is_silent {
+        let left = patience.saturating_sub(SILENCE).as_secs();
+        output.note(&format!("the daemon at {} does not answer; trying for {left} s more", daemon.client.url()));
     }
 }
 

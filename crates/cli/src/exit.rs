@@ -24,7 +24,7 @@ pub(crate) enum Exit {
     TimedOut = 5,
     /// The server did not answer.
     Unreachable = 6,
-    /// No valid token, or one of the wrong role.
+    /// No valid token, one of the wrong role, or another user's jobs.
     Forbidden = 7,
     /// The request contradicts what is stored, or the state does not allow it.
     Conflict = 8,
@@ -88,6 +88,17 @@ impl Failure {
         let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
         Self::new(exit, format!("{attempt} {}: {error}", path.display()))
             .next("check the path, its permissions and its disk")
+    }
+
+    /// A file of the user's that could not be read as the text that it should be.
+    pub(crate) fn text_file(attempt: &str, path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory => {
+                Self::new(Exit::Invalid, format!("{attempt} {}: {error}", path.display()))
+                    .next("name a file of text in UTF-8")
+            }
+            _ => Self::file(attempt, path, error),
+        }
     }
 
     /// Standard output could not be written.
@@ -155,7 +166,9 @@ impl From<ApiError> for Failure {
             | ApiError::Exhausted { .. }
             | ApiError::TooLarge { .. }
             | ApiError::Version { .. } => Exit::Conflict,
-            ApiError::Unauthenticated | ApiError::PermissionDenied => Exit::Forbidden,
+            ApiError::Unauthenticated | ApiError::PermissionDenied { .. } | ApiError::NotOwner { .. } => {
+                Exit::Forbidden
+            }
             ApiError::Unavailable { .. } => Exit::Unreachable,
             ApiError::Internal { .. } => Exit::Failed,
         };
@@ -178,6 +191,7 @@ impl From<DataError> for Failure {
         let next = match &error {
             DataError::NotFetched { name, .. } => format!("rrm data fetch {name}"),
             DataError::Io { .. } => "check the path, its permissions and its disk".to_owned(),
+            error if error.is_of_own_folder() => "put the named files and folders right".to_owned(),
             _ => "put the named file or folder right, or fetch the images again with `rrm data fetch`".to_owned(),
         };
         Self::new(exit, error.to_string()).next(next)
@@ -202,7 +216,8 @@ mod tests {
             (ApiError::NotFound { what: what() }, 3),
             (ApiError::Unavailable { what: what() }, 6),
             (ApiError::Unauthenticated, 7),
-            (ApiError::PermissionDenied, 7),
+            (ApiError::PermissionDenied { what: what() }, 7),
+            (ApiError::NotOwner { what: what() }, 7),
             (ApiError::Conflict { what: what() }, 8),
             (ApiError::Precondition { what: what() }, 8),
         ];
@@ -241,7 +256,8 @@ mod tests {
             ApiError::Exhausted { what: what() },
             ApiError::TooLarge { what: what() },
             ApiError::Unauthenticated,
-            ApiError::PermissionDenied,
+            ApiError::PermissionDenied { what: what() },
+            ApiError::NotOwner { what: what() },
             ApiError::Version { server: what(), client: what() },
             ApiError::Unavailable { what: what() },
             ApiError::Internal { what: what() },

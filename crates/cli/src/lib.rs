@@ -48,6 +48,7 @@ use arguments::{
 use daemon::Daemon;
 use exit::{Exit, Failure};
 use output::{Format, Output};
+use request::Request;
 
 /// Runs the process's command line.
 pub fn main() -> ExitCode {
@@ -103,7 +104,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Runs a command until it ends, is interrupted, or its time is over.
 async fn supervised(command: Command, global: &Global, output: Output) -> Result<Exit, Failure> {
-    let farewell = farewell(&command);
+    let request = Request::of(&command)?;
+    let (farewell, retreat) = (farewell(&command), retreat(&command));
     let too_late = async {
         match global.timeout {
             Some(limit) => tokio::time::sleep(limit).await,
@@ -111,18 +113,39 @@ async fn supervised(command: Command, global: &Global, output: Output) -> Result
         }
     };
     tokio::select! {
-        ended = run(command, global, output) => ended,
-        _ = tokio::signal::ctrl_c() => {
-            output.note(farewell);
-            Ok(Exit::Interrupted)
-        }
-        () = too_late => Err(timed_out(global.timeout.unwrap_or_default())),
+        ended = run(command, &request, global, output) => ended,
+        _ = tokio::signal::ctrl_c() => interrupted(farewell, &request, output),
+        () = too_late => Err(timed_out(global.timeout.unwrap_or_default(), retreat, &request)),
     }
 }
 
-fn timed_out(limit: Duration) -> Failure {
+/// A request of which nobody knows what became is a failure, for programs too.
+fn interrupted(farewell: &str, request: &Request, output: Output) -> Result<Exit, Failure> {
+    match request.doubt() {
+        Some(next) => Err(Failure::new(Exit::Interrupted, "interrupted before the daemon answered").next(next)),
+        None => {
+            output.note(farewell);
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+fn timed_out(limit: Duration, retreat: &str, request: &Request) -> Failure {
     let what = format!("not done within {}", time::duration(limit));
-    Failure::new(Exit::TimedOut, what).next("nothing was cancelled; allow more with --timeout, or look with `rrm list`")
+    Failure::new(Exit::TimedOut, what).next(request.doubt().unwrap_or_else(|| retreat.to_owned()))
+}
+
+/// What users can do whose time is over.
+fn retreat(command: &Command) -> &'static str {
+    match command {
+        Command::Cancel(_)
+        | Command::Hold(_)
+        | Command::Release(_)
+        | Command::Priority(_)
+        | Command::Drain(_)
+        | Command::Undrain(_) => "it may have been done all the same: look with `rrm list`; to repeat it does no harm",
+        _ => "nothing was cancelled; allow more with --timeout, or look with `rrm list`",
+    }
 }
 
 /// What users should know who interrupt a command.
@@ -135,10 +158,10 @@ fn farewell(command: &Command) -> &'static str {
     }
 }
 
-async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, Failure> {
-    let daemon = || Daemon::find(global);
+async fn run(command: Command, request: &Request, global: &Global, output: Output) -> Result<Exit, Failure> {
+    let daemon = || Daemon::reach(global, output);
     match command {
-        Command::Submit(arguments) => submit::run(&arguments, global, output).await,
+        Command::Submit(arguments) => submit::run(&arguments, request, global, output).await,
         Command::List(arguments) => list::run(&arguments, &daemon()?, output).await,
         Command::Show(arguments) => show::run(&arguments, &daemon()?, output).await,
         Command::Explain(arguments) => explain::run(&arguments, &daemon()?, output).await,
@@ -151,8 +174,8 @@ async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, 
         Command::Priority(PriorityArguments { priority, jobs }) => {
             change::run(&jobs, JobChange::Priority(priority), &daemon()?, output).await
         }
-        Command::Preempt(arguments) => preempt::run(&arguments, &daemon()?, output).await,
-        Command::Retry(arguments) => retry::run(&arguments, &daemon()?, output).await,
+        Command::Preempt(arguments) => preempt::run(&arguments, request, &daemon()?, output).await,
+        Command::Retry(arguments) => retry::run(&arguments, request, &daemon()?, output).await,
         Command::Drain(arguments) => drain::begin(DrainTarget::Daemon, arguments.how.how(), &daemon()?, output).await,
         Command::Undrain(UndrainArguments {}) => drain::end(DrainTarget::Daemon, &daemon()?, output).await,
         Command::Recipe(command) => recipe::run(&command, output),
@@ -173,7 +196,8 @@ async fn run(command: Command, global: &Global, output: Output) -> Result<Exit, 
     }
 }
 
-async fn blocking(work: impl FnOnce() -> Result<Exit, Failure> + Send + 'static) -> Result<Exit, Failure> {
+/// On a thread of its own, so that interruptions and the time limit are heeded meanwhile.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
     let ended = tokio::task::spawn_blocking(work).await;
     ended.unwrap_or_else(|error| Err(Failure::new(Exit::Failed, format!("the command broke off: {error}"))))
 }

@@ -9,15 +9,21 @@ use crate::{
     daemon::Daemon,
     exit::{Exit, Failure},
     output::{Format, Output},
-    request, summary,
+    request::Request,
+    summary,
 };
 
-pub(crate) async fn run(arguments: &PreemptArguments, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
-    let ids = chosen(&arguments.jobs, daemon, |job| job.state == JobState::Running).await;
+pub(crate) async fn run(
+    arguments: &PreemptArguments,
+    request: &Request,
+    daemon: &Daemon,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let ids = chosen(&arguments.jobs, daemon, output, |job| job.state == JobState::Running).await;
     let ids = ids.map_err(|failure| failure.context("preempt jobs"))?;
     let then = if arguments.hold { AfterPreemption::Hold } else { AfterPreemption::Queue };
-    let jobs = daemon.client.preempt(request::fresh_id()?, ids, then).await;
-    let jobs = jobs.map_err(|error| Failure::from(error).context("preempt jobs"))?;
+    let jobs = request.send(async |id| daemon.client.preempt(id, ids, then).await).await;
+    let jobs = jobs.map_err(|failure| failure.context("preempt jobs"))?;
     match output.format() {
         Format::Json => output.document(json!({"jobs": jobs}))?,
         Format::Ids => jobs.iter().try_for_each(|job| output.line(&job.id.to_string()))?,

@@ -1,6 +1,6 @@
 //! `rrm retry`: jobs that ended without success, done again.
 
-use rrm_spec::{Dependents, JobState, JobSummary, RequestId, Retried, RetryBegin, RetryWish};
+use rrm_spec::{Dependents, JobState, JobSummary, Retried, RetryBegin, RetryWish};
 use serde_json::json;
 
 use crate::{
@@ -10,15 +10,19 @@ use crate::{
     daemon::Daemon,
     exit::{Exit, Failure},
     output::{Format, Output},
-    request,
+    request::Request,
 };
 
-pub(crate) async fn run(arguments: &RetryArguments, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
-    let ids = chosen(&arguments.jobs, daemon, can_be_retried).await;
+pub(crate) async fn run(
+    arguments: &RetryArguments,
+    request: &Request,
+    daemon: &Daemon,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let ids = chosen(&arguments.jobs, daemon, output, can_be_retried).await;
     let ids = ids.map_err(|failure| failure.context("retry jobs"))?;
-    let request = arguments.request_id.clone().map_or_else(request::fresh_id, Ok)?;
-    let retried = daemon.client.retry(request.clone(), ids, wish(arguments)).await;
-    let retried = retried.map_err(|error| unanswered(&request, Failure::from(error)))?;
+    let retried = request.send(async |id| daemon.client.retry(id, ids, wish(arguments)).await).await;
+    let retried = retried.map_err(|failure| failure.context("retry jobs"))?;
     match output.format() {
         Format::Json => output.document(json!({"retried": retried}))?,
         Format::Ids => retried.iter().try_for_each(|it| output.line(&it.job.to_string()))?,
@@ -39,16 +43,6 @@ fn wish(arguments: &RetryArguments) -> RetryWish {
         begin: if arguments.from_scratch { RetryBegin::Scratch } else { RetryBegin::Checkpoint },
         dependents: if arguments.with_dependents { Dependents::Retry } else { Dependents::Leave },
         time_limit: arguments.time_limit,
-    }
-}
-
-/// Without an answer nobody knows whether the request arrived; its id makes trying again safe.
-fn unanswered(request: &RequestId, failure: Failure) -> Failure {
-    let unanswered = failure.is_unreachable();
-    let failure = failure.context("retry jobs");
-    match unanswered {
-        false => failure,
-        true => failure.next(format!("repeat it with --request-id {}, which cannot retry twice", request.as_str())),
     }
 }
 
@@ -82,12 +76,5 @@ mod tests {
         let text = table(&[it(0), it(7)], Output::new(Format::Json));
         assert!(text.contains("31  student        12  at the beginning"), "{text}");
         assert!(text.contains("after checkpoint 7"), "{text}");
-    }
-
-    #[test]
-    fn an_unanswered_retry_says_how_to_repeat_it_safely() {
-        let request: RequestId = "0190-request".parse().unwrap();
-        let lost = unanswered(&request, Failure::new(Exit::Unreachable, "no answer"));
-        assert!(lost.to_string().contains("--request-id 0190-request"), "{lost}");
     }
 }

@@ -45,6 +45,33 @@ impl FromStr for JobSelector {
     }
 }
 
+impl JobSelector {
+    /// Whether it names something of the last plan, where names are looked up in `plan`.
+    /// Whether it means all jobs of a plan.
+    pub(crate) fn is_plan(&self) -> bool {
+        match self {
+            Self::Plan(_) => true,
+            Self::Id(_) | Self::Range(..) | Self::Name(_) => false,
+        }
+    }
+
+    pub(crate) fn is_of_last(&self, plan: PlanSelector) -> bool {
+        match self {
+            Self::Id(_) | Self::Range(..) => false,
+            Self::Name(_) => plan == PlanSelector::Last,
+            Self::Plan(named) => *named == PlanSelector::Last,
+        }
+    }
+
+    /// The same with the last plan by its id.
+    pub(crate) fn with_last(&self, last: SubmissionId) -> Self {
+        match self {
+            Self::Plan(plan) => Self::Plan(plan.with_last(last)),
+            Self::Id(_) | Self::Range(..) | Self::Name(_) => self.clone(),
+        }
+    }
+}
+
 /// A network: a job's final weights (`12`, `@student`), or one of the artifact store (`NAME`, `sha256:HASH`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NetworkSelector {
@@ -71,10 +98,20 @@ impl FromStr for NetworkSelector {
 /// A plan as it was submitted: its id, or `last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PlanSelector {
-    /// The newest.
+    /// The newest that the user has submitted.
     Last,
     /// By id.
     Id(SubmissionId),
+}
+
+impl PlanSelector {
+    /// The same with the last plan by its id.
+    pub(crate) fn with_last(self, last: SubmissionId) -> Self {
+        match self {
+            Self::Last => Self::Id(last),
+            Self::Id(id) => Self::Id(id),
+        }
+    }
 }
 
 impl FromStr for PlanSelector {
@@ -166,6 +203,16 @@ mod tests {
         assert_eq!("last".parse(), Ok(PlanSelector::Last));
         assert_eq!("3".parse(), Ok(PlanSelector::Id(SubmissionId(3))));
         assert!("latest".parse::<PlanSelector>().is_err());
+    }
+
+    #[test]
+    fn names_are_of_the_last_plan_where_no_other_is_named() {
+        let is_of_last =
+            |text: &str, plan: &str| text.parse::<JobSelector>().unwrap().is_of_last(plan.parse().unwrap());
+        assert!(is_of_last("@student", "last") && is_of_last("plan:last", "3"));
+        assert!(!is_of_last("@student", "3") && !is_of_last("12-20", "last") && !is_of_last("plan:3", "last"));
+        let settled = "plan:last".parse::<JobSelector>().unwrap().with_last(SubmissionId(7));
+        assert_eq!(settled, "plan:7".parse().unwrap());
     }
 
     #[test]

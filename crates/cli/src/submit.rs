@@ -3,23 +3,34 @@
 use std::{fs, io::Read, path::Path};
 
 use rrm_api::{Reuse, Source, Strict, Submitted, Wishes};
-use rrm_spec::{DeviceRequest, DeviceShare, JobId, JobSpec, Plan, PlannedJob, RequestId, ResourceRequest};
+use rrm_spec::{DeviceRequest, DeviceShare, JobId, JobSpec, Plan, PlannedJob, ResourceRequest};
 use serde_json::json;
 
 use crate::{
     arguments::{Global, SubmitArguments},
+    blocking,
     columns::{Columns, Side},
     daemon::Daemon,
     exit::{Exit, Failure},
     output::{Format, Output},
-    recipe, request,
+    recipe,
+    request::Request,
     selector::PlanSelector,
     watch,
 };
 
-pub(crate) async fn run(arguments: &SubmitArguments, global: &Global, output: Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(
+    arguments: &SubmitArguments,
+    request: &Request,
+    global: &Global,
+    output: Output,
+) -> Result<Exit, Failure> {
     let mut plan = match (&arguments.plan, &arguments.recipe) {
-        (Some(path), _) => read(path)?,
+        (Some(path), _) => {
+            let path = path.clone();
+            // Standard input may have nothing to read for long.
+            blocking(move || read(&path)).await?
+        }
         (None, Some(name)) => recipe::plan(name, &arguments.changes)?,
         (None, None) => unreachable!("the command line has one of them"),
     };
@@ -30,14 +41,13 @@ pub(crate) async fn run(arguments: &SubmitArguments, global: &Global, output: Ou
         show_plan(&plan, output)?;
         return Ok(Exit::Done);
     }
-    let daemon = Daemon::find(global)?;
-    // Made before the first try and kept over all of them: however often it is sent, it has one effect.
-    let request = arguments.request_id.clone().map_or_else(request::fresh_id, Ok)?;
+    let daemon = Daemon::reach(global, output)?;
     let name = plan.name.clone();
     let reuse = if arguments.reuse { Reuse::Yes } else { Reuse::No };
     let strict = if arguments.strict { Strict::Yes } else { Strict::No };
-    let submitted = daemon.client.submit(request.clone(), plan, source(), Wishes { reuse, strict }).await;
-    let submitted = submitted.map_err(|error| refused(&name, &request, Failure::from(error)))?;
+    let wishes = Wishes { reuse, strict };
+    let submitted = request.send(async |id| daemon.client.submit(id, plan, source(), wishes).await).await;
+    let submitted = submitted.map_err(|failure| failure.context(format!("submit plan {name}")))?;
     for warning in &submitted.warnings {
         output.note(&format!("warning: {warning}"));
     }
@@ -56,7 +66,7 @@ fn read(path: &Path) -> Result<Plan, Failure> {
         }
         _ => fs::read_to_string(path),
     };
-    let text = text.map_err(|error| Failure::file("read the plan", path, &error))?;
+    let text = text.map_err(|error| Failure::text_file("read the plan", path, &error))?;
     Plan::from_toml(&text).map_err(|faults| Failure::invalid(format!("plan {}", path.display()), faults))
 }
 
@@ -64,19 +74,6 @@ fn source() -> Source {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "unknown" } else { host.trim() };
     Source { client_version: rrm_api::VERSION.to_owned(), host: host.to_owned() }
-}
-
-/// Without an answer nobody knows whether the plan arrived; its request id makes trying again safe.
-fn refused(plan: &str, request: &RequestId, failure: Failure) -> Failure {
-    let unanswered = failure.is_unreachable();
-    let failure = failure.context(format!("submit plan {plan}"));
-    if !unanswered {
-        return failure;
-    }
-    let request = request.as_str();
-    failure.next(format!(
-        "check that rrmd runs; then submit again with --request-id {request}, which cannot submit it twice"
-    ))
 }
 
 fn show(plan: &str, submitted: &Submitted, arguments: &SubmitArguments, output: Output) -> Result<(), Failure> {
@@ -163,18 +160,4 @@ fn device(job: &PlannedJob) -> String {
     let memory = memory_gib.map(|memory| format!(", {memory} GiB"));
     let labels: String = labels.iter().map(|label| format!(", {label}")).collect();
     format!("{}{kind}{}{labels}", count.unwrap_or_default(), memory.unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unanswered_submission_says_how_to_repeat_it_safely() {
-        let request: RequestId = "0190-request".parse().unwrap();
-        let lost = refused("demo", &request, Failure::new(Exit::Unreachable, "no answer"));
-        assert!(lost.to_string().contains("--request-id 0190-request"), "{lost}");
-        let refused = refused("demo", &request, Failure::new(Exit::Conflict, "other plan").next("x"));
-        assert!(!refused.to_string().contains("--request-id"), "{refused}");
-    }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Zoned, tz::TimeZone};
+use rrm_spec::TimeLimit;
 
 /// A moment by the daemon's clock, in the zone of this machine, such as `2026-02-03 14:05:06`.
 pub(crate) fn local(at_us: i64) -> String {
@@ -44,25 +45,57 @@ pub(crate) fn between(from_us: i64, to_us: i64) -> Duration {
     Duration::from_micros(u64::try_from(to_us.saturating_sub(from_us)).unwrap_or(0))
 }
 
-/// Reads a length of time: a number of seconds, or such as `90s`, `5m` or `1h 30m`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("`{text}` is no length of time: write seconds, or such as 90s, 5m or 1h 30m");
-    let signed = match text.trim().parse::<f64>() {
-        Ok(seconds) => SignedDuration::try_from_secs_f64(seconds).map_err(|_| expected())?,
-        Err(_) => text.parse::<SignedDuration>().map_err(|_| expected())?,
-    };
-    let length = Duration::try_from(signed).map_err(|_| expected())?;
-    if length.is_zero() { Err(expected()) } else { Ok(length) }
+/// A day as clocks count it: 24 hours.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Lengths of time that an option takes.
+struct Bounds {
+    shortest: Duration,
+    longest: Duration,
+    /// The same in words.
+    told: &'static str,
 }
 
-/// Reads for how long something is valid: days as `90d`, or a length of time as everywhere else.
+/// Reads a length of time, such as a pause or a time limit of this command.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bounds = Bounds { shortest: Duration::from_millis(1), longest: 36_500 * DAY, told: "1ms to 36500d" };
+    parse_length(text, &bounds)
+}
+
+/// Reads for how long something is valid.
 pub(crate) fn parse_lifetime(text: &str) -> Result<Duration, String> {
-    let expected = || format!("`{text}` is no length of time: write days (90d), or such as 12h or 1h 30m");
-    match text.trim().strip_suffix('d').map(str::parse::<u64>) {
-        Some(Ok(days @ 1..=36_500)) => Ok(Duration::from_secs(days * 86_400)),
-        Some(Ok(_)) => Err(format!("`{text}` is too short or too long: write 1d to 36500d")),
-        Some(Err(_)) | None => parse_duration(text).map_err(|_| expected()),
+    let bounds = Bounds { shortest: Duration::from_secs(1), longest: 36_500 * DAY, told: "1s to 36500d" };
+    parse_length(text, &bounds)
+}
+
+/// Reads a job's time limit, which is of whole seconds.
+pub(crate) fn parse_time_limit(text: &str) -> Result<TimeLimit, String> {
+    let bounds = Bounds { shortest: Duration::from_secs(1), longest: 365 * DAY, told: "1s to 365d" };
+    let length = parse_length(text, &bounds)?;
+    match length.subsec_nanos() {
+        0 => TimeLimit::from_seconds(length.as_secs()).map_err(|error| error.to_string()),
+        _ => Err(format!("`{text}` is no number of whole seconds: write {}", bounds.told)),
     }
+}
+
+/// Reads a length of time: a number of seconds, or such as `90s`, `5m`, `1h 30m` or `1d 12h`.
+fn parse_length(text: &str, bounds: &Bounds) -> Result<Duration, String> {
+    let Bounds { shortest, longest, told } = bounds;
+    let length = length(text.trim()).ok_or_else(|| {
+        format!("`{text}` is no length of time: write seconds, or such as 90s, 5m, 1h 30m or 1d 12h, from {told}")
+    })?;
+    match (shortest..=longest).contains(&&length) {
+        true => Ok(length),
+        false => Err(format!("`{text}` is too short or too long: write {told}")),
+    }
+}
+
+fn length(text: &str) -> Option<Duration> {
+    let signed = match text.parse::<f64>() {
+        Ok(seconds) => SignedDuration::try_from_secs_f64(seconds).ok()?,
+        Err(_) => text.parse::<Span>().ok()?.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?,
+    };
+    Duration::try_from(signed).ok()
 }
 
 #[cfg(test)]
@@ -70,25 +103,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lifetimes_are_days_or_hours() {
-        let seconds = |text: &str| parse_lifetime(text).map(|length| length.as_secs());
-        assert_eq!(seconds("90d"), Ok(90 * 86_400));
-        assert_eq!(seconds("12h"), Ok(12 * 3600));
-        for text in ["", "0d", "-1d", "99999d", "soon", "d"] {
-            assert!(seconds(text).is_err(), "{text}");
+    fn every_option_reads_lengths_in_the_same_way() {
+        let readers: [fn(&str) -> Result<Duration, String>; 3] =
+            [parse_duration, parse_lifetime, |text| parse_time_limit(text).map(TimeLimit::duration)];
+        for read in readers {
+            let seconds = |text: &str| read(text).map(|length| length.as_secs());
+            assert_eq!(seconds("90"), Ok(90));
+            assert_eq!(seconds("90s"), Ok(90));
+            assert_eq!(seconds(" 5m "), Ok(300));
+            assert_eq!(seconds("1h 30m"), Ok(5400));
+            assert_eq!(seconds("90d"), Ok(90 * 86_400));
+            assert_eq!(seconds("1d 12h"), Ok(36 * 3600));
+            for text in ["", "0", "0d", "-3", "-1d", "soon", "NaN", "inf", "d", "1month"] {
+                assert!(seconds(text).is_err(), "{text}");
+            }
         }
     }
 
     #[test]
-    fn lengths_read_as_people_write_them() {
-        let seconds = |text: &str| parse_duration(text).map(|length| length.as_secs());
-        assert_eq!(seconds("90"), Ok(90));
-        assert_eq!(seconds("90s"), Ok(90));
-        assert_eq!(seconds("5m"), Ok(300));
-        assert_eq!(seconds("1h 30m"), Ok(5400));
-        for text in ["", "0", "-3", "soon", "NaN", "inf"] {
-            assert!(seconds(text).is_err(), "{text}");
+    fn a_length_out_of_bounds_is_refused_with_the_bounds() {
+        assert_eq!(parse_lifetime("36500d").map(|length| length.as_secs()), Ok(36_500 * 86_400));
+        for (refused, bounds) in [
+            (parse_lifetime("100000d"), "1s to 36500d"),
+            (parse_lifetime("876001h"), "1s to 36500d"),
+            (parse_lifetime("0.5"), "1s to 36500d"),
+            (parse_time_limit("366d").map(TimeLimit::duration), "1s to 365d"),
+            (parse_time_limit("1.5").map(TimeLimit::duration), "1s to 365d"),
+            (parse_duration("99999999999999999999"), "1ms to 36500d"),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(error.ends_with(bounds), "{error}");
         }
+        assert_eq!(parse_duration("0.2"), Ok(Duration::from_millis(200)));
     }
 
     #[test]

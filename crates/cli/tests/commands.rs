@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -122,6 +123,57 @@ fn a_plan_that_is_not_there_is_not_found() {
     let output = rrm(&home, &["submit", "no-such-plan.toml"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(stderr(&output).contains("no-such-plan.toml"));
+}
+
+#[test]
+fn a_plan_that_is_no_text_is_invalid() {
+    let home = home();
+    let latin1 = home.path().join("latin1.toml");
+    fs::write(&latin1, b"name = \"caf\xe9\"").unwrap();
+    for path in [latin1.as_path(), home.path()] {
+        let path = path.to_str().unwrap();
+        let output = rrm(&home, &["submit", path]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(stderr(&output).contains(path) && stderr(&output).contains("next:  name a file of text"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_plan_that_does_not_come_is_waited_for_no_longer_than_allowed() {
+    let home = home();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rrm"));
+    command.args(["submit", "-", "--timeout", "0.5"]).env_clear().env("HOME", home.path());
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    // Its end would be an empty plan, which is invalid.
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(10));
+        drop(stdin);
+    });
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    assert!(!stderr(&output).contains("--request-id"), "nothing was sent: {output:?}");
+}
+
+#[test]
+fn a_figure_is_not_drawn_into_a_file_of_another_format() {
+    let home = home();
+    // Said before the daemon is asked, of which there is none.
+    for name in ["x.pdf", "x.csv", "x"] {
+        let output =
+            rrm(&home, &["--server", "http://127.0.0.1:9", "--token-file", &token(&home), "report", "--figure", name]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(stderr(&output).contains(name) && stderr(&output).contains("use svg or png"), "{output:?}");
+    }
+}
+
+/// A file with a token.
+fn token(home: &TempDir) -> String {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let path = home.path().join("token");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).unwrap();
+    file.write_all(b"user-0123456789abcdef").unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(crate) struct TokenAddArguments {
     #[arg(long, value_name = "ROLE", value_parser = parse_role)]
     pub(crate) role: Role,
 
-    /// Valid for so long, such as 12h or 90d [default: until it is revoked]
+    /// Valid for so long (seconds, or such as 12h, 90d, 1d 12h) [default: until it is revoked]
     #[arg(long, value_name = "TIME", value_parser = parse_lifetime)]
     pub(crate) expires: Option<Duration>,
 

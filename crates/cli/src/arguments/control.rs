@@ -3,12 +3,15 @@
 use clap::Args;
 use rrm_spec::{DrainHow, DrainTarget, RequestId, TimeLimit};
 
-use crate::selector::{JobSelector, PlanSelector};
+use crate::{
+    selector::{JobSelector, PlanSelector},
+    time::parse_time_limit,
+};
 
 /// Some jobs.
 #[derive(Debug, Args)]
 pub(crate) struct JobsArguments {
-    /// Jobs: ids, ranges (12-20) and names (@student)
+    /// Jobs: ids, ranges (12-20), names (@student) and plans (plan:3)
     #[arg(value_name = "JOB", required_unless_present = "plan")]
     pub(crate) jobs: Vec<JobSelector>,
 
@@ -24,7 +27,7 @@ is preempted and held with `rrm preempt --hold`. Where a named job is in another
 
 Examples:
   rrm hold 12 @student
-  rrm hold --plan last          all jobs of the newest plan that wait or are queued
+  rrm hold --plan last          all jobs of your newest plan that wait or are queued
   rrm submit plan.toml --hold   held from the start")]
 pub(crate) struct HoldArguments {
     #[command(flatten)]
@@ -73,6 +76,10 @@ pub(crate) struct PreemptArguments {
     /// Hold the jobs, too
     #[arg(long)]
     pub(crate) hold: bool,
+
+    /// Name of this request (8 to 64 letters, digits and hyphens): repeated, it stops nothing anew [default: a fresh one]
+    #[arg(long, value_name = "ID")]
+    pub(crate) request_id: Option<RequestId>,
 }
 
 #[derive(Debug, Args)]
@@ -86,7 +93,7 @@ Failures of the machine are tried again by themselves as often as a plan's max_r
 Examples:
   rrm retry 12 --with-dependents
   rrm retry @teacher --time-limit 4h
-  rrm retry --plan last --from-scratch   everything of the newest plan that failed, was cancelled or skipped")]
+  rrm retry --plan last --from-scratch   everything of your newest plan that failed, was cancelled or skipped")]
 pub(crate) struct RetryArguments {
     #[command(flatten)]
     pub(crate) jobs: JobsArguments,
@@ -99,8 +106,8 @@ pub(crate) struct RetryArguments {
     #[arg(long)]
     pub(crate) from_scratch: bool,
 
-    /// Give each attempt so long, such as 90s, 45m, 2h or 1d 12h [default: as before]
-    #[arg(long, value_name = "TIME")]
+    /// Give each attempt so long (seconds, or such as 90s, 45m, 1d 12h) [default: as before]
+    #[arg(long, value_name = "TIME", value_parser = parse_time_limit)]
     pub(crate) time_limit: Option<TimeLimit>,
 
     /// Name of this request (8 to 64 letters, digits and hyphens): repeated, it makes nothing new [default: a fresh one]

@@ -25,7 +25,7 @@ the image, or else the one that came closest), iteration (the first of the resta
 Examples:
   rrm export images @evaluation -o images.csv
   rrm export images 12-14 --format jsonl | jq 'select(.outcome == \"broken\") | .image'
-  rrm export images --plan last -o images.csv      every evaluation of the newest plan")]
+  rrm export images --plan last -o images.csv      every evaluation of your newest plan")]
 pub(crate) struct ExportImagesArguments {
     /// Evaluations: ids, ranges (12-20) and names (@evaluation)
     #[arg(value_name = "JOB", required_unless_present = "plan")]

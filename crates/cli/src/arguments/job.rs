@@ -16,8 +16,8 @@ A submission is repeated while the daemon does not answer; it has one effect how
 
 With --reuse the plan refers to the earlier job wherever one has done the same: same software version, same spec \
 (batch sizes of evaluations and syntheses apart), and the same of all that it needs; names and priorities do not matter. What it \
-made must still be there, and it must have run on a device that the job asks for. A dataset counts by its name: do not reuse \
-after changing its images. What starts from a file is always done again.
+made must still be there, and it must have run on a device that the job asks for. A published dataset counts by its name. What is \
+made of a file, or of a folder of pictures, is always done again.
 
 Examples:
   rrm submit plan.toml
@@ -75,7 +75,7 @@ pub(crate) struct SubmitArguments {
 #[command(after_help = "\
 Examples:
   rrm list                                the newest 50 jobs
-  rrm list --plan last                    the jobs of the newest plan
+  rrm list --plan last                    the jobs of your newest plan
   rrm list --state failed --limit 0       every failed job
   rrm --json list --state running | jq '.jobs[].name'")]
 pub(crate) struct ListArguments {
@@ -204,7 +204,7 @@ a cancelled one are skipped. What has ended stays as it is; where all that is na
 Examples:
   rrm cancel 12
   rrm cancel 12-20 @student
-  rrm cancel --plan last        every job of the newest plan")]
+  rrm cancel --plan last        every job of your newest plan")]
 pub(crate) struct CancelArguments {
     /// Jobs: ids, ranges (12-20), names (@student) and plans (plan:3)
     #[arg(value_name = "JOB", required_unless_present = "plan")]

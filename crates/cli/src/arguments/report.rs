@@ -54,7 +54,7 @@ pub(crate) struct ReportArguments {
     #[arg(long, short, value_name = "FILE", conflicts_with = "format")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Draw the figure (SVG, or PNG by the ending) into this file as well
+    /// Draw the figure into this file as well, in the format of its ending: svg or png
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) figure: Option<PathBuf>,
 }

@@ -108,8 +108,25 @@ fn wishes_about_jobs_name_jobs_or_a_plan() {
     let Command::Priority(priority) = parse("rrm priority -5 12").unwrap().command else { panic!("another command") };
     assert_eq!((priority.priority, priority.jobs.jobs.len()), (-5, 1));
     assert!(parse("rrm priority high 12").is_err());
-    let error = parse("rrm retry 12 --time-limit 5").unwrap_err().to_string();
+    let error = parse("rrm retry 12 --time-limit long").unwrap_err().to_string();
     assert!(error.contains("such as 90s"), "{error}");
+}
+
+#[test]
+fn whoever_takes_jobs_is_told_of_every_way_to_name_them() {
+    let command = Arguments::command();
+    for name in ["wait", "cancel", "hold", "release", "priority", "preempt", "retry"] {
+        let help = command.find_subcommand(name).unwrap().clone().render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains("ids, ranges (12-20), names (@student) and plans (plan:3)"), "{name}: {help}");
+    }
+}
+
+#[test]
+fn requests_that_must_not_come_twice_can_be_named() {
+    for command in ["submit plan.toml", "retry 12", "preempt 12"] {
+        assert!(parse(&format!("rrm {command} --request-id demo-0001")).is_ok(), "{command}");
+    }
 }
 
 #[test]

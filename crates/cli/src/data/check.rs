@@ -39,5 +39,6 @@ pub(super) fn document(description: &Description) -> Value {
         "train": description.count(Split::Train),
         "test": description.count(Split::Test),
         "classes": classes.collect::<Vec<_>>(),
+        "passed_over": description.passed_over(),
     })
 }

@@ -21,11 +21,13 @@ use crate::{
 /// Runs one of the commands.
 pub(crate) async fn run(command: ModelCommand, global: &Global, output: Output) -> Result<Exit, Failure> {
     match command {
-        ModelCommand::List(arguments) if arguments.imported => list::imported(&Daemon::find(global)?, output).await,
+        ModelCommand::List(arguments) if arguments.imported => {
+            list::imported(&Daemon::reach(global, output)?, output).await
+        }
         ModelCommand::List(_) => list::architectures(output),
         ModelCommand::Show(arguments) => show::run(&arguments, output),
         ModelCommand::Import(arguments) => import::run(&arguments, global, output).await,
-        ModelCommand::Export(arguments) => export::run(&arguments, &Daemon::find(global)?, output).await,
+        ModelCommand::Export(arguments) => export::run(&arguments, &Daemon::reach(global, output)?, output).await,
     }
 }
 

@@ -27,15 +27,13 @@ pub(super) enum DrawingFormat {
 
 impl Ending {
     pub(super) fn of(path: &Path) -> Result<Self, Failure> {
-        let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-        match ending.as_deref() {
+        match ending(path).as_deref() {
             Some("txt") => Ok(Self::Table(TableFormat::Text)),
             Some("md") => Ok(Self::Table(TableFormat::Markdown)),
             Some("csv") => Ok(Self::Table(TableFormat::Csv)),
             Some("tex") => Ok(Self::Table(TableFormat::Latex)),
             Some("json") => Ok(Self::Table(TableFormat::Json)),
-            Some("svg") => Ok(Self::Drawing(DrawingFormat::Svg)),
-            Some("png") => Ok(Self::Drawing(DrawingFormat::Png)),
+            Some(other) if let Some(format) = DrawingFormat::named(other) => Ok(Self::Drawing(format)),
             Some(_) | None => {
                 let what = format!("--output {}: the ending says no format", path.display());
                 Err(Failure::new(Exit::Invalid, what)
@@ -46,13 +44,25 @@ impl Ending {
 }
 
 impl DrawingFormat {
-    /// PNG where the ending says so, and SVG in all other files.
-    pub(super) fn of(path: &Path) -> Self {
-        match Ending::of(path) {
-            Ok(Ending::Drawing(format)) => format,
-            Ok(Ending::Table(_)) | Err(_) => Self::Svg,
+    /// What the ending of a file says that takes a drawing and nothing else.
+    pub(super) fn of(path: &Path) -> Result<Self, Failure> {
+        ending(path).as_deref().and_then(Self::named).ok_or_else(|| {
+            let what = format!("--figure {}: the ending says no format of a drawing", path.display());
+            Failure::new(Exit::Invalid, what).next("use svg or png")
+        })
+    }
+
+    fn named(ending: &str) -> Option<Self> {
+        match ending {
+            "svg" => Some(Self::Svg),
+            "png" => Some(Self::Png),
+            _ => None,
         }
     }
+}
+
+fn ending(path: &Path) -> Option<String> {
+    path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase)
 }
 
 /// Complete or not at all: written beside its place and renamed.
@@ -84,9 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn a_drawing_of_any_other_ending_is_svg() {
-        let formats = ["a.svg", "a.png", "a.xml", "a"].map(|name| DrawingFormat::of(Path::new(name)));
-        assert_eq!(formats, [DrawingFormat::Svg, DrawingFormat::Png, DrawingFormat::Svg, DrawingFormat::Svg]);
+    fn a_drawing_is_written_into_no_file_of_another_format() {
+        let of = |name: &str| DrawingFormat::of(Path::new(name));
+        assert_eq!([of("a.svg").unwrap(), of("A.PNG").unwrap()], [DrawingFormat::Svg, DrawingFormat::Png]);
+        for name in ["a.pdf", "a.csv", "a", ".svg"] {
+            let failure = of(name).unwrap_err();
+            assert_eq!(failure.exit(), Exit::Invalid, "{name}");
+            assert!(failure.to_string().contains("use svg or png"), "{failure}");
+        }
     }
 
     #[test]

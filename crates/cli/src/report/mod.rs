@@ -28,10 +28,12 @@ pub(crate) async fn run(arguments: &ReportArguments, daemon: &Daemon, output: Ou
     // What is wrong with the command line is said before the daemon is asked anything.
     let format = table_format(arguments, output)?;
     let ending = arguments.output.as_deref().map(Ending::of).transpose()?;
+    let drawing = |path| DrawingFormat::of(path).map(|format| (path, format));
+    let figure = arguments.figure.as_deref().map(drawing).transpose()?;
     let plan = plan(arguments)?;
     let report = content(arguments, plan, daemon).await?;
-    if let Some(path) = &arguments.figure {
-        file::write(path, &draw(&report, DrawingFormat::of(path))?)?;
+    if let Some((path, format)) = figure {
+        file::write(path, &draw(&report, format)?)?;
         output.note(&format!("figure: {}", path.display()));
     }
     match (ending, &arguments.output) {

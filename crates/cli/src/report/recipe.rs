@@ -19,7 +19,7 @@ pub(super) fn meant(name: &str) -> Result<Vec<(String, Layout)>, Failure> {
 
 /// A layout of a user's own, named by its file.
 pub(super) fn read(file: &Path) -> Result<(String, Layout), Failure> {
-    let text = fs::read_to_string(file).map_err(|error| Failure::file("read the layout", file, &error))?;
+    let text = fs::read_to_string(file).map_err(|error| Failure::text_file("read the layout", file, &error))?;
     let layout = toml::from_str(&text).map_err(|error| {
         Failure::new(Exit::Invalid, format!("read the layout {}: {error}", file.display()))
             .next("write [table] or [figure] as in the [report] of a recipe")

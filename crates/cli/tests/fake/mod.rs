@@ -3,15 +3,15 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
 use rrm_api::{
-    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LogChunk, Registered,
-    Replies, Reuse, Role, Service, Source, Submitted, Token, Tokens, Upload, WatchItem, Wishes,
+    About, ApiError, Artifact, AttemptEnd, Caller, Follow, ImagesFrom, ImagesPage, JobFilter, LastPlan, LogChunk,
+    Registered, Replies, Reuse, Role, Service, Source, Submitted, Token, Tokens, Upload, WatchItem, Wishes,
 };
 use rrm_spec::{
     AfterPreemption, Ahead, AheadGroup, AheadReason, ArtifactHash, Assignment, AttemptId, AttemptView, Device,
@@ -41,6 +41,8 @@ pub(crate) struct Memory {
     state: Mutex<State>,
     /// Calls of `submit` that are to find the daemon unavailable.
     pub(crate) submissions_to_lose: AtomicU32,
+    /// Whether requests are carried out and never answered.
+    pub(crate) is_mute: AtomicBool,
     /// Networks that were imported, with their files.
     pub(crate) imports: Mutex<Vec<(ImportedNetwork, Vec<u8>)>>,
     /// Tokens that were granted.
@@ -52,6 +54,9 @@ struct State {
     jobs: Vec<JobDetail>,
     events: Vec<EventView>,
     requests: Vec<(RequestId, Submitted)>,
+    plans: Vec<LastPlan>,
+    /// Names of retries and preemptions, as often as they came.
+    steering: Vec<RequestId>,
     log: Vec<u8>,
     drains: Vec<DrainView>,
 }
@@ -129,6 +134,43 @@ impl Memory {
     pub(crate) fn submissions(&self) -> usize {
         self.state().requests.len()
     }
+
+    /// Names of the retries and preemptions that came.
+    pub(crate) fn steering(&self) -> Vec<RequestId> {
+        self.state().steering.clone()
+    }
+
+    fn store(&self, caller: Caller, request: RequestId, plan: &Plan, wishes: Wishes) -> Result<Submitted, ApiError> {
+        let mut state = self.state();
+        if let Some((_, known)) = state.requests.iter().find(|(known, _)| *known == request) {
+            return Ok(Submitted { already: true, ..known.clone() });
+        }
+        let submission = SubmissionId(state.requests.len() as i64 + 1);
+        let first = state.jobs.len() as i64 + 1;
+        let jobs = details(plan, submission, first);
+        let names = jobs.iter().map(|job| (job.summary.id, job.summary.name.clone())).collect();
+        for job in &jobs {
+            state.tell(
+                "job.state",
+                job.summary.id.0,
+                &serde_json::json!({"from": null, "to": "queued", "reason": null}),
+            );
+        }
+        state.jobs.extend(jobs);
+        state.plans.push(LastPlan { submission, name: plan.name.clone(), owner: caller.user });
+        // Of a plan that may be reused the first job was done before.
+        let reused = if wishes.reuse == Reuse::Yes { vec![JobId(first)] } else { vec![] };
+        let (already, warnings) = (false, vec!["no worker".into()]);
+        let submitted = Submitted { submission, jobs: names, reused, already, warnings };
+        state.requests.push((request, submitted.clone()));
+        // The plan is stored, and the answer lost: what idempotent submission is for.
+        let losing =
+            self.submissions_to_lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match losing {
+            Ok(_) => Err(ApiError::Unavailable { what: "the answer is lost".into() }),
+            Err(_) => Ok(submitted),
+        }
+    }
 }
 
 impl State {
@@ -196,6 +238,15 @@ fn details(plan: &Plan, submission: SubmissionId, first: i64) -> Vec<JobDetail> 
 
 struct Serving(Arc<Memory>);
 
+impl Serving {
+    /// Waits for ever where nothing is to be answered.
+    async fn be_mute_if_told(&self) {
+        if self.0.is_mute.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 const USER: Caller = Caller { user: UserName::lab(), role: Role::Admin, expires_at: None };
 
 fn absent<T>() -> Result<T, ApiError> {
@@ -236,40 +287,22 @@ impl Service for Serving {
 
     async fn submit(
         &self,
-        _: Caller,
+        caller: Caller,
         request: RequestId,
         plan: Plan,
         _: Source,
         wishes: Wishes,
     ) -> Result<Submitted, ApiError> {
-        let mut state = self.0.state();
-        if let Some((_, known)) = state.requests.iter().find(|(known, _)| *known == request) {
-            return Ok(Submitted { already: true, ..known.clone() });
-        }
-        let submission = SubmissionId(state.requests.len() as i64 + 1);
-        let first = state.jobs.len() as i64 + 1;
-        let jobs = details(&plan, submission, first);
-        let names = jobs.iter().map(|job| (job.summary.id, job.summary.name.clone())).collect();
-        for job in &jobs {
-            state.tell(
-                "job.state",
-                job.summary.id.0,
-                &serde_json::json!({"from": null, "to": "queued", "reason": null}),
-            );
-        }
-        state.jobs.extend(jobs);
-        // Of a plan that may be reused the first job was done before.
-        let reused = if wishes.reuse == Reuse::Yes { vec![JobId(first)] } else { vec![] };
-        let (already, warnings) = (false, vec!["no worker".into()]);
-        let submitted = Submitted { submission, jobs: names, reused, already, warnings };
-        state.requests.push((request, submitted.clone()));
-        // The plan is stored, and the answer lost: what idempotent submission is for.
-        let losing =
-            self.0.submissions_to_lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        match losing {
-            Ok(_) => Err(ApiError::Unavailable { what: "the answer is lost".into() }),
-            Err(_) => Ok(submitted),
-        }
+        let stored = self.0.store(caller, request, &plan, wishes);
+        self.be_mute_if_told().await;
+        stored
+    }
+
+    async fn last_plan(&self, caller: Caller) -> Result<LastPlan, ApiError> {
+        let state = self.0.state();
+        let own = state.plans.iter().rfind(|plan| plan.owner == caller.user);
+        let last = own.or_else(|| state.plans.last().filter(|_| caller.role == Role::Read)).cloned();
+        last.ok_or_else(|| ApiError::NotFound { what: "a last plan".into() })
     }
 
     async fn list(&self, _: Caller, filter: JobFilter) -> Result<Vec<JobSummary>, ApiError> {
@@ -322,10 +355,12 @@ impl Service for Serving {
     async fn preempt(
         &self,
         caller: Caller,
-        _: RequestId,
+        request: RequestId,
         ids: Vec<JobId>,
         then: AfterPreemption,
     ) -> Result<Vec<JobSummary>, ApiError> {
+        self.0.state().steering.push(request);
+        self.be_mute_if_told().await;
         for id in &ids {
             self.0.set_state(id.0, JobState::Queued, Some("preempted"));
         }
@@ -336,7 +371,15 @@ impl Service for Serving {
     }
 
     /// Each as a new job, which knows of it.
-    async fn retry(&self, _: Caller, _: RequestId, ids: Vec<JobId>, _: RetryWish) -> Result<Vec<Retried>, ApiError> {
+    async fn retry(
+        &self,
+        _: Caller,
+        request: RequestId,
+        ids: Vec<JobId>,
+        _: RetryWish,
+    ) -> Result<Vec<Retried>, ApiError> {
+        self.0.state().steering.push(request);
+        self.be_mute_if_told().await;
         let mut state = self.0.state();
         let mut retried = Vec::new();
         for id in ids {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::fake::Fake;
-use crate::text;
+use crate::{spawn, text};
 
 #[test]
 fn an_encrypted_daemon_is_not_called_in_clear_text() {
@@ -63,4 +63,29 @@ fn a_token_is_shown_once_and_works_until_it_is_revoked() {
     assert_eq!(fake.rrm(&["admin", "token", "revoke", "abc"]).status.code(), Some(3), "too short an id names none");
     assert_eq!(fake.rrm(&["admin", "token", "revoke", "--user", "bob"]).status.code(), Some(0));
     assert_eq!(list_as_bob(), Some(7));
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_told_of_before_the_command_gives_up() {
+    let fake = Fake::start();
+    // A port that nobody listens on: bound, read and released.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = format!("http://127.0.0.1:{port}");
+    let formats = [&[][..], &["-q"], &["--json"]];
+    let children = formats
+        .map(|format| spawn(&mut fake.command(&[format, &["--server", &server, "list", "--timeout", "4"]].concat())));
+    let outputs = children.map(|child| child.wait_with_output().unwrap());
+    let note = format!("the daemon at {server} does not answer; trying for 3 s more\n");
+    for (output, format) in outputs.into_iter().zip(formats) {
+        let told = text(&output.stderr);
+        assert_eq!(told.matches(&note).count(), usize::from(format.is_empty()), "{format:?}: {told}");
+        assert_eq!(output.status.code(), Some(5), "{told}");
+    }
+}
+
+#[test]
+fn a_daemon_that_answers_is_not_remarked_upon() {
+    let fake = Fake::with_plan();
+    let output = fake.rrm(&["wait", "1", "--timeout", "2"]);
+    assert!(!text(&output.stderr).contains("does not answer"), "{output:?}");
 }

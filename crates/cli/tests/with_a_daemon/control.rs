@@ -48,6 +48,7 @@ fn of_a_whole_plan_only_those_jobs_are_changed_that_can_be() {
     let fake = Fake::with_plan();
     fake.memory.set_state(1, JobState::Succeeded, None);
     assert_eq!(text(&fake.rrm(&["-q", "hold", "--plan", "last"]).stdout), "2\n3\n");
+    assert_eq!(text(&fake.rrm(&["-q", "release", "plan:last"]).stdout), "2\n3\n");
     fake.end_all(JobState::Succeeded);
     let output = fake.rrm(&["hold", "--plan", "last"]);
     assert_eq!(output.status.code(), Some(8), "{output:?}");
@@ -94,4 +95,29 @@ fn drains_are_told_where_people_look() {
     assert!(fake.rrm(&["undrain"]).status.success() && fake.rrm(&["worker", "undrain", "node1"]).status.success());
     assert_eq!(fake.json(&["list"])["drained"], false);
     assert!(text(&fake.rrm(&["worker", "list"]).stdout).contains("node1  online"));
+}
+
+#[test]
+fn whoever_changes_jobs_of_the_last_plan_is_told_which_one_it_is() {
+    let fake = Fake::with_plan();
+    fake.rrm(&["submit", &fake.plan_file()]);
+    let told = |arguments: &[&str]| {
+        let output = fake.rrm(arguments);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        text(&output.stderr)
+    };
+    for arguments in [
+        &["hold", "--plan", "last"][..],
+        &["release", "plan:last"],
+        &["priority", "3", "1", "@third"],
+        &["preempt", "@control"],
+        &["cancel", "--plan", "last"],
+        &["retry", "--plan", "last"],
+    ] {
+        assert!(told(arguments).contains("the last plan is 2 (demo)\n"), "{arguments:?}");
+    }
+    for arguments in [&["hold", "1"][..], &["release", "--plan", "1"], &["priority", "3", "@third", "--plan", "1"]] {
+        assert_eq!(told(arguments), "", "{arguments:?}");
+    }
+    assert_eq!(told(&["-q", "hold", "@control"]), "", "programs asked for ids");
 }

@@ -26,7 +26,9 @@ fn an_empty_list_is_no_error() {
     let output = fake.rrm(&["list"]);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), String::new()));
     assert_eq!(fake.json(&["list"])["jobs"], json!([]));
-    assert_eq!(fake.rrm(&["report"]).status.code(), Some(3), "there is no last plan");
+    let report = fake.rrm(&["report"]);
+    assert_eq!(report.status.code(), Some(3), "{report:?}");
+    assert!(text(&report.stderr).contains("there is no last plan: you have submitted none yet"), "{report:?}");
 }
 
 #[test]
@@ -75,4 +77,34 @@ fn a_plan_selects_all_of_its_jobs_wherever_jobs_are_taken() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("takes one job"), "{refused:?}");
     assert_eq!(fake.rrm(&["wait", "plan:9"]).status.code(), Some(3));
+}
+
+#[test]
+fn the_last_plan_stays_the_one_that_was_submitted_last_when_an_older_one_is_retried() {
+    let fake = Fake::with_plan();
+    fake.rrm(&["submit", &fake.plan_file()]);
+    fake.memory.set_state(3, JobState::Failed, None);
+    let retried = fake.rrm(&["-q", "retry", "3"]);
+    assert_eq!(text(&retried.stdout), "7\n", "{retried:?}");
+    assert_eq!(text(&fake.rrm(&["-q", "list", "--plan", "last"]).stdout), "6\n5\n4\n");
+    assert_eq!(fake.json(&["show", "@third"])["job"]["summary"]["id"], 6);
+}
+
+#[test]
+fn the_last_plan_is_the_users_own() {
+    let fake = Fake::with_plan();
+    let token_of = |user: &str, role: &str| {
+        let path = fake.folder.path().join(format!("token-{user}"));
+        let path = path.to_str().unwrap().to_owned();
+        let added = fake.rrm(&["admin", "token", "add", "--user", user, "--role", role, "--output", &path]);
+        assert_eq!(added.status.code(), Some(0), "{added:?}");
+        path
+    };
+    let (bob, ada, eve) = (token_of("bob", "submit"), token_of("ada", "submit"), token_of("eve", "read"));
+    assert_eq!(fake.rrm(&["--token-file", &bob, "submit", &fake.plan_file()]).status.code(), Some(0));
+    let list = |token: &[&str]| fake.rrm(&[token, &["-q", "list", "--plan", "last"]].concat());
+    assert_eq!(text(&list(&[]).stdout), "3\n2\n1\n");
+    assert_eq!(text(&list(&["--token-file", &bob]).stdout), "6\n5\n4\n");
+    assert_eq!(text(&list(&["--token-file", &eve]).stdout), "6\n5\n4\n", "who may only look has none of her own");
+    assert_eq!(list(&["--token-file", &ada]).status.code(), Some(3), "ada has submitted none");
 }

@@ -142,7 +142,8 @@ pub(crate) fn train_and_attack(fake: &Fake) {
 
 /// Diagnostics of 100 images, most of which nothing but a factor on the logits breaks.
 pub(crate) fn masked() -> DiagnosticsRecord {
-    let numbers = [("images", 100.0), ("ladder.x1.robust", 90.0), ("ladder.x0.001.robust", 2.0)];
+    let numbers =
+        [("images", 100.0), ("natural.correct", 95.0), ("ladder.x1.robust", 90.0), ("ladder.x0.001.robust", 2.0)];
     DiagnosticsRecord {
         weights: "0".repeat(64).parse().unwrap(),
         threat: ThreatModel { norm: Norm::Linf, epsilon: "8/255".parse().unwrap() },
