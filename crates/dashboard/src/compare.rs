@@ -12,7 +12,7 @@ use crate::page::COMPARED;
 use crate::site::Site;
 use crate::time::duration;
 use crate::view::View;
-use crate::words::{job_link, percent, state};
+use crate::words::{job_link, percent, standing};
 
 const US_PER_HOUR: f64 = 3.6e9;
 
@@ -100,7 +100,7 @@ fn summary_row(job: &JobDetail, table: &Table) -> Markup {
     html! {
         tr {
             th scope="row" { (job_link(&job.summary)) }
-            td { (state(job.summary.state)) }
+            td { (standing(&job.summary)) }
             td.number { (percent(natural)) }
             td.number { (percent(robust)) }
             td { (attack.unwrap_or_default()) }

@@ -5,6 +5,7 @@ use rrm_spec::EventView;
 use serde_json::Value;
 
 use crate::time::moment;
+use crate::words::number_link;
 
 /// Longest text of a value that is shown; the rest is left to the database.
 const LONGEST: usize = 160;
@@ -31,7 +32,7 @@ pub(crate) fn entry(event: &EventView) -> Markup {
         tr data-seq=(event.seq) {
             td { (moment(event.at)) }
             td { code { (event.kind) } }
-            td { @if let Some(job) = event.job { a href={ "/jobs/" (job) } { "#" (job) } } }
+            td { @if let Some(job) = event.job { (number_link(job)) } }
             td.words { (details(&event.data)) }
         }
     }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use rrm_spec::{JobId, JobSummary};
 use rrm_store::Edge;
 
-use crate::words::sign;
+use crate::words::{sign, standing_words};
 
 const BOX_WIDTH: usize = 190;
 const BOX_HEIGHT: usize = 40;
@@ -74,10 +74,10 @@ fn drawn(node: &Node<'_>, place: (usize, usize)) -> Markup {
     html! {
         a href={ "/jobs/" (job.id) } {
             g class=(class) {
-                title { "#" (job.id) " " (job.name) ": " (job.state.name()) }
+                title { "#" (job.id) " " (job.name) ": " (standing_words(job)) }
                 rect x=(x) y=(y) width=(BOX_WIDTH) height=(BOX_HEIGHT) rx="5" {}
                 text x=(x + 8) y=(y + 17) { (sign(job.state)) " " (shortened(&job.name)) }
-                text.note x=(x + 8) y=(y + 33) { "#" (job.id) " " (job.state.name()) @if job.epochs_total > 0 { " " (job.epochs_done) "/" (job.epochs_total) } }
+                text.note x=(x + 8) y=(y + 33) { "#" (job.id) " " (job.state.name()) @if job.held { ", held" } @if job.epochs_total > 0 { " " (job.epochs_done) "/" (job.epochs_total) } }
             }
         }
     }

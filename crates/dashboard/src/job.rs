@@ -8,8 +8,9 @@ mod spec;
 mod timeline;
 mod tries;
 
-use rrm_spec::{JobDetail, JobId};
+use rrm_spec::{JobDetail, JobId, JobSummary};
 
+use self::facts::Related;
 use crate::error::PageError;
 use crate::event;
 use crate::known::with_progress;
@@ -24,15 +25,14 @@ const CHILDREN: u32 = 30;
 pub(crate) async fn view(site: &Site, id: JobId, against: Option<JobId>) -> Result<View, PageError> {
     let mut job = site.store.job(id).await?;
     job.summary = with_progress(site, vec![job.summary.clone()]).pop().unwrap_or(job.summary);
-    let parents = site.store.jobs_by_id(&job.parents).await?;
-    let children = site.store.jobs_by_id(&site.store.children(id, CHILDREN).await?).await?;
+    let related = related(site, &job).await?;
     let states = site.store.state_events(id).await?;
     let other = match against {
         Some(other) => Some(site.store.job(other).await?),
         None => None,
     };
     let view = View::new(format!("Job {id} · {}", job.summary.name))
-        .fresh("facts", facts::facts(&job, &parents, &children))
+        .fresh("facts", facts::facts(&job, &related))
         .fresh("timeline", timeline::timeline(&states, job.summary.ended_at))
         .fresh("curves", curves::curves(&job))
         .fresh("results", results::results(&job))
@@ -42,6 +42,16 @@ pub(crate) async fn view(site: &Site, id: JobId, against: Option<JobId>) -> Resu
         .still("spec", spec::spec(&job, other.as_ref(), suggestion(&job)))
         .still("events", event::list(&site.store.newest_job_events(id, EVENTS).await?));
     Ok(View { events: Feed::Job(id), has_log: true, ..view })
+}
+
+async fn related(site: &Site, job: &JobDetail) -> Result<Related, PageError> {
+    let JobSummary { id, retry_of, retried_as, .. } = &job.summary;
+    let tries: Vec<JobId> = [*retry_of, *retried_as].into_iter().flatten().collect();
+    Ok(Related {
+        parents: site.store.jobs_by_id(&job.parents).await?,
+        children: site.store.jobs_by_id(&site.store.children(*id, CHILDREN).await?).await?,
+        tries: site.store.jobs_by_id(&tries).await?,
+    })
 }
 
 /// A job that is worth a look beside this one: what it learned from, or the one before it.

@@ -5,6 +5,7 @@ mod assets;
 mod chart;
 mod compare;
 mod diff;
+mod drain;
 mod error;
 mod event;
 mod frame;

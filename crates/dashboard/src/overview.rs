@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use rrm_spec::{JobState, JobSummary};
 use rrm_store::JobFilter;
 
+use crate::drain;
 use crate::error::PageError;
 use crate::event;
 use crate::list::{Choice, table};
@@ -19,13 +20,17 @@ const EVENTS: u32 = 20;
 pub(crate) async fn view(site: &Site) -> Result<View, PageError> {
     let workers = connected(site).await?;
     let running = running(site, &workers).await?;
+    let jobs = site.store.jobs_by_state().await?;
     let next = site.store.next_in_line(ROWS).await?;
-    let queued = in_order(site.store.jobs_by_id(&next).await?, &next);
+    let mut line = in_order(site.store.jobs_by_id(&next).await?, &next);
+    line.retain(|job| !job.held);
+    let drains = site.store.drains().await?;
     let failed = newest_in(site, JobState::Failed, ROWS).await?;
     let view = View::new("Overview")
-        .fresh("counts", counts(&site.store.jobs_by_state().await?))
-        .fresh("devices", devices(&workers, &running))
-        .fresh("queue", html! { h2 { "Queue" } (table("Next in line", &queued, Choice::None)) })
+        .fresh("drain", drain::banner(&drains))
+        .fresh("counts", counts(&jobs))
+        .fresh("devices", devices(&workers, &running, &drains))
+        .fresh("queue", queue(&line, &jobs))
         .fresh("failures", html! { h2 { "Failures" } (table("The newest jobs that failed", &failed, Choice::None)) })
         .still("events", event::list(&site.store.newest_events(EVENTS).await?))
         .still("about", html! { p.note { "rrmd " (site.version) } });
@@ -39,6 +44,20 @@ fn counts(jobs: &[(JobState, u64)]) -> Markup {
             @for (it, count) in jobs {
                 li { a href={ "/jobs?state=" (it.name()) } { strong { (count) } " " (state(*it)) } }
             }
+        }
+    }
+}
+
+/// Whoever sees fewer in line than are queued is told why.
+fn queue(line: &[JobSummary], jobs: &[(JobState, u64)]) -> Markup {
+    let queued: u64 = jobs.iter().filter(|(it, _)| *it == JobState::Queued).map(|(_, count)| count).sum();
+    let shown = line.len() as u64;
+    html! {
+        h2 { "Queue" }
+        (table("Next in line", line, Choice::None))
+        // Those that a full list leaves out may be in line.
+        @if shown < u64::from(ROWS) && shown < queued {
+            p.note { "Queued, but held: " (queued - shown) ". " code { "rrm release" } " puts them in line." }
         }
     }
 }

@@ -1,11 +1,31 @@
 //! Numbers and states as readers see them.
 
 use maud::{Markup, html};
-use rrm_spec::{Accuracy, JobKind, JobState, JobSummary, Progress, SubmissionId};
+use rrm_spec::{Accuracy, JobId, JobKind, JobState, JobSummary, Progress, Stop, SubmissionId};
 
 /// A state as a word with a sign: neither colour nor sign is needed to understand it.
 pub(crate) fn state(state: JobState) -> Markup {
-    html! { span class={ "state " (state.name()) } { span aria-hidden="true" { (sign(state)) } " " (state.name()) } }
+    signed(state, state.name())
+}
+
+/// Where a job stands, in [`standing_words`] and with its state's sign.
+pub(crate) fn standing(job: &JobSummary) -> Markup {
+    signed(job.state, &standing_words(job))
+}
+
+/// The state, what the job has been asked to do, and whether it is held: as `rrm list` shows it.
+pub(crate) fn standing_words(job: &JobSummary) -> String {
+    let asked = match job.stop {
+        Some(Stop::Cancel) if !job.state.is_terminal() => Some("cancelling"),
+        Some(Stop::Preempt) => Some("giving way"),
+        Some(Stop::Cancel | Stop::Timeout) | None => None,
+    };
+    let held = job.held.then_some("held");
+    [Some(job.state.name()), asked, held].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn signed(state: JobState, words: &str) -> Markup {
+    html! { span class={ "state " (state.name()) } { span aria-hidden="true" { (sign(state)) } " " (words) } }
 }
 
 pub(crate) fn sign(state: JobState) -> &'static str {
@@ -31,6 +51,11 @@ pub(crate) fn kind(kind: JobKind) -> &'static str {
 /// A job by number and name.
 pub(crate) fn job_link(job: &JobSummary) -> Markup {
     html! { a href={ "/jobs/" (job.id) } { "#" (job.id) " " (job.name) } }
+}
+
+/// A job of which no more than its number is known.
+pub(crate) fn number_link(id: JobId) -> Markup {
+    html! { a href={ "/jobs/" (id) } { "#" (id) } }
 }
 
 pub(crate) fn plan_link(id: SubmissionId, name: &str) -> Markup {
@@ -83,8 +108,48 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use rrm_spec::UserName;
+
     use super::*;
+
+    /// A job of the plan `demo`.
+    pub(crate) fn job(id: i64, state: JobState) -> JobSummary {
+        JobSummary {
+            id: JobId(id),
+            submission: SubmissionId(3),
+            plan: "demo".into(),
+            owner: UserName::lab(),
+            name: "teacher".into(),
+            kind: JobKind::Train,
+            state,
+            stop: None,
+            held: false,
+            priority: 0,
+            time_limit: None,
+            retry_of: None,
+            retried_as: None,
+            attempts: 1,
+            epochs_done: 3,
+            epochs_total: 12,
+            progress: None,
+            reason: None,
+            created_at: 0,
+            started_at: Some(1_000_000),
+            ended_at: None,
+        }
+    }
+
+    #[test]
+    fn a_job_stands_where_rrm_list_says_it_does() {
+        let words = |state, stop, held| standing_words(&JobSummary { stop, held, ..job(12, state) });
+        assert_eq!(words(JobState::Queued, None, true), "queued, held");
+        assert_eq!(words(JobState::Running, Some(Stop::Preempt), true), "running, giving way, held");
+        assert_eq!(words(JobState::Running, Some(Stop::Cancel), false), "running, cancelling");
+        assert_eq!(words(JobState::Cancelled, Some(Stop::Cancel), false), "cancelled", "it has");
+        assert_eq!(words(JobState::Failed, Some(Stop::Timeout), false), "failed");
+        assert!(standing(&job(12, JobState::Failed)).0.contains("✗"), "the sign is that of the state");
+    }
 
     #[test]
     fn a_state_needs_no_colour() {

@@ -1,19 +1,25 @@
 //! Workers, their devices, and what these do.
 
 use maud::{Markup, html};
-use rrm_spec::{JobSummary, WorkerView};
+use rrm_spec::{DrainView, JobSummary, WorkerView};
 
+use crate::drain;
 use crate::error::PageError;
 use crate::known;
 use crate::site::Site;
 use crate::time::moment;
 use crate::view::View;
-use crate::words::{job_link, progress};
+use crate::words::{job_link, number_link, progress};
 
 pub(crate) async fn view(site: &Site) -> Result<View, PageError> {
     let (online, gone): (Vec<_>, Vec<_>) = all(site).await?.into_iter().partition(|worker| worker.online);
     let running = running(site, &online).await?;
-    Ok(View::new("Workers").fresh("connected", devices(&online, &running)).fresh("gone", departed(&gone)))
+    let drains = site.store.drains().await?;
+    Ok(View::new("Workers")
+        .fresh("drain", drain::banner(&drains))
+        .fresh("connected", devices(&online, &running, &drains))
+        .fresh("drained", drain::list(&drains))
+        .fresh("gone", departed(&gone, &drains)))
 }
 
 /// Workers that are connected.
@@ -36,7 +42,7 @@ pub(crate) async fn running(site: &Site, workers: &[WorkerView]) -> Result<Vec<J
 }
 
 /// One row per device of workers that are connected.
-pub(crate) fn devices(workers: &[WorkerView], running: &[JobSummary]) -> Markup {
+pub(crate) fn devices(workers: &[WorkerView], running: &[JobSummary], drains: &[DrainView]) -> Markup {
     let job = |id| running.iter().find(|job| job.id == id);
     html! {
         h2 { "Devices" }
@@ -52,11 +58,11 @@ pub(crate) fn devices(workers: &[WorkerView], running: &[JobSummary]) -> Markup 
                         @for worker in workers { @for device in &worker.devices {
                             @let job = device.job.and_then(job);
                             tr {
-                                th scope="row" { (worker.node) }
+                                th scope="row" { (worker.node) (drain::mark(worker, drains)) }
                                 td { (device.device) }
                                 td { @match (job, device.job) {
                                     (Some(job), _) => (job_link(job)),
-                                    (None, Some(id)) => a href={ "/jobs/" (id) } { "#" (id) },
+                                    (None, Some(id)) => (number_link(id)),
                                     (None, None) => span.note { "idle" },
                                 } }
                                 td { @if let Some(job) = job { (progress(job)) } }
@@ -71,7 +77,7 @@ pub(crate) fn devices(workers: &[WorkerView], running: &[JobSummary]) -> Markup 
     }
 }
 
-fn departed(workers: &[WorkerView]) -> Markup {
+fn departed(workers: &[WorkerView], drains: &[DrainView]) -> Markup {
     html! {
         h2 { "Not connected" }
         @if workers.is_empty() { p.none { "None." } } @else {
@@ -82,7 +88,7 @@ fn departed(workers: &[WorkerView]) -> Markup {
                     tbody {
                         @for worker in workers {
                             tr {
-                                th scope="row" { (worker.node) }
+                                th scope="row" { (worker.node) (drain::mark(worker, drains)) }
                                 td { (moment(worker.last_seen_at)) }
                                 td { (worker.devices.iter().map(|it| it.device.as_str()).collect::<Vec<_>>().join(", ")) }
                                 td { "#" (worker.id) ", rrm " (worker.version) }
@@ -112,7 +118,7 @@ mod tests {
             devices: vec![device],
             labels: vec![],
         };
-        let table = devices(&[worker], &[]).0;
+        let table = devices(&[worker], &[], &[]).0;
         assert!(table.contains("idle") && table.contains("&lt;script&gt;") && !table.contains("<script"), "{table}");
     }
 }

@@ -1,19 +1,29 @@
 //! What a job is, and where it stands.
 
 use maud::{Markup, html};
-use rrm_spec::{JobDetail, JobSpec, JobSummary};
+use rrm_spec::{JobDetail, JobId, JobSpec, JobSummary, Stop};
 
 use crate::time::{between, optional_moment};
-use crate::words::{job_link, kind, plan_link, progress, state};
+use crate::words::{job_link, kind, plan_link, progress, standing};
 
-pub(super) fn facts(job: &JobDetail, parents: &[JobSummary], children: &[JobSummary]) -> Markup {
+/// Jobs that this one has to do with.
+pub(super) struct Related {
+    /// What it needs.
+    pub(super) parents: Vec<JobSummary>,
+    /// What needs it.
+    pub(super) children: Vec<JobSummary>,
+    /// What it does again, and what does it again.
+    pub(super) tries: Vec<JobSummary>,
+}
+
+pub(super) fn facts(job: &JobDetail, related: &Related) -> Markup {
     let it = &job.summary;
-    let fact = |name: &str, value: Markup| html! { div { dt { (name) } dd { (value) } } };
+    let Related { parents, children, tries } = related;
     let run = job.attempts.iter().rev().find_map(|attempt| Some((attempt, attempt.run.as_ref()?)));
     html! {
         dl.facts {
-            (fact("State", html! { (state(it.state)) " " (progress(it)) }))
-            @if it.stop.is_some() { (fact("Asked", html! { "to stop" })) }
+            (fact("State", html! { (standing(it)) " " (progress(it)) }))
+            (wishes(it))
             @if let Some(reason) = &it.reason { (fact("Why", html! { pre.words { (reason) } })) }
             (fact("Plan", html! { (plan_link(it.submission, &it.plan)) " · " a href={ "/reports/" (it.submission) } { "report" } }))
             (fact("Owner", html! { (it.owner) }))
@@ -22,6 +32,9 @@ pub(super) fn facts(job: &JobDetail, parents: &[JobSummary], children: &[JobSumm
             (fact("Started", optional_moment(it.started_at)))
             (fact("Ended", html! { (optional_moment(it.ended_at)) @if let (Some(from), Some(to)) = (it.started_at, it.ended_at) { ", after " (between(from, to)) } }))
             (fact("Priority", html! { (it.priority) }))
+            @if let Some(limit) = it.time_limit { (fact("Time limit", html! { (limit) " for each attempt" })) }
+            (try_link("Retry of", it.retry_of, tries))
+            (try_link("Retried as", it.retried_as, tries))
             @if let Some((attempt, run)) = run {
                 (fact("Ran on", html! { (attempt.node) ", " (run.device) ", " (run.threads) @if run.threads == 1 { " thread" } @else { " threads" } ", rrm " (run.code_version) }))
                 @if run.parameters > 0 { (fact("Parameters", html! { (run.parameters) })) }
@@ -36,8 +49,31 @@ pub(super) fn facts(job: &JobDetail, parents: &[JobSummary], children: &[JobSumm
     }
 }
 
+fn fact(name: &str, value: Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+/// What was asked of a job, as long as it can still be done.
+fn wishes(job: &JobSummary) -> Markup {
+    let asked = match job.stop.filter(|_| !job.state.is_terminal()) {
+        Some(Stop::Cancel) => Some("to stop: it ends as cancelled"),
+        Some(Stop::Preempt) => Some("to stop: it gives way, and is queued again"),
+        Some(Stop::Timeout) => Some("to stop: its time limit has run out"),
+        None => None,
+    };
+    html! {
+        @if let Some(asked) = asked { (fact("Asked", html! { (asked) })) }
+        @if job.held { (fact("Held", html! { "until it is released with " code { "rrm release " (job.id) } })) }
+    }
+}
+
+fn try_link(name: &str, id: Option<JobId>, tries: &[JobSummary]) -> Markup {
+    let found = tries.iter().find(|other| Some(other.id) == id);
+    html! { @if let Some(other) = found { (fact(name, html! { (job_link(other)) " " (standing(other)) })) } }
+}
+
 fn links(jobs: &[JobSummary]) -> Markup {
-    html! { ul.inline { @for job in jobs { li { (job_link(job)) " " (state(job.state)) } } } }
+    html! { ul.inline { @for job in jobs { li { (job_link(job)) " " (standing(job)) } } } }
 }
 
 fn beside(job: &JobDetail, parents: &[JobSummary]) -> String {

@@ -9,9 +9,11 @@ use prometheus::proto::MetricFamily;
 use rrm_dashboard::{Audience, Later, Live, LogTail, serve};
 use rrm_spec::{
     Accuracy, Assignment, AttemptId, AttemptOutcome, CheckpointRecord, CheckpointRole, Device, DeviceInfo, EpochRecord,
-    JobId, Plan, Progress, Record, Registration, RunStarted, UserName, WorkerId,
+    JobChange, JobId, Plan, Progress, Record, Registration, RunStarted, UserName, WorkerId,
 };
-use rrm_store::{Backoff, End, KeepArtifact, Lease, Register, Report, Reuse, Settle, Store, Strict, Submit, Write};
+use rrm_store::{
+    Backoff, Change, End, KeepArtifact, Lease, Register, Report, Reuse, Settle, Store, Strict, Submit, Write,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -167,19 +169,19 @@ impl Desk {
         .await;
     }
 
-    async fn worker(&self) -> WorkerId {
+    pub(crate) async fn worker(&self) -> WorkerId {
         let devices = vec![DeviceInfo { device: Device::Cpu, name: HOSTILE.into(), memory_mib: None, share: 1 }];
         let (node, version, boot_id) = (HOSTILE.to_owned(), "0.1.0".to_owned(), "boot-of-this-one".to_owned());
         self.write(Register { registration: Registration { node, version, boot_id, devices, labels: vec![] } }).await
     }
 
-    async fn lease(&self, worker: WorkerId) -> Assignment {
+    pub(crate) async fn lease(&self, worker: WorkerId) -> Assignment {
         let request = format!("lease-{}", self.clock.load(Ordering::Relaxed)).parse().unwrap();
         let lease = Lease { worker, request, free: vec![Device::Cpu], held: vec![] };
         self.write(lease).await.pop().expect("a job is queued")
     }
 
-    async fn train(&self, assignment: &Assignment, epochs: u32) {
+    pub(crate) async fn train(&self, assignment: &Assignment, epochs: u32) {
         let attempt = assignment.attempt;
         let started = RunStarted {
             device: "cpu".into(),
@@ -200,7 +202,7 @@ impl Desk {
         self.write(Report { attempt, first_seq: 1, records }).await;
     }
 
-    async fn settle(&self, assignment: &Assignment, outcome: AttemptOutcome) {
+    pub(crate) async fn settle(&self, assignment: &Assignment, outcome: AttemptOutcome) {
         let end = End { outcome, message: Some(HOSTILE.into()), exit_code: Some(1), signal: None };
         self.write(Settle {
             attempt: assignment.attempt,
@@ -209,6 +211,10 @@ impl Desk {
             backoff: Backoff { base_us: 0, jitter: 1.0 },
         })
         .await;
+    }
+
+    pub(crate) async fn change(&self, job: i64, change: JobChange) {
+        self.write(Change { jobs: vec![JobId(job)], change }).await;
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

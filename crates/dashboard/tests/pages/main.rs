@@ -4,3 +4,4 @@ mod desk;
 mod metrics;
 mod page;
 mod stream;
+mod wish;

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
+use rrm_spec::{DrainHow, DrainTarget, JobChange};
+use rrm_store::{Drain, Undrain};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::desk::Desk;
+use crate::desk::{Desk, HOSTILE};
 
 /// Longer than anything here takes on a busy machine; a test that needs it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -147,4 +149,48 @@ async fn streams_end_and_health_says_so_when_the_daemon_stops() {
     desk.stopping.cancel();
     let rest = async { while stream.0.next_line().await.is_ok_and(|line| line.is_some()) {} };
     timeout(PATIENCE, rest).await.expect("the stream ends");
+}
+
+/// The part's HTML, which is the last message's.
+fn html(messages: &[Message]) -> &str {
+    messages.last().and_then(|last| last.data["html"].as_str()).expect("a part has HTML")
+}
+
+#[tokio::test]
+async fn a_drain_and_its_end_are_told_to_whoever_looks_at_the_overview_or_at_the_workers() {
+    let desk = Desk::open().await;
+    desk.worker().await;
+    let target = DrainTarget::Node(HOSTILE.into());
+    for (path, last, marked) in [("/", "failures", "devices"), ("/workers", "gone", "connected")] {
+        let mut stream = Stream::open(&desk, path, None).await;
+        stream.until_part(last).await;
+        desk.write(Drain { target: DrainTarget::Daemon, how: DrainHow::Finish }).await;
+        assert!(html(&stream.until_part("drain").await).contains("No new work"), "{path}");
+        desk.write(Undrain { target: DrainTarget::Daemon }).await;
+        assert_eq!(html(&stream.until_part("drain").await), "", "{path}");
+        desk.write(Drain { target: target.clone(), how: DrainHow::Finish }).await;
+        assert!(html(&stream.until_part(marked).await).contains("class=\"drained\""), "{path}");
+        desk.write(Undrain { target: target.clone() }).await;
+        assert!(!html(&stream.until_part(marked).await).contains("class=\"drained\""), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_hold_is_told_to_whoever_looks_at_the_job_the_list_or_the_queue() {
+    let desk = Desk::open().await;
+    desk.submit().await;
+    for (path, last, changed, held) in [
+        ("/jobs/1", "checkpoints", "facts", "queued, held"),
+        ("/jobs", "list", "list", "queued, held"),
+        ("/", "failures", "queue", "Next in line: none."),
+    ] {
+        let mut stream = Stream::open(&desk, path, None).await;
+        let before = stream.until_part(last).await;
+        assert!(before.iter().all(|message| !message.data.to_string().contains(held)), "{path}: {before:?}");
+        desk.change(1, JobChange::Hold).await;
+        let after = stream.until_part(changed).await;
+        assert!(html(&after).contains(held), "{path}: {after:?}");
+        desk.change(1, JobChange::Release).await;
+        assert!(!html(&stream.until_part(changed).await).contains(held), "{path}");
+    }
 }
