@@ -145,11 +145,12 @@ impl Picture {
     /// The image as a network would get it, by way of a folder of pictures.
     fn through_a_batch(&self) -> Result<Vec<f32>> {
         let data = tempfile::tempdir()?;
-        for split in Split::ALL {
-            let folder = data.path().join(format!("one/{split}/class"));
+        let (width, height) = (self.shape.width as u32, self.shape.height as u32);
+        let bytes = self.interleaved(&self.planar);
+        // A classifier needs two classes; the first one's picture is the first of the batch.
+        for (split, class) in Split::ALL.into_iter().flat_map(|split| ["class", "other"].map(|class| (split, class))) {
+            let folder = data.path().join(format!("one/{split}/{class}"));
             fs::create_dir_all(&folder)?;
-            let (width, height) = (self.shape.width as u32, self.shape.height as u32);
-            let bytes = self.interleaved(&self.planar);
             image::save_buffer(folder.join("0.png"), &bytes, width, height, image::ColorType::Rgb8)?;
         }
         let dataset = Dataset { name: DatasetName::Folder("one".to_owned()), train_images: None };

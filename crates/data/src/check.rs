@@ -26,7 +26,10 @@ pub enum Format {
     /// An ImageNet folder, or part of one, of which Restricted-ImageNet's classes are read.
     RestrictedImageNet,
     /// Pictures in `train/CLASS` and `test/CLASS`.
-    Folder,
+    Folder {
+        /// Files there that are no pictures by their names; known once the folder was read.
+        passed_over: usize,
+    },
 }
 
 impl Format {
@@ -38,7 +41,7 @@ impl Format {
         Self::Svhn,
         Self::FashionMnist,
         Self::RestrictedImageNet,
-        Self::Folder,
+        Self::Folder { passed_over: 0 },
     ];
 
     fn recognizes(self, path: &Path) -> bool {
@@ -50,7 +53,7 @@ impl Format {
             Self::Svhn => svhn::recognizes(path),
             Self::FashionMnist => fashion_mnist::recognizes(path),
             Self::RestrictedImageNet => restricted_imagenet::recognizes(path),
-            Self::Folder => folder::recognizes(path),
+            Self::Folder { .. } => folder::recognizes(path),
         }
     }
 
@@ -63,7 +66,7 @@ impl Format {
             Self::Svhn => svhn::read(path, split),
             Self::FashionMnist => fashion_mnist::read(path, split),
             Self::RestrictedImageNet => restricted_imagenet::read(path, split),
-            Self::Folder => folder::read(path, split),
+            Self::Folder { .. } => folder::read(path, split),
         }
     }
 }
@@ -78,7 +81,7 @@ impl fmt::Display for Format {
             Self::Svhn => "SVHN's cropped digits, MATLAB files",
             Self::FashionMnist => "Fashion-MNIST, gzipped IDX",
             Self::RestrictedImageNet => "Restricted-ImageNet, from an ImageNet folder",
-            Self::Folder => "a folder of pictures per class",
+            Self::Folder { .. } => "a folder of pictures per class",
         })
     }
 }
@@ -101,6 +104,20 @@ pub struct Description {
 }
 
 impl Description {
+    /// Files that were passed over because they are no pictures by their names; 0 of collections, whose files are known.
+    pub fn passed_over(&self) -> usize {
+        match self.format {
+            Format::Folder { passed_over } => passed_over,
+            Format::Cifar10Binary
+            | Format::Cifar10Python
+            | Format::Cifar100Binary
+            | Format::Cifar100Python
+            | Format::Svhn
+            | Format::FashionMnist
+            | Format::RestrictedImageNet => 0,
+        }
+    }
+
     /// How many images a split has.
     pub fn count(&self, split: Split) -> usize {
         match split {
@@ -115,6 +132,11 @@ impl fmt::Display for Description {
         writeln!(f, "{}: {}", self.path.display(), self.format)?;
         let (train, test) = (self.count(Split::Train), self.count(Split::Test));
         writeln!(f, "{train} training and {test} test images of {}, {} classes", self.shape, self.class_names.len())?;
+        match self.passed_over() {
+            0 => {}
+            1 => writeln!(f, "1 other file, passed over")?,
+            count => writeln!(f, "{count} other files, passed over")?,
+        }
         let width = self.class_names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("class".len());
         write!(f, "label  {:width$}  {:>7}  {:>7}", "class", "train", "test")?;
         for (label, name) in self.class_names.iter().enumerate() {
@@ -131,12 +153,16 @@ impl fmt::Display for Description {
 pub fn check(path: &Path) -> Result<Description, DataError> {
     let format = Format::ALL.into_iter().find(|format| format.recognizes(path));
     let format = format.ok_or_else(|| DataError::Unrecognized { path: path.to_owned() })?;
-    let train = format.read(path, Split::Train)?;
+    let train = format.read(path, Split::Train).map_err(|error| with_faults_of_test(error, path))?;
     decode_all(&train)?;
     let (train_counts, shape) = (train.class_counts(), train.shape());
     drop(train); // One split at a time is enough memory.
     let test = format.read(path, Split::Test)?;
     decode_all(&test)?;
+    let format = match format {
+        Format::Folder { .. } => Format::Folder { passed_over: folder::passed_over(path)? },
+        collection => collection,
+    };
     Ok(Description {
         path: path.to_owned(),
         format,
@@ -145,4 +171,59 @@ pub fn check(path: &Path) -> Result<Description, DataError> {
         train: train_counts,
         test: test.class_counts(),
     })
+}
+
+/// What is wrong with the training split of a folder of pictures, and what is with its test split besides; other errors as they are.
+fn with_faults_of_test(error: DataError, path: &Path) -> DataError {
+    let DataError::Folder { folder, mut faults } = error else { return error };
+    if let Err(DataError::Folder { faults: of_test, .. }) = folder::read(path, Split::Test) {
+        // Faults of the classes are told with either split.
+        let told: Vec<String> = faults.iter().map(DataError::to_string).collect();
+        faults.extend(of_test.into_iter().filter(|fault| !told.contains(&fault.to_string())));
+    }
+    DataError::Folder { folder, faults }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A folder of two classes with one picture each in either split.
+    fn pictures() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for class in ["train/cat", "train/dog", "test/cat", "test/dog"] {
+            let class = folder.path().join(class);
+            fs::create_dir_all(&class).unwrap();
+            image::RgbImage::new(32, 32).save(class.join("a.png")).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn files_that_were_passed_over_are_told_with_the_images() {
+        let folder = pictures();
+        assert!(!check(folder.path()).unwrap().to_string().contains("passed over"));
+        fs::write(folder.path().join("train/notes.txt"), "hello").unwrap();
+        fs::write(folder.path().join("test/cat/README.txt"), "hello").unwrap();
+        let description = check(folder.path()).unwrap();
+        let counts = (description.passed_over(), description.count(Split::Train), description.count(Split::Test));
+        assert_eq!(counts, (2, 2, 2));
+        assert!(description.to_string().contains("2 other files, passed over"), "{description}");
+    }
+
+    #[test]
+    fn faults_of_both_splits_are_told_each_once() {
+        let folder = pictures();
+        for picture in ["train/cat/a.png", "test/dog/a.png"] {
+            fs::write(folder.path().join(picture), "hello").unwrap();
+        }
+        fs::create_dir(folder.path().join("train/fox")).unwrap();
+        let message = check(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("3 faults"), "{message}");
+        let each_once =
+            ["train/cat/a.png", "test/dog/a.png", "no folder fox"].map(|text| message.matches(text).count());
+        assert_eq!(each_once, [1, 1, 1], "{message}");
+    }
 }

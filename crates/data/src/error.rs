@@ -1,4 +1,8 @@
-use std::{fmt::Display, io, path::PathBuf};
+use std::{
+    fmt::Display,
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Why images could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,14 @@ pub enum DataError {
         /// The folder.
         path: PathBuf,
     },
+    /// What is wrong with a folder of the user's own pictures.
+    #[error("{}", told(folder, faults))]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Every fault, in the order of the files; never empty.
+        faults: Vec<DataError>,
+    },
     /// A folder whose files are sound and yet not those of the collection.
     #[error("{}: expected {expected}, found {found}", path.display())]
     Contents {
@@ -68,7 +80,26 @@ pub enum DataError {
     },
 }
 
+/// Faults of a folder that its message tells; more would only push the first ones out of sight.
+const TOLD_FAULTS: usize = 20;
+
+fn told(folder: &Path, faults: &[DataError]) -> String {
+    if let [fault] = faults {
+        return fault.to_string();
+    }
+    let mut told: Vec<String> = faults.iter().take(TOLD_FAULTS).map(DataError::to_string).collect();
+    if faults.len() > TOLD_FAULTS {
+        told.push(format!("and {} more", faults.len() - TOLD_FAULTS));
+    }
+    format!("{} has {} faults: {}", folder.display(), faults.len(), told.join("; "))
+}
+
 impl DataError {
+    /// Whether it is about a folder of the user's own pictures, which nobody but the user can put right: there is nothing to fetch.
+    pub fn is_of_own_folder(&self) -> bool {
+        matches!(self, Self::NoFolder { .. } | Self::Folder { .. })
+    }
+
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }

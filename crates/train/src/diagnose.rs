@@ -169,7 +169,8 @@ impl<'a> Bench<'a> {
         let by_scale = if scale == 1.0 { String::new() } else { format!(", logits times {scale}") };
         monitor.begin(format!("diagnostics: {}{by_scale}", spec.label()));
         let (attack, work) = (rrm_attacks::build(spec), work::attack(spec));
-        let victim = Scaled { network: &self.victim, scale };
+        let victim = monitor.interruptible(&self.victim);
+        let victim = Scaled { network: &victim, scale };
         monitor.advance(0, (self.count - self.correct.len()) as u64 * work);
         let mut broken = Broken::new();
         for positions in self.correct.chunks(self.batch_size()) {

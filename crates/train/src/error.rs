@@ -6,7 +6,7 @@ use rrm_data::DataError;
 use rrm_models::{LoadFault, ModelError};
 use rrm_spec::{ArtifactRef, FailureClass, JobRef, Violations};
 
-use crate::{checkpoint::ResumeFault, divergence::NotFinite};
+use crate::{checkpoint::ResumeFault, divergence::NotFinite, interrupt::is_interruption};
 
 /// Adversarial images are held in memory and sent as one file: as much as a checkpoint may have.
 pub(crate) const MOST_KEPT_BYTES: u64 = 4 << 30;
@@ -128,6 +128,11 @@ impl TrainError {
             // Another machine may have the images that nobody has fetched here, and the device that is sick here.
             Self::Data(DataError::NotFetched { .. } | DataError::NoFolder { .. } | DataError::Io { .. })
             | Self::Device { .. } => FailureClass::Machine,
+            Self::Data(DataError::Folder { faults, .. })
+                if faults.iter().all(|fault| matches!(fault, DataError::Io { .. })) =>
+            {
+                FailureClass::Machine
+            }
             // A disk may recover; a file that is not there will not appear.
             Self::Network(ModelError::Load { source: LoadFault::Io(source), .. })
                 if source.kind() != io::ErrorKind::NotFound =>
@@ -199,7 +204,10 @@ pub(crate) enum Halt {
 
 impl<E: Into<TrainError>> From<E> for Halt {
     fn from(error: E) -> Self {
-        Self::Failed(Box::new(error.into()))
+        match error.into() {
+            TrainError::Compute(error) if is_interruption(&error) => Self::Stopped,
+            error => Self::Failed(Box::new(error)),
+        }
     }
 }
 
@@ -223,6 +231,15 @@ mod tests {
         for error in [TrainError::Model(driver().into()), TrainError::Network(driver().into())] {
             assert_eq!(error.at_batch_size(512).class(), FailureClass::OutOfMemory);
         }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_is_the_machine_s_fault_and_one_with_foreign_files_its_owner_s() {
+        let unreadable = || DataError::Io { path: "a".into(), source: io::ErrorKind::PermissionDenied.into() };
+        let foreign = DataError::Contents { path: "b".into(), expected: "a picture".into(), found: "a folder".into() };
+        let class = |faults| TrainError::Data(DataError::Folder { folder: "pets".into(), faults }).class();
+        assert_eq!(class(vec![unreadable(), unreadable()]), FailureClass::Machine);
+        assert_eq!(class(vec![unreadable(), foreign]), FailureClass::User);
     }
 
     #[cfg(feature = "cuda")]

@@ -13,6 +13,7 @@ mod divergence;
 mod error;
 mod evaluate;
 mod files;
+mod interrupt;
 mod lengths;
 mod measure;
 mod monitor;

@@ -8,6 +8,7 @@ use rrm_spec::{Accuracy, AttackSpec, ClosestPoint, ImageOutcome, Mode, Outcome, 
 
 use crate::{
     error::{Halt, TrainError},
+    interrupt::Interruptible,
     monitor::Monitor,
     step::{TrainBatch, predictions},
     work,
@@ -64,6 +65,9 @@ impl Measurement<'_> {
 
     /// Attacks the images that count as robust so far, by one part of the attack after another, from where the search has come to. Each
     /// part's batches are full ones of those that the parts before left.
+    ///
+    /// Where the job is told to stop it ends at the network's next pass, and the search knows nothing of the batch that was being
+    /// attacked.
     pub(crate) fn attack(
         &self,
         spec: &AttackSpec,
@@ -84,7 +88,8 @@ impl Measurement<'_> {
             monitor.advance(0, (count - left.len() as u64) * work);
             for positions in self.batches(spec, &left) {
                 monitor.proceed()?;
-                let part = Part { number, attack: attack.as_ref(), victim: &victim, images };
+                let attacked = monitor.interruptible(&victim);
+                let part = Part { number, attack: attack.as_ref(), victim: &victim, attacked, images };
                 let batch = self.attack_batch(&part, positions, search)?;
                 monitor.advance(positions.len() as u64, positions.len() as u64 * work);
                 onlooker.attacked(&batch, search, monitor)?;
@@ -114,12 +119,12 @@ impl Measurement<'_> {
         positions: &'p [usize],
         search: &mut Search,
     ) -> Result<AttackedBatch<'p>, Halt> {
-        let Part { number, attack, victim, images } = *part;
+        let Part { number, attack, victim, attacked, images } = *part;
         let indices: Vec<u32> = positions.iter().map(|&i| search.outcomes[i].image).collect();
         let batch = natural_batch(images, &indices).map_err(TrainError::from)?;
         let batch = TrainBatch::new(batch, self.epoch, victim.device(), victim.dtype())?;
         let rng = AttackRng { seed: self.seed, stream: self.stream, epoch: u64::from(self.epoch), images: &indices };
-        let attacked = attack.perturb(victim, Mode::Eval, &batch.pixels, &batch.classes, &rng.of_part(number))?;
+        let attacked = attack.perturb(&attacked, Mode::Eval, &batch.pixels, &batch.classes, &rng.of_part(number))?;
         for (row, &i) in positions.iter().enumerate() {
             let restart = attacked.broken_by[row];
             search.outcomes[i].outcome = restart.map_or(Outcome::Robust, |restart| Outcome::Broken { restart });
@@ -198,6 +203,8 @@ struct Part<'a> {
     number: u32,
     attack: &'a dyn Attack,
     victim: &'a Network,
+    /// The same, as the attack has it.
+    attacked: Interruptible<'a>,
     images: &'a Images,
 }
 

@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rrm_models::Model;
 use rrm_spec::{ArtifactHash, Event, Progress, Record, RunStarted};
 
-use crate::error::Halt;
+use crate::{error::Halt, interrupt::Interruptible};
 
 /// How often progress is told: often enough for a live display, seldom enough to cost nothing.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -80,6 +81,15 @@ impl<'a> Monitor<'a> {
     /// Ends the job here where it was told to stop.
     pub(crate) fn proceed(&self) -> Result<(), Halt> {
         if self.stop.load(Ordering::Relaxed) { Err(Halt::Stopped) } else { Ok(()) }
+    }
+
+    /// The network, whose passes end where the job is told to stop: for what asks it of many between two calls of
+    /// [`Self::proceed`].
+    pub(crate) fn interruptible<'m>(&self, model: &'m dyn Model) -> Interruptible<'m>
+    where
+        'a: 'm,
+    {
+        Interruptible::new(model, self.stop)
     }
 
     /// Tells a fact that must be kept.

@@ -35,7 +35,7 @@ pub struct Environment {
     pub artifacts: HashMap<ArtifactHash, PathBuf>,
     /// The checkpoint to go on from; absent = begin.
     pub resume: Option<PathBuf>,
-    /// Set to have the job end at the next boundary of a step.
+    /// Set to have the job end at the next boundary of a step, and within one at the next pass of an attack or a descent.
     pub stop: Arc<AtomicBool>,
 }
 

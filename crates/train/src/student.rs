@@ -1,11 +1,14 @@
 //! The network that is being trained.
 
+use std::sync::{Arc, atomic::AtomicBool};
+
 use candle_core::{DType, Tensor, Var, backprop::GradStore};
 use rrm_kernels::{SgdConfig, first_not_finite, sgd_step};
 use rrm_models::{Model, Network};
 use rrm_spec::Precision;
 
 use crate::divergence::{self, NotFinite};
+use crate::interrupt::{Interruptible, must_go_on};
 use crate::schedule::{Rate, Timetable};
 
 /// A network with its optimiser's state and its place in the schedule.
@@ -18,6 +21,8 @@ pub struct Student {
     state: Vec<(String, Tensor)>,
     timetable: Timetable,
     step: u64,
+    /// Set where the training is to end.
+    stop: Arc<AtomicBool>,
 }
 
 /// What an update leaves behind.
@@ -89,7 +94,7 @@ impl Student {
     fn with_momentum(network: Network, momentum: Vec<Var>, timetable: Timetable, step: u64) -> Self {
         // Counters are whole numbers.
         let state = network.state().into_iter().filter(|(_, tensor)| tensor.dtype().is_float()).collect();
-        Self { frozen: network.frozen(), network, momentum, state, timetable, step }
+        Self { frozen: network.frozen(), network, momentum, state, timetable, step, stop: Arc::default() }
     }
 
     /// The same student, trained and attacked in `precision`. Weights and momentum stay as wide as they are.
@@ -98,14 +103,25 @@ impl Student {
         Self { network, frozen, ..self }
     }
 
+    /// The same student, whose steps fail at their next update or pass of an attack once `stop` is set: what they leave behind is to be
+    /// dropped.
+    pub(crate) fn stopped_by(self, stop: &Arc<AtomicBool>) -> Self {
+        Self { stop: Arc::clone(stop), ..self }
+    }
+
     /// The network, to be trained on: its forward pass in train mode moves the running statistics.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// The same network with weights that ask for no gradient, to be attacked.
+    /// The same network with weights that ask for no gradient.
     pub fn frozen(&self) -> &Network {
         &self.frozen
+    }
+
+    /// The frozen network as attacks have it, which end with the training.
+    pub(crate) fn victim(&self) -> Interruptible<'_> {
+        Interruptible::new(&self.frozen, &self.stop)
     }
 
     /// The momentum buffers, by the name of their parameter.
@@ -135,6 +151,7 @@ impl Student {
     /// [`UpdateError::NotFinite`] where the loss, or a weight after the update, is infinite or no number; which layer was the
     /// first is found by a second forward pass on `pixels`.
     pub fn update(&mut self, loss: &Tensor, pixels: &Tensor) -> Result<Update, UpdateError> {
+        must_go_on(&self.stop)?;
         let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         if !value.is_finite() {
             return Err(UpdateError::NotFinite(divergence::in_forward_pass(&self.network, pixels, value)?));

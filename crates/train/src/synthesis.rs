@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, Var, bail};
 use rrm_losses::l2_distance;
-use rrm_models::{Model, Network};
+use rrm_models::Model;
 use rrm_spec::Mode;
 
 use crate::lengths::lengths;
@@ -37,7 +37,7 @@ impl Descent {
     /// When the shapes do not fit or the network fails.
     pub fn run(
         &self,
-        network: &Network,
+        network: &dyn Model,
         targets: &Tensor,
         start: &Tensor,
         observe: &mut dyn FnMut(&[f64]),
@@ -73,12 +73,12 @@ impl Descended {
     }
 }
 
-fn distances_of(network: &Network, targets: &Tensor, images: &Tensor) -> Result<Tensor> {
+fn distances_of(network: &dyn Model, targets: &Tensor, images: &Tensor) -> Result<Tensor> {
     l2_distance(&network.forward(images, Mode::Eval)?.representation, targets)
 }
 
 /// The distance of each image, and its gradient.
-fn differentiate(network: &Network, targets: &Tensor, images: &Tensor) -> Result<(Vec<f64>, Tensor)> {
+fn differentiate(network: &dyn Model, targets: &Tensor, images: &Tensor) -> Result<(Vec<f64>, Tensor)> {
     let images = Var::from_tensor(images)?;
     let distances = distances_of(network, targets, images.as_tensor())?;
     // Of the sum: an image's gradient must not depend on how many others share its batch.

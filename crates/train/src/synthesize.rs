@@ -112,7 +112,7 @@ impl Synthesis<'_> {
             monitor.proceed()?;
             let batch = first..range.end.min(first + batch_size);
             let count = batch.len() as u64;
-            let (distances, accuracy) = self.batch(batch)?;
+            let (distances, accuracy) = self.batch(batch, monitor)?;
             loss_sum += distances.iter().sum::<f64>();
             on_them.correct += accuracy.correct;
             on_them.total += accuracy.total;
@@ -133,12 +133,13 @@ impl Synthesis<'_> {
     }
 
     /// Makes the images of a batch; their distances, and the network's accuracy on them as they are kept.
-    fn batch(&mut self, range: Range<usize>) -> Result<(Vec<f64>, Accuracy), TrainError> {
+    fn batch(&mut self, range: Range<usize>, monitor: &Monitor<'_>) -> Result<(Vec<f64>, Accuracy), TrainError> {
         let natural = self.tensor(range.clone())?;
         let targets = self.network.forward(&natural, Mode::Eval)?.representation.detach();
         let start = self.tensor(range.clone().map(|image| self.start(image)))?;
         let descent = Descent { steps: self.spec.steps.get(), step_size: self.spec.step_size.value() };
-        let descended = descent.run(&self.network, &targets, &start, &mut |_| {})?;
+        let network = monitor.interruptible(&self.network);
+        let descended = descent.run(&network, &targets, &start, &mut |_| {})?;
         let pixels = quantized(&descended.images)?;
         let kept = self.to_tensor(&pixels, range.len())?;
         let classes: Vec<u32> = range.map(|image| self.images.label(image)).collect();
@@ -245,8 +246,54 @@ pub(crate) fn open_set(path: &Path, alike: &Images, first: Option<NonZeroU32>) -
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rrm_spec::{JobSpec, ModelSource};
 
     use super::*;
+    use crate::{
+        Completion,
+        interrupt::tests::{passes_of, stopped_in_pass},
+        measure::tests::undecided,
+        run,
+        training::dataset::{self, Recipe},
+    };
+
+    #[test]
+    fn a_synthesis_that_is_stopped_within_a_batch_ends_at_its_next_pass_and_makes_the_same_images_when_it_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = dataset::write(folder.path(), "shades", Recipe { images: (4, 2), ..Recipe::EASY });
+        let model = folder.path().join("network.safetensors");
+        undecided(&rrm_data::open(&dataset, Split::Test, folder.path()).unwrap()).unwrap().save(&model).unwrap();
+        let count = |n: u32| NonZeroU32::new(n).unwrap();
+        let job = JobSpec::Synthesize(SynthesizeSpec {
+            model: ModelSource::Checkpoint(model),
+            dataset,
+            steps: count(30),
+            step_size: "0.1".parse().unwrap(),
+            parts: count(2),
+            batch_size: count(8),
+            seed: 3,
+        });
+        let made = |work: &str, resume: Option<&str>| {
+            let environment = Environment {
+                device: candle_core::Device::Cpu,
+                data_dir: folder.path().to_owned(),
+                work_dir: folder.path().join(work),
+                inputs: HashMap::new(),
+                artifacts: HashMap::new(),
+                resume: resume.map(|name| folder.path().join(name)),
+                stop: Arc::default(),
+            };
+            run(&job, &environment, &mut |_| ()).unwrap()
+        };
+        let (ended, passes) = passes_of(|| made("whole", None));
+        // Of each part one batch.
+        assert_eq!((ended, passes), (Completion::Finished, 2 * 31));
+        let (ended, passes) = stopped_in_pass(40, || made("stopped", None));
+        assert_eq!((ended, passes), (Completion::Stopped, 40));
+        assert_eq!(made("after", Some("stopped/resume.safetensors")), Completion::Finished);
+        let set = |work: &str| fs::read(folder.path().join(work).join("images.safetensors")).unwrap();
+        assert!(set("after") == set("whole"));
+    }
 
     proptest! {
         #[test]

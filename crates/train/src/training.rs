@@ -45,7 +45,7 @@ pub(crate) fn train(spec: &TrainSpec, environment: &Environment, monitor: &mut M
         Some(path) => checkpoint::resume(path, &identity, &network, timetable, step.as_mut(), &environment.device)?,
         None => (begin(spec, &network, initial, timetable, environment)?, 0),
     };
-    let mut student = student.with_precision(spec.precision);
+    let mut student = student.with_precision(spec.precision).stopped_by(&environment.stop);
 
     let measurement = validation(spec, &test);
     let epoch_work = work::epoch(spec, images.len(), measurement.images.unwrap_or(0));
@@ -224,12 +224,36 @@ fn begin(
         None => Network::initialize(network, spec.seed, &environment.device, candle_core::DType::F32)?,
         Some(initial) if initial.network.spec() == network => initial.network,
         Some(initial) => {
-            let (found, wanted) = (initial.network.spec(), network);
-            let what = format!("the network to begin with is {found:?}, this training's is {wanted:?}");
+            let [found, wanted] = told_apart(initial.network.spec(), network);
+            let what = format!("the network to begin with is {found}, this training's is {wanted}");
             return Err(TrainError::Mismatch { what });
         }
     };
     Ok(Student::new(network, timetable)?)
+}
+
+/// Two unlike networks by their architecture and by what differs, such as `vgg11/16 with normalization identity`.
+fn told_apart(one: &NetworkSpec, other: &NetworkSpec) -> [String; 2] {
+    let fields = |spec: &NetworkSpec| {
+        let NetworkSpec { arch: _, channels, classes, normalization, representation_width, temperature } = spec;
+        [
+            format!("channels {channels}"),
+            format!("classes {classes}"),
+            format!("normalization {normalization}"),
+            format!("representation_width {representation_width}"),
+            format!("temperature {temperature}"),
+        ]
+    };
+    let (ones, others) = (fields(one), fields(other));
+    let differs = |i: &usize| ones[*i] != others[*i];
+    let told = |spec: &NetworkSpec, fields: &[String; 5]| {
+        let different: Vec<&str> = (0..fields.len()).filter(differs).map(|i| fields[i].as_str()).collect();
+        match different.as_slice() {
+            [] => spec.arch.to_string(),
+            different => format!("{} with {}", spec.arch, different.join(" and ")),
+        }
+    };
+    [told(one, &ones), told(other, &others)]
 }
 
 fn validation<'a>(spec: &'a TrainSpec, test: &Images) -> Measurement<'a> {
@@ -264,11 +288,83 @@ mod tests {
 
     use candle_core::{DType, Device};
     use rrm_spec::{
-        Augmentation, Dataset, Method, ModelSource, Normalization, OptimizerSpec, Precision, RepresentationLoss,
-        Schedule, Validation,
+        Augmentation, Dataset, JobSpec, Method, Mode, ModelSource, Normalization, OptimizerSpec, Precision,
+        RepresentationLoss, Schedule, Validation,
     };
 
     use super::*;
+    use crate::{
+        Completion,
+        interrupt::tests::{passes_of, stopped_in_pass},
+        run,
+    };
+
+    const PGD: &str = r#"{"kind":"pgd","threat":{"norm":"linf","epsilon":"8/255"},"steps":10,"step_size":"1/255","start":"uniform","selection":"last"}"#;
+
+    #[test]
+    fn a_training_that_is_stopped_within_an_attack_ends_at_its_next_pass_and_goes_on_from_the_epoch_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = dataset::Recipe { images: (4, 2), ..dataset::Recipe::EASY };
+        let plain = spec(dataset::write(folder.path(), "shades", recipe));
+        let attack: AttackSpec = serde_json::from_str(PGD).unwrap();
+        let threat = attack.threat().clone();
+        let methods = [
+            Method::AdversarialTraining { attack, attack_mode: Mode::Train },
+            Method::Trades {
+                threat,
+                steps: NonZeroU32::new(10).unwrap(),
+                step_size: "1/255".parse().unwrap(),
+                beta: 6.0,
+            },
+        ];
+        for (i, method) in methods.into_iter().enumerate() {
+            let (epochs, arch) = (NonZeroU32::new(3).unwrap(), "vgg11/16".parse().unwrap());
+            let job = JobSpec::Train(TrainSpec { method, epochs, arch, ..plain.clone() });
+            let name = |work: &str| folder.path().join(format!("{work}-{i}"));
+            let trained = |work: &str, resume: Option<&str>| {
+                let resume = resume.map(|work| name(work).join("resume.safetensors"));
+                let environment = Environment { work_dir: name(work), resume, ..environment(folder.path()) };
+                run(&job, &environment, &mut |_| ()).unwrap()
+            };
+            let (ended, passes) = passes_of(|| trained("whole", None));
+            assert!(ended == Completion::Finished && passes >= 3 * 10, "{passes} passes");
+            let last = passes / 2;
+            let (ended, made) = stopped_in_pass(last, || trained("stopped", None));
+            assert_eq!((ended, made), (Completion::Stopped, last));
+            assert_eq!(trained("after", Some("stopped")), Completion::Finished);
+            let network = |work: &str| std::fs::read(name(work).join("final.safetensors")).unwrap();
+            assert!(network("after") == network("whole"));
+        }
+    }
+
+    #[test]
+    fn networks_are_told_apart_by_their_architecture_and_by_what_differs_alone() {
+        let one = NetworkSpec {
+            arch: "vgg11/16".parse().unwrap(),
+            channels: 3,
+            classes: 2,
+            normalization: Normalization::Identity,
+            representation_width: 32,
+            temperature: 1.0,
+        };
+        let other = NetworkSpec { normalization: Normalization::Cifar10Fast, temperature: 30.0, ..one.clone() };
+        let told = ["identity and temperature 1", "cifar10-fast and temperature 30"];
+        assert_eq!(told_apart(&one, &other), told.map(|what| format!("vgg11/16 with normalization {what}")));
+        let deeper = NetworkSpec { arch: "resnet18/16".parse().unwrap(), ..one.clone() };
+        assert_eq!(told_apart(&one, &deeper), ["vgg11/16", "resnet18/16"]);
+    }
+
+    fn environment(folder: &std::path::Path) -> Environment {
+        Environment {
+            device: Device::Cpu,
+            data_dir: folder.to_owned(),
+            work_dir: folder.to_owned(),
+            inputs: HashMap::new(),
+            artifacts: HashMap::new(),
+            resume: None,
+            stop: Arc::default(),
+        }
+    }
 
     /// Large images, which no data set has yet.
     fn large_batches() -> Vec<TrainBatch> {
@@ -372,15 +468,7 @@ mod tests {
             lambda: 0.1,
             replays: NonZeroU32::MIN,
         };
-        let environment = Environment {
-            device: Device::Cpu,
-            data_dir: folder.path().to_owned(),
-            work_dir: folder.path().to_owned(),
-            inputs: HashMap::new(),
-            artifacts: HashMap::new(),
-            resume: None,
-            stop: Arc::default(),
-        };
+        let environment = environment(folder.path());
         for precision in Precision::ALL {
             let spec = TrainSpec { precision, method: method.clone(), ..plain.clone() };
             let teacher = load_teacher(&spec, &images, &environment).unwrap().unwrap();

@@ -1,12 +1,12 @@
 //! A network whose logits are multiplied by a number.
 
 use candle_core::{DType, Device, Result, Tensor};
-use rrm_models::{Model, Network, Output};
+use rrm_models::{Model, Output};
 use rrm_spec::Mode;
 
 /// The same classifier to whom classes are all that counts, and another one to gradients of the cross-entropy.
 pub(super) struct Scaled<'a> {
-    pub(super) network: &'a Network,
+    pub(super) network: &'a dyn Model,
     /// Above 0.
     pub(super) scale: f64,
 }

@@ -1,16 +1,19 @@
-//! Interrupted and resumed equals uninterrupted, after every batch.
+//! Interrupted and resumed equals uninterrupted, after every batch and within one.
 
 use std::{collections::HashMap, fs, num::NonZeroU32, path::PathBuf, sync::Arc, sync::atomic::Ordering};
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use rrm_data::{Images, Split};
+use rrm_models::Network;
 use rrm_spec::{
-    CheckpointRole, Dataset, EvaluateSpec, EvaluationRecord, Event, FailureClass, JobSpec, ModelSource, Outcome, Record,
+    CheckpointRole, Dataset, Diagnostic, EvaluateSpec, EvaluationRecord, Event, FailureClass, JobSpec, ModelSource,
+    Outcome, Record,
 };
 use safetensors::SafeTensors;
 
 use crate::{
     Completion, Environment, TrainError,
+    interrupt::tests::{passes_of, stopped_in_pass},
     measure::tests::undecided,
     run,
     training::dataset::{self, Recipe},
@@ -54,6 +57,14 @@ impl Bench {
         }
     }
 
+    /// Another network, of representations as wide.
+    fn teacher(&self) -> ModelSource {
+        let path = self.path("teacher.safetensors");
+        let network = undecided(&self.images()).unwrap();
+        Network::initialize(network.spec(), 2, &Device::Cpu, DType::F32).unwrap().save(&path).unwrap();
+        ModelSource::Checkpoint(path)
+    }
+
     /// Runs in the folder `work`, stopped after the record for which `stop_after` holds.
     fn run(
         &self,
@@ -92,6 +103,14 @@ fn evaluations(told: &[Record]) -> Vec<EvaluationRecord> {
         Record::Started(_) | Record::Epoch(_) | Record::Checkpoint(_) | Record::Diagnostics(_) => None,
     };
     told.iter().filter_map(evaluation).collect()
+}
+
+fn numbers_of_diagnostics(told: &[Record]) -> Vec<Diagnostic> {
+    let numbers = |record: &Record| match record {
+        Record::Diagnostics(record) => record.numbers.clone(),
+        Record::Started(_) | Record::Epoch(_) | Record::Checkpoint(_) | Record::Evaluation(_) => Vec::new(),
+    };
+    told.iter().flat_map(numbers).collect()
 }
 
 fn checkpoints(told: &[Record]) -> u32 {
@@ -138,6 +157,63 @@ fn an_evaluation_that_is_interrupted_after_any_batch_finds_the_same_as_one_that_
             assert!(bench.kept(&after) == bench.kept("whole"), "{attack}, interrupted after batch {number}");
         }
     }
+}
+
+const SQUARE: &str = r#"{"kind":"square","threat":{"norm":"linf","epsilon":"0.3/255"},"queries":40}"#;
+
+const FAB: &str = r#"{"kind":"fab","threat":{"norm":"linf","epsilon":"0.3/255"},"iterations":5,"restarts":2}"#;
+
+const CARLINI_WAGNER: &str =
+    r#"{"kind":"carlini-wagner","threat":{"norm":"l2","epsilon":"0.3/255"},"iterations":5,"search_steps":3}"#;
+
+const ADAPTIVE: &str =
+    r#"{"kind":"adaptive","threat":{"norm":"linf","epsilon":"0.3/255"},"through":"all","iterations":3}"#;
+
+#[test]
+fn an_evaluation_that_is_stopped_within_a_batch_ends_at_the_next_pass_of_any_attack_and_loses_no_more_than_that_batch()
+{
+    let bench = Bench::new();
+    for (i, attack) in [PGD, ENSEMBLE, ART, SQUARE, FAB, CARLINI_WAGNER, ADAPTIVE].into_iter().enumerate() {
+        let teacher = (attack == ADAPTIVE).then(|| bench.teacher());
+        let spec = EvaluateSpec { teacher, batch_size: NonZeroU32::new(64).unwrap(), ..bench.spec(attack, &RADII) };
+        let whole = format!("whole-{i}");
+        let ((ended, told), passes) = passes_of(|| bench.run(&spec, &whole, None, |_| false));
+        assert_eq!(ended.unwrap(), Completion::Finished);
+        assert!(passes > 4, "{passes} passes of {attack}");
+        let expected = evaluations(&told);
+        for last in [1, passes / 2, passes - 1] {
+            let (before, after) = (format!("before-{i}-{last}"), format!("after-{i}-{last}"));
+            let ((ended, _), made) = stopped_in_pass(last, || bench.run(&spec, &before, None, |_| false));
+            assert_eq!(ended.unwrap(), Completion::Stopped, "{attack}, stopped in pass {last} of {passes}");
+            assert_eq!(made, last, "{attack} went on");
+            // Without a batch that was finished there is nothing to go on from.
+            let resume = format!("{before}/resume.safetensors");
+            let resume = bench.path(&resume).exists().then_some(resume.as_str());
+            let (ended, told) = bench.run(&spec, &after, resume, |_| false);
+            assert_eq!(ended.unwrap(), Completion::Finished);
+            assert_eq!(evaluations(&told), expected, "{attack}, stopped in pass {last} of {passes}");
+            assert!(bench.kept(&after) == bench.kept(&whole), "{attack}, stopped in pass {last} of {passes}");
+        }
+    }
+}
+
+#[test]
+fn diagnostics_that_are_stopped_within_an_attack_end_at_its_next_pass_and_measure_the_same_when_made_again() {
+    let bench = Bench::new();
+    let plain = EvaluateSpec { batch_size: NonZeroU32::new(64).unwrap(), ..bench.spec(PGD, &[]) };
+    let spec = EvaluateSpec { diagnostics: NonZeroU32::new(20), ..plain.clone() };
+    let (_, before) = passes_of(|| bench.run(&plain, "plain", None, |_| false));
+    let ((ended, told), passes) = passes_of(|| bench.run(&spec, "whole", None, |_| false));
+    assert_eq!(ended.unwrap(), Completion::Finished);
+    let expected = numbers_of_diagnostics(&told);
+    assert!(passes > before + 20 && !expected.is_empty(), "{before} passes, and {passes} with diagnostics");
+    let last = before + (passes - before) / 2;
+    let ((ended, told), made) = stopped_in_pass(last, || bench.run(&spec, "stopped", None, |_| false));
+    assert_eq!((ended.unwrap(), made), (Completion::Stopped, last));
+    assert_eq!(numbers_of_diagnostics(&told), []);
+    let (ended, told) = bench.run(&spec, "again", Some("stopped/resume.safetensors"), |_| false);
+    assert_eq!(ended.unwrap(), Completion::Finished);
+    assert_eq!(numbers_of_diagnostics(&told), expected);
 }
 
 #[test]

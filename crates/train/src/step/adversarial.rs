@@ -29,7 +29,7 @@ impl Step for AdversarialTraining {
         let TrainBatch { pixels, labels: _, classes, indices, epoch } = batch;
         let rng =
             AttackRng { seed: self.seed, stream: Stream::AttackTraining, epoch: u64::from(*epoch), images: indices };
-        let attacked = self.attack.perturb(student.frozen(), self.attack_mode, pixels, classes, &rng)?;
+        let attacked = self.attack.perturb(&student.victim(), self.attack_mode, pixels, classes, &rng)?;
         descend_cross_entropy(student, &attacked.images.detach(), batch)
     }
 }

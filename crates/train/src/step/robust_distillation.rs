@@ -36,7 +36,7 @@ impl Step for RobustDistillation {
         let TrainBatch { pixels, labels, classes, indices, epoch } = batch;
         let rng =
             AttackRng { seed: self.seed, stream: Stream::AttackTraining, epoch: u64::from(*epoch), images: indices };
-        let attacked = self.attack.perturb(student.frozen(), self.attack_mode, pixels, classes, &rng)?.images.detach();
+        let attacked = self.attack.perturb(&student.victim(), self.attack_mode, pixels, classes, &rng)?.images.detach();
         let target = self.teacher.forward(pixels, Mode::Eval)?.logits.detach();
         let adversarial = student.network().forward(&attacked, Mode::Train)?.logits;
         let divergence = self.soft_targets.divergence(&adversarial, &target)?;

@@ -55,7 +55,8 @@ impl Trades {
         let natural = student.frozen().forward(&batch.pixels, Mode::Eval)?.logits.detach();
         // One restart to its last iterate: the rows are always those of the batch.
         let divergence = |logits: &Tensor, _: &Tensor| soft_target_kl(logits, &natural, 1.0);
-        let victim = Victim::new(student.frozen(), Mode::Eval, &divergence);
+        let network = student.victim();
+        let victim = Victim::new(&network, Mode::Eval, &divergence);
         let attacked = self.search.perturb_from(&victim, &batch.pixels, &batch.classes, &[start], &mut |_| {})?;
         Ok(attacked.images.detach())
     }

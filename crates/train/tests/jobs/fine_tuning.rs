@@ -102,7 +102,8 @@ fn a_network_of_another_kind_is_refused() {
         outcome.unwrap_err().to_string()
     };
     let text = refusal(bench.spec("resnet18/16", Method::Natural));
-    assert!(text.contains("the network to begin with is"), "{text}");
+    assert!(text.contains("the network to begin with is vgg11/16"), "{text}");
+    assert!(!text.contains('{'), "{text}");
     let text = refusal(TrainSpec { temperature: 30.0, ..bench.spec("vgg11/16", Method::Natural) });
-    assert!(text.contains("temperature: 30.0"), "{text}");
+    assert!(text.contains("vgg11/16 with temperature 1, this training's is vgg11/16 with temperature 30;"), "{text}");
 }
