@@ -7,7 +7,7 @@ use rrm_spec::{
     TrainSpec, balanced,
 };
 
-use crate::{EpochTime, Measurement, Row, Source, Table, Teacher, remarks::remarks, speed_up::speed_up};
+use crate::{EpochTime, Measurement, Provenance, Row, Source, Table, Teacher, remarks::remarks, speed_up::speed_up};
 
 /// Collects what is known of every network that `jobs` train.
 ///
@@ -28,6 +28,7 @@ pub fn table(jobs: &[JobDetail]) -> Table {
         submission: newest.map(|job| job.summary.submission),
         remarks: remarks(&jobs, &rows),
         attacks,
+        provenance: rows.iter().map(|row| Provenance::of(known.jobs[&row.job], &known.jobs)).collect(),
         rows,
     }
 }
@@ -112,6 +113,7 @@ impl<'a> Known<'a> {
             precision: spec.precision,
             seed: spec.seed,
             teacher: self.teacher(job),
+            is_fine_tuning: spec.initial.is_some(),
             epochs_done: epoch_us.len() as u32,
             epochs_total: spec.epochs.get(),
             natural: self.natural(job),

@@ -19,6 +19,7 @@ pub(crate) fn render(table: &Table) -> Value {
         "submission": table.submission,
         "attacks": attacks,
         "rows": table.rows.iter().map(run).collect::<Vec<_>>(),
+        "provenance": table.provenances().map(|(name, of)| json!({"row": name, "of": of})).collect::<Vec<_>>(),
         "notes": sheet.footnotes.iter().chain(&sheet.remarks).collect::<Vec<_>>(),
     })
 }
@@ -38,6 +39,7 @@ pub(crate) fn run(row: &Row) -> Value {
         "precision": row.precision,
         "seed": row.seed,
         "teacher": row.teacher,
+        "is_fine_tuning": row.is_fine_tuning,
         "epochs_done": row.epochs_done,
         "epochs_total": row.epochs_total,
         "natural": measurement(row.natural),

@@ -73,10 +73,57 @@ pub(crate) fn escape(text: &str) -> String {
             '±' => escaped.push_str("$\\pm$"),
             '×' => escaped.push_str("$\\times$"),
             c if c.is_control() => escaped.push(' '),
-            c => escaped.push(c),
+            c if c.is_ascii() || is_known(c) => escaped.push(c),
+            c => escaped.push_str(&other(c)),
         }
     }
     escaped
+}
+
+/// Letters that pdfLaTeX takes as they are, whatever the font's encoding.
+fn is_known(character: char) -> bool {
+    matches!(character, 'À'..='ÿ') && !matches!(character, '×' | '÷' | 'Ð' | 'ð' | 'Þ' | 'þ')
+}
+
+/// What pdfLaTeX refuses, in ASCII: signs as the command of theirs, and what has none here (a user's text) as its code point.
+fn other(character: char) -> String {
+    let math = match character {
+        '−' => "-",
+        '÷' => "\\div",
+        '·' => "\\cdot",
+        '≤' => "\\leq",
+        '≥' => "\\geq",
+        '≠' => "\\neq",
+        '≈' => "\\approx",
+        '→' => "\\to",
+        '←' => "\\leftarrow",
+        '∞' => "\\infty",
+        '√' => "\\surd",
+        '′' => "'",
+        '₂' => "_2",
+        '²' => "^2",
+        'α' => "\\alpha",
+        'β' => "\\beta",
+        'δ' => "\\delta",
+        'ε' => "\\varepsilon",
+        'θ' => "\\theta",
+        'λ' => "\\lambda",
+        'μ' | 'µ' => "\\mu",
+        'ν' => "\\nu",
+        'σ' => "\\sigma",
+        'τ' => "\\tau",
+        'χ' => "\\chi",
+        '½' => "\\frac12",
+        '—' => return "---".to_owned(),
+        '‘' => return "`".to_owned(),
+        '’' => return "'".to_owned(),
+        '“' => return "``".to_owned(),
+        '”' => return "''".to_owned(),
+        '§' => return "\\S{}".to_owned(),
+        '\u{a0}' => return "~".to_owned(),
+        other => return format!("(U+{:04X})", u32::from(other)),
+    };
+    format!("${math}$")
 }
 
 #[cfg(test)]
@@ -89,5 +136,17 @@ mod tests {
         assert_eq!(escape("a[seed=1]{x}"), "a{[}seed=1{]}\\{x\\}");
         assert_eq!(escape("\\~^"), "\\textbackslash{}\\textasciitilde{}\\textasciicircum{}");
         assert_eq!(escape("1 ± 2–3×"), "1 $\\pm$ 2--3$\\times$");
+    }
+
+    #[test]
+    fn signs_that_pdflatex_refuses_are_commands() {
+        assert_eq!(escape("a − b, λ ≤ 1 ≥ 0 → ∞"), "a $-$ b, $\\lambda$ $\\leq$ 1 $\\geq$ 0 $\\to$ $\\infty$");
+        assert_eq!(escape("Müller 学 🙂"), "Müller (U+5B66) (U+1F642)");
+    }
+
+    #[test]
+    fn no_sign_but_a_latin_letter_is_left_outside_of_ascii() {
+        let left = (0..=0x2_ffff).filter_map(char::from_u32).filter(|c| !escape(&c.to_string()).is_ascii());
+        assert!(left.clone().all(char::is_alphabetic) && left.max() == Some('ÿ'));
     }
 }

@@ -32,7 +32,7 @@ pub use mcnemar::McNemar;
 pub use mean::SampleMean;
 pub use measures::{Accuracies, Measures};
 pub use plot::{PaperMark, Plot, PlotSeries, Point, plot};
-pub use provenance::{Evaluated, EvaluationProvenance, Place, Provenance};
+pub use provenance::{Evaluated, EvaluationProvenance, Made, Place, Provenance};
 pub use runs::Run;
 pub use study::{Comparison, Outcomes, PairedTest, Ratios, Study, StudyRow, study};
 pub use suspicion::{Finding, Level, Suspicion, suspicion};
@@ -40,19 +40,23 @@ pub use table::{Baseline, Comparable, Measurement, Row, Source, SpeedUp, Table, 
 pub use timing::EpochTime;
 
 impl Table {
-    /// Aligned text for terminals, with footnotes.
+    /// Aligned text for terminals, with footnotes, and where the numbers come from.
     pub fn to_text(&self) -> String {
-        text::render(&self.plan, &table_sheet::sheet(self))
+        let networks = text::render(&self.plan, &table_sheet::sheet(self));
+        networks + &format!("\n{}", text::render("Provenance", &self.provenance_sheet()))
     }
 
-    /// A GitHub-flavoured Markdown table, with footnotes.
+    /// The same as GitHub-flavoured Markdown tables.
     pub fn to_markdown(&self) -> String {
-        markdown::render(&table_sheet::sheet(self))
+        let networks = markdown::render(&table_sheet::sheet(self));
+        networks + &format!("\n#### Provenance\n\n{}", markdown::render(&self.provenance_sheet()))
     }
 
-    /// An HTML `table` with its footnotes as paragraphs, all texts escaped; cells of numbers have the class `number`, details `note`.
+    /// The same as HTML `table`s with their footnotes as paragraphs, all texts escaped; cells of numbers have the class `number`,
+    /// details `note`.
     pub fn to_html(&self) -> String {
-        html::render(&self.plan, &table_sheet::sheet(self))
+        let networks = html::render(&self.plan, &table_sheet::sheet(self));
+        networks + &html::render("Provenance", &self.provenance_sheet())
     }
 
     /// Comma-separated values (RFC 4180) with a header: raw counts and microseconds.
@@ -60,13 +64,22 @@ impl Table {
         csv::render(self)
     }
 
-    /// A LaTeX `tabular` that needs the package booktabs, with footnotes below.
+    /// The same as LaTeX `tabular`s that need the package booktabs, with footnotes below.
     pub fn to_latex(&self) -> String {
-        latex::render(&table_sheet::sheet(self))
+        let networks = latex::render(&table_sheet::sheet(self));
+        networks + &format!("\n% Provenance\n{}", latex::render(&self.provenance_sheet()))
     }
 
-    /// A JSON document with `"schema": 1`: raw counts and microseconds.
+    /// A JSON document with `"schema": 1`: raw counts and microseconds, and all provenance.
     pub fn to_json(&self) -> serde_json::Value {
         json::render(self)
+    }
+
+    fn provenance_sheet(&self) -> sheet::Sheet {
+        provenance_sheet::sheet(self.provenances())
+    }
+
+    fn provenances(&self) -> impl Iterator<Item = (&str, &Provenance)> {
+        self.rows.iter().map(|row| row.name.as_str()).zip(&self.provenance)
     }
 }

@@ -14,28 +14,42 @@ use crate::collect::evaluated;
 /// Everything that one network's numbers depend on, as far as it is recorded.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Provenance {
-    /// The job that trained it.
+    /// The job that trained it, and what that made.
+    #[serde(flatten)]
+    pub made: Made,
+    /// All jobs that it builds on.
+    pub ancestors: Vec<JobId>,
+    /// The same, as far as they are among the jobs that were given.
+    pub built_on: Vec<Made>,
+    /// The jobs that evaluated it.
+    pub evaluations: Vec<EvaluationProvenance>,
+}
+
+/// A job that trained a network or made images, and how.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Made {
+    /// The job.
     pub job: JobId,
     /// The plan with which that job came.
     pub submission: SubmissionId,
     /// The job's name.
     pub name: String,
-    /// Seed of the training.
+    /// Its seed.
     pub seed: u64,
-    /// Hash of the finished network's file; absent until there is one.
+    /// Hash of the finished network's file; absent until there is one, and of images.
     pub weights: Option<ArtifactHash>,
+    /// Hash of the images that it worked on, as its newest attempt told it; absent where none did.
+    pub data_sha256: Option<ArtifactHash>,
     /// SHA-256 of the job's spec as JSON, references resolved to ids.
     pub spec_sha256: String,
     /// The spec.
     pub spec: JobSpec,
     /// The images.
     pub dataset: Dataset,
-    /// The attempts that trained it.
+    /// The attempts that made it.
     pub places: Vec<Place>,
-    /// All jobs that it builds on.
-    pub ancestors: Vec<JobId>,
-    /// The jobs that evaluated it.
-    pub evaluations: Vec<EvaluationProvenance>,
+    /// The jobs whose networks or images it read.
+    pub parents: Vec<JobId>,
 }
 
 /// An evaluation of the network.
@@ -43,6 +57,8 @@ pub struct Provenance {
 pub struct EvaluationProvenance {
     /// The job.
     pub job: JobId,
+    /// Hash of the images that it worked on, as its newest attempt told it; absent where none did.
+    pub data_sha256: Option<ArtifactHash>,
     /// SHA-256 of its spec as JSON.
     pub spec_sha256: String,
     /// What was evaluated with which attack.
@@ -73,29 +89,41 @@ pub struct Place {
     pub threads: u32,
     /// Version of the software.
     pub code_version: String,
+    /// Hash of the images that it worked on; absent from before it was told.
+    pub data_sha256: Option<ArtifactHash>,
 }
 
 impl Provenance {
     /// Of a training among `jobs`.
     pub(crate) fn of(job: &JobDetail, jobs: &HashMap<JobId, &JobDetail>) -> Self {
+        let evaluations = evaluations(job.summary.id, jobs);
+        let ancestors = ancestors(job, jobs);
+        let known = ancestors.iter().filter_map(|ancestor| jobs.get(ancestor));
+        let built_on = known.map(|known| Made::of(known, &self::evaluations(known.summary.id, jobs))).collect();
+        Self { made: Made::of(job, &evaluations), ancestors, built_on, evaluations }
+    }
+}
+
+impl Made {
+    fn of(job: &JobDetail, evaluations: &[EvaluationProvenance]) -> Self {
         let seed = match &job.spec {
             JobSpec::Train(spec) => spec.seed,
             JobSpec::Evaluate(spec) => spec.seed,
             JobSpec::Synthesize(spec) => spec.seed,
         };
-        let evaluations = evaluations(job.summary.id, jobs);
+        let places = places(job);
         Self {
             job: job.summary.id,
             submission: job.summary.submission,
             name: job.summary.name.clone(),
             seed,
-            weights: weights(job, &evaluations),
+            weights: weights(job, evaluations),
+            data_sha256: data_sha256(&places),
             spec_sha256: sha256(&job.spec),
             spec: job.spec.clone(),
             dataset: job.spec.dataset().clone(),
-            places: places(job),
-            ancestors: ancestors(job, jobs),
-            evaluations,
+            places,
+            parents: job.parents.clone(),
         }
     }
 }
@@ -112,11 +140,15 @@ fn evaluations(network: JobId, jobs: &HashMap<JobId, &JobDetail>) -> Vec<Evaluat
         let JobSpec::Evaluate(spec) = &job.spec else { return None };
         let result =
             |record: &EvaluationRecord| Evaluated { weights: record.weights.clone(), attack: record.attack.clone() };
-        (evaluated(spec) == Some(network)).then(|| EvaluationProvenance {
-            job: job.summary.id,
-            spec_sha256: sha256(&job.spec),
-            results: job.evaluations.iter().map(result).collect(),
-            places: places(job),
+        (evaluated(spec) == Some(network)).then(|| {
+            let places = places(job);
+            EvaluationProvenance {
+                job: job.summary.id,
+                data_sha256: data_sha256(&places),
+                spec_sha256: sha256(&job.spec),
+                results: job.evaluations.iter().map(result).collect(),
+                places,
+            }
         })
     };
     let mut found: Vec<EvaluationProvenance> = jobs.values().filter_map(of).collect();
@@ -133,9 +165,14 @@ fn places(job: &JobDetail) -> Vec<Place> {
             device: run.device.clone(),
             threads: run.threads,
             code_version: run.code_version.clone(),
+            data_sha256: run.data_sha256.clone(),
         })
     };
     job.attempts.iter().filter_map(place).collect()
+}
+
+fn data_sha256(places: &[Place]) -> Option<ArtifactHash> {
+    places.iter().rev().find_map(|place| place.data_sha256.clone())
 }
 
 fn ancestors(job: &JobDetail, jobs: &HashMap<JobId, &JobDetail>) -> Vec<JobId> {

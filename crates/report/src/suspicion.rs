@@ -8,7 +8,11 @@ mod measured;
 mod recorded;
 mod render;
 
-use rrm_spec::{DiagnosticsRecord, EvaluationRecord, JobDetail, JobId, JobRef, JobSpec, JobState, ModelSource};
+use std::collections::BTreeSet;
+
+use rrm_spec::{
+    DiagnosticsRecord, EvaluationRecord, JobDetail, JobId, JobRef, JobSpec, JobState, ModelSource, SubmissionId,
+};
 use serde::Serialize;
 
 /// What is to be thought of a network's robust accuracies.
@@ -16,6 +20,8 @@ use serde::Serialize;
 pub struct Suspicion {
     /// The network: the name of the job that trained it, or what an evaluation calls it.
     pub network: String,
+    /// The plans whose evaluations were looked at.
+    pub plans: Vec<SubmissionId>,
     /// The jobs from which the numbers are, in the order of their ids.
     pub jobs: Vec<JobId>,
     /// One finding for each check, in a fixed order.
@@ -63,14 +69,38 @@ struct Check {
 
 impl Check {
     /// The outcome; `None` where it was not measured.
-    fn finding(&self, judged: Option<(bool, String)>) -> Finding {
-        let (level, found) = match judged {
-            None => (Level::NotMeasured, self.needs.to_owned()),
-            Some((false, found)) => (Level::Ok, found),
-            Some((true, found)) => (Level::Suspicious, found),
-        };
+    fn finding(&self, judged: Option<Judged>) -> Finding {
+        let Judged { level, found } =
+            judged.unwrap_or_else(|| Judged { level: Level::NotMeasured, found: self.needs.to_owned() });
         let Self { name, why, advice, source, needs: _ } = *self;
         Finding { check: name, level, found, why, advice, source }
+    }
+}
+
+/// What the numbers of a check say.
+struct Judged {
+    level: Level,
+    found: String,
+}
+
+impl Judged {
+    /// By numbers that could have said either.
+    fn by(is_suspicious: bool, found: String) -> Self {
+        Self { level: if is_suspicious { Level::Suspicious } else { Level::Ok }, found }
+    }
+
+    /// `left` images could have fallen, where it takes `needed` of them to be suspicious: where these are more, nothing was judged.
+    fn among(left: f64, needed: f64, is_suspicious: bool, found: String) -> Self {
+        match left < needed {
+            true => Self {
+                level: Level::NotMeasured,
+                found: format!(
+                    "not measured: only {left} images are left to judge by, and {} or more would have to fall ({found})",
+                    needed.ceil()
+                ),
+            },
+            false => Self::by(is_suspicious, found),
+        }
     }
 }
 
@@ -86,7 +116,9 @@ pub fn suspicion(job: &JobDetail, jobs: &[JobDetail]) -> Option<Suspicion> {
     let mut findings = measured::findings(&diagnostics);
     findings.extend(recorded::findings(&evaluations));
     let name = network.name(job, jobs);
-    Some(Suspicion { network: name, jobs: of_it.iter().map(|job| job.summary.id).collect(), findings })
+    let plans: BTreeSet<_> = jobs.iter().chain([job]).map(|job| job.summary.submission).collect();
+    let plans = plans.into_iter().collect();
+    Some(Suspicion { network: name, plans, jobs: of_it.iter().map(|job| job.summary.id).collect(), findings })
 }
 
 impl Suspicion {

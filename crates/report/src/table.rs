@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rrm_spec::{Accuracy, Arch, ArtifactRef, AttackSpec, Dataset, JobId, JobState, Precision, SubmissionId};
 use serde::Serialize;
 
-use crate::EpochTime;
+use crate::{EpochTime, Provenance};
 
 /// The results of a plan: one row per trained network.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Table {
     pub attacks: Vec<AttackSpec>,
     /// Networks, in the order of their jobs' ids.
     pub rows: Vec<Row>,
+    /// Where the numbers of each row come from, in the order of the rows.
+    pub provenance: Vec<Provenance>,
     /// What else is to be said, such as why a job failed.
     pub remarks: Vec<String>,
 }
@@ -49,6 +51,8 @@ pub struct Row {
     pub seed: u64,
     /// Whose representation is matched; absent where the method has no teacher.
     pub teacher: Option<Teacher>,
+    /// Whether the training began with another network's weights, to tune them.
+    pub is_fine_tuning: bool,
     /// Epochs recorded so far.
     pub epochs_done: u32,
     /// Epochs of a complete training.
@@ -174,6 +178,10 @@ pub struct Baseline {
     pub epochs: u32,
     /// Its time in microseconds, scaled where [`scaled_to_epochs`](Self::scaled_to_epochs) says so.
     pub training_us: f64,
+    /// Whether it began with another network's weights, since nothing that began afresh is there.
+    pub is_fine_tuning: bool,
+    /// How many complete trainings could have been taken for it, itself among them.
+    pub candidates: usize,
     /// Present where it trained for fewer epochs, as a timing reference: its mean epoch time counts so many times.
     pub scaled_to_epochs: Option<u32>,
     /// Whether it ran on the same kind of machine and device.

@@ -1,6 +1,9 @@
 //! A plan's table, laid out.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rrm_spec::{AttackSpec, JobState};
+use serde_json::Value;
 
 use crate::{
     Baseline, Comparable, EpochTime, Measurement, Row, Source, Table, Teacher,
@@ -16,7 +19,8 @@ pub(crate) fn sheet(table: &Table) -> Sheet {
     let units = Units::of(table);
     let mut footnotes = Footnotes::default();
     let rows = table.rows.iter().map(|row| SheetRow::apart(cells(row, units, &mut footnotes))).collect();
-    let remarks = general_remarks(table).into_iter().chain(table.remarks.iter().cloned()).collect();
+    let told = general_remarks(table).into_iter().chain(label_remarks(&table.attacks));
+    let remarks = told.chain(table.remarks.iter().cloned()).collect();
     let headers = headers(table, units);
     Sheet { naming: NAMING_COLUMNS, content: Content::Numbers, headers, rows, footnotes: footnotes.0, remarks }
 }
@@ -57,17 +61,73 @@ fn headers(table: &Table, units: Units) -> Vec<Header> {
 
 /// (attack and effort, ball) of each attack; a number tells apart those that differ in finer parameters alone.
 pub(crate) fn attack_labels(attacks: &[AttackSpec]) -> Vec<(String, String)> {
-    let label = |attack: &AttackSpec| {
-        let threat = attack.threat();
-        (attack.label(), format!("{} {}", threat.norm, threat.epsilon))
-    };
-    let labels: Vec<_> = attacks.iter().map(label).collect();
+    let labels: Vec<_> = attacks.iter().map(attack_label).collect();
     let same_before = |index: usize| labels[..index].iter().filter(|label| **label == labels[index]).count();
     let numbered = labels.iter().enumerate().map(|(index, (attack, ball))| match same_before(index) {
         0 => (attack.clone(), ball.clone()),
         before => (format!("{attack} ({})", before + 1), ball.clone()),
     });
     numbered.collect()
+}
+
+/// The same in one text each, such as `PGD 3x1 (2), linf 8/255`.
+pub(crate) fn attack_names(attacks: &[AttackSpec]) -> Vec<String> {
+    attack_labels(attacks).into_iter().map(|(attack, ball)| format!("{attack}, {ball}")).collect()
+}
+
+fn attack_label(attack: &AttackSpec) -> (String, String) {
+    let threat = attack.threat();
+    (attack.label(), format!("{} {}", threat.norm, threat.epsilon))
+}
+
+/// What tells apart the attacks that [`attack_labels`] numbers: the fields in which each differs from the first of its label.
+pub(crate) fn label_remarks(attacks: &[AttackSpec]) -> Vec<String> {
+    let names = attack_names(attacks);
+    let remark = |(attack, name): (&AttackSpec, &String)| {
+        let first = attacks
+            .iter()
+            .find(|other| attack_label(other) == attack_label(attack))
+            .filter(|first| *first != attack)?;
+        let (own, others) = differences(attack, first);
+        let (label, ball) = attack_label(first);
+        Some(format!("{name}: {own}; {label}, {ball}: {others}."))
+    };
+    attacks.iter().zip(&names).filter_map(remark).collect()
+}
+
+/// The fields in which two attacks differ, with the values of each.
+fn differences(attack: &AttackSpec, other: &AttackSpec) -> (String, String) {
+    let (own, others) = (fields(attack), fields(other));
+    let names: BTreeSet<&String> = own.keys().chain(others.keys()).collect();
+    let differing: Vec<&String> = names.into_iter().filter(|name| own.get(*name) != others.get(*name)).collect();
+    let told = |of: &BTreeMap<String, String>| {
+        let value = |name: &&String| match of.get(*name) {
+            Some(value) => format!("{} {value}", name.replace('_', " ")),
+            // Left out of the spec.
+            None => format!("{} as usual", name.replace('_', " ")),
+        };
+        differing.iter().map(value).collect::<Vec<_>>().join(", ")
+    };
+    (told(&own), told(&others))
+}
+
+/// An attack's fields as its spec has them, those of tables as `dialect.kind`.
+fn fields(attack: &AttackSpec) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![(String::new(), serde_json::to_value(attack).expect("a spec is plain data with text keys"))];
+    while let Some((path, value)) = open.pop() {
+        let text = match value {
+            Value::Object(inner) => {
+                let prefix = if path.is_empty() { path } else { path + "." };
+                open.extend(inner.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)));
+                continue;
+            }
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        found.insert(path, text);
+    }
+    found
 }
 
 fn cells(row: &Row, units: Units, footnotes: &mut Footnotes) -> Vec<Cell> {
@@ -157,13 +217,26 @@ fn total(time_us: Option<u64>, units: Units) -> Cell {
 
 fn speed_up(row: &Row, footnotes: &mut Footnotes) -> [Cell; 2] {
     let Some(speed_up) = &row.speed_up else { return [Cell::none(), Cell::none()] };
-    let marks = baseline_marks(&speed_up.baseline, footnotes);
+    let marks = baseline_marks(row, &speed_up.baseline, footnotes);
     let cell = |value: f64| Cell { value: ratio(value), marks: marks.clone(), ..Cell::default() };
     [cell(speed_up.without_teacher), speed_up.with_teacher.map_or(Cell::none(), cell)]
 }
 
-fn baseline_marks(baseline: &Baseline, footnotes: &mut Footnotes) -> String {
+fn baseline_marks(row: &Row, baseline: &Baseline, footnotes: &mut Footnotes) -> String {
     let mut marks = String::new();
+    if baseline.candidates > 1 && baseline.job != row.job {
+        marks += &footnotes.mark(&format!(
+            "Over {} (job {}), one of {} adversarial trainings of the same network: one of full length before others, then the same \
+             seed, then the oldest.",
+            baseline.name, baseline.job, baseline.candidates,
+        ));
+    }
+    if baseline.is_fine_tuning {
+        marks += &footnotes.mark(&format!(
+            "{} began with another network's weights: no adversarial training of the same network from fresh ones is complete.",
+            baseline.name
+        ));
+    }
     if let Some(epochs) = baseline.scaled_to_epochs {
         marks += &footnotes.mark(&format!(
             "Extrapolated: {} trained for {} of {epochs} epochs as a timing reference; its mean epoch time counts \
@@ -195,4 +268,38 @@ fn general_remarks(table: &Table) -> Vec<String> {
         );
     }
     remarks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pgd(more: &str) -> AttackSpec {
+        let threat = r#"{"norm": "linf", "epsilon": "0.1"}"#;
+        let text = format!(r#"{{"kind": "pgd", "threat": {threat}, "steps": 3, "step_size": "0.05", {more}}}"#);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn numbered_attacks_say_in_what_they_differ() {
+        let attacks = [
+            pgd(r#""start": "uniform", "selection": "last""#),
+            pgd(r#""start": "sphere", "selection": "best-loss""#),
+            pgd(r#""start": "uniform", "selection": "best-loss""#),
+        ];
+        assert_eq!(
+            label_remarks(&attacks),
+            [
+                "PGD 3x1 (2), linf 0.1: selection best-loss, start sphere; PGD 3x1, linf 0.1: selection last, start uniform.",
+                "PGD 3x1 (3), linf 0.1: selection best-loss; PGD 3x1, linf 0.1: selection last.",
+            ]
+        );
+    }
+
+    #[test]
+    fn attacks_of_other_balls_need_no_remark() {
+        let attack = pgd(r#""start": "uniform", "selection": "last""#);
+        let larger = attack.with_epsilon(&"0.2".parse().unwrap());
+        assert_eq!(label_remarks(&[attack, larger]), [""; 0]);
+    }
 }

@@ -257,6 +257,7 @@ fn points_are_a_table_in_every_format() {
         for report in [plot.to_text(), plot.to_markdown(), plot.to_latex()] {
             assert!(report.contains(name) && report.contains("Provenance"), "{report}");
         }
+        assert!(plot.to_latex().is_ascii(), "{}", plot.to_latex());
     }
 }
 

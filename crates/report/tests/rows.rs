@@ -200,6 +200,59 @@ fn nothing_makes_an_empty_table() {
     assert!(table.rows.is_empty() && rrm_report::figure(&table).is_err());
 }
 
+/// Another adversarial training of the student's network.
+fn another_reference(jobs: &mut Vec<JobDetail>, id: i64, name: &str, seconds: &[u64]) {
+    let mut other = job(jobs, "reference").clone();
+    (other.summary.id, other.summary.name) = (JobId(id), name.into());
+    let JobSpec::Train(spec) = &mut other.spec else { panic!("a training") };
+    spec.epochs = std::num::NonZeroU32::new(seconds.len() as u32).unwrap();
+    jobs.push(other);
+    train(jobs, name, "node1", seconds);
+}
+
+/// Has a training begin with the weights of another.
+fn tune(jobs: &mut [JobDetail], name: &str) {
+    let JobSpec::Train(spec) = &mut job(jobs, name).spec else { panic!("a training") };
+    spec.initial = Some(ModelSource::Job("#1".parse().unwrap()));
+}
+
+#[test]
+fn a_fine_tuning_is_no_baseline_where_there_is_a_training_from_fresh_weights() {
+    let mut jobs = complete();
+    another_reference(&mut jobs, 50, "tuned", &[30, 30, 30, 30, 30, 30]);
+    tune(&mut jobs, "tuned");
+    let table = table(&jobs);
+    // Neither its time nor its six epochs count.
+    for name in ["student", "control", "tuned"] {
+        let baseline = &row(&table, name).speed_up.as_ref().unwrap().baseline;
+        assert_eq!((baseline.name.as_str(), baseline.scaled_to_epochs), ("reference", Some(5)), "{name}");
+        assert_eq!((baseline.candidates, baseline.is_fine_tuning), (1, false), "{name}");
+    }
+    assert!(!table.to_markdown().contains("began with"), "{}", table.to_markdown());
+}
+
+#[test]
+fn where_there_is_nothing_but_a_fine_tuning_a_footnote_says_so() {
+    let mut jobs = complete();
+    tune(&mut jobs, "reference");
+    let table = table(&jobs);
+    assert!(row(&table, "student").speed_up.as_ref().unwrap().baseline.is_fine_tuning);
+    assert_eq!(row(&table, "reference").speed_up, None, "over its own scaled time");
+    let markdown = table.to_markdown();
+    assert!(markdown.contains("reference began with another network's weights"), "{markdown}");
+}
+
+#[test]
+fn one_baseline_of_several_is_named() {
+    let mut jobs = complete();
+    another_reference(&mut jobs, 50, "longer", &[140, 140, 140, 140, 140]);
+    let table = table(&jobs);
+    let baseline = &row(&table, "student").speed_up.as_ref().unwrap().baseline;
+    assert_eq!((baseline.name.as_str(), baseline.candidates, baseline.scaled_to_epochs), ("longer", 2, None));
+    let markdown = table.to_markdown();
+    assert!(markdown.contains("Over longer (job 50), one of 2 adversarial trainings"), "{markdown}");
+}
+
 #[test]
 fn datasets_are_not_mixed_in_speed_ups() {
     let mut jobs = complete();

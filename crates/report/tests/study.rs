@@ -11,7 +11,7 @@ use common::{
 };
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use rrm_report::{Outcomes, Study, StudyRow, study};
-use rrm_spec::{JobDetail, JobId, JobRef, JobSpec, JobState, Precision, SubmissionId};
+use rrm_spec::{AttackSpec, JobDetail, JobId, JobRef, JobSpec, JobState, Precision, SubmissionId};
 use serde_json::Value;
 
 fn of(jobs: &[JobDetail]) -> Study {
@@ -116,6 +116,27 @@ fn what_is_not_like_with_like_is_marked() {
 }
 
 #[test]
+fn for_want_of_sat_a_training_from_fresh_weights_goes_before_a_fine_tuning() {
+    let mut jobs = complete();
+    let mut layout = layout();
+    layout.rows[0].label = "tuned".into();
+    let mut fresh = layout.rows[0].clone();
+    (fresh.label, fresh.job) = ("fresh".into(), "sat[seed=1]".into());
+    layout.rows.push(fresh);
+    layout.rows[0].job = "sat[seed=0]".into();
+    let JobSpec::Train(spec) = &mut job(&mut jobs, "sat[seed=0]").spec else { panic!("it trains") };
+    spec.initial = Some(rrm_spec::ModelSource::Job(JobRef::Id(JobId(2))));
+    let reference = |layout: &rrm_recipes::TableLayout| {
+        let study = study("cpu/demo", layout, &jobs);
+        let ratios = row(&study, "RRM (DNN)").speed_up.clone().unwrap();
+        (ratios.reference, ratios.is_fine_tuning, text(&study).contains("began with another network's weights"))
+    };
+    assert_eq!(reference(&layout), ("fresh".to_owned(), false, false));
+    layout.rows.pop();
+    assert_eq!(reference(&layout), ("tuned".to_owned(), true, true));
+}
+
+#[test]
 fn differences_are_paired_by_seed() {
     // Free − SAT: −0.1 for each seed; RRM − SAT: −0.04, −0.039, −0.038 natural and −0.01, −0.009, −0.008 robust.
     let study = of(&complete());
@@ -173,6 +194,27 @@ fn accuracies_under_different_attacks_are_not_compared() {
 }
 
 #[test]
+fn attacks_of_one_name_are_told_apart() {
+    let mut jobs = complete();
+    for seed in 0..3 {
+        let JobSpec::Evaluate(spec) = &mut job(&mut jobs, &format!("attack rrm[seed={seed}]")).spec else {
+            panic!("an evaluation")
+        };
+        let AttackSpec::Apgd(attack) = &mut spec.attack else { panic!("AutoPGD") };
+        attack.targets = std::num::NonZeroU32::new(3);
+        evaluate(&mut jobs, &format!("attack rrm[seed={seed}]"), 7600, 2000);
+    }
+    let text = text(&of(&jobs));
+    for part in [
+        "Under APGD-CE 50x10, linf 0.1.",
+        "Under APGD-CE 50x10 (2), linf 0.1.",
+        "APGD-CE 50x10 (2), linf 0.1: targets 3; APGD-CE 50x10, linf 0.1: targets as usual.",
+    ] {
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
+}
+
+#[test]
 fn what_is_missing_shows_its_state_and_no_number() {
     let nothing = text(&of(&waiting()));
     assert!(
@@ -204,16 +246,23 @@ fn every_number_has_its_provenance() {
     let study = of(&complete());
     let run = &row(&study, "RRM (DNN)").ours.runs[2];
     let provenance = &run.provenance;
-    assert_eq!(provenance.name, "rrm[seed=2]");
-    assert_eq!(provenance.weights.as_ref().unwrap().as_str(), "0".repeat(64));
-    assert_eq!((provenance.places[0].node.as_str(), provenance.places[0].threads), ("node1", 2));
-    assert_eq!(provenance.ancestors.len(), 1);
-    assert_eq!(provenance.spec_sha256.len(), 64);
+    let made = &provenance.made;
+    assert_eq!(made.name, "rrm[seed=2]");
+    assert_eq!(made.weights.as_ref().unwrap().as_str(), "0".repeat(64));
+    assert_eq!((made.places[0].node.as_str(), made.places[0].threads), ("node1", 2));
+    assert_eq!(made.data_sha256.as_ref().unwrap().as_str(), "d".repeat(64));
+    assert_eq!(made.spec_sha256.len(), 64);
+    let [teacher] = provenance.built_on.as_slice() else { panic!("{:?}", provenance.built_on) };
+    assert_eq!((teacher.name.as_str(), teacher.places[0].threads), ("teacher[seed=2]", 2));
+    assert_eq!((provenance.ancestors.as_slice(), made.parents.as_slice()), (&[teacher.job][..], &[teacher.job][..]));
     let json = study.to_json();
     let last = json["provenance"].as_array().unwrap().last().unwrap();
     assert_eq!((&last["row"], &last["of"]["name"]), (&"RRM (DNN)".into(), &"rrm[seed=2]".into()));
     assert_eq!(last["of"]["spec"]["method"]["kind"], "rrm");
+    assert_eq!(last["of"]["built_on"][0]["spec"]["arch"], "dnn/2");
+    assert_eq!(last["of"]["evaluations"][0]["data_sha256"], "e".repeat(64));
     for report in [study.to_text(), study.to_markdown(), study.to_latex()] {
+        assert!(report.contains("teacher") && report.contains("dddddddddddd"), "{report}");
         assert!(
             report.contains("Provenance") && report.contains("000000000000") && report.contains("node1/cuda:1"),
             "{report}"
@@ -229,8 +278,10 @@ fn the_text_is_the_one_that_was_looked_at() {
     let study = of(&complete()).with_outcomes(&known);
     // A spec's hash changes with every field that specs get.
     let mut text = study.to_text();
-    for run in study.rows.iter().flat_map(|row| &row.ours.runs) {
-        text = text.replace(&run.provenance.spec_sha256[..12], "f00f00f00f00");
+    for provenance in study.rows.iter().flat_map(|row| &row.ours.runs).map(|run| &run.provenance) {
+        for made in provenance.built_on.iter().chain([&provenance.made]) {
+            text = text.replace(&made.spec_sha256[..12], "f00f00f00f00");
+        }
     }
     if let Some(path) = std::env::var_os("RRM_STUDY") {
         std::fs::write(path, &text).unwrap();
@@ -307,6 +358,7 @@ fn markdown_and_latex_have_a_cell_for_every_column() {
     assert_eq!(table.len(), 10, "{markdown}");
     assert!(table.iter().all(|line| line.matches('|').count() == 10), "{markdown}");
     let latex = study.to_latex();
+    assert!(latex.is_ascii(), "{latex}");
     let body = latex.split("\\midrule\n").nth(1).and_then(|rest| rest.split("\\bottomrule").next()).unwrap();
     let lines: Vec<&str> = body.lines().filter(|line| line.ends_with("\\\\")).collect();
     assert_eq!(lines.len(), 8, "{latex}");

@@ -109,6 +109,49 @@ fn losses_that_differ_as_they_do_on_adversarially_trained_networks_are_no_sign()
     assert_eq!(suspicious(&suspicion), [""; 0], "{}", suspicion.to_text());
 }
 
+fn finding(suspicion: &Suspicion, check: &str) -> (Level, String) {
+    let finding = suspicion.findings.iter().find(|finding| finding.check == check).unwrap();
+    (finding.level, finding.found.clone())
+}
+
+#[test]
+fn losses_are_compared_on_the_images_that_are_classified_correctly() {
+    // Of 200 images 40 are correct: DLR breaks 6 of the 12 that are left, which is little of 200 and much of 40.
+    let few = [("images", 200.0), ("natural.correct", 40.0), ("apgd-ce.robust", 12.0), ("apgd-dlr.robust", 6.0)];
+    let ladder = [("ladder.x0.001.robust", 12.0), ("ladder.x1.robust", 12.0), ("ladder.x1000.robust", 4.0)];
+    let suspicion = judged(Some(measured(&[&few[..], &ladder].concat())));
+    for check in ["logit-scale", "dlr-against-ce"] {
+        let (level, found) = finding(&suspicion, check);
+        assert_eq!(level, Level::Suspicious, "{check}: {found}");
+        assert!(found.contains("of 40 correctly classified images"), "{found}");
+    }
+}
+
+#[test]
+fn where_too_few_images_are_left_to_fall_nothing_is_called_ok() {
+    // Four robust ones cannot fall by five, whatever the loss.
+    let few = [("natural.correct", 40.0), ("apgd-ce.robust", 4.0), ("apgd-dlr.robust", 0.0)];
+    let ladder = [("ladder.x0.001.robust", 4.0), ("ladder.x1.robust", 4.0), ("ladder.x1000.robust", 0.0)];
+    let suspicion = judged(Some(measured(&[&few[..], &ladder].concat())));
+    for check in ["logit-scale", "dlr-against-ce"] {
+        let (level, found) = finding(&suspicion, check);
+        assert_eq!(level, Level::NotMeasured, "{check}: {found}");
+        assert!(found.starts_with("not measured: only 4 images are left to judge by, and 5 or more"), "{found}");
+    }
+    let (level, found) = finding(&judged(Some(measured(&[("natural.correct", 0.0)]))), "gradients");
+    assert_eq!(level, Level::NotMeasured, "{found}");
+}
+
+#[test]
+fn a_network_whose_evaluations_are_in_other_plans_is_not_said_to_have_none() {
+    let mut jobs = waiting();
+    let student = job(&mut jobs, "student").clone();
+    let suspicion = suspicion(&student, &[]).unwrap();
+    assert_eq!(suspicion.plans, [student.summary.submission]);
+    let text = suspicion.to_text();
+    assert!(text.contains("none that succeeded in plan 1; name an evaluation of another plan"), "{text}");
+}
+
 #[test]
 fn what_was_not_measured_is_said_to_be_so_and_how_to_measure_it() {
     let suspicion = judged(None);

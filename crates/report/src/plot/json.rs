@@ -16,7 +16,7 @@ pub(super) fn render(plot: &Plot) -> Value {
         "attacks": plot.attacks().into_iter().map(attack).collect::<Vec<_>>(),
         "series": plot.series.iter().map(series).collect::<Vec<_>>(),
         "notes": sheet(plot).remarks,
-        "provenance": plot.provenances().map(|(job, run)| json!({"point": job, "of": run.provenance})).collect::<Vec<_>>(),
+        "provenance": plot.provenances().map(|(job, of)| json!({"point": job, "of": of})).collect::<Vec<_>>(),
     })
 }
 

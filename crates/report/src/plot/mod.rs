@@ -8,7 +8,7 @@ use rrm_recipes::{FigureKind, FigureLayout, PaperNumbers, Series};
 use rrm_spec::{Arch, AttackSpec, JobDetail, SubmissionId};
 
 use crate::{
-    Measures, ReportError, Run, figure, latex, markdown, provenance_sheet,
+    Measures, Provenance, ReportError, figure, latex, markdown, provenance_sheet,
     runs::{Runs, Variant, attacks},
     text,
 };
@@ -166,9 +166,9 @@ impl Plot {
         format!("{}: {}", self.name, self.title)
     }
 
-    fn provenances(&self) -> impl Iterator<Item = (&str, &Run)> {
+    fn provenances(&self) -> impl Iterator<Item = (&str, &Provenance)> {
         let points = self.series.iter().flat_map(|series| &series.points);
-        points.flat_map(|point| point.ours.runs.iter().map(|run| (point.job.as_str(), run)))
+        points.flat_map(|point| point.ours.runs.iter().map(|run| (point.job.as_str(), &run.provenance)))
     }
 }
 

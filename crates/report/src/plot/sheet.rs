@@ -1,13 +1,14 @@
 //! A figure's points, laid out as a table.
 
 use rrm_recipes::PaperNumbers;
+use rrm_spec::AttackSpec;
 
 use super::{Plot, PlotSeries, Point};
 use crate::{
     Accuracies, SampleMean,
     number::{NONE, TimeUnit, interval, percent_of},
-    runs::named,
     sheet::{Cell, Content, Sheet, SheetRow, header},
+    table_sheet::{attack_names, label_remarks},
 };
 
 pub(super) fn sheet(plot: &Plot) -> Sheet {
@@ -111,10 +112,11 @@ fn remarks(plot: &Plot) -> Vec<String> {
         "Over seeds: mean ± half-width of its 95 % Student-t interval; accuracies of one seed with Wilson's 95 % interval."
             .to_owned(),
     ];
-    let attacks: Vec<String> = plot.attacks().into_iter().map(named).collect();
+    let attacks: Vec<AttackSpec> = plot.attacks().into_iter().cloned().collect();
     if !attacks.is_empty() {
-        remarks.push(format!("Robust: under {}.", attacks.join("; ")));
+        remarks.push(format!("Robust: under {}.", attack_names(&attacks).join("; ")));
     }
+    remarks.extend(label_remarks(&attacks));
     if plot.series.iter().any(|series| !series.paper.is_empty()) {
         remarks.push("paper: points that the paper's text fixes; its times are of other hardware.".to_owned());
     }

@@ -20,8 +20,10 @@ fn header() -> Vec<String> {
     header.extend(["speed_up", "speed_up_with_teacher", "reference"].map(str::to_owned));
     header.extend(paper_header());
     header.extend(["paper_speed_up", "paper_speed_up_with_teacher"].map(str::to_owned));
-    header
-        .extend(["weights", "spec_sha256", "code_versions", "machines", "dataset", "train_images"].map(str::to_owned));
+    header.extend(
+        ["weights", "spec_sha256", "data_sha256", "code_versions", "machines", "dataset", "train_images"]
+            .map(str::to_owned),
+    );
     header
 }
 
@@ -98,13 +100,14 @@ pub(crate) fn paper_fields(paper: &PaperNumbers) -> Vec<String> {
 }
 
 fn provenance(ours: &Measures) -> Vec<String> {
-    let runs = || ours.runs.iter().map(|run| &run.provenance);
+    let runs = || ours.runs.iter().map(|run| &run.provenance.made);
     let versions = runs().flat_map(|of| &of.places).map(|place| place.code_version.as_str());
     let versions: std::collections::BTreeSet<&str> = versions.collect();
     let dataset = runs().next().map(|of| &of.dataset);
     vec![
         joined(runs().map(|of| of.weights.as_ref().map_or("", |hash| hash.as_str()))),
         joined(runs().map(|of| of.spec_sha256.as_str())),
+        joined(runs().map(|of| of.data_sha256.as_ref().map_or("", |hash| hash.as_str()))),
         joined(versions.into_iter()),
         joined(ours.machines().into_iter()),
         dataset.map_or(String::new(), |dataset| dataset.name.to_string()),

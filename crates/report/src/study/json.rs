@@ -24,7 +24,7 @@ pub(super) fn render(study: &Study) -> Value {
         "rows": study.rows.iter().map(row).collect::<Vec<_>>(),
         "comparisons": study.comparisons,
         "notes": sheet.footnotes.iter().chain(&sheet.remarks).collect::<Vec<_>>(),
-        "provenance": study.provenances().map(|(label, run)| json!({"row": label, "of": run.provenance})).collect::<Vec<_>>(),
+        "provenance": study.provenances().map(|(label, of)| json!({"row": label, "of": of})).collect::<Vec<_>>(),
     })
 }
 

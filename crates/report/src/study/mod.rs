@@ -12,7 +12,7 @@ use rrm_recipes::{Column, PaperNumbers, TableLayout};
 use rrm_spec::{AttackSpec, ImageOutcome, JobDetail, JobId, SubmissionId};
 
 use crate::{
-    Measures, Run, latex, markdown, provenance_sheet,
+    Measures, Provenance, latex, markdown, provenance_sheet,
     runs::{Runs, attacks},
     text,
 };
@@ -154,7 +154,7 @@ impl Study {
         format!("{}: {}", self.name, self.title)
     }
 
-    fn provenances(&self) -> impl Iterator<Item = (&str, &Run)> {
-        self.rows.iter().flat_map(|row| row.ours.runs.iter().map(|run| (row.label.as_str(), run)))
+    fn provenances(&self) -> impl Iterator<Item = (&str, &Provenance)> {
+        self.rows.iter().flat_map(|row| row.ours.runs.iter().map(|run| (row.label.as_str(), &run.provenance)))
     }
 }

@@ -1,6 +1,7 @@
 //! The table, laid out: ours, and below it the paper's.
 
 use rrm_recipes::{Column, PaperNumbers};
+use rrm_spec::AttackSpec;
 
 use super::{Ratios, Study, StudyRow};
 use crate::{
@@ -8,6 +9,7 @@ use crate::{
     number::{NONE, TimeUnit, interval, percent_of, ratio, second_digits},
     runs::{attacks, named},
     sheet::{Cell, Content, Footnotes, Header, Sheet, SheetRow, header},
+    table_sheet::{attack_names, label_remarks},
 };
 
 /// A column as it is shown.
@@ -28,11 +30,13 @@ pub(super) fn sheet(study: &Study) -> Sheet {
     let columns = shown(&study.columns);
     let units = Units::of(study);
     let mut footnotes = Footnotes::default();
-    let same_attack = study.attacks().len() <= 1;
+    let attacks = owned_attacks(study);
+    let names = attack_names(&attacks);
+    let name_of = |attack: &AttackSpec| attacks.iter().position(|known| known == attack).map(|place| &names[place]);
     let of_row = |row: &StudyRow| {
         let mut lines = rows(row, &columns, units, &mut footnotes);
-        if let Some(robust) = columns.iter().position(|column| *column == Shown::Robust).filter(|_| !same_attack) {
-            lines[0].cells[1 + robust].marks += &attack_marks(row, &mut footnotes);
+        if let Some(robust) = columns.iter().position(|column| *column == Shown::Robust).filter(|_| names.len() > 1) {
+            lines[0].cells[1 + robust].marks += &attack_marks(row, name_of, &mut footnotes);
         }
         lines
     };
@@ -49,10 +53,18 @@ pub(super) fn sheet(study: &Study) -> Sheet {
 }
 
 /// Where rows are of different threats, each says which attack its robust accuracy is under.
-fn attack_marks(row: &StudyRow, footnotes: &mut Footnotes) -> String {
+fn attack_marks<'a>(
+    row: &StudyRow,
+    name_of: impl Fn(&AttackSpec) -> Option<&'a String>,
+    footnotes: &mut Footnotes,
+) -> String {
     let measured = row.ours.robust.is_some();
     let attacks = attacks(row.ours.runs.iter()).into_iter().filter(|_| measured);
-    attacks.map(|attack| footnotes.mark(&format!("Under {}.", named(attack)))).collect()
+    attacks.filter_map(name_of).map(|name| footnotes.mark(&format!("Under {name}."))).collect()
+}
+
+fn owned_attacks(study: &Study) -> Vec<AttackSpec> {
+    study.attacks().into_iter().cloned().collect()
 }
 
 /// Where one of the times stands, all four numbers that follow from them do.
@@ -197,6 +209,12 @@ fn speed_up(row: &StudyRow, of: fn(&Ratios) -> Option<f64>, footnotes: &mut Foot
             ratios.reference
         ));
     }
+    if ratios.is_fine_tuning {
+        marks += &footnotes.mark(&format!(
+            "{} began with another network's weights: there is no adversarial training of the same network from fresh ones.",
+            ratios.reference
+        ));
+    }
     if !ratios.same_precision {
         marks += &footnotes.mark(&format!(
             "Of method and arithmetic together: {} was trained in another precision (as in the paper, where it is f32 and the others \
@@ -279,6 +297,7 @@ fn remarks(study: &Study, columns: &[Shown]) -> Vec<String> {
     if let [attack] = study.attacks().as_slice() {
         remarks.push(format!("Robust: under {}.", named(attack)));
     }
+    remarks.extend(label_remarks(&owned_attacks(study)));
     if columns.contains(&Shown::EpochTime) {
         remarks.push(
             "Epoch time: the training loop alone, data loading in, validation and checkpoints out; mean ± half-width of the 95 % \

@@ -17,6 +17,8 @@ pub struct Ratios {
     pub reference: String,
     /// Whether all of both rows' trainings ran on the same machine and kind of device; not told of the paper's, and taken for granted.
     pub same_machine: bool,
+    /// Whether that row began with another network's weights.
+    pub is_fine_tuning: bool,
     /// Whether both computed in the same precision; of the paper's it is not so (SAT in f32, the others in f16), and not marked.
     pub same_precision: bool,
 }
@@ -38,6 +40,7 @@ fn ours(row: &StudyRow, rows: &[StudyRow]) -> Option<Ratios> {
         with_teacher: row.ours.training_with_teacher.map(|total| time / total.mean),
         reference: reference.label.clone(),
         same_machine: row.ours.machines().len() == 1 && row.ours.machines() == reference.ours.machines(),
+        is_fine_tuning: is_fine_tuning(reference),
         same_precision: precision(row) == precision(reference),
     })
 }
@@ -54,11 +57,14 @@ fn papers(row: &StudyRow, rows: &[StudyRow]) -> Option<Ratios> {
         with_teacher: with_teacher_min.map(|total| time / total),
         reference: reference.label.clone(),
         same_machine: true,
+        // Of the paper's trainings none is known to.
+        is_fine_tuning: false,
         same_precision: true,
     })
 }
 
-/// SAT of the same network or, for want of a row of that name, the first row of the same network that is trained adversarially.
+/// SAT of the same network or, for want of a row of that name, the first row of the same network that is trained adversarially, from
+/// fresh weights where there is such a one.
 ///
 /// A row without jobs might be of any network: then it is what the paper calls SAT, if that is one row alone.
 fn reference<'a>(row: &StudyRow, rows: &'a [StudyRow]) -> Option<&'a StudyRow> {
@@ -69,7 +75,7 @@ fn reference<'a>(row: &StudyRow, rows: &'a [StudyRow]) -> Option<&'a StudyRow> {
     let candidates = || rows.iter().filter(alike);
     let named = || candidates().filter(|other| is_sat(other));
     match named().count() {
-        0 => candidates().next(),
+        0 => candidates().find(|other| !is_fine_tuning(other)).or_else(|| candidates().next()),
         1 => named().next(),
         // Of several networks' SAT, only the row's own will do.
         _ => named().find(|other| network(row).is_some() && network(other) == network(row)),
@@ -87,6 +93,10 @@ fn precision(row: &StudyRow) -> Option<Precision> {
 
 fn is_adversarial(row: &StudyRow) -> bool {
     row.ours.runs.first().is_some_and(|run| run.row.training_attack.is_some())
+}
+
+fn is_fine_tuning(row: &StudyRow) -> bool {
+    row.ours.runs.first().is_some_and(|run| run.row.is_fine_tuning)
 }
 
 fn is_sat(row: &StudyRow) -> bool {

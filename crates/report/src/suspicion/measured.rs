@@ -2,13 +2,13 @@
 
 use rrm_spec::DiagnosticsRecord;
 
-use super::{Check, Finding, share};
+use super::{Check, Finding, Judged, share};
 
 /// What has to be done for any of these numbers.
 const ASK: &str = "not measured: add `diagnostics = 200` to an evaluation of this network";
 
 /// Judges one record; `None` where it lacks the numbers.
-type Judge = fn(&DiagnosticsRecord) -> Option<(bool, String)>;
+type Judge = fn(&DiagnosticsRecord) -> Option<Judged>;
 
 const CHECKS: [(Check, Judge); 10] = [
     (
@@ -130,7 +130,7 @@ pub(super) fn findings(records: &[&DiagnosticsRecord]) -> Vec<Finding> {
 }
 
 /// Above one in a hundred: of a network whose gradients are good there is none.
-fn gradients(d: &DiagnosticsRecord) -> Option<(bool, String)> {
+fn gradients(d: &DiagnosticsRecord) -> Option<Judged> {
     let correct = d.value("natural.correct")?;
     let [zero, denormal, broken] = ["zero", "denormal", "not-finite"].map(|kind| d.value(&format!("gradient.{kind}")));
     let (zero, denormal, broken) = (zero?, denormal?, broken?);
@@ -138,42 +138,43 @@ fn gradients(d: &DiagnosticsRecord) -> Option<(bool, String)> {
         "of {correct} images that are classified correctly {zero} have a gradient of zero, {denormal} one below the smallest normal \
          number, {broken} one that is no number"
     );
-    Some((correct > 0.0 && zero + denormal + broken >= share(correct, 0.01, 1.0), found))
+    let needed = share(correct, 0.01, 1.0);
+    Some(Judged::among(correct, needed, zero + denormal + broken >= needed, found))
 }
 
-/// Ten in a hundred, and five images: of networks with good gradients, adversarially trained ones first, another loss breaks a few in a
-/// hundred more (Croce & Hein 2020, of APGD-CE and APGD-DLR).
-fn by_loss(images: f64) -> f64 {
-    share(images, 0.1, 5.0)
+/// Ten in a hundred of the images that are classified correctly, since no other can be robust, and five images: of networks with good
+/// gradients, adversarially trained ones first, another loss breaks a few in a hundred more (Croce & Hein 2020, of APGD-CE and APGD-DLR).
+fn by_loss(correct: f64) -> f64 {
+    share(correct, 0.1, 5.0)
 }
 
-fn logit_scale(d: &DiagnosticsRecord) -> Option<(bool, String)> {
-    let (images, plain) = (d.value("images")?, d.value("ladder.x1.robust")?);
+fn logit_scale(d: &DiagnosticsRecord) -> Option<Judged> {
+    let (correct, plain) = (d.value("natural.correct")?, d.value("ladder.x1.robust")?);
     let rungs: Vec<(&str, f64)> = d.between("ladder.x", ".robust").collect();
     let (lowest, robust) = rungs.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1))?;
     let ladder: Vec<String> = rungs.iter().map(|(scale, robust)| format!("×{scale} {robust}")).collect();
-    let found = format!("robust of {images} images by the logits' factor: {}", ladder.join(", "));
-    let is_lower = plain - robust >= by_loss(images);
+    let found = format!("robust of {correct} correctly classified images by the logits' factor: {}", ladder.join(", "));
+    let is_lower = plain - robust >= by_loss(correct);
     let lowest = if is_lower { format!("; lowest at ×{lowest}") } else { String::new() };
-    Some((is_lower, found + &lowest))
+    Some(Judged::among(plain, by_loss(correct), is_lower, found + &lowest))
 }
 
-fn dlr_against_ce(d: &DiagnosticsRecord) -> Option<(bool, String)> {
-    let images = d.value("images")?;
+fn dlr_against_ce(d: &DiagnosticsRecord) -> Option<Judged> {
+    let correct = d.value("natural.correct")?;
     let (ce, dlr) = (d.value("apgd-ce.robust")?, d.value("apgd-dlr.robust")?);
-    let found = format!("robust of {images} images: {ce} by cross-entropy, {dlr} by DLR");
-    Some((ce - dlr >= by_loss(images), found))
+    let found = format!("robust of {correct} correctly classified images: {ce} by cross-entropy, {dlr} by DLR");
+    Some(Judged::among(ce, by_loss(correct), ce - dlr >= by_loss(correct), found))
 }
 
 /// Two images and one in two hundred that nothing else breaks (AutoAttack warns at 0.2 points, after attacks by gradient of five times the
 /// effort); or three in a hundred, and three images, more than by gradients.
-fn black_box(d: &DiagnosticsRecord) -> Option<(bool, String)> {
+fn black_box(d: &DiagnosticsRecord) -> Option<Judged> {
     let images = d.value("images")?;
     let (only, square, ce) = (d.value("square.only")?, d.value("square.robust")?, d.value("apgd-ce.robust")?);
     let found = format!(
         "robust of {images} images: {ce} by gradient, {square} by Square; {only} are broken by Square and by no gradient"
     );
-    Some((only >= share(images, 0.005, 2.0) || ce - square >= share(images, 0.03, 3.0), found))
+    Some(Judged::by(only >= share(images, 0.005, 2.0) || ce - square >= share(images, 0.03, 3.0), found))
 }
 
 /// The radii from the smallest to the largest, with the images that are robust there.
@@ -186,44 +187,45 @@ fn robust_by_radius(d: &DiagnosticsRecord) -> Vec<(f64, f64)> {
 }
 
 /// Two in a hundred, and two images, which searches from random starts may lose.
-fn radii(d: &DiagnosticsRecord) -> Option<(bool, String)> {
+fn radii(d: &DiagnosticsRecord) -> Option<Judged> {
     let (images, radii) = (d.value("images")?, robust_by_radius(d));
     if radii.len() < 2 {
         return None;
     }
     let rises = radii.windows(2).any(|pair| pair[1].1 - pair[0].1 >= share(images, 0.02, 2.0));
     let told: Vec<String> = radii.iter().map(|(epsilon, robust)| format!("{epsilon:.4}: {robust}")).collect();
-    Some((rises, format!("robust of {images} images by {} radius: {}", d.threat.norm, told.join(", "))))
+    let found = format!("robust of {images} images by {} radius: {}", d.threat.norm, told.join(", "));
+    Some(Judged::by(rises, found))
 }
 
 /// Two in a hundred, and two images.
-fn whole_box(d: &DiagnosticsRecord) -> Option<(bool, String)> {
+fn whole_box(d: &DiagnosticsRecord) -> Option<Judged> {
     let images = d.value("images")?;
     let (epsilon, robust) = (d.value("radius.all.epsilon")?, d.value("radius.all.robust")?);
     let found = format!("{robust} of {images} images are robust at a radius of {epsilon:.4} ({})", d.threat.norm);
-    Some((robust >= share(images, 0.02, 2.0), found))
+    Some(Judged::by(robust >= share(images, 0.02, 2.0), found))
 }
 
 /// One in a hundred, and two images.
-fn restarts(d: &DiagnosticsRecord) -> Option<(bool, String)> {
+fn restarts(d: &DiagnosticsRecord) -> Option<Judged> {
     let images = d.value("images")?;
     let broken: Vec<f64> = d.between("restart.", ".broken").map(|(_, broken)| broken).collect();
     let last = *broken.last()?;
     let told: Vec<String> = broken.iter().map(f64::to_string).collect();
     let found = format!("of {images} images the restarts broke, one after another: {}", told.join(", "));
-    Some((last >= share(images, 0.01, 2.0), found))
+    Some(Judged::by(last >= share(images, 0.01, 2.0), found))
 }
 
 /// Ten in a hundred, and five images: batches are small, and their statistics with them.
-fn train_mode(d: &DiagnosticsRecord) -> Option<(bool, String)> {
+fn train_mode(d: &DiagnosticsRecord) -> Option<Judged> {
     let images = d.value("images")?;
     let (eval, train) = (d.value("natural.correct")?, d.value("train-mode.correct")?);
     let found = format!("correct of {images} natural images: {eval} by the running statistics, {train} by the batch's");
-    Some(((eval - train).abs() >= share(images, 0.1, 5.0), found))
+    Some(Judged::by((eval - train).abs() >= share(images, 0.1, 5.0), found))
 }
 
 /// Two in a hundred, and two images.
-fn normalization(d: &DiagnosticsRecord) -> Option<(bool, String)> {
+fn normalization(d: &DiagnosticsRecord) -> Option<Judged> {
     let (images, own) = (d.value("images")?, d.value("natural.correct")?);
     let (other, differs) = (d.number("normalization.other.correct")?, d.number("normalization.differs.is")?);
     let note = if differs.value == 1.0 { format!("; {}", differs.detail) } else { String::new() };
@@ -231,11 +233,11 @@ fn normalization(d: &DiagnosticsRecord) -> Option<(bool, String)> {
         "correct of {images} natural images: {own} with the network's own constants, {} {}{note}",
         other.value, other.detail
     );
-    Some((other.value - own >= share(images, 0.02, 2.0), found))
+    Some(Judged::by(other.value - own >= share(images, 0.02, 2.0), found))
 }
 
-fn probabilities(d: &DiagnosticsRecord) -> Option<(bool, String)> {
+fn probabilities(d: &DiagnosticsRecord) -> Option<Judged> {
     let are = d.value("outputs.probabilities.is")? == 1.0;
     let found = if are { "the outputs are probabilities" } else { "the outputs are no probabilities" };
-    Some((are, found.to_owned()))
+    Some(Judged::by(are, found.to_owned()))
 }

@@ -2,10 +2,10 @@
 
 use rrm_spec::{AttackSpec, AutoAttackPart, AutoAttackVersion, Epsilon, EvaluationRecord};
 
-use super::{Check, Finding, share};
+use super::{Check, Finding, Judged, share};
 
 /// Judges all evaluations of a network; `None` where none of them can be compared.
-type Judge = fn(&[&EvaluationRecord]) -> Option<(bool, String)>;
+type Judge = fn(&[&EvaluationRecord]) -> Option<Judged>;
 
 const CHECKS: [(Check, Judge); 4] = [
     (
@@ -116,7 +116,7 @@ fn told(record: &EvaluationRecord) -> String {
     )
 }
 
-fn by_radius(all: &[&EvaluationRecord]) -> Option<(bool, String)> {
+fn by_radius(all: &[&EvaluationRecord]) -> Option<Judged> {
     // The same attack but for the radius, and steps in proportion to it.
     let at_one = |record: &EvaluationRecord| record.attack.with_epsilon(&Epsilon::from(1.0));
     let pairs = pairs(all, |small, large| {
@@ -128,19 +128,19 @@ fn by_radius(all: &[&EvaluationRecord]) -> Option<(bool, String)> {
     worst(pairs, |small, large| robust(large) - robust(small))
 }
 
-fn one_step_against_many(all: &[&EvaluationRecord]) -> Option<(bool, String)> {
+fn one_step_against_many(all: &[&EvaluationRecord]) -> Option<Judged> {
     let weak = |record: &EvaluationRecord| means(&record.attack) == Means::OneStep;
     let strong = |record: &EvaluationRecord| means(&record.attack) == Means::ManySteps;
     weaker_against_best(all, weak, strong)
 }
 
-fn without_gradients(all: &[&EvaluationRecord]) -> Option<(bool, String)> {
+fn without_gradients(all: &[&EvaluationRecord]) -> Option<Judged> {
     let weak = |record: &EvaluationRecord| means(&record.attack) == Means::NoGradient;
     let strong = |record: &EvaluationRecord| means(&record.attack) == Means::ManySteps;
     weaker_against_best(all, weak, strong)
 }
 
-fn through_the_teacher(all: &[&EvaluationRecord]) -> Option<(bool, String)> {
+fn through_the_teacher(all: &[&EvaluationRecord]) -> Option<Judged> {
     let adaptive = |record: &EvaluationRecord| means(&record.attack) == Means::Teacher;
     let direct = |record: &EvaluationRecord| matches!(means(&record.attack), Means::ManySteps | Means::Mixed);
     weaker_against_best(all, adaptive, direct)
@@ -151,7 +151,7 @@ fn weaker_against_best(
     all: &[&EvaluationRecord],
     weak: impl Fn(&EvaluationRecord) -> bool,
     strong: impl Fn(&EvaluationRecord) -> bool,
-) -> Option<(bool, String)> {
+) -> Option<Judged> {
     let best_beside = |weaker: &EvaluationRecord| {
         let beside = all.iter().copied().filter(|other| strong(other) && same_ball(weaker, other));
         beside.filter(|other| same_images(weaker, other)).min_by_key(|other| other.robust.correct)
@@ -173,7 +173,7 @@ fn pairs<'a>(
 fn worst(
     pairs: Vec<(&EvaluationRecord, &EvaluationRecord)>,
     excess: impl Fn(&EvaluationRecord, &EvaluationRecord) -> f64,
-) -> Option<(bool, String)> {
+) -> Option<Judged> {
     let (a, b) = pairs.into_iter().max_by(|(a, b), (c, d)| excess(a, b).total_cmp(&excess(c, d)))?;
-    Some((excess(a, b) >= chance(b), format!("{}; {}", told(a), told(b))))
+    Some(Judged::by(excess(a, b) >= chance(b), format!("{}; {}", told(a), told(b))))
 }

@@ -174,7 +174,7 @@ fn attempt(node: &str) -> AttemptView {
             code_version: "0.1.0".into(),
             parameters: 1,
             first_epoch: 1,
-            data_sha256: None,
+            data_sha256: Some("d".repeat(64).parse().unwrap()),
             spec_sha256: None,
         }),
     }
@@ -199,6 +199,8 @@ pub(crate) fn evaluate(jobs: &mut [JobDetail], name: &str, natural: u64, robust:
     let job = job(jobs, name);
     let JobSpec::Evaluate(spec) = &job.spec else { panic!("{name} is no evaluation") };
     let total = 10_000;
+    job.attempts = vec![attempt("node1")];
+    job.attempts[0].run.as_mut().unwrap().data_sha256 = Some("e".repeat(64).parse().unwrap());
     job.summary.state = JobState::Succeeded;
     job.evaluations = vec![EvaluationRecord {
         attack: spec.attack.clone(),
