@@ -106,7 +106,8 @@ mod tests {
     #[tokio::test]
     async fn an_answered_request_leaves_no_doubt() {
         let request = request();
-        request.send(async |id| Ok::<_, ApiError>(assert_eq!(id.as_str(), "0190-request"))).await.unwrap();
+        let sent = request.send(async |id| Ok::<_, ApiError>(id.as_str().to_owned())).await.unwrap();
+        assert_eq!(sent, "0190-request");
         assert_eq!(request.doubt(), None);
         let refused = request.send(async |_| Err::<(), _>(ApiError::Conflict { what: "other plan".into() })).await;
         assert!(!refused.unwrap_err().to_string().contains("--request-id"));

@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn every_option_reads_lengths_in_the_same_way() {
-        let readers: [fn(&str) -> Result<Duration, String>; 3] =
+        type Reader = fn(&str) -> Result<Duration, String>;
+        let readers: [Reader; 3] =
             [parse_duration, parse_lifetime, |text| parse_time_limit(text).map(TimeLimit::duration)];
         for read in readers {
             let seconds = |text: &str| read(text).map(|length| length.as_secs());
