@@ -6,4 +6,7 @@ cd "$(dirname "$0")/../.."
 ulimit -n 8192
 cargo build --locked --release --workspace --bins
 # One feature selection everywhere: another one would compile half of the dependencies again.
-exec cargo bench --locked --workspace --bench scheduler -- "$@"
+# The benchmark runs in the folder of its crate.
+options=()
+for option; do [ -f "$option" ] && option=$PWD/$option; options+=("$option"); done
+exec cargo bench --locked --workspace --bench scheduler -- "${options[@]}"

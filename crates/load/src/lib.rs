@@ -25,6 +25,9 @@ use crate::{daemon::Disk, measure::Measure, row::Results};
 /// # Errors
 /// When the daemon cannot be started, or something that is measured fails.
 pub async fn run(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.write {
+        page::check(path).with_context(|| path.display().to_string())?;
+    }
     let disk = Disk::of(arguments.folder(folder));
     let mut results = Results::begin(&disk)?;
     for measure in Measure::ALL.into_iter().filter(|measure| arguments.wants(measure.name())) {

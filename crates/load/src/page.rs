@@ -10,11 +10,22 @@ use crate::row::{Results, Row};
 const MARKS: [&str; 2] =
     ["<!-- written by make bench-scheduler -->", "<!-- end of what make bench-scheduler writes -->"];
 
+/// Looks whether the results will have their place, before minutes are spent on them.
+///
+/// # Errors
+/// When the page cannot be read, or has no marks.
+pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
+    let page = fs::read_to_string(path)?;
+    replaced(&page, "").map(drop).context(NO_PLACE)
+}
+
+const NO_PLACE: &str = "the page has no place for the scheduler's results";
+
 /// # Errors
 /// When the page cannot be read or written, or has no marks.
 pub(crate) fn write(path: &Path, results: &Results) -> anyhow::Result<()> {
     let old = fs::read_to_string(path)?;
-    fs::write(path, replaced(&old, &section(results)).context("the page has no place for the scheduler's results")?)?;
+    fs::write(path, replaced(&old, &section(results)).context(NO_PLACE)?)?;
     Ok(())
 }
 
