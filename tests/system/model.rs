@@ -137,7 +137,7 @@ fn a_plan_that_names_a_network_that_is_not_there_or_does_not_fit_is_refused_whol
     let plan = PLAN.replace("sha256:HASH", "nobody");
     let refused = lab.rrm(&["submit", &lab.plan(&plan)]);
     assert_eq!(refused.status.code(), Some(3), "{}", text(&refused.stderr));
-    assert!(text(&refused.stderr).contains("the network pytorch, to which `attacked` refers,"), "{refused:?}");
+    assert!(text(&refused.stderr).contains("the network pytorch (named by `attacked`)"), "{refused:?}");
     let arguments = ["--arch", "dnn/16", "--normalization", "cifar10-madry", "--name", "pytorch"];
     done(&lab, &[&["model", "import", &checkpoint("bare.pt")][..], &arguments].concat());
     let grey = PLAN.replace("sha256:HASH", "pytorch").replace("folder:ten", "fashion-mnist");

@@ -109,8 +109,16 @@ impl Daemon {
         Ok(jobs)
     }
 
-    /// The newest plan that has one of these names: a job of it.
-    pub(crate) async fn newest_plan_named(&self, names: &[String]) -> Result<Option<JobSummary>, Failure> {
+    /// The newest plan that has one of these names, and which.
+    pub(crate) async fn newest_plan_named(&self, names: &[String]) -> Result<Option<(SubmissionId, String)>, Failure> {
+        // Where everything was done before, the plan has no job of its own to be found by.
+        let last = self.client.last_plan().await.ok().filter(|last| names.contains(&last.name));
+        let found = self.newest_job_of(names).await?.map(|job| (job.submission, job.plan));
+        Ok(found.max(last.map(|last| (last.submission, last.name))))
+    }
+
+    /// The newest job of a plan that has one of these names.
+    async fn newest_job_of(&self, names: &[String]) -> Result<Option<JobSummary>, Failure> {
         let mut before = None;
         loop {
             // 0 asks for as many as the daemon hands out at once.

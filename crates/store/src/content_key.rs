@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use rrm_spec::{ArtifactHash, ArtifactRef, DatasetName, ImagesSource, JobRef, JobSpec, ModelSource};
+use rrm_spec::{ArtifactHash, ArtifactRef, ImagesSource, JobRef, JobSpec, ModelSource};
 use sha2::{Digest, Sha256};
 
 /// Of this function, and of the software that makes the results.
@@ -10,12 +10,9 @@ const VERSION: &str = concat!("rrm content key 1, rrm ", env!("CARGO_PKG_VERSION
 
 /// The key of a job whose artifacts are named by their hashes; `key_of` knows those of the jobs that it needs.
 ///
-/// A published dataset counts by its name. Of a file nobody knows what it holds, nor of a folder of the user's own pictures: a job that
+/// A dataset counts by its name, since its images are only known where they lie. Of a file nobody knows what it holds: a job that
 /// starts from one has no key, nor has any that needs it.
 pub(crate) fn of(spec: &JobSpec, key_of: impl Fn(&JobRef) -> Option<ArtifactHash>) -> Option<ArtifactHash> {
-    if matches!(spec.dataset().name, DatasetName::Folder(_)) {
-        return None;
-    }
     let mut spec = spec.clone();
     for network in spec.networks_mut() {
         match network {
@@ -119,7 +116,5 @@ mod tests {
         assert_eq!(keys(&taught_by("{ job = \"#1\" }"), None), [None, None]);
         let set = taught_by("{ job = \"#1\" }").replace("seed = 7", "seed = 7\n training_set = { file = \"x\" }");
         assert_eq!(keys(&set, Some("teacher")), [None, None]);
-        let pictures = taught_by("{ job = \"#1\" }").replace("fashion-mnist", "folder:pets");
-        assert_eq!(keys(&pictures, Some("teacher")), [None, None], "they may be other pictures next time");
     }
 }

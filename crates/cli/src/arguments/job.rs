@@ -16,8 +16,8 @@ A submission is repeated while the daemon does not answer; it has one effect how
 
 With --reuse the plan refers to the earlier job wherever one has done the same: same software version, same spec \
 (batch sizes of evaluations and syntheses apart), and the same of all that it needs; names and priorities do not matter. What it \
-made must still be there, and it must have run on a device that the job asks for. A published dataset counts by its name. What is \
-made of a file, or of a folder of pictures, is always done again.
+made must still be there, and it must have run on a device that the job asks for. A dataset counts by its name: do not reuse \
+after changing its images. What starts from a file is always done again.
 
 Examples:
   rrm submit plan.toml

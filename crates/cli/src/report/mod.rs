@@ -111,8 +111,8 @@ async fn of_recipe(
         // A plan of another name is looked at in the form of the first.
         Some(plan) => (plan, place_of(&daemon.plan_jobs(plan).await?, &names).unwrap_or(0)),
         None => {
-            let job = daemon.newest_plan_named(&names).await?.ok_or_else(|| no_plan(&names))?;
-            (PlanSelector::Id(job.submission), place_of(&[job], &names).unwrap_or(0))
+            let (plan, found) = daemon.newest_plan_named(&names).await?.ok_or_else(|| no_plan(&names))?;
+            (PlanSelector::Id(plan), names.iter().position(|name| *name == found).unwrap_or(0))
         }
     };
     let (name, layout) = meant.into_iter().nth(place).expect("a name means at least one recipe");
