@@ -46,7 +46,6 @@ impl FromStr for JobSelector {
 }
 
 impl JobSelector {
-    /// Whether it names something of the last plan, where names are looked up in `plan`.
     /// Whether it means all jobs of a plan.
     pub(crate) fn is_plan(&self) -> bool {
         match self {
@@ -55,6 +54,7 @@ impl JobSelector {
         }
     }
 
+    /// Whether it names something of the last plan, where names are looked up in `plan`.
     pub(crate) fn is_of_last(&self, plan: PlanSelector) -> bool {
         match self {
             Self::Id(_) | Self::Range(..) => false,
