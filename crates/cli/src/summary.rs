@@ -1,6 +1,6 @@
 //! Jobs in a few words.
 
-use rrm_spec::{JobState, JobSummary, Progress, Stop};
+use rrm_spec::{JobState, JobSummary, Progress};
 
 use crate::{
     columns::{Cell, Columns, Side},
@@ -22,14 +22,7 @@ pub(crate) fn tone(state: JobState) -> Tone {
 
 /// The state, and what the job has been asked to do.
 pub(crate) fn state(job: &JobSummary) -> String {
-    let asked = match job.stop {
-        Some(Stop::Cancel) if !job.state.is_terminal() => Some("cancelling"),
-        Some(Stop::Preempt) => Some("giving way"),
-        Some(Stop::Cancel | Stop::Timeout) | None => None,
-    };
-    let held = job.held.then_some("held");
-    let words = [Some(job.state.name()), asked, held];
-    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    job.standing()
 }
 
 /// Jobs as a table.
@@ -103,7 +96,7 @@ pub(crate) fn counts(states: impl Iterator<Item = JobState> + Clone) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use rrm_spec::{JobId, JobKind, SubmissionId, UserName};
+    use rrm_spec::{JobId, JobKind, Stop, SubmissionId, UserName};
 
     use super::*;
     use crate::output::Format;

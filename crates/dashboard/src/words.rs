@@ -1,7 +1,7 @@
 //! Numbers and states as readers see them.
 
 use maud::{Markup, html};
-use rrm_spec::{Accuracy, JobId, JobKind, JobState, JobSummary, Progress, Stop, SubmissionId};
+use rrm_spec::{Accuracy, JobId, JobKind, JobState, JobSummary, Progress, SubmissionId};
 
 /// A state as a word with a sign: neither colour nor sign is needed to understand it.
 pub(crate) fn state(state: JobState) -> Markup {
@@ -15,13 +15,7 @@ pub(crate) fn standing(job: &JobSummary) -> Markup {
 
 /// The state, what the job has been asked to do, and whether it is held: as `rrm list` shows it.
 pub(crate) fn standing_words(job: &JobSummary) -> String {
-    let asked = match job.stop {
-        Some(Stop::Cancel) if !job.state.is_terminal() => Some("cancelling"),
-        Some(Stop::Preempt) => Some("giving way"),
-        Some(Stop::Cancel | Stop::Timeout) | None => None,
-    };
-    let held = job.held.then_some("held");
-    [Some(job.state.name()), asked, held].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    job.standing()
 }
 
 fn signed(state: JobState, words: &str) -> Markup {
@@ -109,7 +103,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use rrm_spec::UserName;
+    use rrm_spec::{Stop, UserName};
 
     use super::*;
 

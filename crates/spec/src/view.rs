@@ -61,6 +61,19 @@ pub struct JobSummary {
     pub ended_at: Option<i64>,
 }
 
+impl JobSummary {
+    /// The state, what the job has been asked to do, and whether it is held: `running, giving way, held`.
+    pub fn standing(&self) -> String {
+        let asked = match self.stop {
+            Some(Stop::Cancel) if !self.state.is_terminal() => Some("cancelling"),
+            Some(Stop::Preempt) => Some("giving way"),
+            Some(Stop::Cancel | Stop::Timeout) | None => None,
+        };
+        let held = self.held.then_some("held");
+        [Some(self.state.name()), asked, held].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// A job with everything that is recorded of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobDetail {
