@@ -135,7 +135,8 @@ impl Desk {
         let devices =
             vec![DeviceInfo { device: Device::Cuda(0), name: "simulated".into(), memory_mib: None, share: 1 }];
         let (node, version) = (format!("simulated-{}", self.number), VERSION.to_owned());
-        let registration = Registration { node, version, boot_id: self.boot_id.clone(), devices, labels: Vec::new() };
+        let (boot_id, code_version) = (self.boot_id.clone(), version.clone());
+        let registration = Registration { node, version, boot_id, devices, labels: Vec::new(), code_version };
         let told = self.floor.insist("register", || self.floor.client.register(registration.clone())).await;
         match told {
             Told::Answer(registered) => Some((registered.worker, Duration::from_millis(registered.heartbeat_ms))),

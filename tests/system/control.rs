@@ -176,8 +176,9 @@ fn a_success_that_is_told_after_an_acknowledged_cancellation_does_not_count() {
     let attempt = lab.as_worker(async |client| {
         let devices = vec![DeviceInfo { device: Device::Cpu, name: String::new(), memory_mib: None, share: 1 }];
         let (node, version, boot_id) = ("node".into(), VERSION.into(), "boot-of-a-test".into());
-        let worker =
-            client.register(Registration { node, version, boot_id, devices, labels: vec![] }).await.unwrap().worker;
+        let code_version = VERSION.into();
+        let registration = Registration { node, version, boot_id, devices, labels: vec![], code_version };
+        let worker = client.register(registration).await.unwrap().worker;
         let request = "a-lease-of-a-test".parse().unwrap();
         client.lease(worker, request, vec![Device::Cpu], Vec::new()).await.unwrap()[0].attempt
     });

@@ -44,7 +44,8 @@ pub struct Source {
 /// Whether what has been done before is done again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Reuse {
-    /// A job whose content key is that of a job that has succeeded is taken for done, as long as what that one made is there.
+    /// A job is taken for done where one has succeeded that was asked for the same, and the same code has made it of the same images;
+    /// as long as what that one made is there.
     Yes,
     /// Every job is queued.
     #[default]

@@ -81,6 +81,7 @@ mod tests {
             boot_id: "boot-0123456789".into(),
             devices,
             labels: vec!["a100".parse().expect("a label")],
+            code_version: "0.1.0+0123456789ab".into(),
         };
         let plan = Plan::from_toml(include_str!("../../../fuzz/seeds/plan/chain.toml")).expect("the seed is a plan");
         let source = Source { client_version: "0.1.0".into(), host: "desk".into() };

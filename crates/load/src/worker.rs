@@ -52,6 +52,7 @@ fn registration(number: usize) -> Registration {
     Registration {
         node: format!("load-{number}"),
         version: VERSION.to_owned(),
+        code_version: VERSION.to_owned(),
         boot_id: format!("load-{number}"),
         devices: vec![DeviceInfo { device: Device::Cpu, name: "simulated".to_owned(), memory_mib: None, share: 1 }],
         labels: Vec::new(),

@@ -86,8 +86,9 @@ impl Service for Daemon {
         let submit = SubmitWithin { submit: by(caller, submit), open_jobs: self.open_jobs };
         let done = self.store.write(self.wall_us(), submit).await.map_err(answer)?;
         tracing::info!(submission = %done.submission, jobs = done.jobs.len(), already = done.already, "submitted");
-        let rrm_store::Submitted { submission, jobs, reused, already } = done;
-        let warnings = if jobs.len() == reused.len() { Vec::new() } else { self.warnings(&demands).await? };
+        let rrm_store::Submitted { submission, jobs, reused, outdated, already } = done;
+        let mut warnings = if jobs.len() == reused.len() { Vec::new() } else { self.warnings(&demands).await? };
+        warnings.extend((outdated > 0).then(|| done_anew(outdated)));
         Ok(Submitted { submission, jobs, reused, already, warnings })
     }
 
@@ -359,6 +360,14 @@ impl Daemon {
         let ever = self.store.unmet(demands).await.map_err(answer)?;
         Ok(warnings(&now, &ever))
     }
+}
+
+/// Says why jobs are queued that seem to have been done.
+fn done_anew(outdated: u64) -> String {
+    let jobs = if outdated == 1 { "1 job was".to_owned() } else { format!("{outdated} jobs were") };
+    format!(
+        "{jobs} done before, but by other code than the workers run now, of other images, on another device, or its file is gone"
+    )
 }
 
 fn check(registration: &Registration) -> Result<(), ApiError> {

@@ -52,7 +52,7 @@ pub struct RunStarted {
     pub device: String,
     /// Threads of the CPU kernels.
     pub threads: u32,
-    /// Version of this software.
+    /// Version of this software, `+`, and a hash of the sources of all that computes.
     pub code_version: String,
     /// Trainable parameters of the network.
     pub parameters: u64,

@@ -94,8 +94,8 @@ pub struct JobDetail {
     pub diagnostics: Option<DiagnosticsRecord>,
     /// Checkpoints that the artifact store holds.
     pub checkpoints: Vec<CheckpointRecord>,
-    /// Hash of what its result depends on: code version, spec, and the keys of the jobs that it needs. Absent where something is of
-    /// unknown content, such as a file, and from before it was kept.
+    /// Hash of what was asked for: spec, and the keys of the jobs that it needs. Absent where something is of unknown content, such as
+    /// a file, and from before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_key: Option<ArtifactHash>,
 }

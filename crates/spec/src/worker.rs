@@ -78,6 +78,8 @@ pub struct Registration {
     pub devices: Vec<DeviceInfo>,
     /// What it is called by; jobs may ask for it.
     pub labels: Vec<Label>,
+    /// The code that its jobs run, as they will tell when they start; empty where it is not known.
+    pub code_version: String,
 }
 
 /// A device that a worker offers.

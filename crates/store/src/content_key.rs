@@ -1,16 +1,16 @@
-//! What a job's result depends on, as one hash: jobs of equal keys make the same, up to their device's rounding.
+//! What a job was asked for, as one hash: jobs of equal keys make the same where code and images are the same.
 
 use std::num::NonZeroU32;
 
 use rrm_spec::{ArtifactHash, ArtifactRef, ImagesSource, JobRef, JobSpec, ModelSource};
 use sha2::{Digest, Sha256};
 
-/// Of this function, and of the software that makes the results.
-const VERSION: &str = concat!("rrm content key 1, rrm ", env!("CARGO_PKG_VERSION"));
+/// Of this hash.
+const VERSION: &str = "rrm content key 2";
 
 /// The key of a job whose artifacts are named by their hashes; `key_of` knows those of the jobs that it needs.
 ///
-/// A dataset counts by its name, since its images are only known where they lie. Of a file nobody knows what it holds: a job that
+/// A dataset counts by its name, since its images are only known where they lie; the [result key](crate::result_key) knows them. Of a file nobody knows what it holds: a job that
 /// starts from one has no key, nor has any that needs it.
 pub(crate) fn of(spec: &JobSpec, key_of: impl Fn(&JobRef) -> Option<ArtifactHash>) -> Option<ArtifactHash> {
     let mut spec = spec.clone();

@@ -32,6 +32,7 @@ mod queue;
 mod readers;
 mod record;
 mod request;
+mod result_key;
 mod retry;
 mod reuse;
 mod schema;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::attempt::AttemptRow;
 use crate::job::JobRow;
-use crate::{StoreError, Tx, Write, attempt, checkpoint, diagnostic, epoch, evaluation, event, job};
+use crate::{StoreError, Tx, Write, attempt, checkpoint, diagnostic, epoch, evaluation, event, job, result_key};
 
 /// Stores records of an attempt that are not stored yet.
 ///
@@ -71,6 +71,7 @@ fn started(tx: &mut Tx<'_>, job: &JobRow, attempt: &mut AttemptRow, run: &RunSta
         return Err(refused("first_epoch", run.first_epoch, allowed));
     }
     attempt::set_run(tx, attempt.id, &run)?;
+    result_key::keep(tx, job, attempt, &run)?;
     attempt.first_epoch = Some(run.first_epoch);
     event::add(tx, "run", job.event_of(attempt.id), serde_json::to_value(&run)?)
 }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 /// "rrm1", as written by the first migration.
 pub(crate) const APPLICATION_ID: i64 = 1_920_101_681;
 
-const MIGRATIONS: [(&str, &str); 17] = [
+const MIGRATIONS: [(&str, &str); 18] = [
     ("queue", include_str!("../../../migrations/0001_queue.sql")),
     ("result", include_str!("../../../migrations/0002_result.sql")),
     ("view", include_str!("../../../migrations/0003_view.sql")),
@@ -23,6 +23,7 @@ const MIGRATIONS: [(&str, &str); 17] = [
     ("steps", include_str!("../../../migrations/0015_steps.sql")),
     ("lane", include_str!("../../../migrations/0016_lane.sql")),
     ("last_plan", include_str!("../../../migrations/0017_last_plan.sql")),
+    ("result_key", include_str!("../../../migrations/0018_result_key.sql")),
 ];
 
 /// The schema that this version of the software makes.
@@ -109,7 +110,7 @@ mod tests {
     fn every_table_is_strict() {
         let tables = MIGRATIONS.iter().map(|(_, sql)| sql.matches("create table").count()).sum::<usize>();
         let strict = MIGRATIONS.iter().map(|(_, sql)| sql.matches(") strict").count()).sum::<usize>();
-        assert_eq!((tables, strict), (28, 28));
+        assert_eq!((tables, strict), (29, 29));
     }
 
     /// A plan that has been evaluated, in the columns that there were from the beginning.

@@ -54,6 +54,8 @@ pub struct Submitted {
     pub jobs: Vec<(JobId, String)>,
     /// Those that were done before.
     pub reused: Vec<JobId>,
+    /// How many others were done before, but by other code or of other images, or what was made is gone.
+    pub outdated: u64,
     /// Whether an earlier request had stored it.
     pub already: bool,
 }
@@ -80,14 +82,18 @@ impl Write for Submit {
         let artifacts = import::resolve(tx, &self.plan)?;
         let submission = insert(tx, &self, &sha256)?;
         let known = Known { parents: &parents, artifacts: &artifacts };
-        let keys = keys(&self.plan, &known);
+        let asked = asked(&self.plan, &known);
         // In the transaction that stores the plan: what is found here is not collected or lost before the plan refers to it.
         let finished = match self.reuse {
-            Reuse::Yes => Finished::with_keys(tx, &keys)?,
+            Reuse::Yes => Finished::of(tx, &asked)?,
             Reuse::No => Finished::nothing(),
         };
-        let places = Places::of(&self.plan, &keys, next_job_id(tx)?, &finished);
-        let drafts = places.drafts(&self.plan, &keys, &known)?;
+        let places = Places::of(&asked, next_job_id(tx)?, &finished);
+        let drafts = places.drafts(&asked, &known)?;
+        let outdated = match self.reuse {
+            Reuse::Yes => reuse::asked_before(tx, drafts.iter().filter_map(|draft| draft.asked.content_key.as_ref()))?,
+            Reuse::No => 0,
+        };
         let demands = demand::intern(tx, &demands)?;
         insert_jobs(tx, submission, &self.owner, &drafts, &demands)?;
         insert_dependencies(tx, &drafts)?;
@@ -98,7 +104,7 @@ impl Write for Submit {
         tx.queued |= drafts.iter().any(|draft| draft.state == JobState::Queued);
         let jobs = self.plan.jobs.iter().map(|job| (places.ids[job.name.as_str()], job.name.clone())).collect();
         let reused = places.reused.iter().map(|it| it.job).collect();
-        Ok(Submitted { submission, jobs, reused, already: false })
+        Ok(Submitted { submission, jobs, reused, outdated, already: false })
     }
 }
 
@@ -121,13 +127,20 @@ fn refuse_unmet(tx: &mut Tx<'_>, plan: &Plan, demands: &[Demand]) -> Result<(), 
     }
 }
 
+/// A job of a plan as it is asked for.
+pub(crate) struct Asked<'p> {
+    pub(crate) job: &'p PlannedJob,
+    /// Its spec with hashes in place of artifacts' names; jobs of the plan have their names.
+    pub(crate) spec: JobSpec,
+    pub(crate) content_key: Option<ArtifactHash>,
+}
+
 /// A job about to be stored, with its edges resolved.
 struct Draft<'p> {
     id: JobId,
     /// Its place in the plan.
     ordinal: u32,
-    content_key: Option<ArtifactHash>,
-    job: &'p PlannedJob,
+    asked: &'p Asked<'p>,
     spec: String,
     parents: Vec<JobId>,
     state: JobState,
@@ -166,7 +179,7 @@ fn outer_edges(planned: &PlannedJob) -> impl Iterator<Item = (&PlannedJob, Need<
     planned.spec.needs().into_iter().filter_map(move |need| Some((planned, need, outer_id(need.job)?)))
 }
 
-fn outer_id(parent: &JobRef) -> Option<JobId> {
+pub(crate) fn outer_id(parent: &JobRef) -> Option<JobId> {
     match parent {
         JobRef::Id(id) => Some(*id),
         JobRef::Name(_) => None,
@@ -204,19 +217,20 @@ impl Known<'_> {
     }
 }
 
-/// The content keys of the plan's jobs, in its order; references go to earlier ones only.
-fn keys(plan: &Plan, known: &Known<'_>) -> Vec<Option<ArtifactHash>> {
+/// The plan's jobs, in its order; references go to earlier ones only.
+fn asked<'p>(plan: &'p Plan, known: &Known<'_>) -> Vec<Asked<'p>> {
     let mut by_name: HashMap<&str, ArtifactHash> = HashMap::new();
-    let mut keys = Vec::with_capacity(plan.jobs.len());
+    let mut asked = Vec::with_capacity(plan.jobs.len());
     for job in &plan.jobs {
-        let key = content_key::of(&known.pinned(job), |parent| match parent {
+        let spec = known.pinned(job);
+        let content_key = content_key::of(&spec, |parent| match parent {
             JobRef::Name(name) => by_name.get(name.as_str()).cloned(),
             JobRef::Id(id) => known.parents.get(id)?.content_key.clone(),
         });
-        by_name.extend(key.clone().map(|key| (job.name.as_str(), key)));
-        keys.push(key);
+        by_name.extend(content_key.clone().map(|key| (job.name.as_str(), key)));
+        asked.push(Asked { job, spec, content_key });
     }
-    keys
+    asked
 }
 
 /// Which id each job of a plan has: a new one, or that of the job that has done the same.
@@ -228,10 +242,10 @@ struct Places<'p> {
 }
 
 impl<'p> Places<'p> {
-    fn of(plan: &'p Plan, keys: &[Option<ArtifactHash>], first: i64, finished: &Finished) -> Self {
+    fn of(asked: &'p [Asked<'p>], first: i64, finished: &Finished) -> Self {
         let (mut ids, mut reused, mut next) = (HashMap::new(), Vec::new(), first);
-        for (ordinal, (job, key)) in (0..).zip(plan.jobs.iter().zip(keys)) {
-            let id = match finished.find(key.as_ref(), job.device) {
+        for (ordinal, Asked { job, .. }) in (0..).zip(asked) {
+            let id = match finished.find(ordinal, job.device) {
                 Some(done) => {
                     reused.push(Reused { ordinal, name: &job.name, job: done });
                     done
@@ -248,29 +262,18 @@ impl<'p> Places<'p> {
     }
 
     /// The jobs that are left to do.
-    fn drafts(
-        &self,
-        plan: &'p Plan,
-        keys: &[Option<ArtifactHash>],
-        known: &Known<'_>,
-    ) -> Result<Vec<Draft<'p>>, StoreError> {
+    fn drafts(&self, asked: &'p [Asked<'p>], known: &Known<'_>) -> Result<Vec<Draft<'p>>, StoreError> {
         let reused: HashSet<u32> = self.reused.iter().map(|it| it.ordinal).collect();
-        let jobs = (0..).zip(plan.jobs.iter().zip(keys)).filter(|(ordinal, _)| !reused.contains(ordinal));
-        jobs.map(|(ordinal, (job, key))| self.draft(ordinal, job, key.clone(), known)).collect()
+        let left = (0..).zip(asked).filter(|(ordinal, _)| !reused.contains(ordinal));
+        left.map(|(ordinal, asked)| self.draft(ordinal, asked, known)).collect()
     }
 
-    /// Replaces names by ids and hashes.
-    fn draft(
-        &self,
-        ordinal: u32,
-        job: &'p PlannedJob,
-        content_key: Option<ArtifactHash>,
-        known: &Known<'_>,
-    ) -> Result<Draft<'p>, StoreError> {
-        let mut spec = known.pinned(job);
+    /// Replaces names of jobs by ids.
+    fn draft(&self, ordinal: u32, asked: &'p Asked<'p>, known: &Known<'_>) -> Result<Draft<'p>, StoreError> {
+        let (mut spec, own) = (asked.spec.clone(), &asked.job.name);
         for parent in spec.needs_mut() {
             let JobRef::Name(name) = parent else { continue };
-            let unknown = || Violations::one(format!("job.{}", job.name), name.as_str(), "must name a job of the plan");
+            let unknown = || Violations::one(format!("job.{own}"), name.as_str(), "must name a job of the plan");
             *parent = JobRef::Id(*self.ids.get(name.as_str()).ok_or_else(unknown)?);
         }
         let mut parents: Vec<JobId> = spec.needs().into_iter().filter_map(|need| outer_id(need.job)).collect();
@@ -282,8 +285,8 @@ impl<'p> Places<'p> {
             Some(parent) => (JobState::Waiting, Some(format!("waits for job {parent}"))),
             None => (JobState::Queued, None),
         };
-        let id = self.ids[job.name.as_str()];
-        Ok(Draft { id, ordinal, content_key, job, spec: serde_json::to_string(&spec)?, parents, state, reason })
+        let (id, spec) = (self.ids[own.as_str()], serde_json::to_string(&spec)?);
+        Ok(Draft { id, ordinal, asked, spec, parents, state, reason })
     }
 
     /// Whether a job has yet to succeed.
@@ -315,7 +318,7 @@ fn stored(tx: &mut Tx<'_>, submission: SubmissionId) -> Result<Submitted, StoreE
     .fetch_all(tx.connection)?;
     let reused = found.iter().filter(|(.., is_reused)| *is_reused).map(|(id, ..)| JobId(*id)).collect();
     let jobs = found.into_iter().map(|(id, name, _)| (JobId(id), name)).collect();
-    Ok(Submitted { submission, jobs, reused, already: true })
+    Ok(Submitted { submission, jobs, reused, outdated: 0, already: true })
 }
 
 fn insert(tx: &mut Tx<'_>, submit: &Submit, sha256: &str) -> Result<SubmissionId, StoreError> {
@@ -348,7 +351,8 @@ fn insert_jobs(
     drafts: &[Draft<'_>],
     demands: &[i64],
 ) -> Result<(), StoreError> {
-    for Draft { id, ordinal, content_key, job, spec, parents: _, state, reason } in drafts {
+    for Draft { id, ordinal, asked, spec, parents: _, state, reason } in drafts {
+        let Asked { job, content_key, .. } = asked;
         sql::query(
             "insert into job (job_id, submission_id, ordinal, name, kind, dataset, spec, device_request, priority, \
                  epochs_total, max_retries, crash_limit, state, reason, created_at, queued_at, content_key, held, \

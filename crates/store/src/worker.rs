@@ -108,9 +108,10 @@ pub(crate) fn devices(tx: &mut Tx<'_>, worker: WorkerId) -> Result<Vec<Device>, 
 
 fn upsert(tx: &mut Tx<'_>, registration: &Registration) -> Result<WorkerId, StoreError> {
     let id = sql::query_scalar(
-        "insert into worker (boot_id, node, version, online, registered_at, last_seen_at, labels) \
-         values (?1, ?2, ?3, 1, ?4, ?4, ?5) \
-         on conflict (boot_id) do update set node = ?2, version = ?3, online = 1, last_seen_at = ?4, labels = ?5 \
+        "insert into worker (boot_id, node, version, online, registered_at, last_seen_at, labels, code_version) \
+         values (?1, ?2, ?3, 1, ?4, ?4, ?5, ?6) \
+         on conflict (boot_id) do update set \
+             node = ?2, version = ?3, online = 1, last_seen_at = ?4, labels = ?5, code_version = ?6 \
          returning worker_id",
     )
     .bind(&registration.boot_id)
@@ -118,6 +119,7 @@ fn upsert(tx: &mut Tx<'_>, registration: &Registration) -> Result<WorkerId, Stor
     .bind(&registration.version)
     .bind(tx.now)
     .bind(serde_json::to_string(&registration.labels)?)
+    .bind(Some(&registration.code_version).filter(|code| !code.is_empty()))
     .fetch_one(tx.connection)?;
     Ok(WorkerId(id))
 }

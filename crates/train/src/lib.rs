@@ -27,7 +27,7 @@ mod work;
 pub use device::open_device;
 pub use divergence::NotFinite;
 pub use error::TrainError;
-pub use run::{Completion, Environment, run};
+pub use run::{CODE_VERSION, Completion, Environment, run};
 pub use schedule::{Rate, Timetable};
 pub use step::{Step, StepStats, TrainBatch};
 pub use student::{Student, Update, UpdateError};

@@ -39,6 +39,10 @@ pub struct Environment {
     pub stop: Arc<AtomicBool>,
 }
 
+/// What computes: the version of this software and a hash of the sources of this crate, of all of ours that it uses, and of the
+/// versions of all others. Two workers of one code version make the same of the same, up to their devices' rounding.
+pub const CODE_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("RRM_CODE_HASH"));
+
 /// How a job ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
@@ -76,7 +80,7 @@ pub(crate) fn started(network: &Network, first_epoch: u32, data_sha256: &Artifac
     RunStarted {
         device: device_name(network.device()),
         threads: u32::try_from(rrm_kernels::threads()).unwrap_or(u32::MAX),
-        code_version: env!("CARGO_PKG_VERSION").to_owned(),
+        code_version: CODE_VERSION.to_owned(),
         parameters: network.parameter_count(),
         first_epoch,
         data_sha256: Some(data_sha256.clone()),

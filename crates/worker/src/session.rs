@@ -96,6 +96,7 @@ fn registration(shop: &Workshop) -> Registration {
         boot_id: Uuid::now_v7().to_string(),
         devices: shop.devices.clone(),
         labels: shop.config.labels.clone(),
+        code_version: rrm_train::CODE_VERSION.to_owned(),
     }
 }
 

@@ -32,12 +32,12 @@ impl OnWire for Registration {
     type Wire = wire::RegisterRequest;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { node, version, boot_id, devices, labels } = self;
-        wire::RegisterRequest { node, version, boot_id, devices: list(devices), labels: list(labels) }
+        let Self { node, version, boot_id, devices, labels, code_version } = self;
+        wire::RegisterRequest { node, version, boot_id, devices: list(devices), labels: list(labels), code_version }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::RegisterRequest { node, version, boot_id, devices, labels } = wire;
+        let wire::RegisterRequest { node, version, boot_id, devices, labels, code_version } = wire;
         if boot_id.is_empty() {
             reader.at("boot_id").missing::<()>();
         }
@@ -46,7 +46,7 @@ impl OnWire for Registration {
         }
         let devices = reader.list("devices", devices);
         let labels = reader.list("labels", labels);
-        Some(Self { node, version, boot_id, devices: devices?, labels: labels? })
+        Some(Self { node, version, boot_id, devices: devices?, labels: labels?, code_version })
     }
 }
 

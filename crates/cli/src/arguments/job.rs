@@ -14,10 +14,11 @@ Either all jobs of a plan are stored or none. Every fault of a plan is named at 
 submitted then.
 A submission is repeated while the daemon does not answer; it has one effect however often it is sent.
 
-With --reuse the plan refers to the earlier job wherever one has done the same: same software version, same spec \
-(batch sizes of evaluations and syntheses apart), and the same of all that it needs; names and priorities do not matter. What it \
-made must still be there, and it must have run on a device that the job asks for. A dataset counts by its name: do not reuse \
-after changing its images. What starts from a file is always done again.
+With --reuse the plan refers to the earlier job wherever one has done the same: same code as the workers run now (a change \
+elsewhere than in what computes does not count), same spec (batch sizes of evaluations and syntheses apart), same images, and the \
+same of all that it needs; names and priorities do not matter. What it made must still be there, and it must have run on a device \
+that the job asks for. The images of today are those that the newest run found under the dataset's name: after a change of them, \
+submit once without --reuse. What starts from a file is always done again.
 
 Examples:
   rrm submit plan.toml
@@ -58,7 +59,7 @@ pub(crate) struct SubmitArguments {
     #[arg(long)]
     pub(crate) hold: bool,
 
-    /// Do not do again what a job has done: a job whose content key equals a succeeded one's is taken for done
+    /// Do not do again what a job has done: the same spec by the same code on the same images is taken for done
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) reuse: bool,
 

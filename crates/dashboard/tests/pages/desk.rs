@@ -172,7 +172,9 @@ impl Desk {
     pub(crate) async fn worker(&self) -> WorkerId {
         let devices = vec![DeviceInfo { device: Device::Cpu, name: HOSTILE.into(), memory_mib: None, share: 1 }];
         let (node, version, boot_id) = (HOSTILE.to_owned(), "0.1.0".to_owned(), "boot-of-this-one".to_owned());
-        self.write(Register { registration: Registration { node, version, boot_id, devices, labels: vec![] } }).await
+        let code_version = version.clone();
+        let registration = Registration { node, version, boot_id, devices, labels: vec![], code_version };
+        self.write(Register { registration }).await
     }
 
     pub(crate) async fn lease(&self, worker: WorkerId) -> Assignment {

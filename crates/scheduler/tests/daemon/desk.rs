@@ -175,6 +175,7 @@ pub(crate) fn registration(node: &str) -> Registration {
         boot_id: format!("boot-of-{node}"),
         devices,
         labels: vec![],
+        code_version: VERSION.into(),
     }
 }
 

@@ -420,7 +420,8 @@ impl World {
             .map(|&device| DeviceInfo { device, name: "simulated".into(), memory_mib: None, share: 1 })
             .collect();
         let (node, version) = (format!("node-{}", from.0), VERSION.to_owned());
-        let registration = Registration { node, version, boot_id: Worker::boot_id(from), devices, labels: Vec::new() };
+        let (boot_id, code_version) = (Worker::boot_id(from), version.clone());
+        let registration = Registration { node, version, boot_id, devices, labels: Vec::new(), code_version };
         let told = self.daemon.register(WORKER, registration).await;
         let told = told.map_err(|error| format!("worker {from:?} is refused: {error}"))?;
         self.reply(from, &Answer::Registered(told.worker));

@@ -158,7 +158,8 @@ impl Bench {
         let devices = devices.iter().map(info).collect();
         let labels = labels.iter().map(|label| label.parse().unwrap()).collect();
         let (version, boot_id) = ("0.1.0".into(), format!("boot-{boot}-of-{node}"));
-        let registration = Registration { node: node.into(), version, boot_id, devices, labels };
+        let code_version = "0.1.0".into();
+        let registration = Registration { node: node.into(), version, boot_id, devices, labels, code_version };
         self.write(Register { registration }).await.unwrap()
     }
 
@@ -274,14 +275,18 @@ impl Bench {
 
     /// Trains all of a job's epochs, uploads and reports, and settles it as done.
     pub(crate) async fn finish(&self, assignment: &Assignment) -> JobState {
-        let records = whole_run(assignment);
-        for record in &records {
+        self.end_with(assignment, &whole_run(assignment), AttemptOutcome::Ok).await
+    }
+
+    /// Uploads and reports this much, and settles the attempt.
+    pub(crate) async fn end_with(&self, of: &Assignment, records: &[Record], outcome: AttemptOutcome) -> JobState {
+        for record in records {
             if let Record::Checkpoint(checkpoint) = record {
                 self.keep(&checkpoint.sha256).await;
             }
         }
-        let durable = self.report(assignment.attempt, 1, &records).await.unwrap();
-        self.settle(assignment.attempt, durable, AttemptOutcome::Ok).await.unwrap()
+        let durable = self.report(of.attempt, 1, records).await.unwrap();
+        self.settle(of.attempt, durable, outcome).await.unwrap()
     }
 }
 

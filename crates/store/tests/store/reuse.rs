@@ -1,7 +1,10 @@
-use rrm_spec::{CheckpointRole, Device, JobId, JobSpec, JobState, ModelSource, Plan};
-use rrm_store::{CollectArtifacts, JobFilter, LoseArtifacts, Reuse};
+use rrm_spec::{
+    AttemptOutcome, CheckpointRole, Device, DeviceInfo, JobId, JobSpec, JobState, ModelSource, Plan, Record,
+    Registration, WorkerId,
+};
+use rrm_store::{CollectArtifacts, Depart, Departure, JobFilter, LoseArtifacts, Register, Reuse};
 
-use crate::bench::{Bench, CHAIN, plan, single};
+use crate::bench::{Bench, CHAIN, plan, single, whole_run};
 use crate::view::rows;
 
 const CPU: Device = Device::Cpu;
@@ -24,6 +27,98 @@ fn ids(submitted: &rrm_store::Submitted) -> Vec<i64> {
 /// The chain with another student.
 fn other_student() -> Plan {
     plan(&CHAIN.replace("lambda = 0.005", "lambda = 0.05"))
+}
+
+/// A worker that is known already is started anew with another version of the code.
+async fn upgrade(bench: &Bench, node: &str, code: &str) -> WorkerId {
+    let registration = Registration {
+        node: node.into(),
+        version: "0.1.0".into(),
+        boot_id: format!("boot-only-of-{node}"),
+        devices: vec![DeviceInfo { device: CPU, name: String::new(), memory_mib: None, share: 1 }],
+        labels: Vec::new(),
+        code_version: code.into(),
+    };
+    bench.write(Register { registration }).await.unwrap()
+}
+
+/// Runs the next job to its end by that code, which finds those images.
+async fn run(bench: &Bench, worker: WorkerId, code: &str, images: &str) {
+    let lease = bench.start(worker).await;
+    let mut records = whole_run(&lease);
+    let Record::Started(run) = &mut records[0] else { unreachable!("a run starts first") };
+    (run.code_version, run.data_sha256) = (code.into(), Some(crate::bench::hash(images)));
+    bench.end_with(&lease, &records, AttemptOutcome::Ok).await;
+}
+
+#[tokio::test]
+async fn what_other_code_has_done_is_done_again() {
+    let bench = Bench::new().await;
+    done(&bench).await;
+    let worker = upgrade(&bench, "node", "0.1.0+other").await;
+    let again = bench.submit_new(&plan(CHAIN)).await;
+    assert_eq!((ids(&again), again.outdated), (vec![4, 5, 6], 3));
+    for _ in 0..3 {
+        run(&bench, worker, "0.1.0+other", "images").await;
+    }
+    assert_eq!(ids(&bench.submit_new(&plan(CHAIN)).await), [4, 5, 6], "the new code's");
+    upgrade(&bench, "node", "0.1.0").await;
+    assert_eq!(ids(&bench.submit_new(&plan(CHAIN)).await), [1, 2, 3], "the old code is back");
+    upgrade(&bench, "another", "0.1.0+other").await;
+    assert_eq!(ids(&bench.submit_new(&plan(CHAIN)).await), [4, 5, 6], "both could run, and the newest counts");
+}
+
+#[tokio::test]
+async fn without_a_worker_the_code_of_the_last_one_counts() {
+    let bench = Bench::new().await;
+    done(&bench).await;
+    let workers = vec![upgrade(&bench, "node", "0.1.0").await];
+    bench.write(Depart { workers, how: Departure::GoodBye }).await.unwrap();
+    assert_eq!(ids(&bench.submit_new(&plan(CHAIN)).await), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn what_was_made_of_other_images_is_made_again_and_all_that_needs_it() {
+    let bench = Bench::new().await;
+    done(&bench).await;
+    let worker = bench.worker("node", &[CPU]).await;
+    // Another job reads the same images, and finds others.
+    bench.submit(&single("a run that finds them changed")).await.unwrap();
+    run(&bench, worker, "0.1.0", "other images").await;
+    let again = bench.submit_new(&plan(CHAIN)).await;
+    assert_eq!((ids(&again), again.outdated), (vec![4, 5, 6], 2), "4 is the run that found them");
+}
+
+#[tokio::test]
+async fn a_student_of_a_teacher_that_is_named_by_its_id_counts_whatever_code_trained_that_teacher() {
+    let bench = Bench::new().await;
+    done(&bench).await;
+    let worker = upgrade(&bench, "node", "0.1.0+other").await;
+    let mut of_the_first = plan(&CHAIN.replace("{ job = \"teacher\" }", "{ job = \"#1\" }"));
+    of_the_first.jobs.remove(0);
+    assert_eq!(ids(&bench.submit_new(&of_the_first).await), [4, 5]);
+    for _ in 0..2 {
+        run(&bench, worker, "0.1.0+other", "images").await;
+    }
+    assert_eq!(ids(&bench.submit_new(&of_the_first).await), [4, 5]);
+    assert_eq!(ids(&bench.submit_new(&plan(CHAIN)).await), [6, 7, 8], "whose teacher is the other code's, too");
+}
+
+#[tokio::test]
+async fn what_two_versions_of_the_code_have_made_together_is_no_example() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    bench.submit(&single("a")).await.unwrap();
+    let first = bench.start(worker).await;
+    let end = bench.end_with(&first, &whole_run(&first)[..3], AttemptOutcome::Stopped).await;
+    assert_eq!(end, JobState::Queued);
+    upgrade(&bench, "node", "0.1.0+other").await;
+    let second = bench.start(worker).await;
+    let mut rest = whole_run(&second);
+    let Record::Started(run) = &mut rest[0] else { unreachable!("a run starts first") };
+    run.code_version = "0.1.0+other".into();
+    bench.end_with(&second, &rest, AttemptOutcome::Ok).await;
+    assert_eq!(ids(&bench.submit_new(&single("b")).await), [2]);
 }
 
 #[tokio::test]
@@ -125,7 +220,7 @@ async fn a_job_that_failed_is_no_example() {
     let worker = bench.worker("node", &[CPU]).await;
     bench.submit(&single("a")).await.unwrap();
     let attempt = bench.start(worker).await.attempt;
-    bench.settle(attempt, 0, rrm_spec::AttemptOutcome::UserError).await.unwrap();
+    bench.settle(attempt, 0, AttemptOutcome::UserError).await.unwrap();
     assert_eq!(ids(&bench.submit_new(&single("b")).await), [2]);
 }
 

@@ -5,8 +5,16 @@ use super::*;
 pub(in crate::convert::tests) fn registration() -> impl Strategy<Value = Registration> {
     let info = (device(), text(), of(any::<u64>()), 1..=MAX_SHARE)
         .prop_map(|(device, name, memory_mib, share)| DeviceInfo { device, name, memory_mib, share });
-    (text(), text(), "[a-z]{1,8}", vec(info, 1..3), labels())
-        .prop_map(|(node, version, boot_id, devices, labels)| Registration { node, version, boot_id, devices, labels })
+    (text(), text(), "[a-z]{1,8}", vec(info, 1..3), labels(), text()).prop_map(
+        |(node, version, boot_id, devices, labels, code_version)| Registration {
+            node,
+            version,
+            boot_id,
+            devices,
+            labels,
+            code_version,
+        },
+    )
 }
 
 pub(in crate::convert::tests) fn registered() -> impl Strategy<Value = Registered> {
