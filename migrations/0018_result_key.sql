@@ -3,16 +3,20 @@
 -- The code that a worker's jobs run, as they tell when they start. Null in rows from before it was told.
 alter table worker add column code_version text;
 
--- SHA-256 over the job's content key, the code, the images and the result keys of the jobs that it needs: results of equal keys are the
--- same, up to their devices' rounding. Null where one of them is not known, or where several versions of the code had a part in it.
+-- SHA-256 over the job's content key (which no longer holds the software's version, as 0010 says), the code, the images and the result keys
+-- of the jobs that it needs: results of equal keys are the same, up to their devices' rounding. Null where one of them is not known, or
+-- where several versions of the code had a part in it.
 alter table attempt add column result_key text check (length(result_key) = 64);
-create index attempt_result on attempt (result_key) where result_key is not null and outcome = 'ok';
 
--- The images that the newest run found under a dataset's name.
+-- The images that the newest run found under a dataset's name. Where it finds others than the one before, what is known of the dataset's
+-- other splits and numbers of images is forgotten.
 create table reading (
-    -- Split, dataset and number of images, as JSON: equal texts are equal wishes.
-    images text primary key check (json_valid(images)),
-    data_sha256 text not null check (length(data_sha256) = 64)
+    dataset text not null,
+    split text not null check (split in ('train', 'test')),
+    -- The first so many; 0 = all.
+    images integer not null check (images >= 0),
+    data_sha256 text not null check (length(data_sha256) = 64),
+    primary key (dataset, split, images)
 ) strict, without rowid;
 
 drop view provenance;

@@ -363,10 +363,11 @@ impl Daemon {
 }
 
 /// Says why jobs are queued that seem to have been done.
-fn done_anew(outdated: u64) -> String {
-    let jobs = if outdated == 1 { "1 job was".to_owned() } else { format!("{outdated} jobs were") };
+fn done_anew(outdated: usize) -> String {
+    let jobs = if outdated == 1 { "1 job is".to_owned() } else { format!("{outdated} jobs are") };
     format!(
-        "{jobs} done before, but by other code than the workers run now, of other images, on another device, or its file is gone"
+        "{jobs} done anew that were done before, but by other code than the workers run now, of other images, on another device, \
+         or what was made is gone"
     )
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct JobRow {
     pub(crate) budget: RetryBudget,
     /// How long one attempt may take.
     pub(crate) time_limit: Option<TimeLimit>,
-    /// What its result depends on, where that is known.
+    /// What was asked for, where that is known.
     pub(crate) content_key: Option<ArtifactHash>,
 }
 

@@ -30,6 +30,7 @@ mod plan;
 mod preempt;
 mod queue;
 mod readers;
+mod reading;
 mod record;
 mod request;
 mod result_key;

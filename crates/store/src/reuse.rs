@@ -1,11 +1,12 @@
 //! Jobs of a plan that earlier jobs have done already.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rrm_spec::{ArtifactHash, DeviceRequest, JobId, JobRef, SubmissionId};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::reading::{self, Reading};
 use crate::submission::{Asked, outer_id};
 use crate::{StoreError, Tx, names, result_key, sql};
 
@@ -19,137 +20,121 @@ pub enum Reuse {
     No,
 }
 
-/// A job that has done what others may want done.
-struct Done {
+/// A job that has succeeded and was asked for what another one is asked for now.
+struct Earlier {
     id: JobId,
     /// Where it ran; absent where its trainer did not say.
     device: Option<rrm_spec::Device>,
+    /// What its result was made of, where that is known and what it made is there.
+    result: Option<ArtifactHash>,
 }
 
-/// For each job of a plan those that have done it and whose products are there, the newest last.
-pub(crate) struct Finished(Vec<Vec<Done>>);
-
-impl Finished {
-    /// None.
-    pub(crate) fn nothing() -> Self {
-        Self(Vec::new())
-    }
-
-    /// Those that the code of today made of the images of today. An evaluation is in the database as a whole; other jobs need the
-    /// file that they made.
-    pub(crate) fn of(tx: &mut Tx<'_>, asked: &[Asked<'_>]) -> Result<Self, StoreError> {
-        let results = results(tx.connection, asked)?;
-        let all: Vec<&ArtifactHash> = results.iter().flatten().collect();
-        let found: Vec<(String, i64, Option<String>)> = sql::query_as(
-            "select attempt.result_key, job.job_id, attempt.run_device from json_each(?) named \
-             cross join attempt indexed by attempt_result on attempt.result_key = named.value and attempt.outcome = 'ok' \
-             join job on job.job_id = attempt.job_id and job.state = 'succeeded' \
-             where (job.kind = 'evaluate' and coalesce(job.spec ->> '$.keep_images', 0) = 0) or exists ( \
-                 select 1 from checkpoint join artifact using (sha256) \
-                 where checkpoint.attempt_id = attempt.attempt_id and checkpoint.role = 'final' \
-                     and checkpoint.released_at is null)",
-        )
-        .bind(serde_json::to_string(&all)?)
-        .fetch_all(tx.connection)?;
-        let mut by_key: HashMap<String, BTreeMap<JobId, Option<rrm_spec::Device>>> = HashMap::new();
-        for (key, id, device) in found {
-            let device = device.as_deref().map(names::device).transpose()?;
-            by_key.entry(key).or_default().insert(JobId(id), device);
-        }
-        let done = |keys: &Vec<ArtifactHash>| {
-            let found: BTreeMap<_, _> = keys.iter().filter_map(|key| by_key.get(key.as_str())).flatten().collect();
-            found.into_iter().map(|(&id, &device)| Done { id, device }).collect()
-        };
-        Ok(Self(results.iter().map(done).collect()))
-    }
-
-    /// The newest that did what the plan's job of that place is to do, on a device that was asked for: times of another say nothing.
-    pub(crate) fn find(&self, ordinal: u32, request: DeviceRequest) -> Option<JobId> {
-        let suits = |done: &&Done| match done.device {
+impl Earlier {
+    /// Times of another device say nothing.
+    fn ran_on(&self, request: DeviceRequest) -> bool {
+        match self.device {
             Some(device) => device.satisfies(request),
             None => request == DeviceRequest::Any,
-        };
-        self.0.get(ordinal as usize)?.iter().rev().find(suits).map(|done| done.id)
-    }
-}
-
-/// For each job of a plan the result keys that it would have, one for each version of the code that could run it.
-fn results(connection: &Connection, asked: &[Asked<'_>]) -> Result<Vec<Vec<ArtifactHash>>, StoreError> {
-    let (readings, outer) = (readings(connection, asked)?, outer(connection, asked)?);
-    let mut results = vec![Vec::new(); asked.len()];
-    for code in codes(connection)? {
-        let mut made: HashMap<&str, ArtifactHash> = HashMap::new();
-        for (Asked { job, spec, content_key }, results) in asked.iter().zip(&mut results) {
-            let needed = spec.needs().into_iter().map(|need| match need.job {
-                JobRef::Name(name) => made.get(name.as_str()).cloned(),
-                JobRef::Id(id) => outer.get(id).cloned(),
-            });
-            let images = match result_key::reading(spec) {
-                Some(images) => readings.get(&images).map(String::as_str),
-                None => Some(""),
-            };
-            if let (Some(content), Some(images), Some(needed)) = (content_key, images, needed.collect()) {
-                let result = result_key::of(content, &code, images, needed);
-                results.push(result.clone());
-                made.insert(&job.name, result);
-            }
         }
     }
-    Ok(results)
 }
 
-/// The hashes of the images that the newest runs found under the names that the jobs give.
-fn readings(connection: &Connection, asked: &[Asked<'_>]) -> Result<HashMap<String, String>, StoreError> {
-    let names: HashSet<String> = asked.iter().filter_map(|asked| result_key::reading(&asked.spec)).collect();
-    let found: Vec<(String, String)> = sql::query_as(
-        "select images, data_sha256 from json_each(?) named cross join reading on reading.images = named.value",
+/// What has been done of a plan.
+#[derive(Default)]
+pub(crate) struct Finished {
+    /// For each job of the plan the newest one that has done it.
+    done: Vec<Option<JobId>>,
+    /// How many others were done before, but by other code, of other images, on another device, or what was made is gone.
+    pub(crate) outdated: usize,
+}
+
+impl Finished {
+    /// What the code of today has made of the images of today.
+    pub(crate) fn of(connection: &Connection, asked: &[Asked<'_>]) -> Result<Self, StoreError> {
+        let (codes, readings, earlier) = (codes(connection)?, reading::all(connection)?, earlier(connection, asked)?);
+        let outer = result_key::of_jobs(connection, &outer_parents(asked))?;
+        let (mut results, mut finished) = (HashMap::<&str, ArtifactHash>::new(), Self::default());
+        for Asked { job, spec, content_key } in asked {
+            let earlier = content_key.as_ref().and_then(|key| earlier.get(key.as_str())).map_or(&[][..], Vec::as_slice);
+            let needed = spec.needs().into_iter().map(|need| match need.job {
+                JobRef::Name(name) => results.get(name.as_str()).cloned(),
+                JobRef::Id(id) => outer.get(id).cloned(),
+            });
+            let reading = Reading::of(spec);
+            let images = reading.as_ref().and_then(|reading| readings.get(reading)).map(String::as_str);
+            let expected: Vec<ArtifactHash> = match (content_key, needed.collect::<Option<Vec<_>>>()) {
+                (Some(content), Some(needed)) if images.is_some() == reading.is_some() => {
+                    codes.iter().map(|code| result_key::of(content, code, images, &needed)).collect()
+                }
+                _ => Vec::new(),
+            };
+            let suits =
+                |it: &&Earlier| it.result.as_ref().is_some_and(|it| expected.contains(it)) && it.ran_on(job.device);
+            let done = earlier.iter().rev().find(suits);
+            // What is to be done anew will most likely be done by the newest code.
+            let result = done.and_then(|done| done.result.clone()).or_else(|| expected.into_iter().next());
+            results.extend(result.map(|result| (job.name.as_str(), result)));
+            finished.outdated += usize::from(done.is_none() && !earlier.is_empty());
+            finished.done.push(done.map(|done| done.id));
+        }
+        Ok(finished)
+    }
+
+    /// The job that has done what the plan's job of that place is to do.
+    pub(crate) fn find(&self, ordinal: u32) -> Option<JobId> {
+        *self.done.get(ordinal as usize)?
+    }
+}
+
+/// The jobs that have succeeded, by their content keys, where these are asked for; the newest last. An evaluation is in the database as a
+/// whole; other jobs need the file that they made.
+fn earlier(connection: &Connection, asked: &[Asked<'_>]) -> Result<HashMap<String, Vec<Earlier>>, StoreError> {
+    let keys: HashSet<&ArtifactHash> = asked.iter().filter_map(|asked| asked.content_key.as_ref()).collect();
+    let found: Vec<(String, i64, Option<String>, Option<String>)> = sql::query_as(
+        "select job.content_key, job.job_id, attempt.run_device, case when \
+             (job.kind = 'evaluate' and coalesce(job.spec ->> '$.keep_images', 0) = 0) or exists ( \
+                 select 1 from checkpoint join artifact using (sha256) \
+                 where checkpoint.attempt_id = attempt.attempt_id and checkpoint.role = 'final' \
+                     and checkpoint.released_at is null) \
+             then attempt.result_key end \
+         from json_each(?) named \
+         cross join job indexed by job_content on job.content_key = named.value and job.state = 'succeeded' \
+         join attempt on attempt.job_id = job.job_id and attempt.outcome = 'ok' \
+         order by job.job_id",
     )
-    .bind(serde_json::to_string(&names)?)
+    .bind(serde_json::to_string(&keys)?)
     .fetch_all(connection)?;
-    Ok(found.into_iter().collect())
+    let mut earlier: HashMap<String, Vec<Earlier>> = HashMap::new();
+    for (key, id, device, result) in found {
+        let device = device.as_deref().map(names::device).transpose()?;
+        let result = result.map(|key| key.parse().map_err(StoreError::internal)).transpose()?;
+        earlier.entry(key).or_default().push(Earlier { id: JobId(id), device, result });
+    }
+    Ok(earlier)
 }
 
-/// The result keys of the jobs to which the plan refers by their ids.
-fn outer(connection: &Connection, asked: &[Asked<'_>]) -> Result<HashMap<JobId, ArtifactHash>, StoreError> {
+/// The jobs to which the plan refers by their ids.
+fn outer_parents(asked: &[Asked<'_>]) -> Vec<JobId> {
     let needs = asked.iter().flat_map(|asked| asked.spec.needs());
-    let ids: HashSet<i64> = needs.filter_map(|need| outer_id(need.job)).map(|id| id.0).collect();
-    let found: Vec<(i64, String)> = sql::query_as(
-        "select job_id, result_key from json_each(?) named cross join attempt on attempt.job_id = named.value \
-         where outcome = 'ok' and result_key is not null",
-    )
-    .bind(serde_json::to_string(&ids)?)
-    .fetch_all(connection)?;
-    found.into_iter().map(|(id, key)| Ok((JobId(id), key.parse().map_err(StoreError::internal)?))).collect()
+    let ids: BTreeSet<JobId> = needs.filter_map(|need| outer_id(need.job)).collect();
+    ids.into_iter().collect()
 }
 
-/// The versions of the code that workers run that are online or, where none is, that of the one that came last.
+/// The versions of the code that workers run that are online, that of the newest first; where none is, of the one that registered last.
 fn codes(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    let codes: Vec<String> = sql::query_scalar(
-        "select distinct code_version from worker where online = 1 and code_version is not null order by code_version",
+    let online: Vec<String> = sql::query_scalar(
+        "select code_version from worker where online = 1 and code_version is not null \
+         group by code_version order by max(worker_id) desc",
     )
     .fetch_all(connection)?;
-    if !codes.is_empty() {
-        return Ok(codes);
+    if !online.is_empty() {
+        return Ok(online);
     }
     sql::query_scalar(
         "select code_version from (select code_version from worker order by worker_id desc limit 1) \
          where code_version is not null",
     )
     .fetch_all(connection)
-}
-
-/// How many of these have been done before, by whatever code and of whatever images.
-pub(crate) fn asked_before<'k>(
-    tx: &mut Tx<'_>,
-    keys: impl Iterator<Item = &'k ArtifactHash>,
-) -> Result<u64, StoreError> {
-    let found: i64 = sql::query_scalar(
-        "select count(*) from json_each(?) named where exists (select 1 from job indexed by job_content \
-             where content_key = named.value and state = 'succeeded')",
-    )
-    .bind(serde_json::to_string(&keys.collect::<Vec<_>>())?)
-    .fetch_one(tx.connection)?;
-    names::unsigned(found)
 }
 
 /// A job that is not queued.

@@ -54,8 +54,9 @@ pub struct Submitted {
     pub jobs: Vec<(JobId, String)>,
     /// Those that were done before.
     pub reused: Vec<JobId>,
-    /// How many others were done before, but by other code or of other images, or what was made is gone.
-    pub outdated: u64,
+    /// How many others were done before, but by other code, of other images, on another device, or what was made is gone; not told again
+    /// where an earlier request had stored the plan.
+    pub outdated: usize,
     /// Whether an earlier request had stored it.
     pub already: bool,
 }
@@ -85,15 +86,11 @@ impl Write for Submit {
         let asked = asked(&self.plan, &known);
         // In the transaction that stores the plan: what is found here is not collected or lost before the plan refers to it.
         let finished = match self.reuse {
-            Reuse::Yes => Finished::of(tx, &asked)?,
-            Reuse::No => Finished::nothing(),
+            Reuse::Yes => Finished::of(tx.connection, &asked)?,
+            Reuse::No => Finished::default(),
         };
         let places = Places::of(&asked, next_job_id(tx)?, &finished);
         let drafts = places.drafts(&asked, &known)?;
-        let outdated = match self.reuse {
-            Reuse::Yes => reuse::asked_before(tx, drafts.iter().filter_map(|draft| draft.asked.content_key.as_ref()))?,
-            Reuse::No => 0,
-        };
         let demands = demand::intern(tx, &demands)?;
         insert_jobs(tx, submission, &self.owner, &drafts, &demands)?;
         insert_dependencies(tx, &drafts)?;
@@ -104,7 +101,7 @@ impl Write for Submit {
         tx.queued |= drafts.iter().any(|draft| draft.state == JobState::Queued);
         let jobs = self.plan.jobs.iter().map(|job| (places.ids[job.name.as_str()], job.name.clone())).collect();
         let reused = places.reused.iter().map(|it| it.job).collect();
-        Ok(Submitted { submission, jobs, reused, outdated, already: false })
+        Ok(Submitted { submission, jobs, reused, outdated: finished.outdated, already: false })
     }
 }
 
@@ -245,7 +242,7 @@ impl<'p> Places<'p> {
     fn of(asked: &'p [Asked<'p>], first: i64, finished: &Finished) -> Self {
         let (mut ids, mut reused, mut next) = (HashMap::new(), Vec::new(), first);
         for (ordinal, Asked { job, .. }) in (0..).zip(asked) {
-            let id = match finished.find(ordinal, job.device) {
+            let id = match finished.find(ordinal) {
                 Some(done) => {
                     reused.push(Reused { ordinal, name: &job.name, job: done });
                     done

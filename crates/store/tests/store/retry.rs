@@ -10,7 +10,8 @@ use crate::bench::{Bench, CHAIN, checkpoint_record, epoch, epoch_record, plan, s
 
 const CPU: Device = Device::Cpu;
 
-const PLAIN: RetryWish = RetryWish { begin: RetryBegin::Checkpoint, dependents: Dependents::Leave, time_limit: None };
+pub(crate) const PLAIN: RetryWish =
+    RetryWish { begin: RetryBegin::Checkpoint, dependents: Dependents::Leave, time_limit: None };
 const WITH_DEPENDENTS: RetryWish = RetryWish { dependents: Dependents::Retry, ..PLAIN };
 
 fn ids(retried: &[Retried]) -> Vec<[i64; 2]> {

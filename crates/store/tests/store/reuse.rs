@@ -1,10 +1,11 @@
 use rrm_spec::{
-    AttemptOutcome, CheckpointRole, Device, DeviceInfo, JobId, JobSpec, JobState, ModelSource, Plan, Record,
-    Registration, WorkerId,
+    Assignment, AttemptOutcome, CheckpointRole, Device, DeviceInfo, JobId, JobSpec, JobState, ModelSource, Plan,
+    Record, Registration, WorkerId,
 };
 use rrm_store::{CollectArtifacts, Depart, Departure, JobFilter, LoseArtifacts, Register, Reuse};
 
 use crate::bench::{Bench, CHAIN, plan, single, whole_run};
+use crate::retry::PLAIN;
 use crate::view::rows;
 
 const CPU: Device = Device::Cpu;
@@ -42,12 +43,20 @@ async fn upgrade(bench: &Bench, node: &str, code: &str) -> WorkerId {
     bench.write(Register { registration }).await.unwrap()
 }
 
+/// All records of an attempt that this code makes.
+fn by_code(lease: &Assignment, code: &str) -> Vec<Record> {
+    let mut records = whole_run(lease);
+    let Record::Started(run) = &mut records[0] else { unreachable!("a run starts first") };
+    run.code_version = code.into();
+    records
+}
+
 /// Runs the next job to its end by that code, which finds those images.
 async fn run(bench: &Bench, worker: WorkerId, code: &str, images: &str) {
     let lease = bench.start(worker).await;
-    let mut records = whole_run(&lease);
+    let mut records = by_code(&lease, code);
     let Record::Started(run) = &mut records[0] else { unreachable!("a run starts first") };
-    (run.code_version, run.data_sha256) = (code.into(), Some(crate::bench::hash(images)));
+    run.data_sha256 = Some(crate::bench::hash(images));
     bench.end_with(&lease, &records, AttemptOutcome::Ok).await;
 }
 
@@ -69,6 +78,20 @@ async fn what_other_code_has_done_is_done_again() {
 }
 
 #[tokio::test]
+async fn a_student_is_reused_with_the_teacher_that_taught_it_or_not_at_all() {
+    let bench = Bench::new().await;
+    done(&bench).await;
+    let worker = upgrade(&bench, "another", "0.1.0+other").await;
+    bench.submit(&single("a newer teacher")).await.unwrap();
+    run(&bench, worker, "0.1.0+other", "images").await;
+    assert_eq!(ids(&bench.submit_new(&plan(CHAIN)).await), [4, 5, 6]);
+    // One code teaches, the other one evaluates: found again as it was made.
+    run(&bench, worker, "0.1.0", "images").await;
+    run(&bench, worker, "0.1.0+other", "images").await;
+    assert_eq!(ids(&bench.submit_new(&plan(CHAIN)).await), [4, 5, 6]);
+}
+
+#[tokio::test]
 async fn without_a_worker_the_code_of_the_last_one_counts() {
     let bench = Bench::new().await;
     done(&bench).await;
@@ -87,6 +110,21 @@ async fn what_was_made_of_other_images_is_made_again_and_all_that_needs_it() {
     run(&bench, worker, "0.1.0", "other images").await;
     let again = bench.submit_new(&plan(CHAIN)).await;
     assert_eq!((ids(&again), again.outdated), (vec![4, 5, 6], 2), "4 is the run that found them");
+}
+
+#[tokio::test]
+async fn a_dataset_that_has_changed_in_one_split_is_not_trusted_in_the_other() {
+    let bench = Bench::new().await;
+    done(&bench).await;
+    let worker = bench.worker("node", &[CPU]).await;
+    // Its network is a file, whose content nobody knows; its images are known all the same.
+    let file = CHAIN.replace("{ job = \"student\" }", "{ checkpoint = \"student.safetensors\" }");
+    let mut attack = plan(&file);
+    attack.jobs.drain(..2);
+    bench.submit(&attack).await.unwrap();
+    run(&bench, worker, "0.1.0", "other test images").await;
+    let again = bench.submit_new(&plan(CHAIN)).await;
+    assert_eq!((ids(&again), again.outdated), (vec![5, 6, 7], 3));
 }
 
 #[tokio::test]
@@ -114,11 +152,27 @@ async fn what_two_versions_of_the_code_have_made_together_is_no_example() {
     assert_eq!(end, JobState::Queued);
     upgrade(&bench, "node", "0.1.0+other").await;
     let second = bench.start(worker).await;
-    let mut rest = whole_run(&second);
-    let Record::Started(run) = &mut rest[0] else { unreachable!("a run starts first") };
-    run.code_version = "0.1.0+other".into();
-    bench.end_with(&second, &rest, AttemptOutcome::Ok).await;
+    bench.end_with(&second, &by_code(&second, "0.1.0+other"), AttemptOutcome::Ok).await;
     assert_eq!(ids(&bench.submit_new(&single("b")).await), [2]);
+}
+
+#[tokio::test]
+async fn a_retry_that_goes_on_from_what_two_versions_of_the_code_have_made_is_no_example() {
+    let bench = Bench::new().await;
+    let worker = bench.worker("node", &[CPU]).await;
+    bench.submit(&single("a")).await.unwrap();
+    let first = bench.start(worker).await;
+    bench.end_with(&first, &whole_run(&first)[..3], AttemptOutcome::Stopped).await;
+    upgrade(&bench, "node", "0.1.0+other").await;
+    // The newest checkpoint is the new code's, which a retry takes over.
+    let second = bench.start(worker).await;
+    let records = by_code(&second, "0.1.0+other");
+    assert_eq!(bench.end_with(&second, &records[..3], AttemptOutcome::UserError).await, JobState::Failed);
+    let retried = bench.retry(&[JobId(1)], PLAIN).await.unwrap();
+    let third = bench.start(worker).await;
+    bench.end_with(&third, &by_code(&third, "0.1.0+other"), AttemptOutcome::Ok).await;
+    assert_eq!(bench.state(retried[0].job).await, JobState::Succeeded);
+    assert_eq!(ids(&bench.submit_new(&single("b")).await), [3]);
 }
 
 #[tokio::test]
