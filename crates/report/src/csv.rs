@@ -1,8 +1,10 @@
 //! Comma-separated values after RFC 4180: raw counts and microseconds, empty where there is nothing.
 
+use std::collections::BTreeSet;
+
 use rrm_spec::Accuracy;
 
-use crate::{EpochTime, Measurement, Row, Table, Teacher, table_sheet::attack_labels};
+use crate::{EpochTime, Made, Measurement, Row, Table, Teacher, table_sheet::attack_labels};
 
 const NAMING: [&str; 13] = [
     "job",
@@ -37,10 +39,35 @@ const TIMES: [&str; 15] = [
     "baseline_scaled_to_epochs",
 ];
 
+/// Headings of [`origin`].
+pub(crate) const ORIGIN: [&str; 5] = ["weights", "spec_sha256", "data_sha256", "code_versions", "machines"];
+
 pub(crate) fn render(table: &Table) -> String {
     let mut lines = vec![line(header(table))];
-    lines.extend(table.rows.iter().map(|row| line(fields(row))));
+    let rows = table.rows.iter().zip(&table.provenance);
+    lines.extend(
+        rows.map(|(row, of)| line(fields(row).into_iter().chain(origin(&[&of.made], &row.machines)).collect())),
+    );
     lines.concat()
+}
+
+/// What networks were made of, and where.
+pub(crate) fn origin(networks: &[&Made], machines: &[impl ToString]) -> [String; 5] {
+    let networks = || networks.iter();
+    let versions: BTreeSet<&str> =
+        networks().flat_map(|of| &of.places).map(|place| place.code_version.as_str()).collect();
+    [
+        joined(networks().map(|of| of.weights.as_ref().map_or("", |hash| hash.as_str()))),
+        joined(networks().map(|of| of.spec_sha256.as_str())),
+        joined(networks().map(|of| of.data_sha256.as_ref().map_or("", |hash| hash.as_str()))),
+        joined(versions.into_iter()),
+        joined(machines.iter().map(ToString::to_string)),
+    ]
+}
+
+/// Several values in one field.
+pub(crate) fn joined(values: impl Iterator<Item = impl ToString>) -> String {
+    values.map(|value| value.to_string()).collect::<Vec<_>>().join(";")
 }
 
 fn header(table: &Table) -> Vec<String> {
@@ -50,6 +77,7 @@ fn header(table: &Table) -> Vec<String> {
         header.extend(accuracy_header(&format!("{attack} {ball}")));
     }
     header.extend(TIMES.map(str::to_owned));
+    header.extend(ORIGIN.map(str::to_owned));
     header
 }
 

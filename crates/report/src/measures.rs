@@ -3,7 +3,7 @@
 use rrm_spec::{Accuracy, JobState};
 use serde::Serialize;
 
-use crate::{EpochTime, Measurement, Row, Run, SampleMean, Source};
+use crate::{EpochTime, Measurement, Row, Run, SampleMean, Source, csv};
 
 /// Numbers of one network over the seeds that it was trained with. Times are in microseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +82,11 @@ impl Measures {
                 if missing.is_empty() { "not measured".to_owned() } else { states(missing.into_iter()) }
             }
         }
+    }
+
+    /// What the networks were made of, as fields of a CSV.
+    pub(crate) fn origin(&self) -> [String; 5] {
+        csv::origin(&self.runs.iter().map(|run| &run.provenance.made).collect::<Vec<_>>(), &self.machines())
     }
 
     /// Where the networks were trained, such as `node1/cpu`.

@@ -95,6 +95,8 @@ fn csv_has_a_field_for_every_header_and_quotes_commas() {
     assert_eq!(lines[2][column("training_with_teacher_us")], "170000000");
     assert_eq!(lines[2][column("baseline_scaled_to_epochs")], "5");
     assert_eq!(lines[4][column("natural source")], "validation");
+    assert_eq!(lines[2][column("spec_sha256")].len(), 64);
+    assert_eq!(lines[2][column("code_versions")], "0.1.0");
 }
 
 /// Splits one line after RFC 4180.

@@ -4,8 +4,8 @@ use rrm_recipes::PaperNumbers;
 
 use super::{Plot, PlotSeries, Point, kind_name};
 use crate::{
-    csv::{line, optional},
-    study::csv::{joined, measures, measures_header, paper_fields, paper_header},
+    csv::{ORIGIN, joined, line, optional},
+    study::csv::{measures, measures_header, paper_fields, paper_header},
 };
 
 pub(super) fn render(plot: &Plot) -> String {
@@ -22,6 +22,7 @@ fn header() -> Vec<String> {
         ["figure", "series", "job", "jobs", "seeds", "states", "network", "lambda", "epochs"].map(str::to_owned).into();
     header.extend(measures_header());
     header.extend(paper_header());
+    header.extend(ORIGIN.map(str::to_owned));
     header
 }
 
@@ -40,5 +41,6 @@ fn fields(plot: &Plot, series: &PlotSeries, point: &Point, paper: Option<&PaperN
     ];
     fields.extend(measures(&point.ours));
     fields.extend(paper_fields(paper.unwrap_or(&PaperNumbers::default())));
+    fields.extend(point.ours.origin());
     fields
 }

@@ -5,7 +5,7 @@ use rrm_recipes::PaperNumbers;
 use super::{Ratios, Study, StudyRow};
 use crate::{
     Accuracies, Measures, SampleMean,
-    csv::{line, optional},
+    csv::{ORIGIN, joined, line, optional},
 };
 
 pub(super) fn render(study: &Study) -> String {
@@ -20,10 +20,7 @@ fn header() -> Vec<String> {
     header.extend(["speed_up", "speed_up_with_teacher", "reference"].map(str::to_owned));
     header.extend(paper_header());
     header.extend(["paper_speed_up", "paper_speed_up_with_teacher"].map(str::to_owned));
-    header.extend(
-        ["weights", "spec_sha256", "data_sha256", "code_versions", "machines", "dataset", "train_images"]
-            .map(str::to_owned),
-    );
+    header.extend(ORIGIN.into_iter().chain(["dataset", "train_images"]).map(str::to_owned));
     header
 }
 
@@ -100,22 +97,10 @@ pub(crate) fn paper_fields(paper: &PaperNumbers) -> Vec<String> {
 }
 
 fn provenance(ours: &Measures) -> Vec<String> {
-    let runs = || ours.runs.iter().map(|run| &run.provenance.made);
-    let versions = runs().flat_map(|of| &of.places).map(|place| place.code_version.as_str());
-    let versions: std::collections::BTreeSet<&str> = versions.collect();
-    let dataset = runs().next().map(|of| &of.dataset);
-    vec![
-        joined(runs().map(|of| of.weights.as_ref().map_or("", |hash| hash.as_str()))),
-        joined(runs().map(|of| of.spec_sha256.as_str())),
-        joined(runs().map(|of| of.data_sha256.as_ref().map_or("", |hash| hash.as_str()))),
-        joined(versions.into_iter()),
-        joined(ours.machines().into_iter()),
+    let dataset = ours.runs.first().map(|run| &run.provenance.made.dataset);
+    let data = [
         dataset.map_or(String::new(), |dataset| dataset.name.to_string()),
         dataset.map_or(String::new(), |dataset| optional(dataset.train_images)),
-    ]
-}
-
-/// Values of several seeds in one field.
-pub(crate) fn joined(values: impl Iterator<Item = impl ToString>) -> String {
-    values.map(|value| value.to_string()).collect::<Vec<_>>().join(";")
+    ];
+    ours.origin().into_iter().chain(data).collect()
 }
