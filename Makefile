@@ -75,8 +75,9 @@ cuda-check: ## Type-checks the CUDA worker; needs neither GPU nor toolkit
 cuda-link: ## Links the CUDA worker and its tests, compiles every kernel to PTX; needs no GPU, fetches a toolkit once
 	deploy/cuda/link.sh
 
-bench: ## Speed beside PyTorch, stock Candle and the machine's limits, into docs/performance.md; OPTIONS="--only vgg11 --quick"
+bench: ## Speed beside PyTorch, stock Candle and the machine's limits, into docs/performance.md; OPTIONS="--only vgg11 --quick", then without AutoAttack
 	crates/bench/bench.sh --write $(OPTIONS)
+	$(if $(OPTIONS),,crates/bench/autoattack.sh --write)
 
 bench-scheduler: ## Speed of the scheduler beside Slurm and HyperQueue, into docs/performance.md; OPTIONS="--only submit --quick"
 	crates/load/bench.sh --write docs/performance.md $(OPTIONS)

@@ -23,7 +23,7 @@ mkdir -p "$folder"
 strip -o "$folder/kernels_gpu" "$(program rrm-kernels)"
 strip -o "$folder/train_gpu" "$(program rrm-train)"
 strip -o "$folder/rrm-worker" "$(program rrm-worker)"
-cp deploy/cuda/gpu-test.sh crates/bench/peers/{on_gpu,pytorch,autoattack}.py "$folder"
+cp deploy/cuda/gpu-test.sh crates/bench/peers/{on_gpu,pytorch}.py "$folder"
 # Candle's kernels are text, and shrink to a sixth.
 xz --force --threads=0 "$folder/kernels_gpu" "$folder/train_gpu" "$folder/rrm-worker"
 du -sh "$folder"

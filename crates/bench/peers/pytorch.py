@@ -3,10 +3,8 @@
     {"set_up": {"arch": "resnet18", "workload": "train", "batch": 128, "precision": "f32",
                 "variant": {"layout": "channels_last", "compile": false}}}   -> {"ready": {}}
     {"steps": 3}                                                             -> {"milliseconds": [2473.1, 2471.9, 2470.0]}
-    {"left": {}}                                                             -> {"left": 131}
 
-The last is for the workload `autoattack:FILE`, see `autoattack.py`: how many images its last step left. What fails is answered
-by {"failed": "why"}. `pytorch.py --threads N`. The networks are written after the paper's code: same layers, same order, the
+What fails is answered by {"failed": "why"}. `pytorch.py --threads N`. The networks are written after the paper's code: same layers, same order, the
 pixels' clamp and normalisation first.
 """
 
@@ -18,8 +16,6 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-import autoattack
 
 MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616]
 IMAGENET_MEAN, IMAGENET_STD = [0.4717, 0.4499, 0.3837], [0.2600, 0.2516, 0.2575]
@@ -182,8 +178,6 @@ def work(arch, workload, batch, precision, variant, device="cpu"):
     """A function that does `workload` once."""
     torch.manual_seed(0)
     net, side, classes = network(arch)
-    if workload.startswith("autoattack:"):
-        return contest(net, workload.removeprefix("autoattack:"), batch, variant)
     net = net.to(device)
     pixels, labels = torch.rand(batch, 3, side, side).to(device), (torch.arange(batch) % classes).to(device)
     if variant["layout"] == "channels_last":
@@ -219,17 +213,10 @@ def work(arch, workload, batch, precision, variant, device="cpu"):
     return {"train": train, "attack": attack, "eval": evaluate}[workload]
 
 
-def contest(net, path, batch, variant):
-    step = autoattack.work(net, path, batch)
-    layout = torch.channels_last if variant["layout"] == "channels_last" else torch.contiguous_format
-    forward = net.to(memory_format=layout)
-    return lambda: step(torch.compile(forward) if variant["compile"] else forward, layout)
-
-
 def timed(step):
     start = time.perf_counter()
-    result = step()
-    return (time.perf_counter() - start) * 1e3, result
+    step()
+    return (time.perf_counter() - start) * 1e3
 
 
 def main():
@@ -239,7 +226,7 @@ def main():
     replies = sys.stdout
     # Whatever a library prints must not be taken for a reply.
     sys.stdout = sys.stderr
-    step, left = None, None
+    step = None
 
     def reply(**message):
         print(json.dumps(message), file=replies, flush=True)
@@ -252,12 +239,8 @@ def main():
                 step = None
                 step = work(**order["set_up"])
                 reply(ready={})
-            elif "left" in order:
-                reply(left=left)
             else:
-                timed_steps = [timed(step) for _ in range(order["steps"])]
-                left = timed_steps[-1][1]
-                reply(milliseconds=[milliseconds for milliseconds, _ in timed_steps])
+                reply(milliseconds=[timed(step) for _ in range(order["steps"])])
         except Exception as error:
             reply(failed=f"{type(error).__name__}: {error}")
 

@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use rrm_spec::Precision;
-use rrm_train::bench::Contest;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -39,9 +38,6 @@ impl Checked {
     }
 }
 
-/// How far the robust accuracies may lie apart, in points: starting points differ.
-const POINTS: f64 = 0.3;
-
 /// Measures `check` with peers that are started for it alone.
 ///
 /// # Errors
@@ -52,7 +48,6 @@ pub fn verify(check: &Check, roster: &Roster, rounds: u32) -> anyhow::Result<Che
         Claim::Memory => memory(check, roster),
         Claim::BatchSizes => batch_sizes(check, roster, rounds),
         Claim::Threads => threads(check, roster, rounds),
-        Claim::AutoAttack => autoattack(check, roster, rounds),
         Claim::Undisturbed => undisturbed(check, roster, rounds),
     }
 }
@@ -128,29 +123,6 @@ fn threads(check: &Check, roster: &Roster, rounds: u32) -> anyhow::Result<Checke
     let [one, two] = take_turns([&mut one, &mut two], rounds)?;
     let detail = format!("{:.1} ms on one, {:.1} ms on two", median(&one), median(&two));
     Ok(Checked::of(Ratio::of(&one, &two), detail))
-}
-
-/// Where the robust accuracies differ by more than random starts explain, times are no answer.
-fn autoattack(check: &Check, roster: &Roster, rounds: u32) -> anyhow::Result<Checked> {
-    let folder = tempfile::tempdir().context("a folder for the weights")?;
-    let file = folder.path().join("contest.safetensors");
-    let setup = Setup { workload: format!("autoattack:{}", file.display()), ..setup(check) };
-    let mut ours = ready(roster.ours()?, &setup)?;
-    let pytorch = |variant| ready(roster.rival(Rival::PyTorch)?, &Setup { variant, ..setup.clone() });
-    let (mut plain, mut channels_last) = (pytorch(Variant::PLAIN)?, pytorch(Variant::CHANNELS_LAST)?);
-    let [ours_ms, plain_ms, channels_last_ms] = take_turns([&mut ours, &mut plain, &mut channels_last], rounds)?;
-    let is_plain = median(&plain_ms) < median(&channels_last_ms);
-    let (mut theirs, theirs_ms) = if is_plain { (plain, plain_ms) } else { (channels_last, channels_last_ms) };
-    let (left, theirs_left) = (ours.left()?, theirs.left()?);
-    let points = 100.0 * (f64::from(left) - f64::from(theirs_left)).abs() / Contest::IMAGES as f64;
-    anyhow::ensure!(points <= POINTS, "ours leaves {left} of {} images, PyTorch {theirs_left}", Contest::IMAGES);
-    let detail = format!(
-        "{:.0} ms and {:.0} ms; {left} and {theirs_left} of {} images left",
-        median(&ours_ms),
-        median(&theirs_ms),
-        Contest::IMAGES
-    );
-    Ok(Checked::of(Ratio::of(&ours_ms, &theirs_ms), detail))
 }
 
 fn undisturbed(check: &Check, roster: &Roster, rounds: u32) -> anyhow::Result<Checked> {

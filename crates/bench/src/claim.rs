@@ -18,8 +18,6 @@ pub enum Claim {
     BatchSizes,
     /// A second thread pays.
     Threads,
-    /// AutoAttack's gradient attacks take half of PyTorch's time on the same weights and images, and leave as many.
-    AutoAttack,
     /// The benchmark is fair: ours is as fast after PyTorch's turn as after its own.
     Undisturbed,
 }
@@ -54,8 +52,7 @@ impl fmt::Display for Goal {
 
 impl Claim {
     /// Every claim, in the order of the page.
-    pub const ALL: [Self; 6] =
-        [Self::RrmStep, Self::Memory, Self::BatchSizes, Self::Threads, Self::AutoAttack, Self::Undisturbed];
+    pub const ALL: [Self; 5] = [Self::RrmStep, Self::Memory, Self::BatchSizes, Self::Threads, Self::Undisturbed];
 
     /// When it holds.
     pub fn goal(self) -> Goal {
@@ -64,14 +61,13 @@ impl Claim {
             Self::Memory => Goal::AtMost(1.0),
             Self::BatchSizes => Goal::AtMost(1.05),
             Self::Threads => Goal::AtLeast(1.8),
-            Self::AutoAttack => Goal::AtMost(0.5),
         }
     }
 
     /// Who has to be there to check it.
     pub fn rival(self) -> Option<Rival> {
         match self {
-            Self::Memory | Self::AutoAttack | Self::Undisturbed => Some(Rival::PyTorch),
+            Self::Memory | Self::Undisturbed => Some(Rival::PyTorch),
             Self::RrmStep | Self::BatchSizes | Self::Threads => None,
         }
     }
@@ -85,9 +81,6 @@ impl Claim {
             }
             Self::BatchSizes => "time per image at the slowest batch size over that at the fastest",
             Self::Threads => "time on one thread over time on all",
-            Self::AutoAttack => {
-                "time of APGD-CE and, on what it leaves, APGD-T, of 10 iterations, over that of the reference's form in PyTorch in the faster of its layouts"
-            }
             Self::Undisturbed => "our step after PyTorch's turn over our step after our own turn",
         }
     }
@@ -140,7 +133,6 @@ pub fn checks(claim: Claim) -> Vec<Check> {
         Claim::BatchSizes | Claim::Threads => {
             VARIED.iter().flat_map(|(arch, batch)| Mode::ALL.map(|mode| check(arch, mode, *batch))).collect()
         }
-        Claim::AutoAttack => vec![check("dnn", Mode::Attack, 256), check("resnet18/4", Mode::Attack, 256)],
         Claim::Undisturbed => vec![check("resnet18", Mode::Train, 128), check("dnn", Mode::Eval, 128)],
     }
 }

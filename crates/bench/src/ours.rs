@@ -1,15 +1,15 @@
 //! This project's own steps, as a peer.
 
-use std::{num::NonZeroU32, path::Path};
+use std::num::NonZeroU32;
 
 use anyhow::{Context, anyhow, ensure};
 use candle_core::Device;
 use rrm_spec::{Arch, Precision};
-use rrm_train::bench::{Contest, Workload};
+use rrm_train::bench::Workload;
 
 use crate::{
     protocol::{Hello, Setup},
-    serve::{Done, Work},
+    serve::Work,
 };
 
 /// This project.
@@ -25,22 +25,9 @@ pub fn hello() -> Hello {
 pub fn set_up(setup: &Setup) -> anyhow::Result<Work> {
     let arch: Arch = setup.arch.parse()?;
     let batch_size = NonZeroU32::new(setup.batch).context("a batch has at least one image")?;
-    if let Some(file) = setup.workload.strip_prefix("autoattack:") {
-        return contest(arch, batch_size, Path::new(file));
-    }
     let workload: Workload = setup.workload.parse().map_err(|why| anyhow!("{why}"))?;
     let there = setup.precision == Precision::F32 || rrm_kernels::bf16_products();
     ensure!(there, "this processor has no products of {}", setup.precision);
     let mut work = rrm_train::bench::Work::prepare(arch, workload, batch_size, setup.precision, &Device::Cpu)?;
-    Ok(Box::new(move || Ok(Done { milliseconds: work.step()?.as_secs_f64() * 1e3, left: None })))
-}
-
-/// A whole attack, whose network and images are written to `file` for others.
-fn contest(arch: Arch, batch_size: NonZeroU32, file: &Path) -> anyhow::Result<Work> {
-    let contest = Contest::prepare(arch, batch_size, &Device::Cpu)?;
-    contest.save(file)?;
-    Ok(Box::new(move || {
-        let (time, left) = contest.run()?;
-        Ok(Done { milliseconds: time.as_secs_f64() * 1e3, left: Some(left as u32) })
-    }))
+    Ok(Box::new(move || Ok(work.step()?.as_secs_f64() * 1e3)))
 }

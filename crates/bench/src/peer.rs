@@ -69,17 +69,6 @@ impl Peer {
         }
     }
 
-    /// How many images the attack of the last step left.
-    ///
-    /// # Errors
-    /// When the work was no whole attack, or the peer is gone.
-    pub fn left(&mut self) -> anyhow::Result<u32> {
-        match self.order(&Order::Left {})? {
-            Reply::Left(Some(left)) => Ok(left),
-            other => bail!("{} answered {other:?} to what its attack left", self.hello.name),
-        }
-    }
-
     /// The process, for whoever reads its memory.
     pub fn process_id(&self) -> u32 {
         self.child.id()

@@ -13,8 +13,6 @@ pub enum Order {
     SetUp(Setup),
     /// Do the work so many times. Answered by [`Reply::Milliseconds`].
     Steps(u32),
-    /// Say how many images the last step's attack left. Answered by [`Reply::Left`].
-    Left {},
 }
 
 /// From a peer to the driver.
@@ -27,8 +25,6 @@ pub enum Reply {
     Ready {},
     /// How long each step took.
     Milliseconds(Vec<f64>),
-    /// How many images the last step's attack left; none where the work is no whole attack.
-    Left(Option<u32>),
     /// Why the order was not carried out. The peer goes on.
     Failed(String),
 }
@@ -47,8 +43,7 @@ pub struct Hello {
 pub struct Setup {
     /// Such as `resnet18/4`.
     pub arch: String,
-    /// `train`, `attack`, `eval` or `rrm:TEACHER`, as in [`rrm_train::bench::Workload`], or `autoattack:FILE`: a whole attack on what is
-    /// in the file. Ours writes it, others read it.
+    /// `train`, `attack`, `eval` or `rrm:TEACHER`, as in [`rrm_train::bench::Workload`].
     pub workload: String,
     /// Images per step.
     pub batch: u32,
@@ -111,7 +106,6 @@ mod tests {
         let expected = r#"{"set_up":{"arch":"resnet18/4","workload":"train","batch":128,"precision":"bf16","variant":{"layout":"channels_last","compile":false}}}"#;
         assert_eq!(text, expected);
         assert_eq!(serde_json::to_string(&Order::Steps(3)).unwrap(), r#"{"steps":3}"#);
-        assert_eq!(serde_json::to_string(&Order::Left {}).unwrap(), r#"{"left":{}}"#);
     }
 
     #[test]
@@ -121,7 +115,6 @@ mod tests {
             (r#"{"hello": {"name": "PyTorch", "version": "2.15.0+cu132"}}"#, Reply::Hello(hello)),
             (r#"{"ready": {}}"#, Reply::Ready {}),
             (r#"{"milliseconds": [2.5, 3.0]}"#, Reply::Milliseconds(vec![2.5, 3.0])),
-            (r#"{"left": 131}"#, Reply::Left(Some(131))),
             (r#"{"failed": "KeyError: 'vgg12'"}"#, Reply::Failed("KeyError: 'vgg12'".into())),
         ];
         for (line, reply) in lines {

@@ -6,24 +6,8 @@ use anyhow::Context;
 
 use crate::protocol::{Hello, Order, Reply, Setup};
 
-/// Something to repeat.
-pub type Work = Box<dyn FnMut() -> anyhow::Result<Done>>;
-
-/// One repetition.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Done {
-    /// How long it took.
-    pub milliseconds: f64,
-    /// How many images it left, where it is a whole attack.
-    pub left: Option<u32>,
-}
-
-/// What is ready to be repeated, and what its last repetition left.
-#[derive(Default)]
-struct Ready {
-    work: Option<Work>,
-    left: Option<u32>,
-}
+/// Something to repeat; tells how many milliseconds it took.
+pub type Work = Box<dyn FnMut() -> anyhow::Result<f64>>;
 
 /// Carries out the orders of `input` until it ends.
 ///
@@ -37,7 +21,7 @@ pub fn serve(
 ) -> anyhow::Result<()> {
     let mut say = |reply: Reply| writeln!(output, "{}", serde_json::to_string(&reply)?).context("the pipe is closed");
     say(Reply::Hello(hello))?;
-    let mut ready = Ready::default();
+    let mut ready = None;
     for line in input.lines() {
         let order = serde_json::from_str(&line?).context("not an order")?;
         let reply = carry_out(order, &mut ready, &set_up);
@@ -48,23 +32,20 @@ pub fn serve(
 
 fn carry_out(
     order: Order,
-    ready: &mut Ready,
+    ready: &mut Option<Work>,
     set_up: &impl Fn(&Setup) -> anyhow::Result<Work>,
 ) -> anyhow::Result<Reply> {
     match order {
         Order::SetUp(setup) => {
             // The old work's memory is given up before the new one takes its own.
-            *ready = Ready::default();
-            ready.work = Some(set_up(&setup)?);
+            *ready = None;
+            *ready = Some(set_up(&setup)?);
             Ok(Reply::Ready {})
         }
         Order::Steps(count) => {
-            let work = ready.work.as_mut().context("nothing is set up")?;
-            let done: Vec<Done> = (0..count).map(|_| work()).collect::<anyhow::Result<_>>()?;
-            ready.left = done.last().and_then(|done| done.left);
-            Ok(Reply::Milliseconds(done.iter().map(|done| done.milliseconds).collect()))
+            let work = ready.as_mut().context("nothing is set up")?;
+            Ok(Reply::Milliseconds((0..count).map(|_| work()).collect::<anyhow::Result<_>>()?))
         }
-        Order::Left {} => Ok(Reply::Left(ready.left)),
     }
 }
 
@@ -76,7 +57,7 @@ mod tests {
         let set_up = |setup: &Setup| -> anyhow::Result<Work> {
             let speed = f64::from(setup.batch);
             anyhow::ensure!(setup.arch == "dnn", "unknown network {}", setup.arch);
-            Ok(Box::new(move || Ok(Done { milliseconds: speed, left: Some(3) })))
+            Ok(Box::new(move || Ok(speed)))
         };
         let hello = Hello { name: "fake".into(), version: "1".into() };
         let mut output = Vec::new();
@@ -94,18 +75,6 @@ mod tests {
     fn steps_follow_the_setup() {
         let replies = session(&format!("{}\n{}\n", set_up("dnn"), r#"{"steps": 2}"#));
         assert_eq!(replies, [Reply::Ready {}, Reply::Milliseconds(vec![7.0, 7.0])]);
-    }
-
-    #[test]
-    fn what_the_last_step_left_is_told_when_asked() {
-        let replies = session(&format!(
-            "{}\n{}\n{}\n{}\n",
-            r#"{"left": {}}"#,
-            set_up("dnn"),
-            r#"{"steps": 1}"#,
-            r#"{"left": {}}"#
-        ));
-        assert_eq!((&replies[0], &replies[3]), (&Reply::Left(None), &Reply::Left(Some(3))));
     }
 
     #[test]

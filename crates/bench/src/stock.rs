@@ -13,7 +13,7 @@ use rrm_spec::Precision;
 use crate::{
     plan::Mode,
     protocol::{Hello, Setup},
-    serve::{Done, Work},
+    serve::Work,
 };
 use resnet::ResNet18;
 
@@ -43,7 +43,7 @@ pub fn set_up(setup: &Setup) -> anyhow::Result<Work> {
     Ok(Box::new(move || {
         let start = Instant::now();
         step()?;
-        Ok(Done { milliseconds: start.elapsed().as_secs_f64() * 1e3, left: None })
+        Ok(start.elapsed().as_secs_f64() * 1e3)
     }))
 }
 
@@ -94,7 +94,7 @@ mod tests {
     fn every_mode_can_be_repeated() {
         for mode in Mode::ALL {
             let mut work = set_up(&setup("resnet18/16", &mode.to_string())).unwrap();
-            assert!(work().unwrap().milliseconds > 0.0 && work().unwrap().milliseconds > 0.0);
+            assert!(work().unwrap() > 0.0 && work().unwrap() > 0.0);
         }
     }
 

@@ -1,7 +1,5 @@
 //! How fast a network trains, is attacked and is evaluated on a device, without any data set.
 
-mod contest;
-
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -10,8 +8,6 @@ use rrm_losses::cross_entropy;
 use rrm_models::{Model, Network, NetworkSpec};
 use rrm_spec::{Arch, Mode, Normalization, OptimizerSpec, Precision, RepresentationLoss, Schedule};
 use serde::Serialize;
-
-pub use contest::Contest;
 
 use crate::{
     TrainError,
