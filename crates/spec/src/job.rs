@@ -231,6 +231,10 @@ pub struct TrainSpec {
     /// The network, which must be made for images of the dataset's size. Under RRM its representation is as wide as the teacher's, by
     /// an adapter where its features are not.
     pub arch: Arch,
+    /// How wide the network's representation is: its features' width for a network without adapter; absent = the architecture's own, and
+    /// under RRM, where it cannot be given, the teacher's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub representation_width: Option<NonZeroU32>,
     /// A network of the same architecture whose weights this training begins with, to be tuned; absent = fresh ones. Momentum and
     /// schedule begin anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@
 mod attack;
 mod search_attack;
 
-use std::fmt;
+use std::{fmt, num::NonZeroU32};
 
 use crate::{
     Arch, AttackSpec, Dataset, DatasetName, Epsilon, EvaluateSpec, Family, JobSpec, Method, Norm, OptimizerSpec,
@@ -124,6 +124,7 @@ fn train(spec: &TrainSpec, check: &mut Checker<'_>) {
         format!("must be for images of {channels} channels, as those of {} are", spec.dataset.name),
     );
     arch(spec.arch, &spec.dataset.name, check);
+    representation_width(spec, check);
     temperature(spec.temperature, check);
     method(&spec.method, &mut check.within("method"));
     check.at_most("epochs", spec.epochs.get(), 10_000);
@@ -178,6 +179,14 @@ fn arch(arch: Arch, dataset: &DatasetName, check: &mut Checker<'_>) {
     check.require(fits, "arch", arch, allowed);
 }
 
+/// Matching representations takes one as wide as the teacher's.
+fn representation_width(spec: &TrainSpec, check: &mut Checker<'_>) {
+    let Some(width) = spec.representation_width.map(NonZeroU32::get) else { return };
+    let own = !spec.method.matches_representations();
+    check.require(own, "representation_width", width, "must be absent under this method: it is the teacher's");
+    check.at_most("representation_width", width, 65_536);
+}
+
 fn temperature(temperature: f64, check: &mut Checker<'_>) {
     let allowed = "must be above 0 and at most 1000";
     check.require(temperature > 0.0 && temperature <= 1000.0, "temperature", temperature, allowed);
@@ -200,7 +209,7 @@ fn dataset(dataset: &Dataset, check: &mut Checker<'_>) {
     }
 }
 
-fn test_images(images: Option<std::num::NonZeroU32>, dataset: &Dataset, check: &mut Checker<'_>) {
+fn test_images(images: Option<NonZeroU32>, dataset: &Dataset, check: &mut Checker<'_>) {
     let most = match dataset.name {
         DatasetName::Cifar10 | DatasetName::Cifar100 | DatasetName::FashionMnist => 10_000,
         DatasetName::Svhn => 26_032,

@@ -199,7 +199,8 @@ fn load_teacher(spec: &TrainSpec, images: &Images, environment: &Environment) ->
 /// A student that matches representations has one as wide as its teacher's, by an adapter where its features are not.
 fn network_spec(spec: &TrainSpec, images: &Images, teacher: Option<&Source>, initial: Option<&Source>) -> NetworkSpec {
     let width = |source: &Source| source.network.spec().representation_width;
-    let own_width = initial.map_or_else(|| spec.arch.representation_width(), width);
+    let usual = || initial.map_or_else(|| spec.arch.representation_width(), width);
+    let own_width = spec.representation_width.map_or_else(usual, |width| width.get() as usize);
     NetworkSpec {
         arch: spec.arch,
         channels: images.shape().channels,
@@ -435,6 +436,7 @@ mod tests {
             augmentation: Augmentation::Light,
             normalization: None,
             arch: "resnet18/16".parse().unwrap(),
+            representation_width: None,
             initial: None,
             temperature: 1.0,
             method: Method::Natural,

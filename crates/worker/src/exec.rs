@@ -15,6 +15,7 @@ use std::{
 use clap::Args;
 use nix::sys::prctl;
 use rrm_spec::{Device, Event, InputName, JobSpec};
+pub(crate) use rrm_train::CODE_VERSION;
 use rrm_train::{Completion, Environment, TrainError, open_device};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     attempt,
     deliver::PAUSE,
+    exec,
     roster::{Order, Roster},
     workshop::Workshop,
 };
@@ -96,7 +97,7 @@ fn registration(shop: &Workshop) -> Registration {
         boot_id: Uuid::now_v7().to_string(),
         devices: shop.devices.clone(),
         labels: shop.config.labels.clone(),
-        code_version: rrm_train::CODE_VERSION.to_owned(),
+        code_version: exec::CODE_VERSION.to_owned(),
     }
 }
 

@@ -45,6 +45,7 @@ impl OnWire for TrainSpec {
             augmentation,
             normalization,
             arch,
+            representation_width,
             initial,
             temperature,
             method,
@@ -70,6 +71,7 @@ impl OnWire for TrainSpec {
             temperature: Some(temperature),
             initial: initial.map(OnWire::to_wire),
             training_set: training_set.map(OnWire::to_wire),
+            representation_width: representation_width.map(OnWire::to_wire),
         }
     }
 
@@ -80,6 +82,7 @@ impl OnWire for TrainSpec {
             augmentation,
             normalization,
             arch,
+            representation_width,
             initial,
             temperature,
             method,
@@ -95,6 +98,7 @@ impl OnWire for TrainSpec {
         let augmentation = reader.field("augmentation", augmentation);
         let normalization = reader.optional("normalization", normalization);
         let arch = reader.required("arch", arch);
+        let representation_width = reader.optional("representation_width", representation_width);
         let initial = reader.optional("initial", initial);
         let method = reader.required("method", method);
         let optimizer = reader.required("optimizer", optimizer);
@@ -108,6 +112,7 @@ impl OnWire for TrainSpec {
             augmentation: augmentation?,
             normalization: normalization?,
             arch: arch?,
+            representation_width: representation_width?,
             initial: initial?,
             temperature: temperature.unwrap_or(1.0),
             method: method?,

@@ -340,6 +340,14 @@ mod tests {
     }
 
     #[test]
+    fn a_width_of_the_representation_is_refused_where_it_is_the_teachers() {
+        let wide = |arch: &str| PLAN.replace(arch, &format!("{arch}\nrepresentation_width = 99"));
+        assert!(Plan::from_toml(&wide("arch = \"dnn/4\"")).is_ok());
+        let fault = Plan::from_toml(&wide("arch = \"resnet18/8\"")).unwrap_err().to_string();
+        assert!(fault.contains("representation_width = 99: must be absent under this method"), "{fault}");
+    }
+
+    #[test]
     fn an_attack_with_more_targets_than_other_classes_is_refused_where_the_dataset_has_so_few() {
         let targets = |targets: u32| {
             let attack = format!("iterations = 20, restarts = 5, loss = \"targeted-dlr\", targets = {targets} }}");

@@ -41,6 +41,7 @@ fn train(fields: &mut Fields<'_>) -> JobSpec {
         dataset,
         normalization: fields.optional("normalization"),
         arch: fields.required("arch", Arch::new(Family::Dnn, 1).expect("1 is a divisor")),
+        representation_width: fields.optional("representation_width"),
         initial: fields.optional_table("initial", source),
         temperature: fields.optional("temperature").unwrap_or(1.0),
         method: fields.table("method", method),

@@ -244,6 +244,7 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
                 augmentation: Augmentation::Light,
                 normalization: None,
                 arch,
+                representation_width: None,
                 initial,
                 temperature: 30.0,
                 method,

@@ -107,3 +107,19 @@ fn a_network_of_another_kind_is_refused() {
     let text = refusal(TrainSpec { temperature: 30.0, ..bench.spec("vgg11/16", Method::Natural) });
     assert!(text.contains("vgg11/16 with temperature 1, this training's is vgg11/16 with temperature 30;"), "{text}");
 }
+
+#[test]
+fn a_networks_representation_is_as_wide_as_its_spec_says() {
+    let bench = Bench::new(Recipe::EASY);
+    for (arch, width, has_adapter) in [("resnet50/16", 128, false), ("vgg11/16", 8, true)] {
+        let spec = TrainSpec {
+            representation_width: Some(count(width)),
+            epochs: count(1),
+            ..bench.spec(arch, Method::Natural)
+        };
+        bench.train(&spec, &bench.environment(&width.to_string()));
+        let network = load(&bench, &width.to_string());
+        let spec = network.spec();
+        assert_eq!((spec.representation_width, spec.has_adapter()), (width as usize, has_adapter), "{arch}");
+    }
+}

@@ -106,6 +106,7 @@ impl Bench {
             augmentation: Augmentation::None,
             normalization: None,
             arch: arch.parse().unwrap(),
+            representation_width: None,
             initial: None,
             temperature: 1.0,
             method,

@@ -119,12 +119,12 @@ pub(in crate::convert::tests) fn validation() -> impl Strategy<Value = Validatio
 pub(in crate::convert::tests) fn train_spec() -> impl Strategy<Value = TrainSpec> {
     let augmentations = vec![Augmentation::None, Augmentation::Light, Augmentation::Heavy, Augmentation::ImageNet];
     let pixels = (dataset(), of(images_source()), select(augmentations), of(normalization()));
-    let network = (arch(), of(model_source()), number(), method(), optimizer());
+    let network = (arch(), of(positive()), of(model_source()), number(), method(), optimizer());
     let size = (positive(), positive(), select(Precision::ALL.to_vec()), any::<u64>(), validation());
     (pixels, network, size).prop_map(
         |(
             (dataset, training_set, augmentation, normalization),
-            (arch, initial, temperature, method, optimizer),
+            (arch, representation_width, initial, temperature, method, optimizer),
             (epochs, batch_size, precision, seed, validation),
         )| {
             TrainSpec {
@@ -133,6 +133,7 @@ pub(in crate::convert::tests) fn train_spec() -> impl Strategy<Value = TrainSpec
                 augmentation,
                 normalization,
                 arch,
+                representation_width,
                 initial,
                 temperature,
                 method,
