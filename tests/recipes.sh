@@ -34,7 +34,7 @@ worker=$!
 shrink() { sed -E 's/train_images = [0-9]+/train_images = 64/; s/([^_a-z]|^)images = [0-9]+/\1images = 16/'; }
 
 failed=0
-for recipe in $("$bin/rrm" recipe list | grep -oE '^cpu/[a-z0-9]+' | grep -F "${ONLY:-}"); do
+for recipe in $("$bin/rrm" recipe list | grep -oE '^cpu/[a-z0-9.]+' | grep -F "${ONLY:-}"); do
     begun=$SECONDS
     "$bin/rrm" recipe show "$recipe" --seeds 0 | shrink >"$work/plan.toml"
     if "$bin/rrm" submit "$work/plan.toml" --reuse --wait >"$work/output" 2>&1 &&

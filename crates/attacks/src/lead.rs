@@ -1,7 +1,7 @@
 //! What an attack goes by besides the logits of the network under attack.
 
 use candle_core::{Result, Tensor};
-use rrm_losses::{cosine, relative_l2};
+use rrm_losses::{cosine, l2_distance, relative_l2};
 use rrm_models::Model;
 use rrm_spec::RepresentationLoss;
 
@@ -46,6 +46,7 @@ impl Anchor {
                 cosine(representations, &self.representations, COSINE_EPSILON)?.affine(-1.0, 1.0)?
             }
             RepresentationLoss::RelativeL2 => relative_l2(representations, &self.representations)?,
+            RepresentationLoss::L2 => l2_distance(representations, &self.representations)?,
         };
         distance * self.weight
     }

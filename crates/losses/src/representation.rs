@@ -92,7 +92,7 @@ impl RowLoss for RelativeL2 {
     }
 }
 
-/// Distance ‖student − teacher‖₂ of every image (neither squared nor divided): (N), which robust-dataset synthesis descends.
+/// Distance ‖student − teacher‖₂ of every image (neither squared nor divided): (N), which robust-dataset synthesis descends, and RRM where it is asked to.
 ///
 /// Both are (N, D). The gradient at student = teacher, where the distance has none, is 0 as PyTorch's. Differentiable in the
 /// student; the teacher is a constant.

@@ -9,7 +9,7 @@ macro_rules! recipes {
 }
 
 /// Names and texts, in the order of the paper.
-pub(crate) const RECIPES: [(&str, &str); 19] = recipes![
+pub(crate) const RECIPES: [(&str, &str); 20] = recipes![
     "paper/table1",
     "paper/table2",
     "paper/table3",
@@ -29,6 +29,7 @@ pub(crate) const RECIPES: [(&str, &str); 19] = recipes![
     "cpu/fig3",
     "cpu/fig4",
     "cpu/fig5",
+    "cpu/section7.2",
 ];
 
 /// The paper's tables and figures that report no results, and what they show.

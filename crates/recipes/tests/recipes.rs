@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rrm_recipes::{Difference, Layout, PaperNumbers, Recipe, RecipeError, Side, Switch, Switches};
 use rrm_spec::{
     ApgdDialect, AttackSpec, DistillationForm, JobSpec, Method, Normalization, Perturbation, Plan, PlannedJob,
-    Precision, Schedule, TrainSpec,
+    Precision, RepresentationLoss, Schedule, TrainSpec,
 };
 
 fn plan(recipe: &Recipe) -> Plan {
@@ -46,7 +46,7 @@ fn turned(difference: &Difference) -> Switch {
 #[test]
 fn every_recipe_is_a_valid_plan_of_its_own_name() {
     let names: Vec<String> = Recipe::all().iter().map(|recipe| recipe.name().to_owned()).collect();
-    assert_eq!(names.len(), 19);
+    assert_eq!(names.len(), 20);
     for recipe in Recipe::all() {
         let plan = plan(&recipe);
         assert_eq!(plan.name, recipe.name());
@@ -242,6 +242,14 @@ fn switches_do_what_they_say() {
     assert_eq!(decay(&[], "l2-dnn-rrm-resnet50"), 5e-5);
     assert_eq!(decay(&["weight-decay=paper"], "l2-dnn-rrm-resnet50"), 5e-4);
     assert_eq!(decay(&["weight-decay=paper"], "imagenet-alexnet-rrm-resnet50"), 1e-4);
+
+    let undivided = switched("paper/section7.2", &["representation-loss=paper"]);
+    for (student, expected) in
+        [("imagenet-alexnet-rrm-resnet50", RepresentationLoss::L2), ("l2-dnn-rrm-resnet50", RepresentationLoss::Cosine)]
+    {
+        let Method::Rrm { representation_loss, .. } = training(&undivided, student).method else { panic!("{student}") };
+        assert_eq!(representation_loss, expected, "{student}");
+    }
 }
 
 fn job_name(teacher: &rrm_spec::ModelSource) -> String {

@@ -170,6 +170,8 @@ pub enum RepresentationLoss {
     Cosine,
     /// ‖s − t‖₂ / ‖t‖₂.
     RelativeL2,
+    /// ‖s − t‖₂.
+    L2,
 }
 
 /// Whether batch-norm uses and moves batch statistics, or uses its running ones.

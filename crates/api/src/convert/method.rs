@@ -8,7 +8,7 @@ use crate::wire;
 wire_enum!(Mode { Train => Train, Eval => Eval });
 wire_enum!(DistillationForm { Textbook => Textbook, Released => Released });
 wire_enum!(Perturbation { Carried => Carried, Reset => Reset });
-wire_enum!(RepresentationLoss { Cosine => Cosine, RelativeL2 => RelativeL2 });
+wire_enum!(RepresentationLoss { Cosine => Cosine, RelativeL2 => RelativeL2, L2 => L2 });
 
 impl OnWire for Method {
     type Wire = wire::Method;

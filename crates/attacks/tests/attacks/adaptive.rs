@@ -24,7 +24,11 @@ fn adaptive() -> impl Strategy<Value = AdaptiveSpec> {
     let norm = prop_oneof![Just(Norm::Linf), Just(Norm::L2)];
     let through =
         prop_oneof![Just(Through::All), Just(Through::Transfer), Just(Through::Representation), Just(Through::Joint)];
-    let distance = prop_oneof![Just(RepresentationLoss::Cosine), Just(RepresentationLoss::RelativeL2)];
+    let distance = prop_oneof![
+        Just(RepresentationLoss::Cosine),
+        Just(RepresentationLoss::RelativeL2),
+        Just(RepresentationLoss::L2)
+    ];
     (norm, 1e-3..0.5f64, through, 1..8u32, 1..3u32, distance, 0.1..10.0f64).prop_map(
         |(norm, epsilon, through, iterations, restarts, distance, weight)| AdaptiveSpec {
             threat: ThreatModel { norm, epsilon: epsilon.into() },

@@ -96,7 +96,7 @@ fn autoattack() -> impl Strategy<Value = AttackSpec> {
 /// Of an evaluation, which knows the teacher.
 fn adaptive() -> impl Strategy<Value = AttackSpec> {
     let through = select(&[Through::All, Through::Transfer, Through::Representation, Through::Joint][..]);
-    let distance = select(&[RepresentationLoss::Cosine, RepresentationLoss::RelativeL2][..]);
+    let distance = select(&[RepresentationLoss::Cosine, RepresentationLoss::RelativeL2, RepresentationLoss::L2][..]);
     (dense_threat(), through, count(100), count(10), distance, 0.01..=1000.0f64).prop_map(
         |(threat, through, iterations, restarts, distance, weight)| {
             AttackSpec::Adaptive(AdaptiveSpec { threat, through, iterations, restarts, distance, weight })
@@ -158,7 +158,11 @@ fn form() -> impl Strategy<Value = DistillationForm> {
 
 fn method() -> BoxedStrategy<Method> {
     let mode = prop_oneof![Just(Mode::Train), Just(Mode::Eval)];
-    let loss = prop_oneof![Just(RepresentationLoss::Cosine), Just(RepresentationLoss::RelativeL2)];
+    let loss = prop_oneof![
+        Just(RepresentationLoss::Cosine),
+        Just(RepresentationLoss::RelativeL2),
+        Just(RepresentationLoss::L2)
+    ];
     let perturbation = prop_oneof![Just(Perturbation::Carried), Just(Perturbation::Reset)];
     prop_oneof![
         Just(Method::Natural),

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use candle_core::Tensor;
-use rrm_losses::{cosine, cross_entropy, relative_l2};
+use rrm_losses::{cosine, cross_entropy, l2_distance, relative_l2};
 use rrm_models::{Model, Network, Output};
 use rrm_spec::{Accuracy, Mode, RepresentationLoss};
 
@@ -38,6 +38,7 @@ impl Rrm {
             // The authors maximise the mean cosine; we minimise 1 - it: the same gradient, and a loss that ends at 0.
             RepresentationLoss::Cosine => cosine(representation, target, COSINE_EPSILON)?.mean_all()?.affine(-1.0, 1.0),
             RepresentationLoss::RelativeL2 => relative_l2(representation, target)?.mean_all(),
+            RepresentationLoss::L2 => l2_distance(representation, target)?.mean_all(),
         }
     }
 }

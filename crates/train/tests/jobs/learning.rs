@@ -61,6 +61,7 @@ fn every_method_learns_easy_classes_with_every_network() {
         ("vgg11/16", 5, fast_at("4/255", "2/255", 2)),
         ("resnet18/16", 5, sat("4/255", "2/255", 2)),
         ("vgg11/16", 5, rrm(0.5, 2, RepresentationLoss::RelativeL2)),
+        ("vgg11/16", 5, rrm(0.5, 2, RepresentationLoss::L2)),
         ("vgg11/16", 5, fgsm("4/255", "5/255")),
         ("vgg11/16", 4, free("4/255", 4, Perturbation::Carried)),
         ("vgg11/16", 4, free("4/255", 4, Perturbation::Reset)),

@@ -83,7 +83,7 @@ pub(in crate::convert::tests) fn attack() -> BoxedStrategy<AttackSpec> {
 
 pub(in crate::convert::tests) fn adaptive() -> impl Strategy<Value = AdaptiveSpec> {
     let through = select(vec![Through::All, Through::Transfer, Through::Representation, Through::Joint]);
-    let distance = select(vec![RepresentationLoss::Cosine, RepresentationLoss::RelativeL2]);
+    let distance = select(vec![RepresentationLoss::Cosine, RepresentationLoss::RelativeL2, RepresentationLoss::L2]);
     (threat(), through, positive(), positive(), distance, number()).prop_map(
         |(threat, through, iterations, restarts, distance, weight)| AdaptiveSpec {
             threat,

@@ -49,7 +49,7 @@ pub(in crate::convert::tests) fn imported_network() -> impl Strategy<Value = Imp
 pub(in crate::convert::tests) fn method() -> BoxedStrategy<Method> {
     let adversarial = (attack(), select(vec![Mode::Train, Mode::Eval]))
         .prop_map(|(attack, attack_mode)| Method::AdversarialTraining { attack, attack_mode });
-    let losses = select(vec![RepresentationLoss::Cosine, RepresentationLoss::RelativeL2]);
+    let losses = select(vec![RepresentationLoss::Cosine, RepresentationLoss::RelativeL2, RepresentationLoss::L2]);
     let rrm =
         (model_source(), losses, number(), positive()).prop_map(|(teacher, representation_loss, lambda, replays)| {
             Method::Rrm { teacher, representation_loss, lambda, replays }
