@@ -74,6 +74,16 @@ fn every_switch_of_every_recipe_makes_another_valid_plan_and_can_be_turned_back(
 }
 
 #[test]
+fn the_page_about_the_paper_names_every_difference() {
+    let page = include_str!("../../../docs/reproduce.md");
+    for recipe in Recipe::all() {
+        for difference in recipe.differences() {
+            assert!(page.contains(&format!("`{}`", difference.name)), "{} of {}", difference.name, recipe.name());
+        }
+    }
+}
+
+#[test]
 fn what_is_printed_is_the_plan_with_its_differences_as_comments() {
     for recipe in Recipe::all() {
         let all: Switches =
