@@ -104,6 +104,8 @@ pub struct JobFilter {
     pub states: Vec<JobState>,
     /// Only jobs of this plan.
     pub submission: Option<SubmissionId>,
+    /// Only jobs that need this one, of whichever plan.
+    pub needs: Option<JobId>,
     /// Only jobs older than this one: the last of the page before.
     pub before: Option<JobId>,
     /// At most so many; 0 = as many as the daemon hands out at once.

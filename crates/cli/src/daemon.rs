@@ -122,7 +122,7 @@ impl Daemon {
         let mut before = None;
         loop {
             // 0 asks for as many as the daemon hands out at once.
-            let filter = JobFilter { states: Vec::new(), submission: None, before, limit: 0 };
+            let filter = JobFilter { states: Vec::new(), submission: None, needs: None, before, limit: 0 };
             let page = self.client.list(filter).await?;
             let Some(oldest) = page.last() else { return Ok(None) };
             before = Some(oldest.id);
@@ -157,24 +157,30 @@ impl Daemon {
         submission: Option<SubmissionId>,
         limit: usize,
     ) -> Result<Vec<JobSummary>, Failure> {
-        self.list_before(None, states, submission, limit).await
+        let filter = JobFilter { states: states.to_vec(), submission, needs: None, before: None, limit: 0 };
+        self.pages(filter, limit).await
     }
 
-    async fn list_before(
+    /// Jobs that need another one, newest first.
+    pub(crate) async fn list_needing(
         &self,
-        mut before: Option<JobId>,
+        parent: JobId,
         states: &[JobState],
-        submission: Option<SubmissionId>,
         limit: usize,
     ) -> Result<Vec<JobSummary>, Failure> {
+        let states = states.to_vec();
+        self.pages(JobFilter { states, submission: None, needs: Some(parent), before: None, limit: 0 }, limit).await
+    }
+
+    /// So many jobs, page by page.
+    async fn pages(&self, mut filter: JobFilter, limit: usize) -> Result<Vec<JobSummary>, Failure> {
         let mut jobs: Vec<JobSummary> = Vec::new();
         while jobs.len() < limit {
             // 0 asks for as many as the daemon hands out at once.
-            let page = u32::try_from(limit - jobs.len()).unwrap_or(0);
-            let filter = JobFilter { states: states.to_vec(), submission, before, limit: page };
-            let more = self.client.list(filter).await?;
+            filter.limit = u32::try_from(limit - jobs.len()).unwrap_or(0);
+            let more = self.client.list(filter.clone()).await?;
             let Some(oldest) = more.last() else { break };
-            before = Some(oldest.id);
+            filter.before = Some(oldest.id);
             jobs.extend(more);
         }
         Ok(jobs)
@@ -268,7 +274,9 @@ impl Daemon {
         let mut summaries = Vec::with_capacity(wanted.len());
         for (from, to) in spans(&wanted) {
             let length = usize::try_from(to.0 - from.0 + 1).unwrap_or(usize::MAX);
-            let listed = self.list_before(Some(JobId(to.0 + 1)), &[], None, length).await?;
+            let before = Some(JobId(to.0 + 1));
+            let filter = JobFilter { states: Vec::new(), submission: None, needs: None, before, limit: 0 };
+            let listed = self.pages(filter, length).await?;
             summaries.extend(listed.into_iter().filter(|job| wanted.remove(&job.id)));
         }
         if wanted.is_empty() { Ok(summaries) } else { Err(unknown(&wanted)) }

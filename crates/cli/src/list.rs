@@ -9,14 +9,19 @@ use crate::{
     drain,
     exit::{Exit, Failure},
     output::{Format, Output},
+    selector::PlanSelector,
     summary, time,
 };
 
 pub(crate) async fn run(arguments: &ListArguments, daemon: &Daemon, output: Output) -> Result<Exit, Failure> {
     let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit as usize };
-    let jobs = match arguments.plan {
-        Some(plan) => daemon.list_plan(&arguments.state, plan, limit).await,
-        None => daemon.list(&arguments.state, None, limit).await,
+    let jobs = match (&arguments.needs, arguments.plan) {
+        (Some(parent), _) => {
+            let parent = daemon.select_one(parent, PlanSelector::Last).await?;
+            daemon.list_needing(parent, &arguments.state, limit).await
+        }
+        (None, Some(plan)) => daemon.list_plan(&arguments.state, plan, limit).await,
+        (None, None) => daemon.list(&arguments.state, None, limit).await,
     };
     let jobs = jobs.map_err(|failure| failure.context("list jobs"))?;
     let drains = daemon.client.drains().await.map_err(|error| Failure::from(error).context("list jobs"))?;

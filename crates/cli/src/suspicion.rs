@@ -1,7 +1,5 @@
 //! `rrm report suspicion`: whether a network's robustness may be one of hidden gradients.
 
-use std::collections::BTreeSet;
-
 use rrm_spec::{JobDetail, JobId, JobKind, JobRef, JobSpec, JobState, ModelSource};
 use serde_json::json;
 
@@ -30,32 +28,31 @@ async fn read(id: JobId, daemon: &Daemon) -> Result<JobDetail, Failure> {
     daemon.client.job(id).await.map_err(|error| Failure::from(error).context(format!("read job {id}")))
 }
 
-/// The network's own job, and the evaluations of the plans of both.
+/// The network's own job, and its evaluations, in whichever plans; those of a network that no job has trained, in the job's own plan.
 async fn around(job: &JobDetail, daemon: &Daemon) -> Result<Vec<JobDetail>, Failure> {
-    let network = match evaluated(job) {
-        Some(id) => Some(read(id, daemon).await?),
-        None => None,
-    };
-    let plans: BTreeSet<_> =
-        [Some(job), network.as_ref()].into_iter().flatten().map(|job| job.summary.submission).collect();
-    let mut found: Vec<JobDetail> = network.into_iter().collect();
-    for plan in plans {
-        let jobs = daemon.list_plan(&[JobState::Succeeded], PlanSelector::Id(plan), usize::MAX).await?;
-        for summary in jobs.iter().filter(|summary| summary.kind == JobKind::Evaluate) {
-            found.push(read(summary.id, daemon).await?);
+    let (mut found, succeeded) = (Vec::new(), [JobState::Succeeded]);
+    let jobs = match trained_by(job) {
+        Some(network) => {
+            found.push(read(network, daemon).await?);
+            daemon.list_needing(network, &succeeded, usize::MAX).await?
         }
+        None => daemon.list_plan(&succeeded, PlanSelector::Id(job.summary.submission), usize::MAX).await?,
+    };
+    for summary in jobs.iter().filter(|summary| summary.kind == JobKind::Evaluate) {
+        found.push(read(summary.id, daemon).await?);
     }
     Ok(found)
 }
 
-/// The job that trained the network that a job evaluates.
-fn evaluated(job: &JobDetail) -> Option<JobId> {
+/// The job that trained the network that a job trains or evaluates.
+fn trained_by(job: &JobDetail) -> Option<JobId> {
     match &job.spec {
+        JobSpec::Train(_) => Some(job.summary.id),
         JobSpec::Evaluate(spec) => match &spec.model {
             ModelSource::Job(JobRef::Id(id)) => Some(*id),
             ModelSource::Job(JobRef::Name(_)) | ModelSource::Checkpoint(_) | ModelSource::Artifact(_) => None,
         },
-        JobSpec::Train(_) | JobSpec::Synthesize(_) => None,
+        JobSpec::Synthesize(_) => None,
     }
 }
 

@@ -25,7 +25,13 @@ pub(crate) async fn view(site: &Site, query: &JobsQuery) -> Result<View, PageErr
 }
 
 async fn listed(site: &Site, query: &JobsQuery) -> Result<(Vec<JobSummary>, Option<JobId>), PageError> {
-    let filter = JobFilter { states: query.states.clone(), submission: query.plan, before: query.before, limit: PAGE };
+    let filter = JobFilter {
+        states: query.states.clone(),
+        submission: query.plan,
+        needs: None,
+        before: query.before,
+        limit: PAGE,
+    };
     let jobs = site.store.jobs(&filter).await?;
     let next = if jobs.len() == PAGE as usize { jobs.last().map(|job| job.id) } else { None };
     Ok((jobs, next))

@@ -63,7 +63,7 @@ fn queue(line: &[JobSummary], jobs: &[(JobState, u64)]) -> Markup {
 }
 
 async fn newest_in(site: &Site, state: JobState, limit: u32) -> Result<Vec<JobSummary>, PageError> {
-    let filter = JobFilter { states: vec![state], submission: None, before: None, limit };
+    let filter = JobFilter { states: vec![state], submission: None, needs: None, before: None, limit };
     Ok(site.store.jobs(&filter).await?)
 }
 

@@ -83,7 +83,7 @@ impl Daemon {
             ensure!(Instant::now() < deadline, "rrmd does not begin: see {}", self.state.path().join("log").display());
             tokio::time::sleep(Duration::from_millis(2)).await; // The interval of asking.
         }
-        let filter = JobFilter { states: Vec::new(), submission: None, before: None, limit: 1 };
+        let filter = JobFilter { states: Vec::new(), submission: None, needs: None, before: None, limit: 1 };
         self.user()?.with_patience(PATIENCE).list(filter).await?;
         Ok(())
     }

@@ -8,11 +8,7 @@ mod measured;
 mod recorded;
 mod render;
 
-use std::collections::BTreeSet;
-
-use rrm_spec::{
-    DiagnosticsRecord, EvaluationRecord, JobDetail, JobId, JobRef, JobSpec, JobState, ModelSource, SubmissionId,
-};
+use rrm_spec::{DiagnosticsRecord, EvaluationRecord, JobDetail, JobId, JobRef, JobSpec, JobState, ModelSource};
 use serde::Serialize;
 
 /// What is to be thought of a network's robust accuracies.
@@ -20,8 +16,6 @@ use serde::Serialize;
 pub struct Suspicion {
     /// The network: the name of the job that trained it, or what an evaluation calls it.
     pub network: String,
-    /// The plans whose evaluations were looked at.
-    pub plans: Vec<SubmissionId>,
     /// The jobs from which the numbers are, in the order of their ids.
     pub jobs: Vec<JobId>,
     /// One finding for each check, in a fixed order.
@@ -116,9 +110,7 @@ pub fn suspicion(job: &JobDetail, jobs: &[JobDetail]) -> Option<Suspicion> {
     let mut findings = measured::findings(&diagnostics);
     findings.extend(recorded::findings(&evaluations));
     let name = network.name(job, jobs);
-    let plans: BTreeSet<_> = jobs.iter().chain([job]).map(|job| job.summary.submission).collect();
-    let plans = plans.into_iter().collect();
-    Some(Suspicion { network: name, plans, jobs: of_it.iter().map(|job| job.summary.id).collect(), findings })
+    Some(Suspicion { network: name, jobs: of_it.iter().map(|job| job.summary.id).collect(), findings })
 }
 
 impl Suspicion {

@@ -93,9 +93,9 @@ impl Service for Daemon {
     }
 
     async fn list(&self, _: Caller, filter: JobFilter) -> Result<Vec<JobSummary>, ApiError> {
-        let JobFilter { states, submission, before, limit } = filter;
+        let JobFilter { states, submission, needs, before, limit } = filter;
         let limit = if limit == 0 { PAGE } else { limit.min(PAGE) };
-        let filter = rrm_store::JobFilter { states, submission, before, limit };
+        let filter = rrm_store::JobFilter { states, submission, needs, before, limit };
         let jobs = self.store.jobs(&filter).await.map_err(answer)?;
         Ok(jobs.into_iter().map(|job| self.with_progress(job)).collect())
     }

@@ -20,6 +20,8 @@ pub struct JobFilter {
     pub states: Vec<JobState>,
     /// Only jobs of this plan.
     pub submission: Option<SubmissionId>,
+    /// Only jobs that need this one, of whichever plan.
+    pub needs: Option<JobId>,
     /// Only jobs older than this one.
     pub before: Option<JobId>,
     /// At most so many.
@@ -111,10 +113,11 @@ impl Store {
         let filter = filter.clone();
         self.readers
             .at_one_moment(move |reader| {
-                let ids = match filter.submission {
-                    Some(submission) => ids_of_plan(reader, submission, &filter)?,
-                    None if filter.states.is_empty() => ids_of_all(reader, &filter)?,
-                    None => ids_in_states(reader, &filter)?,
+                let ids = match (filter.needs, filter.submission) {
+                    (Some(parent), _) => ids_that_need(reader, parent, &filter)?,
+                    (None, Some(submission)) => ids_of_plan(reader, submission, &filter)?,
+                    (None, None) if filter.states.is_empty() => ids_of_all(reader, &filter)?,
+                    (None, None) => ids_in_states(reader, &filter)?,
                 };
                 let mut jobs = summaries(reader, &ids)?;
                 jobs.reverse();
@@ -252,6 +255,11 @@ fn running((attempt, job, worker, stop): (i64, i64, i64, Option<String>)) -> Res
 /// One text for every way to choose, each served by an index: a condition that may or may not apply hides them all.
 const ALL: &str = "select job_id from job where job_id < ?1 order by job_id desc limit ?2";
 const IN_STATE: &str = "select job_id from job where job_id < ?1 and state = ?3 order by job_id desc limit ?2";
+/// A network has few jobs that need it.
+const THAT_NEED: &str = "select job_id from dependency cross join job using (job_id) \
+    where parent_id = ?3 and job_id < ?1 and (?4 is null or submission_id = ?4) \
+        and (?5 = '[]' or state in (select value from json_each(?5))) \
+    order by job_id desc limit ?2";
 /// A plan's ids rise with the ordinals, by which its jobs are indexed.
 const OF_PLAN: &str =
     "select job_id from job where job_id < ?1 and submission_id = ?3 order by submission_id, ordinal desc limit ?2";
@@ -271,6 +279,17 @@ fn job_ids(found: Vec<i64>) -> Vec<JobId> {
 fn ids_of_all(connection: &Connection, filter: &JobFilter) -> Result<Vec<JobId>, StoreError> {
     let found = sql::query_scalar(ALL).bind(bound(filter)).bind(filter.limit).fetch_all(connection)?;
     Ok(job_ids(found))
+}
+
+fn ids_that_need(connection: &Connection, parent: JobId, filter: &JobFilter) -> Result<Vec<JobId>, StoreError> {
+    let states: Vec<&str> = filter.states.iter().map(|state| state.name()).collect();
+    let query = sql::query_scalar(THAT_NEED)
+        .bind(bound(filter))
+        .bind(filter.limit)
+        .bind(parent.0)
+        .bind(filter.submission.map(|plan| plan.0))
+        .bind(serde_json::to_string(&states)?);
+    Ok(job_ids(query.fetch_all(connection)?))
 }
 
 /// The newest of each state, and of these the newest: each state's are in order, those of several are not.
@@ -391,6 +410,7 @@ mod tests {
             (IN_STATE, "job_state (state=? AND job_id<?)"),
             (OF_PLAN, "(submission_id=?)"),
             (OF_PLAN_IN_STATES, "(submission_id=?)"),
+            (THAT_NEED, "dependency_parent (parent_id=? AND job_id<?)"),
         ] {
             let plan = open::plan_of(&readers, sql).await;
             assert!(plan.contains("SEARCH job USING") && plan.contains(index), "{sql}:\n{plan}");

@@ -99,20 +99,22 @@ impl OnWire for JobFilter {
     type Wire = wire::ListRequest;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { states, submission, before, limit } = self;
+        let Self { states, submission, needs, before, limit } = self;
         wire::ListRequest {
             states: list(states),
             submission: submission.map(OnWire::to_wire),
+            needs: needs.map(OnWire::to_wire),
             before: before.map(OnWire::to_wire),
             limit,
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::ListRequest { states, submission, before, limit } = wire;
+        let wire::ListRequest { states, submission, needs, before, limit } = wire;
         let states = reader.list("states", states);
         let submission = reader.optional("submission", submission);
+        let needs = reader.optional("needs", needs);
         let before = reader.optional("before", before);
-        Some(Self { states: states?, submission: submission?, before: before?, limit })
+        Some(Self { states: states?, submission: submission?, needs: needs?, before: before?, limit })
     }
 }

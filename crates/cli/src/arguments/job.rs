@@ -78,6 +78,7 @@ Examples:
   rrm list                                the newest 50 jobs
   rrm list --plan last                    the jobs of your newest plan
   rrm list --state failed --limit 0       every failed job
+  rrm list --needs 12                     what learns from job 12's network, or evaluates it
   rrm --json list --state running | jq '.jobs[].name'")]
 pub(crate) struct ListArguments {
     /// Only jobs in this state; may be repeated
@@ -87,6 +88,10 @@ pub(crate) struct ListArguments {
     /// Only jobs of this plan: its id, or last
     #[arg(long, value_name = "PLAN")]
     pub(crate) plan: Option<PlanSelector>,
+
+    /// Only jobs that need this one (its id, or @NAME), of whichever plan
+    #[arg(long, value_name = "JOB", conflicts_with = "plan")]
+    pub(crate) needs: Option<JobSelector>,
 
     /// At most so many; 0 = all
     #[arg(long, default_value_t = 50, value_name = "N")]

@@ -67,7 +67,7 @@ pub(crate) enum ReportKind {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Judged are all evaluations of the network in its own plan and in the job's. What an evaluation measures for this where its \
+Judged are all evaluations of the network, in whichever plans; of an imported network those of the job's plan. What an evaluation measures for this where its \
 plan has `diagnostics = N` (on the first N test images): the attack with the logits multiplied by 0.001 to 1000, gradients of zero, \
 radii up to one that holds everything, restarts, attacks by another loss and without gradients, batch-norm in train mode, other \
 constants of the first layer. Each finding has its numbers; a suspicious one says why it matters, what to do, and who says so.

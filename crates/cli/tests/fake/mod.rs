@@ -307,9 +307,13 @@ impl Service for Serving {
 
     async fn list(&self, _: Caller, filter: JobFilter) -> Result<Vec<JobSummary>, ApiError> {
         let state = self.0.state();
+        let needs = |parent: JobId, id: JobId| {
+            state.jobs.iter().any(|job| job.summary.id == id && job.parents.contains(&parent))
+        };
         let fits = |job: &&JobSummary| {
             (filter.states.is_empty() || filter.states.contains(&job.state))
                 && filter.submission.is_none_or(|submission| submission == job.submission)
+                && filter.needs.is_none_or(|parent| needs(parent, job.id))
                 && filter.before.is_none_or(|before| job.id < before)
         };
         // Small pages, so that clients must turn them.

@@ -78,7 +78,7 @@ async fn pages(client: &Client, count: usize, queued: usize) -> anyhow::Result<L
         let before = Some(JobId((1 + number * queued / count) as i64 + i64::from(PAGE)));
         let states = if number % 2 == 0 { Vec::new() } else { vec![JobState::Queued] };
         let begun = Instant::now();
-        let page = client.list(JobFilter { states, submission: None, before, limit: PAGE }).await?;
+        let page = client.list(JobFilter { states, submission: None, needs: None, before, limit: PAGE }).await?;
         taken.push(begun.elapsed());
         anyhow::ensure!(!page.is_empty(), "a page before {before:?} is empty");
     }

@@ -7,7 +7,7 @@ const WIDTH: usize = 100;
 
 pub(super) fn text(suspicion: &Suspicion) -> String {
     let jobs: Vec<String> = suspicion.jobs.iter().map(ToString::to_string).collect();
-    let from = if jobs.is_empty() { nowhere(suspicion) } else { jobs.join(", ") };
+    let from = if jobs.is_empty() { "none that has succeeded".to_owned() } else { jobs.join(", ") };
     let counts = format!(
         "{} suspicious, {} ok, {} not measured",
         suspicion.count(Level::Suspicious),
@@ -22,13 +22,6 @@ pub(super) fn text(suspicion: &Suspicion) -> String {
         }
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
-}
-
-/// Only these plans were looked at: of others nothing can be said.
-fn nowhere(suspicion: &Suspicion) -> String {
-    let plans: Vec<String> = suspicion.plans.iter().map(ToString::to_string).collect();
-    let word = if plans.len() == 1 { "plan" } else { "plans" };
-    format!("none that succeeded in {word} {}; name an evaluation of another plan", plans.join(", "))
 }
 
 fn paragraph(finding: &Finding) -> Vec<String> {

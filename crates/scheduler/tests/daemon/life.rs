@@ -41,7 +41,7 @@ async fn jobs_are_listed_in_pages_with_their_progress() {
     let worker = desk.worker("node").await;
     let lease = desk.start(worker).await;
     desk.beat(worker, &[lease.attempt]).await;
-    let filter = JobFilter { states: vec![], submission: None, before: None, limit: 0 };
+    let filter = JobFilter { states: vec![], submission: None, needs: None, before: None, limit: 0 };
     let all = desk.daemon.list(USER, filter.clone()).await.unwrap();
     assert_eq!(all.iter().map(|job| job.id).collect::<Vec<_>>(), ids.iter().rev().copied().collect::<Vec<_>>());
     assert_eq!(all[2].progress.as_ref().map(|it| it.done), Some(3));

@@ -518,6 +518,7 @@ impl World {
         let filter = rrm_api::JobFilter {
             states: vec![JobState::Waiting, JobState::Queued, JobState::Running],
             submission: None,
+            needs: None,
             before: None,
             limit: 1,
         };

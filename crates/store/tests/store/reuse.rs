@@ -181,7 +181,8 @@ async fn a_plan_that_was_done_is_not_queued_again() {
     let before = done(&bench).await;
     let again = bench.submit_new(&plan(&CHAIN.replace("\"chain\"", "\"again\""))).await;
     assert_eq!((ids(&again), again.reused.as_slice()), (vec![1, 2, 3], before.as_slice()));
-    let filter = |states| JobFilter { states, submission: Some(again.submission), before: None, limit: 10 };
+    let filter =
+        |states| JobFilter { states, submission: Some(again.submission), needs: None, before: None, limit: 10 };
     let listed = |states| {
         let (store, filter) = (bench.store.clone(), filter(states));
         async move { store.jobs(&filter).await.unwrap().into_iter().map(|job| job.id.0).collect::<Vec<_>>() }

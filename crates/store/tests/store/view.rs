@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::bench::{Bench, CHAIN, checkpoint_record, epoch, plan, single, started};
 
 const CPU: Device = Device::Cpu;
-const ANY: JobFilter = JobFilter { states: Vec::new(), submission: None, before: None, limit: 100 };
+const ANY: JobFilter = JobFilter { states: Vec::new(), submission: None, needs: None, before: None, limit: 100 };
 
 #[tokio::test]
 async fn jobs_are_listed_newest_first_by_state_plan_and_page() {
@@ -26,6 +26,10 @@ async fn jobs_are_listed_newest_first_by_state_plan_and_page() {
     assert_eq!(ids(JobFilter { states: vec![JobState::Queued], ..ANY }).await, [4, 1]);
     let both = vec![JobState::Queued, JobState::Waiting];
     assert_eq!(ids(JobFilter { states: both, before: chain.jobs.last().map(|job| job.0), limit: 1, ..ANY }).await, [2]);
+    let needing = |parent| JobFilter { needs: Some(JobId(parent)), ..ANY };
+    assert_eq!(ids(needing(1)).await, [2], "the student learns from the teacher");
+    assert_eq!(ids(JobFilter { states: vec![JobState::Failed], ..needing(1) }).await, [0; 0]);
+    assert_eq!(ids(needing(4)).await, [0; 0]);
     let of_plan = JobFilter { submission: Some(chain.submission), states: vec![JobState::Waiting], ..ANY };
     assert_eq!(ids(of_plan.clone()).await, [3, 2]);
     assert_eq!(ids(JobFilter { before: Some(JobId(3)), ..of_plan }).await, [2]);

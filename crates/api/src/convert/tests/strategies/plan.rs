@@ -62,8 +62,8 @@ pub(in crate::convert::tests) fn last_plan() -> impl Strategy<Value = LastPlan> 
 }
 
 pub(in crate::convert::tests) fn job_filter() -> impl Strategy<Value = JobFilter> {
-    (vec(select(JobState::ALL.to_vec()), 0..3), of(submission_id()), of(job_id()), any::<u32>())
-        .prop_map(|(states, submission, before, limit)| JobFilter { states, submission, before, limit })
+    (vec(select(JobState::ALL.to_vec()), 0..3), of(submission_id()), of(job_id()), of(job_id()), any::<u32>())
+        .prop_map(|(states, submission, needs, before, limit)| JobFilter { states, submission, needs, before, limit })
 }
 
 pub(in crate::convert::tests) fn watch_item() -> impl Strategy<Value = WatchItem> {
