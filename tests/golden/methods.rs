@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
-use rrm_attacks::{Ball, Pgd};
+use rrm_attacks::{Ball, Form, Pgd};
 use rrm_spec::{
     DistillationForm, Mode, Norm, Normalization, Perturbation, PgdSelection, PgdStart, PgdTarget, ThreatModel,
 };
@@ -85,6 +85,7 @@ pub(crate) fn compare_robust_distillation(folder: &Folder, file: &str) -> Result
         let mut student = recipe.student_of(network(run.folder.generator(), "vgg11")?, None)?;
         let pgd = Pgd {
             ball: Ball { norm: Norm::Linf, epsilon: 8.0 / 255.0 },
+            form: Form::MadryLab,
             steps: 10,
             step_size: 2.0 / 255.0,
             start: PgdStart::Uniform,

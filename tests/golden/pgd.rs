@@ -217,6 +217,7 @@ impl<'a> Run<'a> {
         };
         let pgd = Pgd {
             ball: Ball { norm: norm_named(self.norm)?, epsilon },
+            form: Form::MadryLab,
             steps: self.steps,
             step_size: epsilon / 4.0,
             start: PgdStart::Natural, // Starts are given.

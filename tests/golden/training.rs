@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
-use rrm_attacks::{Ball, Pgd};
+use rrm_attacks::{Ball, Form, Pgd};
 use rrm_models::Network;
 use rrm_spec::{
     Mode, Norm, Normalization, OptimizerSpec, PgdSelection, PgdStart, PgdTarget, RepresentationLoss, Schedule,
@@ -86,6 +86,7 @@ pub(crate) fn compare_sat(folder: &Folder, file: &str) -> Result<Report> {
         let by_sign = run.told["constraint"].as_str() == Some("inf");
         let pgd = Pgd {
             ball: Ball { norm: if by_sign { Norm::Linf } else { Norm::L2 }, epsilon: number("eps")? },
+            form: Form::MadryLab,
             steps: 7,
             step_size: number("step")?,
             start: if by_sign { PgdStart::Uniform } else { PgdStart::Sphere },
@@ -135,6 +136,7 @@ fn compare_in_train_mode(folder: &Folder, file: &str, what: InTrainMode) -> Resu
         let expected = run.numbers("losses")?;
         let pgd = Pgd {
             ball: Ball { norm: Norm::Linf, epsilon: 8.0 / 255.0 },
+            form: Form::MadryLab,
             steps: (expected.len() / recipe.steps - 1) as u32,
             step_size: what.step_size,
             start: PgdStart::Uniform,

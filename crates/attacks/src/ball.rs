@@ -1,7 +1,7 @@
 //! The ball of allowed changes, cut by the pixel box: projecting into it, stepping in it, starting in it.
 
 use candle_core::{Result, Tensor};
-use rrm_spec::{Norm, PgdStart, ThreatModel};
+use rrm_spec::{Norm, PgdDialect, PgdStart, ThreatModel};
 
 use crate::{
     Randomness,
@@ -39,6 +39,15 @@ pub enum Form {
     CroceHein,
     /// ART 1.7.2: clip to the box, then scale into the ball.
     Art,
+}
+
+impl From<PgdDialect> for Form {
+    fn from(dialect: PgdDialect) -> Self {
+        match dialect {
+            PgdDialect::Madry => Self::MadryLab,
+            PgdDialect::Art => Self::Art,
+        }
+    }
 }
 
 impl Form {

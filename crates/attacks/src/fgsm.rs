@@ -57,6 +57,7 @@ impl Fgsm {
     fn step_from(&self, start: PgdStart) -> Pgd {
         Pgd {
             ball: self.ball,
+            form: Form::MadryLab,
             steps: 1,
             step_size: self.step_size,
             start,

@@ -33,6 +33,8 @@ use selection::Chosen;
 pub struct Pgd {
     /// Where it searches.
     pub ball: Ball,
+    /// Whose steps and, in l1, whose starting points.
+    pub form: Form,
     /// Gradient steps per restart.
     pub steps: u32,
     /// Length of a step, in pixel units.
@@ -53,6 +55,7 @@ impl From<&PgdSpec> for Pgd {
     fn from(spec: &PgdSpec) -> Self {
         Self {
             ball: Ball::from(&spec.threat),
+            form: Form::from(spec.dialect),
             steps: spec.steps.get(),
             step_size: spec.step_size.value(),
             start: spec.start,
@@ -134,7 +137,7 @@ impl Pgd {
         let aims = Aims::of(self, victim, pixels, labels, starts)?;
         starts.check(aims.runs(), pixels)?;
         by_pixel!(pixels, T => {
-            let region = Region::around(self.ball, Form::MadryLab, Pixels::<T>::read(pixels)?);
+            let region = Region::around(self.ball, self.form, Pixels::<T>::read(pixels)?);
             let search = Search { pgd: self, victim, labels, region: &region };
             let (images, broken_by, seen) = search.over_restarts(&aims, starts, observer)?;
             Ok(Attacked { images: images.to_tensor(pixels.device())?, broken_by, seen })

@@ -167,6 +167,9 @@ pub struct PgdSpec {
     /// Passes that each gradient is averaged over, for networks that draw random numbers (Athalye et al. 2018: EOT).
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub eot: NonZeroU32,
+    /// Whose steps.
+    #[serde(default, skip_serializing_if = "PgdDialect::is_default")]
+    pub dialect: PgdDialect,
 }
 
 impl PgdSpec {
@@ -178,7 +181,11 @@ impl PgdSpec {
             PgdTarget::SecondBest => "-second-best",
             PgdTarget::Each => "-each",
         };
-        format!("PGD{target} {}x{}{}", self.steps, self.restarts, eot_label(self.eot))
+        let dialect = match self.dialect {
+            PgdDialect::Madry => "",
+            PgdDialect::Art => " (ART)",
+        };
+        format!("PGD{target}{dialect} {}x{}{}", self.steps, self.restarts, eot_label(self.eot))
     }
 }
 
@@ -218,6 +225,34 @@ pub enum PgdStart {
     Sphere,
 }
 
+impl PgdStart {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Natural => "natural",
+            Self::Uniform => "uniform",
+            Self::Sphere => "sphere",
+        }
+    }
+}
+
+/// Whose projected gradient descent takes the steps. In l∞ all take the same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PgdDialect {
+    /// MadryLab/robustness: back into the ball, then into the box.
+    #[default]
+    Madry,
+    /// ART 1.7.2: back into the box, then into the ball. It hands back its last iterate and starts at the image or in the ball.
+    Art,
+}
+
+impl PgdDialect {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Which iterate projected gradient descent hands back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -229,6 +264,17 @@ pub enum PgdSelection {
     /// Images stop moving once misclassified; of the restarts' last iterates the one of highest cross-entropy, later
     /// ones winning ties (Wong et al. and the authors' own evaluation).
     StopWhenBroken,
+}
+
+impl PgdSelection {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::BestLoss => "best-loss",
+            Self::StopWhenBroken => "stop-when-broken",
+        }
+    }
 }
 
 /// Parameters of AutoPGD.

@@ -36,8 +36,8 @@ pub use arch::{Arch, Family, ParseArchError};
 pub use artifact::{ArtifactRef, ImportedNetwork, NetworkName};
 pub use attack::{
     AdaptiveSpec, ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion,
-    CarliniWagnerSpec, CustomAutoAttack, FabSpec, FgsmDialect, FgsmSpec, PgdSelection, PgdSpec, PgdStart, PgdTarget,
-    SquareLoss, SquareSchedule, SquareSpec, Through,
+    CarliniWagnerSpec, CustomAutoAttack, FabSpec, FgsmDialect, FgsmSpec, PgdDialect, PgdSelection, PgdSpec, PgdStart,
+    PgdTarget, SquareLoss, SquareSchedule, SquareSpec, Through,
 };
 pub use dataset::{Augmentation, Dataset, DatasetName, Normalization};
 pub use diagnostic::{Diagnostic, DiagnosticsRecord};

@@ -277,7 +277,7 @@ fn attack(spec: &AttackSpec, check: &mut Checker<'_>) {
             check.at_most("steps", spec.steps.get(), 10_000);
             check.at_most("restarts", spec.restarts.get(), 1000);
             positive(&spec.step_size, "step_size", check);
-            attack::eot(spec.eot, check);
+            attack::pgd(spec, check);
         }
         AttackSpec::Apgd(spec) => {
             check.at_most("iterations", spec.iterations.get(), 10_000);

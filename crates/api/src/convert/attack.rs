@@ -20,6 +20,7 @@ use crate::wire;
 wire_enum!(Norm { Linf => Linf, L2 => L2, L1 => L1 });
 wire_enum!(PgdStart { Natural => Natural, Uniform => Uniform, Sphere => Sphere });
 wire_enum!(PgdSelection { Last => Last, BestLoss => BestLoss, StopWhenBroken => StopWhenBroken });
+wire_enum!(PgdDialect { Madry => Madry, Art => Art });
 wire_enum!(PgdTarget {
     Untargeted => Untargeted,
     Random => Random,
@@ -70,7 +71,7 @@ impl OnWire for PgdSpec {
     type Wire = wire::Pgd;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { threat, steps, step_size, start, selection, restarts, target, eot } = self;
+        let Self { threat, steps, step_size, start, selection, restarts, target, eot, dialect } = self;
         wire::Pgd {
             threat: Some(threat.to_wire()),
             steps: steps.to_wire(),
@@ -80,11 +81,12 @@ impl OnWire for PgdSpec {
             restarts: restarts.to_wire(),
             target: Some(target.to_wire()),
             eot: Some(eot.to_wire()),
+            dialect: Some(dialect.to_wire()),
         }
     }
 
     fn from_wire(wire: Self::Wire, reader: &mut Reader<'_>) -> Option<Self> {
-        let wire::Pgd { threat, steps, step_size, start, selection, restarts, target, eot } = wire;
+        let wire::Pgd { threat, steps, step_size, start, selection, restarts, target, eot, dialect } = wire;
         let threat = reader.required("threat", threat);
         let steps = reader.field("steps", steps);
         let step_size = reader.field("step_size", step_size);
@@ -93,6 +95,7 @@ impl OnWire for PgdSpec {
         let restarts = reader.field("restarts", restarts);
         let target = reader.optional("target", target);
         let eot = reader.optional("eot", eot);
+        let dialect = reader.optional("dialect", dialect);
         Some(Self {
             threat: threat?,
             steps: steps?,
@@ -102,6 +105,7 @@ impl OnWire for PgdSpec {
             restarts: restarts?,
             target: target?.unwrap_or_default(),
             eot: eot?.unwrap_or(NonZeroU32::MIN),
+            dialect: dialect?.unwrap_or_default(),
         })
     }
 }

@@ -9,8 +9,8 @@ use prost::Message;
 use rrm_spec::{
     AfterPreemption, ApgdDialect, ApgdLoss, ApgdSpec, Assignment, AttackSpec, AttemptId, AttemptView, Device,
     DrainView, EventView, Explanation, HeartbeatReply, HeldAttempt, ImageOutcome, ImportedNetwork, JobChange,
-    JobDetail, JobId, JobSpec, JobSummary, Norm, PgdSelection, PgdSpec, PgdStart, PgdTarget, Plan, Precision, Record,
-    Registration, RequestId, Retried, RetryWish, ThreatModel, TrainSpec, WorkerView,
+    JobDetail, JobId, JobSpec, JobSummary, Norm, PgdDialect, PgdSelection, PgdSpec, PgdStart, PgdTarget, Plan,
+    Precision, Record, Registration, RequestId, Retried, RetryWish, ThreatModel, TrainSpec, WorkerView,
 };
 
 use super::{OnWire, read, read_with};
@@ -149,6 +149,7 @@ fn attacks_of_a_client_that_knows_no_targets_and_no_averages_are_what_they_were(
         restarts: one,
         target: PgdTarget::Untargeted,
         eot: one,
+        dialect: PgdDialect::Madry,
     });
     let apgd = AttackSpec::Apgd(ApgdSpec {
         threat,
@@ -162,7 +163,7 @@ fn attacks_of_a_client_that_knows_no_targets_and_no_averages_are_what_they_were(
     for attack in [pgd, apgd] {
         let mut message = attack.clone().to_wire();
         match message.kind.as_mut().unwrap() {
-            wire::attack_spec::Kind::Pgd(pgd) => (pgd.target, pgd.eot) = (None, None),
+            wire::attack_spec::Kind::Pgd(pgd) => (pgd.target, pgd.eot, pgd.dialect) = (None, None, None),
             wire::attack_spec::Kind::Apgd(apgd) => (apgd.targets, apgd.eot, apgd.art) = (None, None, None),
             other => panic!("{other:?} was not asked for"),
         }

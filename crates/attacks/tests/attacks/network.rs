@@ -9,8 +9,8 @@ use rrm_data::{ImageRng, Stream};
 use rrm_models::{Model, Network, NetworkSpec};
 use rrm_spec::{
     ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion, CarliniWagnerSpec,
-    CustomAutoAttack, FabSpec, FgsmDialect, FgsmSpec, Mode, Norm, Normalization, PgdSelection, PgdSpec, PgdStart,
-    PgdTarget, SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
+    CustomAutoAttack, FabSpec, FgsmDialect, FgsmSpec, Mode, Norm, Normalization, PgdDialect, PgdSelection, PgdSpec,
+    PgdStart, PgdTarget, SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
 };
 
 use crate::{
@@ -66,6 +66,7 @@ fn specs() -> Vec<AttackSpec> {
             restarts: count(2),
             target,
             eot,
+            dialect: PgdDialect::Madry,
         })
     };
     let apgd = |threat: &ThreatModel, loss| {

@@ -1,6 +1,6 @@
 use std::num::NonZeroU32;
 
-use rrm_attacks::{Attack, Attacked, Ball, Pgd, Victim};
+use rrm_attacks::{Attack, Attacked, Ball, Form, Pgd, Victim};
 use rrm_models::Model;
 use rrm_spec::{Mode, Norm, PgdSelection, PgdStart, PgdTarget};
 
@@ -14,7 +14,7 @@ fn threshold() -> Formula {
 fn pgd(selection: PgdSelection, steps: u32, step_size: f64) -> Pgd {
     let ball = Ball { norm: Norm::Linf, epsilon: 0.3 };
     let (start, target, passes) = (PgdStart::Natural, PgdTarget::Untargeted, NonZeroU32::MIN);
-    Pgd { ball, steps, step_size, start, selection, restarts: 1, target, passes }
+    Pgd { ball, form: Form::MadryLab, steps, step_size, start, selection, restarts: 1, target, passes }
 }
 
 /// Attacks single pixels of class 0, all naturally at 0.5, from these starts, one slice for each restart.
@@ -53,6 +53,35 @@ fn l2_goes_straight_down_the_slope_to_the_edge_of_the_ball() {
         // The projection's guard leaves the length short by 1e-7.
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-7), "{found:?} is not {expected:?}");
     }
+}
+
+#[test]
+fn in_l2_arts_steps_end_in_the_box_before_the_ball() {
+    let victim = Formula::linear(&[&[-0.5, -0.5], &[0.0; 2]], &[0.0; 2]);
+    let ball = Ball { norm: Norm::L2, epsilon: 0.5 };
+    let found = |form| {
+        let attack = Pgd { ball, form, ..pgd(PgdSelection::Last, 1, 1.0) };
+        let attacked = attack.perturb(&victim, Mode::Eval, &images(&[[0.9, 0.5]]), &[0], &keys(0, &[0])).unwrap();
+        pixels(&attacked.images)
+    };
+    // The step of (0.5^½, 0.5^½) leaves both. The ball leaves half of it, whose first half is out of the box.
+    let (madry, art) = (found(Form::MadryLab), found(Form::Art));
+    let half = 0.5f64.sqrt() / 2.0;
+    // The box leaves (0.1, 0.5), of length 0.26^½.
+    let shrinkage = 0.5 / 0.26f64.sqrt();
+    for (found, expected) in [(madry, [1.0, 0.5 + half]), (art, [0.9 + 0.1 * shrinkage, 0.5 + 0.5 * shrinkage])] {
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?} is not {expected:?}");
+    }
+}
+
+#[test]
+fn in_linf_arts_steps_are_madrylabs() {
+    let victim = Formula::waves(candle_core::DType::F64, 6, &[0, 1, 2]);
+    let found = |form| {
+        let attack = Pgd { form, start: PgdStart::Uniform, ..pgd(PgdSelection::Last, 5, 0.1) };
+        pixels(&attack.perturb(&victim, Mode::Eval, &images(&[[0.1; 6]]), &[0], &keys(0, &[0])).unwrap().images)
+    };
+    assert_eq!(found(Form::MadryLab), found(Form::Art));
 }
 
 #[test]

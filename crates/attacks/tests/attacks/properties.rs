@@ -9,8 +9,8 @@ use rrm_data::{ImageRng, Stream};
 use rrm_models::Model;
 use rrm_spec::{
     AdaptiveSpec, ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackPart, AutoAttackSpec, AutoAttackVersion,
-    CarliniWagnerSpec, CustomAutoAttack, Epsilon, FabSpec, FgsmDialect, FgsmSpec, Mode, Norm, PgdSelection, PgdSpec,
-    PgdStart, PgdTarget, SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
+    CarliniWagnerSpec, CustomAutoAttack, Epsilon, FabSpec, FgsmDialect, FgsmSpec, Mode, Norm, PgdDialect, PgdSelection,
+    PgdSpec, PgdStart, PgdTarget, SquareLoss, SquareSchedule, SquareSpec, ThreatModel,
 };
 
 use crate::victims::{Formula, keys, pixels};
@@ -50,11 +50,14 @@ fn pgd() -> impl Strategy<Value = AttackSpec> {
         1 => Just(PgdTarget::SecondBest),
         1 => Just(PgdTarget::Each),
     ];
-    (threat(), start, selection, target, 1..6u32, 0.05..1.5f64).prop_map(
-        |(threat, start, selection, target, steps, share)| {
+    let madry = (start, selection).prop_map(|(start, selection)| (PgdDialect::Madry, start, selection));
+    let art = prop_oneof![Just(PgdStart::Natural), Just(PgdStart::Uniform)]
+        .prop_map(|start| (PgdDialect::Art, start, PgdSelection::Last));
+    (threat(), prop_oneof![3 => madry, 1 => art], target, 1..6u32, 0.05..1.5f64).prop_map(
+        |(threat, (dialect, start, selection), target, steps, share)| {
             let step_size = Epsilon::from(threat.epsilon.value() * share);
             let (steps, restarts, eot) = (count(steps), count(1), count(1));
-            AttackSpec::Pgd(PgdSpec { threat, steps, step_size, start, selection, restarts, target, eot })
+            AttackSpec::Pgd(PgdSpec { threat, steps, step_size, start, selection, restarts, target, eot, dialect })
         },
     )
 }

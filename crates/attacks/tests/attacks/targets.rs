@@ -9,7 +9,7 @@ use std::{
 };
 
 use candle_core::{DType, Tensor};
-use rrm_attacks::{Attack, Ball, Pgd};
+use rrm_attacks::{Attack, Ball, Form, Pgd};
 use rrm_spec::{Mode, Norm, PgdSelection, PgdStart, PgdTarget};
 
 use crate::victims::{Formula, assert_close, images, keys, pixels};
@@ -24,7 +24,8 @@ fn classes() -> Formula {
 
 fn pgd(target: PgdTarget, selection: PgdSelection) -> Pgd {
     let (ball, start) = (Ball { norm: Norm::Linf, epsilon: 0.1 }, PgdStart::Natural);
-    Pgd { ball, steps: 1, step_size: 0.1, start, selection, restarts: 1, target, passes: NonZeroU32::MIN }
+    let (form, passes) = (Form::MadryLab, NonZeroU32::MIN);
+    Pgd { ball, form, steps: 1, step_size: 0.1, start, selection, restarts: 1, target, passes }
 }
 
 /// The class whose pixel was raised.

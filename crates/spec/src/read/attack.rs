@@ -64,19 +64,66 @@ fn custom(fields: &mut Fields<'_>) -> AutoAttackVersion {
 
 #[cfg(test)]
 mod tests {
-    use crate::{JobSpec, Violations, read_job};
+    use crate::{AttackSpec, JobSpec, PgdDialect, Violations, read_job};
 
-    fn read(norm: &str, version: &str) -> Result<JobSpec, Violations> {
+    /// An evaluation by an attack of these fields.
+    fn evaluation(kind: &str, norm: &str, fields: &str) -> Result<JobSpec, Violations> {
         read_job(&format!(
             r#"{{"kind": "evaluate", "model": {{"checkpoint": "x"}}, "dataset": {{"name": "cifar10"}}, "batch_size": 1, "seed": 0,
-                "attack": {{"kind": "autoattack", "threat": {{"norm": "{norm}", "epsilon": "1/255"}}, "version": {version}}}}}"#
+                "attack": {{"kind": "{kind}", "threat": {{"norm": "{norm}", "epsilon": "1/255"}}, {fields}}}}}"#
         ))
+    }
+
+    fn read(norm: &str, version: &str) -> Result<JobSpec, Violations> {
+        evaluation("autoattack", norm, &format!(r#""version": {version}"#))
+    }
+
+    fn pgd(start: &str, selection: &str, rest: &str) -> Result<JobSpec, Violations> {
+        let rules = format!(r#""start": "{start}", "selection": "{selection}""#);
+        evaluation("pgd", "l2", &format!(r#""steps": 5, "step_size": "0.1/255", {rules}{rest}"#))
+    }
+
+    fn told(faults: &Violations) -> Vec<String> {
+        faults.iter().map(|fault| format!("{}: {}", fault.field, fault.allowed)).collect()
     }
 
     #[track_caller]
     fn faults(norm: &str, version: &str) -> Vec<String> {
-        let faults = read(norm, version).unwrap_err();
-        faults.iter().map(|fault| format!("{}: {}", fault.field, fault.allowed)).collect()
+        told(&read(norm, version).unwrap_err())
+    }
+
+    fn attack_of(job: JobSpec) -> AttackSpec {
+        let JobSpec::Evaluate(spec) = job else { panic!("an evaluation was read") };
+        spec.attack
+    }
+
+    #[test]
+    fn pgd_without_a_dialect_is_madrylabs_and_is_written_without_one() {
+        let plain = attack_of(pgd("uniform", "last", "").unwrap());
+        let madry = attack_of(pgd("uniform", "last", r#", "dialect": "madry""#).unwrap());
+        let AttackSpec::Pgd(spec) = &plain else { panic!("pgd was read") };
+        assert_eq!((spec.dialect, &plain, plain.label().as_str()), (PgdDialect::Madry, &madry, "PGD 5x1"));
+        assert!(!serde_json::to_string(&madry).unwrap().contains("dialect"));
+    }
+
+    #[test]
+    fn arts_pgd_is_read_named_and_written() {
+        let art = attack_of(pgd("natural", "last", r#", "dialect": "art""#).unwrap());
+        assert_eq!(art.label(), "PGD (ART) 5x1");
+        assert!(serde_json::to_string(&art).unwrap().contains(r#""dialect":"art""#));
+        assert_ne!(art, attack_of(pgd("natural", "last", "").unwrap()));
+    }
+
+    #[test]
+    fn arts_pgd_has_only_the_rules_that_art_has() {
+        assert_eq!(
+            told(&pgd("sphere", "best-loss", r#", "dialect": "art""#).unwrap_err()),
+            [
+                "attack.selection: must be last in ART's dialect",
+                "attack.start: must be natural or uniform in ART's dialect",
+            ]
+        );
+        assert!(pgd("sphere", "best-loss", r#", "dialect": "madry""#).is_ok());
     }
 
     #[test]

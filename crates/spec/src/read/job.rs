@@ -200,6 +200,7 @@ fn pgd(fields: &mut Fields<'_>) -> AttackSpec {
         restarts: fields.optional("restarts").unwrap_or(ONE),
         target: fields.optional("target").unwrap_or_default(),
         eot: fields.optional("eot").unwrap_or(ONE),
+        dialect: fields.optional("dialect").unwrap_or_default(),
     })
 }
 

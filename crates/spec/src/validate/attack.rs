@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::{Checker, positive, radii, search_attack};
 use crate::{
     AdaptiveSpec, ApgdDialect, ApgdLoss, ApgdSpec, AttackSpec, AutoAttackSpec, AutoAttackVersion, CustomAutoAttack,
-    Epsilon, FgsmSpec, ModelSource, Norm,
+    Epsilon, FgsmSpec, ModelSource, Norm, PgdDialect, PgdSelection, PgdSpec, PgdStart,
 };
 
 /// More targets than any network here has classes.
@@ -20,6 +20,16 @@ pub(super) fn fgsm(spec: &FgsmSpec, check: &mut Checker<'_>) {
 
 pub(super) fn eot(eot: NonZeroU32, check: &mut Checker<'_>) {
     check.at_most("eot", eot.get(), 1000);
+}
+
+pub(super) fn pgd(spec: &PgdSpec, check: &mut Checker<'_>) {
+    eot(spec.eot, check);
+    if spec.dialect == PgdDialect::Art {
+        let is_last = spec.selection == PgdSelection::Last;
+        check.require(is_last, "selection", spec.selection.name(), "must be last in ART's dialect");
+        let is_known = spec.start != PgdStart::Sphere;
+        check.require(is_known, "start", spec.start.name(), "must be natural or uniform in ART's dialect");
+    }
 }
 
 pub(super) fn apgd(spec: &ApgdSpec, check: &mut Checker<'_>) {

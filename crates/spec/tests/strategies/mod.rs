@@ -11,7 +11,7 @@ use rrm_spec::{
     AdaptiveSpec, ApgdDialect, ApgdLoss, ApgdSpec, Arch, AttackSpec, Augmentation, AutoAttackPart, AutoAttackSpec,
     AutoAttackVersion, CarliniWagnerSpec, CustomAutoAttack, Dataset, DatasetName, DistillationForm, Epsilon,
     EvaluateSpec, FabSpec, Family, FgsmDialect, FgsmSpec, ImagesSource, JobId, JobRef, JobSpec, Method, Mode,
-    ModelSource, Norm, OptimizerSpec, Perturbation, PgdSelection, PgdSpec, PgdStart, PgdTarget, Precision,
+    ModelSource, Norm, OptimizerSpec, Perturbation, PgdDialect, PgdSelection, PgdSpec, PgdStart, PgdTarget, Precision,
     RepresentationLoss, Schedule, SquareLoss, SquareSchedule, SquareSpec, SynthesizeSpec, ThreatModel, Through,
     TrainSpec, Validation,
 };
@@ -41,13 +41,16 @@ fn fgsm() -> impl Strategy<Value = AttackSpec> {
 fn pgd() -> impl Strategy<Value = AttackSpec> {
     let start = select(&[PgdStart::Natural, PgdStart::Uniform, PgdStart::Sphere][..]);
     let selection = select(&[PgdSelection::Last, PgdSelection::BestLoss, PgdSelection::StopWhenBroken][..]);
+    let madry = (start, selection).prop_map(|(start, selection)| (PgdDialect::Madry, start, selection));
+    let art = select(&[PgdStart::Natural, PgdStart::Uniform][..])
+        .prop_map(|start| (PgdDialect::Art, start, PgdSelection::Last));
     let targets =
         [PgdTarget::Untargeted, PgdTarget::Random, PgdTarget::LeastLikely, PgdTarget::SecondBest, PgdTarget::Each];
-    let rules = (start, selection, select(targets.to_vec()));
+    let rules = (prop_oneof![madry, art], select(targets.to_vec()));
     (threat(), count(100), 0.001..1.0f64, rules, count(10), count(3)).prop_map(
-        |(threat, steps, step, (start, selection, target), restarts, eot)| {
+        |(threat, steps, step, ((dialect, start, selection), target), restarts, eot)| {
             let step_size = step.into();
-            AttackSpec::Pgd(PgdSpec { threat, steps, step_size, start, selection, restarts, target, eot })
+            AttackSpec::Pgd(PgdSpec { threat, steps, step_size, start, selection, restarts, target, eot, dialect })
         },
     )
 }

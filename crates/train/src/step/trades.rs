@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 
 use candle_core::{Result, Tensor};
-use rrm_attacks::{Ball, Pgd, Victim};
+use rrm_attacks::{Ball, Form, Pgd, Victim};
 use rrm_data::{ImageRng, Stream};
 use rrm_losses::{cross_entropy, kl_divergence, soft_target_kl};
 use rrm_models::Model;
@@ -30,7 +30,8 @@ impl Trades {
         let (start, selection) = (PgdStart::Natural, PgdSelection::Last);
         let (target, passes) = (PgdTarget::Untargeted, NonZeroU32::MIN);
         let ball = Ball::from(threat);
-        let search = Pgd { ball, steps, step_size, start, selection, restarts: 1, target, passes };
+        let search =
+            Pgd { ball, form: Form::MadryLab, steps, step_size, start, selection, restarts: 1, target, passes };
         Self { beta, search, seed }
     }
 

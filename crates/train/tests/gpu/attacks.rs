@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 use rrm_attacks::{AttackRng, Ball, build};
 use rrm_data::Stream;
-use rrm_spec::{AttackSpec, Mode, Norm, PgdSelection, PgdSpec, ThreatModel};
+use rrm_spec::{AttackSpec, Mode, Norm, PgdDialect, PgdSelection, PgdSpec, ThreatModel};
 
 use crate::steps::{batch, network};
 use crate::support::pgd;
@@ -29,8 +29,13 @@ fn attacked(attack: &PgdSpec, device: &Device) -> anyhow::Result<Tensor> {
 fn same_images(device: &Device) -> Outcome {
     let natural = batch(&Device::Cpu).map_err(|error| error.to_string())?.pixels;
     for norm in [Norm::Linf, Norm::L2] {
-        for selection in [PgdSelection::Last, PgdSelection::BestLoss, PgdSelection::StopWhenBroken] {
-            let attack = in_norm(norm, selection);
+        for (dialect, selection) in [
+            (PgdDialect::Madry, PgdSelection::Last),
+            (PgdDialect::Madry, PgdSelection::BestLoss),
+            (PgdDialect::Madry, PgdSelection::StopWhenBroken),
+            (PgdDialect::Art, PgdSelection::Last),
+        ] {
+            let attack = PgdSpec { dialect, ..in_norm(norm, selection) };
             let got = attacked(&attack, device).map_err(|error| error.to_string())?.to_device(&Device::Cpu)?;
             let expected = attacked(&attack, &Device::Cpu).map_err(|error| error.to_string())?;
             let flat = |t: &Tensor| t.flatten_all()?.to_vec1::<f32>();
@@ -38,14 +43,14 @@ fn same_images(device: &Device) -> Outcome {
             // A sixteenth of a step: a sign that flips at a rounding moves a pixel by two steps.
             let apart = |(a, b): &(&f32, &f32)| (*a - *b).abs() > 2.0 / 255.0 / 16.0;
             let share = found.iter().zip(&expected).filter(apart).count() as f64 / found.len() as f64;
-            println!("    {norm:?}, {selection:?}: {share:.5} of the pixels differ");
+            println!("    {norm:?}, {dialect:?}, {selection:?}: {share:.5} of the pixels differ");
             if share > 0.01 {
-                return Err(format!("{norm:?}, {selection:?}: {share} of the pixels differ").into());
+                return Err(format!("{norm:?}, {dialect:?}, {selection:?}: {share} of the pixels differ").into());
             }
             let ball = Ball::from(&attack.threat);
             let farthest = ball.distances(&got, &natural)?.into_iter().fold(0.0, f64::max);
             if farthest > ball.epsilon {
-                return Err(format!("{norm:?}, {selection:?}: {farthest} is out of the ball").into());
+                return Err(format!("{norm:?}, {dialect:?}, {selection:?}: {farthest} is out of the ball").into());
             }
         }
     }

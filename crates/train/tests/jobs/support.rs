@@ -12,8 +12,8 @@ use rrm_models::{Network, NetworkSpec};
 use rrm_spec::{
     Accuracy, AttackSpec, Augmentation, CheckpointRole, Dataset, DistillationForm, EpochRecord, EvaluateSpec,
     EvaluationRecord, Event, JobId, JobRef, JobSpec, Method, Mode, ModelSource, Norm, Normalization, OptimizerSpec,
-    Perturbation, PgdSelection, PgdSpec, PgdStart, PgdTarget, Precision, Record, RepresentationLoss, Schedule,
-    ThreatModel, TrainSpec, Validation,
+    Perturbation, PgdDialect, PgdSelection, PgdSpec, PgdStart, PgdTarget, Precision, Record, RepresentationLoss,
+    Schedule, ThreatModel, TrainSpec, Validation,
 };
 use rrm_train::{Completion, Environment, Student, Timetable, TrainBatch, TrainError, run};
 
@@ -173,6 +173,7 @@ pub(crate) fn pgd(epsilon: &str, step_size: &str, steps: u32, selection: PgdSele
         restarts: count(1),
         target: PgdTarget::Untargeted,
         eot: count(1),
+        dialect: PgdDialect::Madry,
     })
 }
 

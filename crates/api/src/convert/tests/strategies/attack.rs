@@ -16,9 +16,10 @@ pub(in crate::convert::tests) fn pgd() -> impl Strategy<Value = PgdSpec> {
     let selections = select(vec![PgdSelection::Last, PgdSelection::BestLoss, PgdSelection::StopWhenBroken]);
     let targets =
         vec![PgdTarget::Untargeted, PgdTarget::Random, PgdTarget::LeastLikely, PgdTarget::SecondBest, PgdTarget::Each];
-    let rules = (starts, selections, select(targets));
+    let dialects = select(vec![PgdDialect::Madry, PgdDialect::Art]);
+    let rules = (starts, selections, select(targets), dialects);
     (threat(), positive(), epsilon(), rules, positive(), positive()).prop_map(
-        |(threat, steps, step_size, (start, selection, target), restarts, eot)| PgdSpec {
+        |(threat, steps, step_size, (start, selection, target, dialect), restarts, eot)| PgdSpec {
             threat,
             steps,
             step_size,
@@ -27,6 +28,7 @@ pub(in crate::convert::tests) fn pgd() -> impl Strategy<Value = PgdSpec> {
             restarts,
             target,
             eot,
+            dialect,
         },
     )
 }
