@@ -62,7 +62,9 @@ pub(crate) fn displacement<R: Randomness>(
         (PgdStart::Uniform, Norm::L1) => {
             let mut random = random();
             let direction = l1_direction(&mut random, count);
-            Some(scaled(direction, ball.epsilon * random.uniform().powf(1.0 / count as f64)))
+            // ART draws the square of the radius evenly whatever the dimension, which leaves most starts far inside.
+            let dimension = if form == Form::Art { 2.0 } else { count as f64 };
+            Some(scaled(direction, ball.epsilon * random.uniform().powf(1.0 / dimension)))
         }
         // Croce & Hein project normal numbers, which leaves most pixels as they are.
         (PgdStart::Sphere, Norm::L1) if form == Form::CroceHein => {

@@ -123,6 +123,18 @@ fn uniform_l1_starts_fill_the_ball_evenly() {
 }
 
 #[test]
+fn arts_uniform_l1_starts_have_a_radius_whose_square_is_even() {
+    let (ball, natural) = (Ball { norm: Norm::L1, epsilon: 0.1 }, grey(10_000, 5));
+    let started = ball.random_start(Form::Art, PgdStart::Uniform, &natural, random).unwrap();
+    let distances = ball.distances(&started, &natural).unwrap();
+    // Four standard deviations of a share are below 0.02.
+    for radius in [0.3f64, 0.5, 0.8] {
+        let within = distances.iter().filter(|&&distance| distance <= 0.1 * radius).count();
+        assert!((within as f64 / 1e4 - radius.powi(2)).abs() < 0.02, "{within} within {radius}");
+    }
+}
+
+#[test]
 fn starts_stay_in_the_box() {
     let natural = images(&[[0.0, 1.0, 0.01, 0.99, 0.5, 0.5]]);
     for norm in [Norm::Linf, Norm::L2, Norm::L1] {
