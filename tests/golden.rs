@@ -99,6 +99,7 @@ pub(crate) fn plan(file: &str) -> Plan {
         "data.json" => Plan::Compare(pictures::compare),
         "projections.safetensors" => Plan::Compare(balls::compare),
         "pgd.safetensors" => Plan::Compare(pgd::compare),
+        "pgd_art_dnn.safetensors" => Plan::Compare(pgd::compare_art),
         "apgd_checkpoints.json" => Plan::Compare(apgd_decisions::compare),
         "train_natural.json" => Plan::Compare(training::compare_natural),
         "train_sat.json" => Plan::Compare(training::compare_sat),

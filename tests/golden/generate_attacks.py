@@ -1,4 +1,4 @@
-"""The attack files of a golden folder: attacked networks, PGD in two dialects, AutoPGD in the reference form.
+"""The attack files of a golden folder: attacked networks, PGD in three dialects, AutoPGD in the reference form.
 
 Written after the algorithms of MadryLab/robustness, locuslab/fast_adversarial and fra31/auto-attack (Croce & Hein 2020,
 Algorithm 1), in PyTorch alone. On the repository's own networks, images and starting points the AutoPGD here gives the
@@ -21,6 +21,13 @@ TRACES = {
     "dnn": (("ce", 20), ("dlr", 20), ("dlr_t2", 20), ("ce", 50), ("ce", 1)),
     "vgg11": (("ce", 20), ("dlr", 20)),
 }
+
+
+# Norms, radii and kinds of ART's PGD.
+ART_CASES = (
+    ("Linf", "small", "restarts"), ("L2", "small", "restarts"), ("L2", "big", "restarts"),
+    ("Linf", "small", "targeted"), ("L2", "big", "targeted"),
+)
 
 
 def lengths(change):
@@ -347,6 +354,40 @@ def madry(victim, norm, tag, kind):
     return consider(z, losses[-1])[0], torch.stack(losses)
 
 
+def art(victim, norm, tag, kind):
+    """ART 1.7.2: into the box, then into the ball. The network's predictions are the labels."""
+    x, epsilon, losses, predicted = victim.x, victim.epsilons[norm][tag], [], victim.ranked(1)
+    sign, labels = (-1.0, (predicted + 3) % 10) if kind == "targeted" else (1.0, predicted)
+    for restart in range(1 if kind == "targeted" else 2):
+        z = (x + victim.change(norm, tag, restart).to(x.dtype)).clamp(0, 1)
+        for _ in range(ITERATIONS):
+            _, loss, gradient = victim.differentiate(z, labels, cross_entropy)
+            losses.append(loss)
+            step = gradient.sign() if norm == "Linf" else gradient / (lengths(gradient) + 1e-7)
+            change = (z + sign * (epsilon / 4) * step).clamp(0, 1) - x
+            if norm == "Linf":
+                change = change.clamp(-epsilon, epsilon)
+            else:
+                change = change * (epsilon / (lengths(change) + 1e-7)).clamp(max=1)
+            z = x + change
+        with torch.no_grad():
+            wrong = (victim.net(z)[0].argmax(1) != predicted).view(-1, 1, 1, 1)
+        points = torch.where(wrong, z, points) if restart else z
+    return points, torch.stack(losses)
+
+
+def art_pgd(folder, victims):
+    """`victims` by number type: of the one network that ART attacks."""
+    out = {}
+    for suffix, victim in victims.items():
+        victim = copy.copy(victim)
+        victim.labels = out["dnn.labels"] = victim.ranked(1)
+        for norm, tag, kind in ART_CASES:
+            points, losses = art(victim, norm, tag, kind)
+            keep(out, victim, f"dnn.art.{norm}.{tag}.{kind}", suffix, norm, points, losses)
+    folder.save("pgd_art_dnn.safetensors", out)
+
+
 def pgd(folder, made):
     out = random_starts(folder.generator)
     for (name, suffix), victim in made.items():
@@ -429,4 +470,6 @@ def make(folder, networks, dtypes):
     made = victims(folder, networks, dtypes)
     for kind in (perturbed, pgd, apgd):
         kind(folder, made)
-    generate_art.make(folder, {suffix: made["dnn", suffix] for suffix in dtypes})
+    attacked_by_art = {suffix: made["dnn", suffix] for suffix in dtypes}
+    art_pgd(folder, attacked_by_art)
+    generate_art.make(folder, attacked_by_art)

@@ -1,4 +1,4 @@
-//! `pgd.safetensors`: projected gradient descent in two dialects.
+//! `pgd.safetensors` and `pgd_art_dnn.safetensors`: projected gradient descent in three dialects.
 
 use std::num::NonZeroU32;
 
@@ -19,27 +19,51 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     let tensors = folder.tensors(file)?;
     let mut report = Report::default();
     random_start(folder, &tensors, &mut report)?;
+    compare_runs(folder, file, &tensors, &mut report)?;
+    Ok(report)
+}
+
+/// ART's own, which takes the network's predictions for labels.
+pub(crate) fn compare_art(folder: &Folder, file: &str) -> Result<Report> {
+    let mut report = Report::default();
+    compare_runs(folder, file, &folder.tensors(file)?, &mut report)?;
+    Ok(report)
+}
+
+fn compare_runs(folder: &Folder, file: &str, tensors: &Tensors, report: &mut Report) -> Result<()> {
     let names = tensors.names();
     let runs = |suffix: &str| -> Vec<String> {
         let probe = format!(".probe.{suffix}");
         names.iter().filter_map(|name| name.strip_suffix(probe.as_str()).map(str::to_owned)).collect()
     };
-    let mut nets: Vec<&str> =
-        names.iter().filter_map(|name| name.split_once(".fast_pgd").map(|(net, _)| net)).collect();
+    let mut nets: Vec<&str> = names
+        .iter()
+        .filter(|name| name.contains(".probe."))
+        .filter_map(|name| name.split_once('.').map(|(net, _)| net))
+        .collect();
     nets.dedup();
     for net in nets {
         for &arithmetic in Arithmetic::all() {
             report.begin(arithmetic);
-            let victim = Victim::load(folder, &format!("attack_net_{net}.safetensors"), arithmetic.dtype())?;
+            let victim = victim(folder, tensors, net, arithmetic)?;
             for run in runs(arithmetic.suffix()).iter().filter(|run| run.starts_with(&format!("{net}."))) {
-                let run = Run::new(folder, file, &tensors, &victim, run, arithmetic)?;
-                arithmetic.during(|| run.compare(&mut report))?;
+                let run = Run::new(folder, file, tensors, &victim, run, arithmetic)?;
+                arithmetic.during(|| run.compare(report))?;
             }
         }
     }
     let excused = |name: &str| [".probe.f32", ".correct.f32"].iter().any(|end| name.ends_with(end));
-    tensors.all_but("a flipped sign changes it; f32 is compared by losses and distances", &mut report, excused)?;
-    Ok(report)
+    tensors.all_but("a flipped sign changes it; f32 is compared by losses and distances", report, excused)
+}
+
+/// The network under attack; with the labels of the file, where that has its own.
+fn victim(folder: &Folder, tensors: &Tensors, net: &str, arithmetic: Arithmetic) -> Result<Victim> {
+    let mut victim = Victim::load(folder, &format!("attack_net_{net}.safetensors"), arithmetic.dtype())?;
+    let own = format!("{net}.labels");
+    if tensors.has(&own) {
+        victim.labels = tensors.labels(&own)?;
+    }
+    Ok(victim)
 }
 
 fn as_numbers(flags: &[bool]) -> Vec<f64> {
@@ -100,6 +124,36 @@ enum Kind {
     Last,
     /// Towards the class (y+3) mod 10, from the natural image.
     Targeted,
+    /// ART's, of two restarts.
+    Art,
+    /// ART's towards the class (y+3) mod 10, of one restart: it has another rule for which of several it hands back.
+    ArtTargeted,
+}
+
+impl Kind {
+    fn named(name: &str) -> Result<Self> {
+        let parts: Vec<&str> = name.split('.').collect();
+        Ok(match (parts.get(1), parts.get(4)) {
+            (Some(&"fast_pgd"), None) => Self::Fast,
+            (Some(&"madry"), Some(&"best")) => Self::Best,
+            (Some(&"madry"), Some(&"last")) => Self::Last,
+            (Some(&"madry"), Some(&"targeted")) => Self::Targeted,
+            (Some(&"art"), Some(&"restarts")) => Self::Art,
+            (Some(&"art"), Some(&"targeted")) => Self::ArtTargeted,
+            _ => anyhow::bail!("unknown attack {name}"),
+        })
+    }
+
+    fn is_targeted(self) -> bool {
+        matches!(self, Self::Targeted | Self::ArtTargeted)
+    }
+
+    fn form(self) -> Form {
+        match self {
+            Self::Fast | Self::Best | Self::Last | Self::Targeted => Form::MadryLab,
+            Self::Art | Self::ArtTargeted => Form::Art,
+        }
+    }
 }
 
 /// What an attack did: its forward passes and its result.
@@ -121,13 +175,7 @@ impl<'a> Run<'a> {
         let suffix = arithmetic.suffix();
         let entry = folder.entry(file)?;
         let parts: Vec<&str> = name.split('.').collect();
-        let kind = match (parts.get(1), parts.get(4)) {
-            (Some(&"fast_pgd"), None) => Kind::Fast,
-            (Some(&"madry"), Some(&"best")) => Kind::Best,
-            (Some(&"madry"), Some(&"last")) => Kind::Last,
-            (Some(&"madry"), Some(&"targeted")) => Kind::Targeted,
-            _ => anyhow::bail!("unknown attack {name}"),
-        };
+        let kind = Kind::named(name)?;
         let steps = entry.parameters["iterations"].as_u64().context("iterations")? as u32;
         let tolerance = tolerance_after(&entry.tolerance, &format!("{suffix} CE"))?;
         let probe_tolerance = tolerance_after(&entry.tolerance, "probe")?;
@@ -150,7 +198,7 @@ impl<'a> Run<'a> {
             let correct = self.numbers("correct")?;
             report.close(&self.full("correct"), &as_numbers(&outcome.correct), &correct, Tolerance::Exact);
         }
-        if self.kind != Kind::Targeted {
+        if !self.kind.is_targeted() {
             let robust = as_numbers(&self.victim.correct(&outcome.images)?);
             report.close(&self.full("robust"), &robust, &self.numbers("robust")?, Tolerance::Exact);
         }
@@ -173,7 +221,7 @@ impl<'a> Run<'a> {
         );
         let (often, paths) = (self.arithmetic.as_often(), [losses.as_slice(), &told, &self.exact("ce")?]);
         report.as_often(often, &self.full("ce"), paths, Tolerance::Scaled(self.tolerance));
-        if self.kind != Kind::Targeted {
+        if !self.kind.is_targeted() {
             let robust = as_numbers(&self.victim.correct(&outcome.images)?);
             report.mostly(&self.full("robust"), &robust, &self.numbers("robust")?, Tolerance::Exact, 0.9);
         }
@@ -210,14 +258,16 @@ impl<'a> Run<'a> {
     fn attack(&self) -> Result<Outcome> {
         let epsilon = self.victim.epsilon(self.norm, self.tag)?;
         let (selection, starts) = match self.kind {
-            Kind::Fast => (PgdSelection::StopWhenBroken, vec![self.fast_start(0)?, self.fast_start(1)?]),
+            Kind::Fast => (PgdSelection::StopWhenBroken, vec![self.changed_start(0)?, self.changed_start(1)?]),
             Kind::Best => (PgdSelection::BestLoss, vec![self.victim.stored_start(self.norm, self.tag, 0)?]),
             Kind::Last => (PgdSelection::Last, vec![self.victim.stored_start(self.norm, self.tag, 0)?]),
             Kind::Targeted => (PgdSelection::BestLoss, vec![self.victim.pixels.clone()]),
+            Kind::Art => (PgdSelection::Last, vec![self.changed_start(0)?, self.changed_start(1)?]),
+            Kind::ArtTargeted => (PgdSelection::Last, vec![self.changed_start(0)?]),
         };
         let pgd = Pgd {
             ball: Ball { norm: norm_named(self.norm)?, epsilon },
-            form: Form::MadryLab,
+            form: self.kind.form(),
             steps: self.steps,
             step_size: epsilon / 4.0,
             start: PgdStart::Natural, // Starts are given.
@@ -229,15 +279,15 @@ impl<'a> Run<'a> {
         self.follow(&pgd, &starts)
     }
 
-    /// delta0 = f32(eps*sym('attack.start.r<r>')), then clamped to the box.
-    fn fast_start(&self, restart: usize) -> Result<Tensor> {
+    /// delta0 = f32(eps*sym('attack.start.r<r>')), for l2 of length eps, then clamped to the box.
+    fn changed_start(&self, restart: usize) -> Result<Tensor> {
         let change = self.victim.generated_change(self.norm, self.tag, restart)?;
         let start = (&self.victim.pixels + change.to_dtype(self.victim.pixels.dtype())?)?;
         Ok(start.clamp(0.0, 1.0)?)
     }
 
     fn follow(&self, pgd: &Pgd, starts: &[Tensor]) -> Result<Outcome> {
-        let targeted = self.kind == Kind::Targeted;
+        let targeted = self.kind.is_targeted();
         let targets: Vec<u32> = self.victim.labels.iter().map(|label| (label + 3) % 10).collect();
         let victim = if targeted {
             Attacked::towards(&self.victim.network, Mode::Eval, Some(targets.as_slice()))
