@@ -78,6 +78,39 @@ fn a_dry_run_shows_the_expanded_plan_and_asks_no_daemon() {
     assert!(stderr(&output).contains("4 jobs, none of them submitted"), "{output:?}");
 }
 
+/// The attacks of a page's TOML.
+fn attacks_of(page: &str) -> Vec<String> {
+    let blocks = page.split("```toml").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.flat_map(|block| block.split("\nattack = ").skip(1)).map(first_value).collect()
+}
+
+/// The first line, and the indented ones that go on with it.
+fn first_value(text: &str) -> String {
+    let first = text.lines().next().into_iter();
+    let lines = first.chain(text.lines().skip(1).take_while(|line| line.starts_with(' ')));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_dry_run_takes_every_attack_of_the_manual_as_it_stands_there() {
+    let home = home();
+    let attacks = attacks_of(include_str!("../../../docs/attacks.md"));
+    assert!(attacks.len() > 15, "{attacks:#?}");
+    assert!(attacks.iter().any(|attack| attack.contains("dialect = \"art\"")), "{attacks:#?}");
+    let mut text = PLAN.to_owned();
+    for (number, attack) in attacks.iter().enumerate() {
+        let teacher = if attack.contains("adaptive") { "teacher = { job = \"control\" }\n" } else { "" };
+        text += &format!(
+            "[[job]]\nname = \"example{number}\"\nkind = \"evaluate\"\nmodel = {{ job = \"control\" }}\n\
+             dataset = {{ name = \"cifar10\" }}\nbatch_size = 100\nseed = 0\n{teacher}attack = {attack}\n"
+        );
+    }
+    let output = rrm(&home, &["submit", "--dry-run", &plan(&home, &text)]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let jobs = 4 + 2 * attacks.len();
+    assert!(stderr(&output).contains(&format!("{jobs} jobs, none of them submitted")), "{output:?}");
+}
+
 #[test]
 fn a_dry_run_in_json_is_the_plan() {
     let home = home();
