@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = rrm_pickle::parse(bytes);
     // Files of others tell no architecture, and many of them no normalisation.
     let arch = Some("dnn/16".parse().expect("it is one"));
-    let told = Wanted { arch, normalization: Some(Normalization::Cifar10Madry), classes: None };
+    let told = Wanted { arch, normalization: Some(Normalization::Cifar10Madry), ..Wanted::default() };
     for wanted in [Wanted::default(), told] {
         let network = match import(bytes, &wanted) {
             Ok(network) => network,

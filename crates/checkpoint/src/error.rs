@@ -81,6 +81,14 @@ pub enum CheckpointError {
         /// What was asked for.
         asked: String,
     },
+    /// Its own description says that logits are divided by another number than was asked for.
+    #[error("divide the network's logits by {asked}: the file says that they are divided by {found}")]
+    OtherTemperature {
+        /// What the file says.
+        found: f64,
+        /// What was asked for.
+        asked: f64,
+    },
     /// Its own description of its network cannot be understood.
     #[error("understand the metadata entry `rrm.network`: {0}")]
     Description(String),
@@ -130,6 +138,9 @@ impl CheckpointError {
                 let names: Vec<&str> = Normalization::ALL.into_iter().map(Normalization::name).collect();
                 Some(format!("name the constants of its training: --normalization with one of {}", names.join(", ")))
             }
+            Self::OtherTemperature { found, .. } => Some(format!(
+                "import it with --temperature {found}, or without; an evaluation may attack it at another (`temperature` of an evaluate job)"
+            )),
             Self::Misfit { fitting: Some(arch), .. } => Some(format!("import it with --arch {arch}")),
             Self::Zip(_) | Self::Pickle { .. } | Self::Safetensors(_) | Self::Malformed { .. } => {
                 Some("the file is damaged or was cut off: fetch it again".to_owned())

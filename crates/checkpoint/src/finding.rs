@@ -43,6 +43,10 @@ pub enum Finding {
         /// The constants that these are, if they are known.
         found: Option<Normalization>,
     },
+    /// What logits are divided by, as the file says.
+    TemperatureFound(f64),
+    /// What logits are divided by, by whoever imports it: the file does not say.
+    TemperatureTold(f64),
     /// Tensors were of another type, and are f32 now.
     Converted {
         /// What they were.
@@ -78,6 +82,8 @@ impl Finding {
             | Self::NoTensors(_)
             | Self::NormalizationFound(_)
             | Self::NormalizationTold(_)
+            | Self::TemperatureFound(_)
+            | Self::TemperatureTold(_)
             | Self::Converted { .. }
             | Self::HalfPrecisionValues
             | Self::Adapter(_)
@@ -110,6 +116,10 @@ impl fmt::Display for Finding {
                     listed(mean),
                     listed(std)
                 )
+            }
+            Self::TemperatureFound(temperature) => write!(f, "logits are divided by {temperature}, as the file says"),
+            Self::TemperatureTold(temperature) => {
+                write!(f, "logits are divided by {temperature}, as told: the file does not say")
             }
             Self::Converted { from, tensors, rounded: 0 } => {
                 write!(f, "{tensors} tensors were {from}, and are f32 now, without loss")

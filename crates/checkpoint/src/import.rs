@@ -24,6 +24,8 @@ pub struct Wanted {
     pub classes: Option<usize>,
     /// How it normalises pixels; needed where the file does not tell.
     pub normalization: Option<Normalization>,
+    /// What it divides its logits by, above 0; where nobody tells it, 1. Only the project's own files do.
+    pub temperature: Option<f64>,
 }
 
 /// A network read from a file.
@@ -55,6 +57,7 @@ pub fn import(bytes: &[u8], wanted: &Wanted) -> Result<Imported, CheckpointError
     let mut findings = vec![Finding::Form(file.form)];
     findings.extend(sorted.findings(file.passed_over, duplicates));
     findings.push(normalization);
+    findings.extend(temperature(&network, file.description.as_ref(), wanted));
     findings.extend(loader.findings());
     findings.extend(adapter(&network));
     Ok(Imported { network, tensors, findings })
@@ -161,8 +164,13 @@ impl Sorted {
             self.check_fit(&network, wanted)?;
         }
         let (normalization, finding) = chosen?;
-        // A state dict of others does not say it.
-        let temperature = described.map_or(network.temperature, |described| described.temperature);
+        let temperature = match (described.map(|network| network.temperature), wanted.temperature) {
+            (Some(found), Some(asked)) if found != asked => {
+                return Err(CheckpointError::OtherTemperature { found, asked });
+            }
+            (Some(temperature), _) | (None, Some(temperature)) => temperature,
+            (None, None) => network.temperature,
+        };
         Ok((NetworkSpec { normalization, temperature, ..network }, finding))
     }
 
@@ -310,6 +318,16 @@ impl Loader {
             findings.push(Finding::NoCounters(self.no_counters));
         }
         findings
+    }
+}
+
+/// What is to be said about what the network divides its logits by, where it does or the caller spoke of it.
+fn temperature(network: &NetworkSpec, described: Option<&NetworkSpec>, wanted: &Wanted) -> Option<Finding> {
+    let temperature = network.temperature;
+    match (described, wanted.temperature) {
+        (Some(_), _) => (temperature != 1.0).then_some(Finding::TemperatureFound(temperature)),
+        (None, Some(_)) => Some(Finding::TemperatureTold(temperature)),
+        (None, None) => None,
     }
 }
 

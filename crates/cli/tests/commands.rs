@@ -398,14 +398,15 @@ fn a_checkpoint_is_imported_into_a_file_with_everything_that_is_remarkable() {
     let home = home();
     let target = home.path().join("teacher.safetensors");
     let arguments = ["model", "import", &checkpoint("madry_legacy.pt"), "--arch", "dnn/16"];
-    let output =
-        rrm(&home, &[&arguments[..], &["--normalization", "cifar10-fast", "-o", target.to_str().unwrap()]].concat());
+    let more = ["--normalization", "cifar10-fast", "--temperature", "30", "-o", target.to_str().unwrap()];
+    let output = rrm(&home, &[&arguments[..], &more].concat());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = stdout(&output);
     for part in [
         "dnn/16 for images of 3×32×32, 10 classes",
         "- warning: pixels are normalised by cifar10-fast",
         "(cifar10-madry)",
+        "- logits are divided by 30, as told: the file does not say",
         "16 tensors are there twice",
         "optimizer, schedule",
     ] {
@@ -430,6 +431,10 @@ fn a_checkpoint_that_cannot_be_used_says_why_and_what_to_do() {
     };
     let (code, text) = refused(&checkpoint("one_number.pt"), &["--arch", "dnn/16", "--normalization", "identity"]);
     assert!(code == 2 && text.contains("next:  import it with --arch resnet50/16"), "{code}: {text}");
+    for temperature in ["0", "1001", "NaN", "hot"] {
+        let (code, text) = refused(&checkpoint("bare.pt"), &["--arch", "dnn/16", "--temperature", temperature]);
+        assert!(code == 2 && text.contains("--temperature"), "{code}: {text}");
+    }
     let (code, text) = refused(&checkpoint("bare.pt"), &["--arch", "dnn/16"]);
     assert!(code == 2 && text.contains("--normalization with one of"), "{code}: {text}");
     let (code, text) = refused(&checkpoint("whole_module.pt"), &["--arch", "dnn/16"]);

@@ -87,6 +87,23 @@ fn a_file_without_constants_needs_to_be_told() {
 }
 
 #[test]
+fn the_temperature_of_a_file_of_others_is_the_callers_and_it_is_told() {
+    let at = |bytes: &[u8], temperature| import(bytes, &Wanted { temperature, ..narrow_dnn() }).unwrap();
+    let (usual, soft) = (at(&file("bare.pt"), None), at(&file("bare.pt"), Some(30.0)));
+    assert_eq!(soft.network, NetworkSpec { temperature: 30.0, ..usual.network.clone() });
+    assert_eq!(soft.tensors, usual.tensors);
+    assert!(soft.findings.contains(&Finding::TemperatureTold(30.0)), "{:?}", told(&soft));
+    assert!(!told(&usual).iter().any(|text| text.contains("logits")), "{:?}", told(&usual));
+
+    let again = at(&soft.to_artifact(), Some(30.0));
+    assert_eq!((&again.network, again.findings.contains(&Finding::TemperatureFound(30.0))), (&soft.network, true));
+    let error = refused(&soft.to_artifact(), &Wanted { temperature: Some(1.0), ..Wanted::default() });
+    assert!(error.to_string().contains("logits by 1: the file says that they are divided by 30"), "{error}");
+    assert!(error.next_step().unwrap().contains("--temperature 30"));
+    refused(&file("bare.pt"), &Wanted { temperature: Some(0.0), ..narrow_dnn() });
+}
+
+#[test]
 fn narrow_numbers_are_widened_without_loss_and_told() {
     let exact = imported("bare.pt");
     for (name, from, error) in [

@@ -16,7 +16,8 @@ fn file(name: &str) -> Vec<u8> {
 
 /// A DNN with MadryLab's constants, which most of the files are.
 fn narrow_dnn() -> Wanted {
-    Wanted { arch: Some("dnn/16".parse().unwrap()), normalization: Some(Normalization::Cifar10Madry), classes: None }
+    let (arch, normalization) = (Some("dnn/16".parse().unwrap()), Some(Normalization::Cifar10Madry));
+    Wanted { arch, normalization, ..Wanted::default() }
 }
 
 fn imported(name: &str) -> Imported {

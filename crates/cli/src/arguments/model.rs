@@ -90,11 +90,14 @@ fast_adversarial, state dicts as RobustBench's. Prefixes of wrappers (module., m
 duplicates and the optimiser's state left out. No code in a file is run. Classes, channels and adapter are taken from the tensors; \
 normalisation from the file where it holds one.
 
+A network that divides its logits by a temperature does not say so in its state dict, and is another function to attacks and to students without: the authors' distilled networks and their teachers were trained at 30.
+
 Everything that is remarkable is told. A name stands for one network for good.
 
 Examples:
   rrm model import cifar_linf_8.pt --arch resnet50 --name madry-linf
   rrm model import checkpoint.pt.last --arch vgg11 --normalization cifar10-fast --name fast-vgg11
+  rrm model import kd.pt.last --arch resnet50 --normalization cifar10-madry --temperature 30
   rrm model import weights.safetensors --arch resnet18 --output teacher.safetensors      a file for { checkpoint = PATH }
 
 A plan then has teacher = { artifact = \"madry-linf\" } or model = { artifact = \"madry-linf\" }.")]
@@ -115,6 +118,10 @@ pub(crate) struct ModelImportArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) normalization: Option<Normalization>,
 
+    /// What it divides its logits by, above 0 and at most 1000 [default: the file's, which only files of this software tell; else 1]
+    #[arg(long, value_name = "T", value_parser = temperature)]
+    pub(crate) temperature: Option<f64>,
+
     /// What it is to be called [default: the file's name without its last ending]
     #[arg(long, value_name = "NAME", conflicts_with = "output")]
     pub(crate) name: Option<NetworkName>,
@@ -122,6 +129,15 @@ pub(crate) struct ModelImportArguments {
     /// Write it to this file instead of sending it to the daemon
     #[arg(long, short, value_name = "FILE.safetensors")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// In the range of a train job's.
+fn temperature(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    match number > 0.0 && number <= 1000.0 {
+        true => Ok(number),
+        false => Err(format!("{number} must be above 0 and at most 1000")),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -54,8 +54,8 @@ enum Target<'a> {
 }
 
 fn wanted(arguments: &ModelImportArguments) -> Wanted {
-    let ModelImportArguments { arch, classes, normalization, .. } = arguments;
-    Wanted { arch: *arch, classes: *classes, normalization: *normalization }
+    let ModelImportArguments { arch, classes, normalization, temperature, .. } = arguments;
+    Wanted { arch: *arch, classes: *classes, normalization: *normalization, temperature: *temperature }
 }
 
 /// The name that was asked for, or the file's.

@@ -53,6 +53,7 @@ fn failure(attempt: &str, path: &Path, error: &CheckpointError) -> Failure {
         CheckpointError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => Exit::NotFound,
         CheckpointError::NoArch
         | CheckpointError::OtherNetwork { .. }
+        | CheckpointError::OtherTemperature { .. }
         | CheckpointError::NoNormalization { .. }
         | CheckpointError::Misfit { .. }
         | CheckpointError::Spec(_) => Exit::Invalid,

@@ -17,7 +17,8 @@ fn data(name: &str) -> PathBuf {
 /// The network of a file, by way of an artifact.
 fn network(name: &str) -> Network {
     let arch = Some("dnn/16".parse().unwrap());
-    let wanted = Wanted { arch, normalization: Some(Normalization::Cifar10Madry), classes: Some(10) };
+    let wanted =
+        Wanted { arch, normalization: Some(Normalization::Cifar10Madry), classes: Some(10), temperature: None };
     let imported = import(&read_file(&data(name)).unwrap(), &wanted).unwrap();
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("artifact.safetensors");
