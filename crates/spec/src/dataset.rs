@@ -188,11 +188,14 @@ pub enum Normalization {
     /// The constants of Restricted-ImageNet.
     #[serde(rename = "restricted-imagenet")]
     RestrictedImageNet,
+    /// The constants that are usual for ImageNet, as torchvision's and MadryLab's networks have them.
+    #[serde(rename = "imagenet")]
+    ImageNet,
 }
 
 impl Normalization {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Cifar10Madry,
         Self::Cifar10Fast,
         Self::FashionMnist,
@@ -200,6 +203,7 @@ impl Normalization {
         Self::Cifar100,
         Self::Svhn,
         Self::RestrictedImageNet,
+        Self::ImageNet,
     ];
 
     /// As users write it.
@@ -212,6 +216,7 @@ impl Normalization {
             Self::Cifar100 => "cifar100",
             Self::Svhn => "svhn",
             Self::RestrictedImageNet => "restricted-imagenet",
+            Self::ImageNet => "imagenet",
         }
     }
 
@@ -225,6 +230,7 @@ impl Normalization {
             Self::Cifar100 => (&[0.5071, 0.4865, 0.4409], &[0.2673, 0.2564, 0.2762]),
             Self::Svhn => (&[0.4377, 0.4438, 0.4728], &[0.1980, 0.2010, 0.1970]),
             Self::RestrictedImageNet => (&[0.4717, 0.4499, 0.3837], &[0.2600, 0.2516, 0.2575]),
+            Self::ImageNet => (&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]),
         }
     }
 

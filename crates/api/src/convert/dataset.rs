@@ -14,6 +14,7 @@ wire_enum!(Normalization {
     Cifar100 => Cifar100,
     Svhn => Svhn,
     RestrictedImageNet => RestrictedImagenet,
+    ImageNet => Imagenet,
 });
 wire_enum!(Family {
     Dnn => Dnn,

@@ -109,6 +109,7 @@ pub(in crate::convert::tests) fn normalization() -> impl Strategy<Value = Normal
         Normalization::Cifar100,
         Normalization::Svhn,
         Normalization::RestrictedImageNet,
+        Normalization::ImageNet,
     ])
 }
 
