@@ -128,8 +128,12 @@ fn training(spec: &TrainSpec) -> String {
         Precision::F32 => String::new(),
         precision => format!(" in {precision}"),
     };
+    let temperature = match spec.temperature {
+        1.0 => String::new(),
+        divisor => format!(" at temperature {divisor}"),
+    };
     format!(
-        "{method}: {} on {}{precision}, {} epochs, batch {}, seed {}",
+        "{method}: {} on {}{precision}{temperature}, {} epochs, batch {}, seed {}",
         spec.arch, spec.dataset.name, spec.epochs, spec.batch_size, spec.seed
     )
 }
@@ -138,8 +142,9 @@ fn evaluating(spec: &EvaluateSpec) -> String {
     let images = spec.images.map_or_else(|| "all".to_owned(), |images| format!("the first {images}"));
     let teacher = spec.teacher.as_ref().map_or_else(String::new, |teacher| format!(", taught by {},", source(teacher)));
     let diagnostics = spec.diagnostics.map_or_else(String::new, |images| format!(", diagnostics on {images}"));
+    let temperature = spec.temperature.map_or_else(String::new, |divisor| format!(" at temperature {divisor}"));
     format!(
-        "{} of {}{teacher} on {} test images of {}{diagnostics}, seed {}",
+        "{} of {}{temperature}{teacher} on {} test images of {}{diagnostics}, seed {}",
         spec.attacks().iter().map(threat).collect::<Vec<_>>().join("; "),
         source(&spec.model),
         images,
@@ -307,10 +312,20 @@ mod tests {
     const JOB: &str = r#"{"kind":"train","dataset":{"name":"cifar10"},"arch":"dnn","method":{"kind":"natural"},"optimizer":{"learning_rate":0.1,"schedule":{"kind":"cosine"}},"epochs":3,"batch_size":128,"seed":1}"#;
 
     #[test]
-    fn a_precision_is_shown_where_it_is_not_the_usual_one() {
+    fn precision_and_temperature_are_shown_where_they_are_not_the_usual_ones() {
         let JobSpec::Train(spec) = rrm_spec::read_job(JOB).unwrap() else { panic!("it trains") };
         assert_eq!(training(&spec), "natural: dnn on cifar10, 3 epochs, batch 128, seed 1");
-        let spec = TrainSpec { precision: Precision::Bf16, ..spec };
-        assert_eq!(training(&spec), "natural: dnn on cifar10 in bf16, 3 epochs, batch 128, seed 1");
+        let spec = TrainSpec { precision: Precision::Bf16, temperature: 30.0, ..spec };
+        assert_eq!(training(&spec), "natural: dnn on cifar10 in bf16 at temperature 30, 3 epochs, batch 128, seed 1");
+    }
+
+    const EVALUATION: &str = r##"{"kind":"evaluate","model":{"job":"#1"},"dataset":{"name":"cifar10"},"attack":{"kind":"fgsm","threat":{"norm":"linf","epsilon":"8/255"}},"batch_size":100,"seed":0}"##;
+
+    #[test]
+    fn the_temperature_of_an_evaluation_is_shown_where_it_has_one() {
+        let JobSpec::Evaluate(spec) = rrm_spec::read_job(EVALUATION).unwrap() else { panic!("it evaluates") };
+        assert!(evaluating(&spec).contains(" of #1 on all test images"), "{}", evaluating(&spec));
+        let soft = evaluating(&EvaluateSpec { temperature: Some(30.0), ..spec });
+        assert!(soft.contains(" of #1 at temperature 30 on all test images"), "{soft}");
     }
 }

@@ -130,6 +130,13 @@ impl Network {
         Self { precision, ..self }
     }
 
+    /// The same network, whose logits are divided by `temperature`, above 0, instead of by what it has been trained with.
+    ///
+    /// No prediction changes; what loss functions and their gradients see of it does.
+    pub fn with_temperature(self, temperature: f64) -> Self {
+        Self { spec: NetworkSpec { temperature, ..self.spec }, ..self }
+    }
+
     /// What the network computes in.
     pub fn precision(&self) -> Precision {
         self.precision

@@ -55,11 +55,25 @@ pub(crate) fn evaluated(spec: &EvaluateSpec) -> Option<JobId> {
     }
 }
 
+/// The temperature of an evaluation that is not known to be the network's own.
+pub(crate) fn another_temperature(spec: &EvaluateSpec, jobs: &[&JobDetail]) -> Option<f64> {
+    let trained = |id: JobId| match &jobs.iter().find(|job| job.summary.id == id)?.spec {
+        JobSpec::Train(network) => Some(network.temperature),
+        JobSpec::Evaluate(_) | JobSpec::Synthesize(_) => None,
+    };
+    let own = evaluated(spec).and_then(trained);
+    spec.temperature.filter(|told| Some(*told) != own)
+}
+
 fn evaluations<'a>(jobs: &[&'a JobDetail]) -> HashMap<JobId, Vec<Evaluation<'a>>> {
     let mut found: HashMap<JobId, Vec<Evaluation<'_>>> = HashMap::new();
     for job in jobs {
         let JobSpec::Evaluate(spec) = &job.spec else { continue };
         let Some(network) = evaluated(spec) else { continue };
+        // A row is of a network as it was trained; the remarks tell of others.
+        if another_temperature(spec, jobs).is_some() {
+            continue;
+        }
         // One of several radii has as many results.
         let of = |attack: AttackSpec| Evaluation {
             job: job.summary.id,

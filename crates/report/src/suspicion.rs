@@ -11,6 +11,8 @@ mod render;
 use rrm_spec::{DiagnosticsRecord, EvaluationRecord, JobDetail, JobId, JobRef, JobSpec, JobState, ModelSource};
 use serde::Serialize;
 
+use crate::collect::another_temperature;
+
 /// What is to be thought of a network's robust accuracies.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suspicion {
@@ -99,10 +101,12 @@ impl Judged {
 }
 
 /// Judges the network that `job` has trained or evaluated by all evaluations of it among `jobs` and `job` itself, as far as they have
-/// succeeded. `None` where the job is about no classifier.
+/// succeeded and were made at the same temperature. `None` where the job is about no classifier.
 pub fn suspicion(job: &JobDetail, jobs: &[JobDetail]) -> Option<Suspicion> {
-    let network = Network::of(job)?;
-    let mut of_it: Vec<&JobDetail> = jobs.iter().chain([job]).filter(|other| network.is_evaluated_by(other)).collect();
+    let known: Vec<&JobDetail> = jobs.iter().chain([job]).collect();
+    let network = Network::of(job, &known)?;
+    let mut of_it: Vec<&JobDetail> =
+        known.iter().copied().filter(|other| network.is_evaluated_by(other, &known)).collect();
     of_it.sort_by_key(|job| job.summary.id);
     of_it.dedup_by_key(|job| job.summary.id);
     let diagnostics: Vec<&DiagnosticsRecord> = of_it.iter().filter_map(|job| job.diagnostics.as_ref()).collect();
@@ -130,32 +134,42 @@ struct Network<'a> {
     source: ModelSource,
     /// Hash of its weights, where a job has told it.
     weights: Option<&'a str>,
+    /// What its logits are divided by, where that is not its own temperature.
+    temperature: Option<f64>,
 }
 
 impl<'a> Network<'a> {
-    fn of(job: &'a JobDetail) -> Option<Self> {
+    fn of(job: &'a JobDetail, known: &[&JobDetail]) -> Option<Self> {
         match &job.spec {
             JobSpec::Train(_) => {
                 let finished = job.checkpoints.iter().rev().find(|it| it.role == rrm_spec::CheckpointRole::Final);
                 let source = ModelSource::Job(JobRef::Id(job.summary.id));
-                Some(Self { source, weights: finished.map(|checkpoint| checkpoint.sha256.as_str()) })
+                let weights = finished.map(|checkpoint| checkpoint.sha256.as_str());
+                Some(Self { source, weights, temperature: None })
             }
             JobSpec::Evaluate(spec) => {
                 let told = job.evaluations.last().map(|record| record.weights.as_str());
-                Some(Self { source: spec.model.clone(), weights: told })
+                let temperature = another_temperature(spec, known);
+                Some(Self { source: spec.model.clone(), weights: told, temperature })
             }
             JobSpec::Synthesize(_) => None,
         }
     }
 
-    fn is_evaluated_by(&self, job: &JobDetail) -> bool {
+    fn is_evaluated_by(&self, job: &JobDetail, known: &[&JobDetail]) -> bool {
         let JobSpec::Evaluate(spec) = &job.spec else { return false };
         let same_weights = |record: &EvaluationRecord| Some(record.weights.as_str()) == self.weights;
         let same_network = spec.model == self.source || job.evaluations.iter().any(same_weights);
-        job.summary.state == JobState::Succeeded && same_network
+        let same_temperature = another_temperature(spec, known) == self.temperature;
+        job.summary.state == JobState::Succeeded && same_network && same_temperature
     }
 
     fn name(&self, job: &JobDetail, jobs: &[JobDetail]) -> String {
+        let temperature = self.temperature.map_or_else(String::new, |divisor| format!(" at temperature {divisor}"));
+        self.source_name(job, jobs) + &temperature
+    }
+
+    fn source_name(&self, job: &JobDetail, jobs: &[JobDetail]) -> String {
         match &self.source {
             ModelSource::Job(JobRef::Id(id)) => {
                 let found = jobs.iter().chain([job]).find(|job| job.summary.id == *id);

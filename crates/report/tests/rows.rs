@@ -174,6 +174,24 @@ fn a_teacher_outside_of_the_given_jobs_leaves_the_inclusive_total_open() {
 }
 
 #[test]
+fn an_evaluation_at_another_temperature_is_remarked_upon_and_one_at_the_networks_own_is_a_number_like_any_other() {
+    let at = |temperature: f64| {
+        let mut jobs = complete();
+        let JobSpec::Evaluate(spec) = &mut job(&mut jobs, "attack student").spec else { panic!("no evaluation") };
+        spec.temperature = Some(temperature);
+        let table = table(&jobs);
+        (row(&table, "student").robust.clone(), table.remarks)
+    };
+    let expected = table(&complete());
+    assert_eq!(at(1.0), (row(&expected, "student").robust.clone(), expected.remarks));
+    let (robust, remarks) = at(30.0);
+    assert!(robust.iter().all(|measurement| *measurement == Measurement::Absent), "{robust:?}");
+    let remark =
+        "attack student evaluates student at temperature 30: natural 85.30 %, APGD-CE 20x5 52.10 % (5210/10000).";
+    assert!(remarks.iter().any(|told| told == remark), "{remarks:?}");
+}
+
+#[test]
 fn evaluations_that_have_not_succeeded_show_their_state_and_no_number() {
     let mut jobs = waiting();
     train(&mut jobs, "teacher", "node1", &[10, 12, 14, 16, 18]);

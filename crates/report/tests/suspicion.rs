@@ -74,6 +74,23 @@ fn nothing_is_suspicious_about_an_ordinary_network() {
 }
 
 #[test]
+fn what_was_measured_at_another_temperature_is_judged_by_itself() {
+    let mut jobs = waiting();
+    evaluate(&mut jobs, "attack student", 8530, 5210);
+    let attack = job(&mut jobs, "attack student");
+    attack.diagnostics = Some(measured(&[("gradient.zero", 3.0)]));
+    let JobSpec::Evaluate(spec) = &mut attack.spec else { panic!("no evaluation") };
+    spec.temperature = Some(0.01);
+    let judged = |jobs: &mut [JobDetail], name| suspicion(&job(jobs, name).clone(), jobs).unwrap();
+    let (own, other) = (judged(&mut jobs, "student"), judged(&mut jobs, "attack student"));
+    assert!(own.jobs.is_empty() && suspicious(&own).is_empty(), "{}", own.to_text());
+    assert_eq!(
+        (other.network.as_str(), suspicious(&other)),
+        ("student (job 2) at temperature 0.01", vec!["gradients"])
+    );
+}
+
+#[test]
 fn each_sign_of_hidden_gradients_is_found_by_its_check_and_by_no_other() {
     let signs: &[(&str, &[(&str, f64)])] = &[
         ("gradients", &[("gradient.zero", 3.0)]),

@@ -308,6 +308,10 @@ pub struct EvaluateSpec {
     /// `model` names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<ModelSource>,
+    /// What the network divides its logits by for all of this evaluation, instead of what it was trained with; absent = its own. No
+    /// prediction changes, but the gradients of the cross-entropy do. A teacher keeps its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
     /// On the first so many test images it is measured, too, whether the network's robustness is one of hidden gradients; absent =
     /// it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]

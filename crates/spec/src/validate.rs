@@ -145,6 +145,9 @@ fn evaluate(spec: &EvaluateSpec, check: &mut Checker<'_>) {
     classes(&spec.attack, &spec.dataset, &mut check.within("attack"));
     attack::epsilons(&spec.epsilons, spec.attack.threat().norm, check);
     attack::teacher(spec.teacher.as_ref(), &spec.attack, check);
+    if let Some(divisor) = spec.temperature {
+        temperature(divisor, check);
+    }
     if let Some(images) = spec.diagnostics {
         check.at_most("diagnostics", images.get(), 10_000);
     }

@@ -61,7 +61,7 @@ pub(crate) fn evaluate(spec: &EvaluateSpec, environment: &Environment, monitor: 
     let images = rrm_data::open(&spec.dataset, Split::Test, &environment.data_dir).map_err(TrainError::from)?;
     let count = spec.images.map_or(images.len(), |count| images.len().min(count.get() as usize));
     let images = images.truncated(count);
-    let source = Source::load(&spec.model, environment)?;
+    let source = Source::load(&spec.model, environment)?.at_temperature(spec.temperature);
     source.must_take(&images, "network")?;
     source.must_classify(&images, "network")?;
     let teacher = teacher(spec, &source, &images, environment)?;

@@ -23,6 +23,14 @@ impl Source {
         Ok(Self { network, sha256: files::sha256_of(&bytes) })
     }
 
+    /// The network with another temperature, where one is told.
+    pub(crate) fn at_temperature(self, temperature: Option<f64>) -> Self {
+        match temperature {
+            Some(temperature) => Self { network: self.network.with_temperature(temperature), ..self },
+            None => self,
+        }
+    }
+
     /// Refuses a network that cannot take such images.
     pub(crate) fn must_take(&self, images: &Images, role: &str) -> Result<(), TrainError> {
         let NetworkSpec { arch, channels, .. } = self.network.spec();

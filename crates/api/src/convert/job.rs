@@ -130,8 +130,19 @@ impl OnWire for EvaluateSpec {
     type Wire = wire::EvaluateSpec;
 
     fn to_wire(self) -> Self::Wire {
-        let Self { model, dataset, images, attack, epsilons, teacher, diagnostics, batch_size, seed, keep_images } =
-            self;
+        let Self {
+            model,
+            dataset,
+            images,
+            attack,
+            epsilons,
+            teacher,
+            temperature,
+            diagnostics,
+            batch_size,
+            seed,
+            keep_images,
+        } = self;
         wire::EvaluateSpec {
             model: Some(model.to_wire()),
             dataset: Some(dataset.to_wire()),
@@ -141,6 +152,7 @@ impl OnWire for EvaluateSpec {
             seed,
             epsilons: list(epsilons),
             teacher: teacher.map(OnWire::to_wire),
+            temperature,
             diagnostics: diagnostics.map(OnWire::to_wire),
             keep_images,
         }
@@ -156,6 +168,7 @@ impl OnWire for EvaluateSpec {
             seed,
             epsilons,
             teacher,
+            temperature,
             diagnostics,
             keep_images,
         } = wire;
@@ -174,6 +187,7 @@ impl OnWire for EvaluateSpec {
             attack: attack?,
             epsilons: epsilons?,
             teacher: teacher?,
+            temperature,
             diagnostics: diagnostics?,
             batch_size: batch_size?,
             seed,

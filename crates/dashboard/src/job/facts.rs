@@ -90,7 +90,10 @@ fn what(spec: &JobSpec) -> String {
         JobSpec::Evaluate(evaluate) => {
             let threat = evaluate.attack.threat();
             let ball = format!("{} {}", threat.norm, threat.epsilon);
-            format!("{}, {ball}, on {}, seed {}", evaluate.attack.label(), evaluate.dataset.name, evaluate.seed)
+            let temperature =
+                evaluate.temperature.map_or_else(String::new, |divisor| format!(" at temperature {divisor}"));
+            let (attack, dataset) = (evaluate.attack.label(), &evaluate.dataset.name);
+            format!("{attack}, {ball},{temperature} on {dataset}, seed {}", evaluate.seed)
         }
         JobSpec::Synthesize(spec) => format!("robust images of {}, {} steps", spec.dataset.name, spec.steps),
     }

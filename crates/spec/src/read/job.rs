@@ -62,6 +62,7 @@ fn evaluate(fields: &mut Fields<'_>) -> JobSpec {
         attack: fields.table("attack", attack),
         epsilons: fields.optional("epsilons").unwrap_or_default(),
         teacher: fields.optional_table("teacher", source),
+        temperature: fields.optional("temperature"),
         diagnostics: fields.optional("diagnostics"),
         batch_size: fields.required("batch_size", ONE),
         seed: fields.required("seed", 0),

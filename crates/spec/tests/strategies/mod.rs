@@ -287,9 +287,9 @@ pub(crate) fn evaluate() -> impl Strategy<Value = JobSpec> {
         .prop_map(|texts| texts.iter().map(|text| text.parse().expect("a distance")).collect::<Vec<Epsilon>>());
     let attack =
         prop_oneof![4 => attack().prop_map(|attack| (attack, None)), 1 => (adaptive(), source().prop_map(Some))];
-    let rest = (option::of(count(500)), count(4096), any::<bool>());
+    let rest = (option::of(0.1..100.0f64), option::of(count(500)), count(4096), any::<bool>());
     (source(), dataset(), option::of(count(10_000)), attack, epsilons, rest).prop_map(
-        |(model, dataset, images, (attack, teacher), epsilons, (diagnostics, batch_size, keep_images))| {
+        |(model, dataset, images, (attack, teacher), epsilons, (temperature, diagnostics, batch_size, keep_images))| {
             JobSpec::Evaluate(EvaluateSpec {
                 model,
                 dataset,
@@ -297,6 +297,7 @@ pub(crate) fn evaluate() -> impl Strategy<Value = JobSpec> {
                 attack,
                 epsilons,
                 teacher,
+                temperature,
                 diagnostics,
                 batch_size,
                 seed: 7,

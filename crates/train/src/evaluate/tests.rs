@@ -50,6 +50,7 @@ impl Bench {
             attack: serde_json::from_str(attack).unwrap(),
             epsilons: epsilons.iter().map(|text| text.parse().unwrap()).collect(),
             teacher: None,
+            temperature: None,
             diagnostics: None,
             batch_size: NonZeroU32::new(3).unwrap(),
             seed: 5,
@@ -157,6 +158,30 @@ fn an_evaluation_that_is_interrupted_after_any_batch_finds_the_same_as_one_that_
             assert!(bench.kept(&after) == bench.kept("whole"), "{attack}, interrupted after batch {number}");
         }
     }
+}
+
+#[test]
+fn an_evaluation_at_another_temperature_finds_what_one_of_a_network_of_that_temperature_does() {
+    let bench = Bench::new();
+    let softened = undecided(&bench.images()).unwrap().with_temperature(1e-3);
+    softened.save(&bench.path("softened.safetensors")).unwrap();
+    let diagnostics = NonZeroU32::new(5);
+    let told = |spec: EvaluateSpec, work: &str| {
+        let (ended, records) = bench.run(&EvaluateSpec { diagnostics, ..spec }, work, None, |_| false);
+        assert_eq!(ended.unwrap(), Completion::Finished);
+        let mut evaluations = evaluations(&records);
+        // The hash is that of the file.
+        evaluations.iter_mut().for_each(|record| record.weights = "0".repeat(64).parse().unwrap());
+        (evaluations, numbers_of_diagnostics(&records))
+    };
+    let own = told(bench.spec(PGD, &RADII), "own");
+    let other = told(EvaluateSpec { temperature: Some(1e-3), ..bench.spec(PGD, &RADII) }, "other");
+    let model = ModelSource::Checkpoint(bench.path("softened.safetensors"));
+    let saved = told(EvaluateSpec { model, ..bench.spec(PGD, &RADII) }, "saved");
+    assert_eq!(other, saved);
+    let naturals = |told: &[EvaluationRecord]| told.iter().map(|record| record.natural).collect::<Vec<_>>();
+    assert_eq!(naturals(&other.0), naturals(&own.0));
+    assert_ne!(other.1, own.1, "the gradients of the cross-entropy are others");
 }
 
 const SQUARE: &str = r#"{"kind":"square","threat":{"norm":"linf","epsilon":"0.3/255"},"queries":40}"#;

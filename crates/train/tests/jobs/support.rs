@@ -91,6 +91,7 @@ impl Bench {
             attack,
             epsilons: Vec::new(),
             teacher: None,
+            temperature: None,
             diagnostics: None,
             batch_size: count(batch_size),
             seed: 5,

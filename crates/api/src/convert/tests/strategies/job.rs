@@ -150,10 +150,18 @@ pub(in crate::convert::tests) fn train_spec() -> impl Strategy<Value = TrainSpec
 }
 
 pub(in crate::convert::tests) fn evaluate_spec() -> impl Strategy<Value = EvaluateSpec> {
-    let more = (of(model_source()), of(positive()));
+    let more = (of(model_source()), of(number()), of(positive()));
     let rest = (positive(), any::<u64>(), any::<bool>());
     (model_source(), dataset(), of(positive()), attack(), vec(epsilon(), 0..3), more, rest).prop_map(
-        |(model, dataset, images, attack, epsilons, (teacher, diagnostics), (batch_size, seed, keep_images))| {
+        |(
+            model,
+            dataset,
+            images,
+            attack,
+            epsilons,
+            (teacher, temperature, diagnostics),
+            (batch_size, seed, keep_images),
+        )| {
             EvaluateSpec {
                 model,
                 dataset,
@@ -161,6 +169,7 @@ pub(in crate::convert::tests) fn evaluate_spec() -> impl Strategy<Value = Evalua
                 attack,
                 epsilons,
                 teacher,
+                temperature,
                 diagnostics,
                 batch_size,
                 seed,
