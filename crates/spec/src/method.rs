@@ -51,7 +51,8 @@ pub enum Method {
     KnowledgeDistillation {
         /// The network whose predictions are learned.
         teacher: ModelSource,
-        /// T, by which the loss divides the logits of both, whatever the networks themselves divide them by.
+        /// T, by which the loss divides the logits of both, whatever the networks themselves divide them by; in the paper's form
+        /// the networks do, and the loss does not.
         temperature: f64,
         /// α.
         alpha: f64,
@@ -113,6 +114,23 @@ impl Method {
         matches!(self, Self::Rrm { .. })
     }
 
+    /// T, where teacher and student must divide their logits by it themselves: of a distillation in the paper's form.
+    pub fn temperature_of_networks(&self) -> Option<f64> {
+        match self {
+            Self::KnowledgeDistillation { temperature, form: DistillationForm::Paper, .. }
+            | Self::AdversariallyRobustDistillation { temperature, form: DistillationForm::Paper, .. } => {
+                Some(*temperature)
+            }
+            Self::Natural
+            | Self::AdversarialTraining { .. }
+            | Self::FreeAdversarialTraining { .. }
+            | Self::Rrm { .. }
+            | Self::KnowledgeDistillation { .. }
+            | Self::AdversariallyRobustDistillation { .. }
+            | Self::Trades { .. } => None,
+        }
+    }
+
     /// The trained network that the method learns from.
     pub fn teacher(&self) -> Option<&ModelSource> {
         match self {
@@ -160,6 +178,9 @@ pub enum DistillationForm {
     Textbook,
     /// As the code released with the paper (and Goldblum's): KL is a mean over images and classes; the cross-entropy is that of s/T.
     Released,
+    /// Equation 6 of the paper, with Sᵗ and Tᵗ as networks: student and teacher have divided their logits by T when they hand them
+    /// out, and the loss does not divide again, neither for KL, a mean over images, nor for the cross-entropy.
+    Paper,
 }
 
 /// How a student's representation is compared with its teacher's.

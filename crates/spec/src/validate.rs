@@ -84,6 +84,12 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Whether no fault of the field is known.
+    fn is_sound(&self, field: &str) -> bool {
+        let field = join(&self.path, field);
+        self.found.iter().all(|fault| fault.field != field)
+    }
+
     fn at_most(&mut self, field: &str, value: u32, most: u32) {
         self.require(value <= most, field, value, format!("must be 1 to {most}"));
     }
@@ -127,6 +133,7 @@ fn train(spec: &TrainSpec, check: &mut Checker<'_>) {
     representation_width(spec, check);
     temperature(spec.temperature, check);
     method(&spec.method, &mut check.within("method"));
+    own_temperature(spec, check);
     check.at_most("epochs", spec.epochs.get(), 10_000);
     check.at_most("batch_size", spec.batch_size.get(), 4096);
     seed(spec.seed, check);
@@ -193,6 +200,17 @@ fn representation_width(spec: &TrainSpec, check: &mut Checker<'_>) {
 fn temperature(temperature: f64, check: &mut Checker<'_>) {
     let allowed = "must be above 0 and at most 1000";
     check.require(temperature > 0.0 && temperature <= 1000.0, "temperature", temperature, allowed);
+}
+
+/// A student that is to divide its logits by the method's temperature itself does so.
+fn own_temperature(spec: &TrainSpec, check: &mut Checker<'_>) {
+    let Some(wanted) = spec.method.temperature_of_networks() else { return };
+    // What stands in for a temperature that could not be read is not the user's.
+    if check.is_sound("temperature") && check.is_sound("method.temperature") {
+        let allowed =
+            format!("must be {wanted}, as `method.temperature`: in the form `paper` the network itself divides");
+        check.require(spec.temperature == wanted, "temperature", spec.temperature, allowed);
+    }
 }
 
 fn seed(seed: u64, check: &mut Checker<'_>) {

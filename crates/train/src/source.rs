@@ -53,6 +53,20 @@ impl Source {
         Err(TrainError::Mismatch { what: format!("the {role} knows {wanted} classes, the dataset has {found}") })
     }
 
+    /// Refuses a teacher that divides its logits by another number.
+    pub(crate) fn must_divide_by(&self, temperature: f64) -> Result<(), TrainError> {
+        let found = self.network.spec().temperature;
+        if found == temperature {
+            return Ok(());
+        }
+        Err(TrainError::Mismatch {
+            what: format!(
+                "the teacher divides its logits by {found}, and not by the method's temperature, {temperature}, as it must in the \
+                 form `paper`"
+            ),
+        })
+    }
+
     /// Refuses a teacher whose representations cannot be compared with this network's.
     pub(crate) fn must_represent_like(&self, teacher: &Self) -> Result<(), TrainError> {
         let width = |source: &Self| source.network.spec().representation_width;

@@ -192,6 +192,9 @@ fn load_teacher(spec: &TrainSpec, images: &Images, environment: &Environment) ->
     if !spec.method.matches_representations() {
         teacher.must_classify(images, "teacher")?;
     }
+    if let Some(temperature) = spec.method.temperature_of_networks() {
+        teacher.must_divide_by(temperature)?;
+    }
     // As in the paper, whose students and teachers ran in the same mixed precision.
     Ok(Some(Source { network: teacher.network.with_precision(spec.precision), ..teacher }))
 }

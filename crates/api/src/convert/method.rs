@@ -6,7 +6,7 @@ use super::{OnWire, Reader, wire_enum};
 use crate::wire;
 
 wire_enum!(Mode { Train => Train, Eval => Eval });
-wire_enum!(DistillationForm { Textbook => Textbook, Released => Released });
+wire_enum!(DistillationForm { Textbook => Textbook, Released => Released, Paper => Paper });
 wire_enum!(Perturbation { Carried => Carried, Reset => Reset });
 wire_enum!(RepresentationLoss { Cosine => Cosine, RelativeL2 => RelativeL2, L2 => L2 });
 

@@ -167,6 +167,7 @@ impl PlannedJob {
                             product.of_another_dataset().to_owned()
                         }
                         None if field == "initial" => other_network(parent, &self.spec)?,
+                        None if field == "method.teacher" => other_temperature(parent, &self.spec)?,
                         None => return None,
                     },
                 };
@@ -197,6 +198,14 @@ fn other_network(parent: &JobSpec, spec: &JobSpec) -> Option<String> {
         |it: &TrainSpec| format!("{}, normalization {}, temperature {}", it.arch, it.normalization(), it.temperature);
     let (theirs, ours) = (words(theirs), words(ours));
     (theirs != ours).then(|| format!("must be the network that is trained here ({ours}): it is another one ({theirs})"))
+}
+
+/// What a teacher would have to divide its logits by, where it divides them by another number.
+fn other_temperature(parent: &JobSpec, spec: &JobSpec) -> Option<String> {
+    let (JobSpec::Train(teacher), JobSpec::Train(student)) = (parent, spec) else { return None };
+    let (wanted, found) = (student.method.temperature_of_networks()?, teacher.temperature);
+    (wanted != found)
+        .then(|| format!("must be trained at temperature {wanted}, for the form `paper`: it is at {found}"))
 }
 
 /// A name that could not be read is a fault already, and contradicts no other.
@@ -345,6 +354,41 @@ mod tests {
         assert!(Plan::from_toml(&wide("arch = \"dnn/4\"")).is_ok());
         let fault = Plan::from_toml(&wide("arch = \"resnet18/8\"")).unwrap_err().to_string();
         assert!(fault.contains("representation_width = 99: must be absent under this method"), "{fault}");
+    }
+
+    #[test]
+    fn a_distillation_in_the_papers_form_is_between_networks_of_its_temperature() {
+        let rrm = "method = { kind = \"rrm\", teacher = { job = \"teacher\" }, representation_loss = \"cosine\", lambda = 0.005 }";
+        let distilled = |teacher: &str, student: &str| {
+            let method = "method = { kind = \"knowledge-distillation\", teacher = { job = \"teacher\" }, temperature = 30, alpha = 1, \
+                          form = \"paper\" }";
+            let text =
+                PLAN.replace(rrm, &format!("{student}\n{method}")).replace("\"method.lambda\" = [0.005, 0.05]", "");
+            Plan::from_toml(&text.replace("arch = \"dnn/4\"", &format!("arch = \"dnn/4\"\n{teacher}")))
+                .map_err(|faults| faults.to_string())
+        };
+        let softened = "temperature = 30";
+        assert!(distilled(softened, softened).is_ok(), "{:?}", distilled(softened, softened));
+        let fault = distilled("", softened).unwrap_err();
+        assert!(fault.contains("method.teacher.job = teacher: must be trained at temperature 30"), "{fault}");
+        let fault = distilled(softened, "").unwrap_err();
+        assert!(fault.contains("temperature = 1: must be 30, as `method.temperature`"), "{fault}");
+        let fault = distilled(softened, "temperature = \"hot\"").unwrap_err();
+        assert!(fault.contains("temperature") && !fault.contains("must be 30"), "{fault}");
+    }
+
+    #[test]
+    fn an_evaluation_has_a_temperature_where_it_is_written() {
+        let at = |line: &str| Plan::from_toml(&(PLAN.to_owned() + line)).map_err(|faults| faults.to_string());
+        let of = |plan: Plan| match plan.jobs.into_iter().next_back().unwrap().spec {
+            JobSpec::Evaluate(spec) => spec,
+            other => panic!("{other:?}"),
+        };
+        let (usual, soft) = (of(at("").unwrap()), of(at("temperature = 30").unwrap()));
+        assert_eq!((usual.temperature, soft.temperature), (None, Some(30.0)));
+        assert!(!serde_json::to_string(&usual).unwrap().contains("temperature"));
+        let fault = at("temperature = 0").unwrap_err();
+        assert!(fault.contains("temperature = 0: must be above 0 and at most 1000"), "{fault}");
     }
 
     #[test]

@@ -156,7 +156,18 @@ fn source() -> impl Strategy<Value = ModelSource> {
 }
 
 fn form() -> impl Strategy<Value = DistillationForm> {
-    prop_oneof![Just(DistillationForm::Textbook), Just(DistillationForm::Released)]
+    prop_oneof![Just(DistillationForm::Textbook), Just(DistillationForm::Released), Just(DistillationForm::Paper)]
+}
+
+/// What every network divides its logits by.
+const TEMPERATURE: f64 = 30.0;
+
+/// Forms, and temperatures with which they go.
+fn softened() -> impl Strategy<Value = (f64, DistillationForm)> {
+    (0.1..100.0f64, form()).prop_map(|(temperature, form)| match form {
+        DistillationForm::Textbook | DistillationForm::Released => (temperature, form),
+        DistillationForm::Paper => (TEMPERATURE, form),
+    })
 }
 
 fn method() -> BoxedStrategy<Method> {
@@ -176,15 +187,13 @@ fn method() -> BoxedStrategy<Method> {
         (source(), loss, 0.0..1000.0f64, count(8)).prop_map(|(teacher, representation_loss, lambda, replays)| {
             Method::Rrm { teacher, representation_loss, lambda, replays }
         }),
-        (source(), 0.1..100.0f64, 0.0..1.0f64, form()).prop_map(|(teacher, temperature, alpha, form)| {
+        (source(), 0.0..1.0f64, softened()).prop_map(|(teacher, alpha, (temperature, form))| {
             Method::KnowledgeDistillation { teacher, temperature, alpha, form }
         }),
-        (source(), attack(), 0.1..100.0f64, 0.0..1.0f64, form()).prop_map(
-            |(teacher, attack, temperature, alpha, form)| {
-                let attack_mode = Mode::Train;
-                Method::AdversariallyRobustDistillation { teacher, attack, attack_mode, temperature, alpha, form }
-            }
-        ),
+        (source(), attack(), 0.0..1.0f64, softened()).prop_map(|(teacher, attack, alpha, (temperature, form))| {
+            let attack_mode = Mode::Train;
+            Method::AdversariallyRobustDistillation { teacher, attack, attack_mode, temperature, alpha, form }
+        }),
         (dense_threat(), count(100), 0.001..1.0f64, 0.0..100.0f64)
             .prop_map(|(threat, steps, step, beta)| Method::Trades { threat, steps, step_size: step.into(), beta }),
     ]
@@ -253,7 +262,7 @@ pub(crate) fn train() -> impl Strategy<Value = JobSpec> {
                 arch,
                 representation_width: None,
                 initial,
-                temperature: 30.0,
+                temperature: TEMPERATURE,
                 method,
                 optimizer,
                 epochs: NonZeroU32::new(epochs).expect("the range begins at 5"),

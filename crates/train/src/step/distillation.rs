@@ -11,7 +11,7 @@ use crate::student::{Student, UpdateError};
 /// The two terms of a distillation loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SoftTargets {
-    /// T, by which the logits of both networks are divided.
+    /// T, by which the logits of both networks are divided: by the loss, or in the paper's form by the networks.
     pub temperature: f64,
     /// α, the weight of the divergence beside that of the cross-entropy.
     pub alpha: f64,
@@ -20,18 +20,19 @@ pub struct SoftTargets {
 }
 
 impl SoftTargets {
-    /// α·T²·KL(softmax(t/T) ‖ softmax(s/T)), a scalar. All logits are (N, classes).
+    /// α·T²·KL(softmax(t/T) ‖ softmax(s/T)), a scalar; in the paper's form t and s have been divided. All logits are (N, classes).
     ///
     /// # Errors
     /// When the shapes differ or the teacher is tracked.
     pub fn divergence(&self, student: &Tensor, teacher: &Tensor) -> Result<Tensor> {
         let Self { temperature, alpha, form } = *self;
-        let mean = soft_target_kl(student, teacher, temperature)?.mean_all()?;
-        let share = match form {
-            DistillationForm::Textbook => 1.0,
+        let (divisor, share) = match form {
+            DistillationForm::Textbook => (temperature, 1.0),
             // `KLDivLoss()` divides by the classes, too.
-            DistillationForm::Released => 1.0 / student.dim(1)? as f64,
+            DistillationForm::Released => (temperature, 1.0 / student.dim(1)? as f64),
+            DistillationForm::Paper => (1.0, 1.0),
         };
+        let mean = soft_target_kl(student, teacher, divisor)?.mean_all()?;
         mean * (alpha * temperature * temperature * share)
     }
 
@@ -41,7 +42,7 @@ impl SoftTargets {
     /// When a label is not a class.
     pub fn cross_entropy(&self, student: &Tensor, labels: &Tensor) -> Result<Tensor> {
         let softened = match self.form {
-            DistillationForm::Textbook => student.clone(),
+            DistillationForm::Textbook | DistillationForm::Paper => student.clone(),
             DistillationForm::Released => (student / self.temperature)?,
         };
         cross_entropy(&softened, labels)?.mean_all()? * (1.0 - self.alpha)

@@ -1,12 +1,15 @@
 //! Every method learns, and the robust ones become robust.
 
 use rrm_spec::{
-    Augmentation, DistillationForm, EpochRecord, Method, Perturbation, PgdSelection, RepresentationLoss, TrainSpec,
+    Augmentation, DistillationForm, EpochRecord, JobSpec, Method, OptimizerSpec, Perturbation, PgdSelection,
+    RepresentationLoss, TrainSpec,
 };
 
 use crate::{
     dataset::Recipe,
-    support::{Bench, count, distillation, fast_at, fgsm, fraction, free, pgd, robust_distillation, rrm, sat, trades},
+    support::{
+        Bench, count, distillation, fast_at, fgsm, fraction, free, pgd, records, robust_distillation, rrm, sat, trades,
+    },
 };
 
 /// Two and a half times as strong as the tint of [`Recipe::TEMPTING`], and half as strong as its halves.
@@ -49,6 +52,31 @@ fn free_training_trades_and_robust_distillation_are_robust_too() {
     let student = trained(&bench, "student", robust_distillation(EPSILON, "8/255", 4, 1.0), 15);
     let all = format!("free {free:?}, trades {trades:?}, student {student:?}");
     assert!([free, trades, student].iter().all(|(natural, robust)| *natural > 0.7 && *robust > 0.5), "{all}");
+}
+
+/// The released code's: teacher and student divide their logits by T, the loss does once more and has a mean over classes, too; and
+/// Equation 6, in which nothing but the networks divides.
+#[test]
+fn distillation_learns_in_the_released_form_and_in_the_papers_between_networks_of_its_temperature() {
+    let bench = Bench::new(Recipe { images: (40, 10), ..Recipe::EASY });
+    let softened = |arch: &str, learning_rate, epochs, method| {
+        let spec = bench.spec(arch, method);
+        let optimizer = OptimizerSpec { learning_rate, ..spec.optimizer };
+        TrainSpec { epochs: count(epochs), temperature: 30.0, optimizer, ..spec }
+    };
+    // The cross-entropy of softened logits has a thirtieth of the usual gradient.
+    bench.train(&softened("vgg11/16", 0.5, 10, Method::Natural), &bench.environment("teacher"));
+    bench.train(&bench.spec("vgg11/16", Method::Natural), &bench.environment("impostor"));
+    let paper = softened("resnet18/16", 0.05, 1, distillation(30.0, 1.0, DistillationForm::Paper));
+    let (outcome, _) = records(&JobSpec::Train(paper), &bench.environment_with("refused", "impostor"), |_| false);
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("divides its logits by 1, and not by the method's temperature, 30"), "{error}");
+    for (form, learning_rate) in [(DistillationForm::Released, 0.5), (DistillationForm::Paper, 0.05)] {
+        let spec = softened("resnet18/16", learning_rate, 15, distillation(30.0, 1.0, form));
+        let epochs = bench.train(&spec, &bench.environment_with(&format!("{form:?}"), "teacher"));
+        let [first, .., last]: &[EpochRecord] = &epochs else { panic!("{epochs:?}") };
+        assert!(last.loss < first.loss && fraction(last.natural) >= 0.9, "{form:?}: {epochs:?}");
+    }
 }
 
 #[test]

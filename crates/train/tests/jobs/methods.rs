@@ -1,11 +1,11 @@
 //! What a single step does and leaves alone.
 
 use candle_core::{DType, Tensor};
-use rrm_models::Network;
-use rrm_spec::{DistillationForm, Method, Norm, Perturbation, RepresentationLoss, ThreatModel};
+use rrm_models::{Model, Network};
+use rrm_spec::{DistillationForm, Method, Mode, Norm, Perturbation, RepresentationLoss, ThreatModel};
 use rrm_train::{
     Step, StepStats, Student, TrainBatch,
-    step::{self, FreeAdversarialTraining},
+    step::{self, FreeAdversarialTraining, SoftTargets},
 };
 
 use crate::support::{
@@ -39,6 +39,20 @@ fn distillation_leaves_the_teachers_weights_and_statistics_alone() {
         step::build(&method, Some(&teacher), 0).step(&mut student, &batch()).unwrap();
         assert_eq!(state(&teacher), before, "{method:?}");
     }
+}
+
+/// Where networks divide by T themselves, the paper's form is the textbook's of the same networks without.
+#[test]
+fn the_papers_form_on_softened_logits_is_the_textbooks_on_those_that_are_not() {
+    let batch = batch();
+    let logits = |seed| network("vgg11/16", seed, 32).forward(&batch.pixels, Mode::Eval).unwrap().logits.detach();
+    let (student, teacher) = (logits(1), logits(2));
+    let terms = |form| SoftTargets { temperature: 4.0, alpha: 1.0, form };
+    let textbook = terms(DistillationForm::Textbook).divergence(&student, &teacher).unwrap();
+    let (student, teacher) = ((student / 4.0).unwrap(), (teacher / 4.0).unwrap());
+    let paper = terms(DistillationForm::Paper).divergence(&student, &teacher).unwrap();
+    let (expected, found) = (numbers(&textbook)[0], numbers(&paper)[0]);
+    assert!(expected > 0.0 && (found - expected).abs() < 1e-5 * expected, "{found} instead of {expected}");
 }
 
 /// The statistics and the weights after one step.

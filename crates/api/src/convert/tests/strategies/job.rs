@@ -62,7 +62,7 @@ pub(in crate::convert::tests) fn method() -> BoxedStrategy<Method> {
             perturbation,
         },
     );
-    let forms = || select(vec![DistillationForm::Textbook, DistillationForm::Released]);
+    let forms = || select(vec![DistillationForm::Textbook, DistillationForm::Released, DistillationForm::Paper]);
     let distilled = (model_source(), number(), number(), forms()).prop_map(|(teacher, temperature, alpha, form)| {
         Method::KnowledgeDistillation { teacher, temperature, alpha, form }
     });
