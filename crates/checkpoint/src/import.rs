@@ -16,7 +16,7 @@ use crate::torch::Content;
 use crate::{CheckpointError, Dtype, Finding, Misfit, Misfits, Numbers};
 
 /// What the caller knows of the network; what is absent is taken from the file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Wanted {
     /// The architecture. Only the project's own files tell it.
     pub arch: Option<Arch>,

@@ -13,7 +13,6 @@ use crate::{
 /// one: all three call [`JobSpec::validate`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-#[expect(clippy::large_enum_variant, reason = "jobs are few, and nearly all of them train")]
 pub enum JobSpec {
     /// Trains a network.
     Train(TrainSpec),
