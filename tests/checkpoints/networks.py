@@ -1,14 +1,25 @@
 """The reference networks at any width, by the names that `--arch` takes, and what the checkpoints' tests compute with them."""
 
+import importlib.util
 import pathlib
 import sys
 
 import torch
 from torch import nn
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "golden"))
-import generate as golden  # noqa: E402
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden"
 
+
+def golden_networks():
+    """`networks.py` of the golden folder, which has this file's name."""
+    sys.path.append(str(GOLDEN))
+    spec = importlib.util.spec_from_file_location("golden_networks", GOLDEN / "networks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+golden = golden_networks()
 MADRY_MEAN, MADRY_STD = golden.NORMALISERS["madry"]
 
 
