@@ -16,7 +16,7 @@ pub enum Activation {
     Relu,
 }
 
-/// What a batch-norm does after normalising: `y = activation(norm(x) + residual)`.
+/// What a batch-norm or a convolution does last: `y = activation(norm(x) + residual)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue<'a> {
     /// Added before the activation; the shape of the output.

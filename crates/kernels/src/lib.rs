@@ -26,8 +26,8 @@ mod threads;
 
 pub use activation::relu;
 pub use conv::{
-    Conv2dConfig, FrozenNorm, KeptConv2d, conv2d, conv2d_activated, conv2d_frozen_norm, weight_gradient_passes,
-    with_direct_convolutions,
+    Conv2dConfig, FrozenNorm, KeptConv2d, conv2d, conv2d_activated, conv2d_finished, conv2d_frozen_norm,
+    weight_gradient_passes, with_direct_convolutions,
 };
 pub use dropout::dropout;
 pub use epilogue::{Activation, Epilogue};

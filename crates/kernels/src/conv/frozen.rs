@@ -9,7 +9,7 @@ use super::gradients;
 use super::passes::Passes;
 use super::shape::ConvShape;
 use super::weight::{Forms, Weight};
-use super::{Conv2dConfig, check_bias, conv2d};
+use super::{Conv2dConfig, check_bias, check_residual, conv2d};
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::device::by_device;
@@ -96,11 +96,7 @@ impl Constant {
         let shape = ConvShape::new(x, &self.weight, config)?;
         check_bias(self.bias.as_ref(), &shape)?;
         let Epilogue { residual, activation } = epilogue;
-        if let Some(residual) = residual
-            && residual.dims4()? != shape.out_dims()
-        {
-            bail!("conv2d: the residual is {:?}, the output {:?}", residual.shape(), shape.out_dims());
-        }
+        check_residual(residual, &shape)?;
         let (x, residual) = (x.contiguous()?, residual.map(Tensor::contiguous).transpose()?);
         let arguments: Vec<&Tensor> = std::iter::once(&x).chain(&residual).collect();
         let operation = FrozenConv { precision: Precision::current(), shape, constant: self.clone(), activation };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{DType, Result, Tensor};
 
 use super::frozen::{Constant, FrozenNorm, is_tracked};
-use super::{Conv2dConfig, conv2d_activated, conv2d_frozen_norm};
+use super::{Conv2dConfig, conv2d_finished, conv2d_frozen_norm};
 use crate::changes::Snapshot;
 use crate::epilogue::{Activation, Epilogue};
 
@@ -33,7 +33,7 @@ struct Recipe {
 }
 
 impl KeptConv2d {
-    /// [`conv2d_activated`], to the bit.
+    /// [`conv2d_activated`](super::conv2d_activated), to the bit.
     ///
     /// # Errors
     /// As there.
@@ -45,13 +45,28 @@ impl KeptConv2d {
         config: Conv2dConfig,
         activation: Activation,
     ) -> Result<Tensor> {
+        self.conv2d_finished(x, weight, bias, config, Epilogue { residual: None, activation })
+    }
+
+    /// [`conv2d_finished`], to the bit.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn conv2d_finished(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        config: Conv2dConfig,
+        epilogue: Epilogue<'_>,
+    ) -> Result<Tensor> {
         let tensors: Vec<&Tensor> = std::iter::once(weight).chain(bias).collect();
         if tensors.iter().any(|tensor| tensor.track_op()) {
-            return conv2d_activated(x, weight, bias, config, activation);
+            return conv2d_finished(x, weight, bias, config, epilogue);
         }
         let constant =
             self.of(Recipe { dtype: x.dtype(), epsilon: None }, &tensors, || Constant::plain(weight, bias))?;
-        constant.apply(x, config, Epilogue { residual: None, activation })
+        constant.apply(x, config, epilogue)
     }
 
     /// [`conv2d_frozen_norm`], to the bit.

@@ -31,7 +31,7 @@ pub use passes::weight_gradient_passes;
 pub(crate) use shape::ConvShape;
 pub(crate) use weight::Weight;
 
-use crate::epilogue::Activation;
+use crate::epilogue::{Activation, Epilogue};
 
 /// How a kernel moves over the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +64,42 @@ pub fn conv2d_activated(
     config: Conv2dConfig,
     activation: Activation,
 ) -> Result<Tensor> {
+    conv2d_finished(x, weight, bias, config, Epilogue { residual: None, activation })
+}
+
+/// `activation(conv2d(x, weight, bias) + residual)`, without a pass over the image of its own for either.
+///
+/// # Errors
+/// As [`conv2d`], and when the residual has not the shape of the output.
+pub fn conv2d_finished(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: Conv2dConfig,
+    epilogue: Epilogue<'_>,
+) -> Result<Tensor> {
     let shape = ConvShape::new(x, weight, config)?;
     check_bias(bias, &shape)?;
+    check_residual(epilogue.residual, &shape)?;
     let bias = bias.map(Tensor::contiguous).transpose()?;
-    op::apply(shape, &x.contiguous()?, &weight.contiguous()?, bias.as_ref(), activation)
+    let residual = epilogue.residual.map(Tensor::contiguous).transpose()?;
+    let epilogue = Epilogue { residual: residual.as_ref(), ..epilogue };
+    op::apply(shape, &x.contiguous()?, &weight.contiguous()?, bias.as_ref(), epilogue)
 }
 
 fn check_bias(bias: Option<&Tensor>, shape: &ConvShape) -> Result<()> {
     match bias {
         Some(bias) if bias.dims() != [shape.out_channels] => {
             bail!("conv2d: the bias is {:?} for {} output channels", bias.shape(), shape.out_channels)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_residual(residual: Option<&Tensor>, shape: &ConvShape) -> Result<()> {
+    match residual {
+        Some(residual) if residual.dims4()? != shape.out_dims() => {
+            bail!("conv2d: the residual is {:?}, the output {:?}", residual.shape(), shape.out_dims())
         }
         _ => Ok(()),
     }

@@ -10,9 +10,7 @@ use super::weight::Weight;
 use crate::cuda;
 use crate::device::by_device;
 use crate::element::{Borrowed, by_element};
-#[cfg(feature = "cuda")]
-use crate::epilogue::Epilogue;
-use crate::epilogue::{Activation, Finish};
+use crate::epilogue::{Activation, Epilogue, Finish};
 #[cfg(feature = "cuda")]
 use crate::graph::record_stored;
 use crate::graph::{Arrived, Backward, record};
@@ -24,39 +22,45 @@ pub(super) fn apply(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
-    activation: Activation,
+    epilogue: Epilogue<'_>,
 ) -> Result<Tensor> {
-    let precision = Precision::current();
+    let (precision, Epilogue { residual, activation }) = (Precision::current(), epilogue);
     let operation = Conv2d {
         precision,
         shape,
         // Each is read for the other's gradient only.
         x: weight.track_op().then(|| x.detach()),
         weight: x.track_op().then(|| weight.detach()),
+        has_bias: bias.is_some(),
         activation,
     };
-    let arguments: Vec<&Tensor> = [x, weight].into_iter().chain(bias).collect();
+    let arguments: Vec<&Tensor> = [x, weight].into_iter().chain(bias).chain(residual).collect();
     by_device!(x, "conv2d",
         cpu => by_element!(x.dtype(), "conv2d", T => {
             let y = {
-                let (x, weight, bias) = (Borrowed::of(x), Borrowed::of(weight), bias.map(Borrowed::of));
+                let (x, weight) = (Borrowed::of(x), Borrowed::of(weight));
+                let (bias, residual) = (bias.map(Borrowed::of), residual.map(Borrowed::of));
                 let bias = bias.as_ref().map(|bias| bias.numbers::<T>()).transpose()?;
-                <T as Passes>::forward(precision, &shape, x.numbers()?, Weight::passing(weight.numbers()?), Finish { bias, residual: None, activation })
+                let residual = residual.as_ref().map(|residual| residual.numbers::<T>()).transpose()?;
+                let finish = Finish { bias, residual, activation };
+                <T as Passes>::forward(precision, &shape, x.numbers()?, Weight::passing(weight.numbers()?), finish)
             };
             record(&arguments, y, shape.out_dims(), operation)
         }),
         cuda => {
-            let y = cuda::conv::forward(&shape, x, weight, bias, Epilogue { residual: None, activation })?;
+            let y = cuda::conv::forward(&shape, x, weight, bias, epilogue)?;
             record_stored(&arguments, y, shape.out_dims(), operation)
         },
     )
 }
 
+/// The operation on (x, weight), then the bias and the residual where there are.
 struct Conv2d {
     precision: Precision,
     shape: ConvShape,
     x: Option<Tensor>,
     weight: Option<Tensor>,
+    has_bias: bool,
     activation: Activation,
 }
 
@@ -70,14 +74,16 @@ impl Backward for Conv2d {
     }
 
     fn backward(&self, arrived: Arrived<'_>) -> Result<Vec<Option<Tensor>>> {
-        let gradient = &arrived.before(self.activation)?;
+        let gradient = arrived.before(self.activation)?;
         let dx =
-            self.weight.as_ref().map(|weight| gradients::input(self.precision, &self.shape, weight, None, gradient));
-        let dw = self.x.as_ref().map(|x| gradients::weight(self.precision, &self.shape, x, gradient));
-        let db = match arrived.wanted {
-            [_, _, true] => Some(gradients::bias(&self.shape, gradient)?),
-            _ => None,
-        };
-        Ok(vec![dx.transpose()?, dw.transpose()?, db])
+            self.weight.as_ref().map(|weight| gradients::input(self.precision, &self.shape, weight, None, &gradient));
+        let dw = self.x.as_ref().map(|x| gradients::weight(self.precision, &self.shape, x, &gradient));
+        let mut all = vec![dx.transpose()?, dw.transpose()?];
+        if self.has_bias {
+            all.push(arrived.wanted(2, || gradients::bias(&self.shape, &gradient))?);
+        }
+        let wants_residual = arrived.wanted.get(all.len()).is_some_and(|&wanted| wanted);
+        all.push(wants_residual.then_some(gradient));
+        Ok(all)
     }
 }

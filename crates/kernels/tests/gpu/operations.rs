@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 use rrm_kernels::{
     Activation, Conv2dConfig, Epilogue, FrozenNorm, PoolConfig, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
-    conv2d_frozen_norm, dropout, linear, max_pool2d, normalize, relu,
+    conv2d_finished, conv2d_frozen_norm, dropout, linear, max_pool2d, normalize, relu,
 };
 
 use crate::compared::{EXACT, Findings, Role, SMOOTH, Tolerance, WITH_RELU};
@@ -79,6 +79,13 @@ fn convolutions(device: &Device) -> Outcome {
         findings.compare(&name, &with_bias, &inputs, device, SMOOTH)?;
         let without = |t: &[Tensor]| Ok(vec![conv2d(&t[0], &t[1], None, config)?]);
         findings.compare(&name, &without, &inputs[..2], device, SMOOTH)?;
+        let out = [n, o, (h + 2 * padding - k) / stride + 1, (w + 2 * padding - k) / stride + 1];
+        let operands = [inputs[0].clone(), inputs[1].clone(), activation(4, &out)];
+        let with_residual = |t: &[Tensor]| {
+            let epilogue = Epilogue { residual: Some(&t[2]), activation: Activation::Identity };
+            Ok(vec![conv2d_finished(&t[0], &t[1], None, config, epilogue)?])
+        };
+        findings.compare(&format!("{name} and a residual"), &with_residual, &operands, device, SMOOTH)?;
     }
     findings.outcome()
 }

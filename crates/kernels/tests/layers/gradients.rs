@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 use proptest::prelude::*;
 use rrm_kernels::{
     Activation, Conv2dConfig, Epilogue, FrozenNorm, PoolConfig, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
-    conv2d_frozen_norm, linear, max_pool2d, normalize, relu,
+    conv2d_finished, conv2d_frozen_norm, linear, max_pool2d, normalize, relu,
 };
 
 use crate::support::{check_gradients, flat, tensor};
@@ -43,6 +43,21 @@ proptest! {
         let config = Conv2dConfig { stride, padding };
         check_gradients(|t| conv2d(&t[0], &t[1], Some(&t[2]), config), &inputs);
         check_gradients(|t| conv2d(&t[0], &t[1], None, config), &inputs[..2]);
+    }
+
+    #[test]
+    fn of_conv2d_finished(
+        n in 1usize..3, c in 1usize..4, o in 1usize..4, h in 1usize..7, k in 1usize..4, stride in 1usize..3,
+        activation in activation(),
+    ) {
+        prop_assume!(h + 2 >= k);
+        let config = Conv2dConfig { stride, padding: 1 };
+        let side = (h + 2 - k) / stride + 1;
+        let (x, weight) = (tensor(1, &[n, c, h, h], F64), tensor(2, &[o, c, k, k], F64));
+        let inputs = [x, weight, tensor(3, &[n, o, side, side], F64), tensor(4, &[o], F64)];
+        let epilogue = |residual| Epilogue { residual: Some(residual), activation };
+        check_gradients(|t| conv2d_finished(&t[0], &t[1], Some(&t[3]), config, epilogue(&t[2])), &inputs);
+        check_gradients(|t| conv2d_finished(&t[0], &t[1], None, config, epilogue(&t[2])), &inputs[..3]);
     }
 
     #[test]
