@@ -17,6 +17,7 @@ NETS = {"dnn": (6.0, "madry", "l_2"), "vgg11": (6.0, "fast", "l_inf"), "resnet18
 NARROW = {
     "vgg19_w16": (6.0, "madry", 4, 32, 10),
     "resnet50_w16": (3.0, "madry", 4, 32, 10),
+    "preactresnet18_w16": (3.0, "fast", 4, 32, 10),
     "rin_alexnet_w16": (6.0, "rin", 2, 224, 9),
     "rin_resnet50_w16": (3.0, "rin", 2, 224, 9),
     "rin_vgg16_w16": (6.0, "rin", 2, 224, 9),
@@ -143,6 +144,44 @@ class ResNet(nn.Module):
         return self.linear(latent), latent
 
 
+class PreActBlock(nn.Module):
+    """fast_adversarial's: batch-norm and ReLU before each convolution; the shortcut is of the block's input."""
+
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        self.bn1, self.conv1 = nn.BatchNorm2d(channels), nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.bn2, self.conv2 = nn.BatchNorm2d(width), nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        fits = stride == 1 and channels == width
+        self.shortcut = nn.Sequential(*(() if fits else (nn.Conv2d(channels, width, 1, stride, bias=False),)))
+
+    def forward(self, x):
+        y = self.conv1(F.relu(self.bn1(x)))
+        return self.conv2(F.relu(self.bn2(y))) + self.shortcut(x)
+
+
+class PreActResNet18(nn.Module):
+    """fast_adversarial's (Wong, Rice & Kolter 2020)."""
+
+    def __init__(self, divisor=1):
+        super().__init__()
+        channels = 64 // divisor
+        self.conv1 = nn.Conv2d(3, channels, 3, 1, 1, bias=False)
+        for i in range(4):
+            width, blocks = (64 << i) // divisor, []
+            for j in range(2):
+                blocks.append(PreActBlock(channels, width, 2 if i > 0 and j == 0 else 1))
+                channels = width
+            setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
+        self.bn, self.linear = nn.BatchNorm2d(channels), nn.Linear(channels, 10)
+
+    def forward(self, x):
+        x = self.conv1(x)
+        for i in range(1, 5):
+            x = getattr(self, f"layer{i}")(x)
+        latent = F.avg_pool2d(F.relu(self.bn(x)), 4).flatten(1)
+        return self.linear(latent), latent
+
+
 def mixed(z):
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
@@ -227,6 +266,7 @@ BUILDERS = {
     "vgg11": lambda: Vgg(VGG11),
     "resnet18": lambda: ResNet((2, 2, 2, 2), False),
     "vgg19_w16": lambda: Vgg(VGG19, 16),
+    "preactresnet18_w16": lambda: PreActResNet18(16),
     "resnet50_w16": lambda: ResNet((3, 4, 6, 3), True, divisor=16),
     "rin_alexnet_w16": lambda: AlexNet(16),
     "rin_resnet50_w16": lambda: ResNet((3, 4, 6, 3), True, True, 16),

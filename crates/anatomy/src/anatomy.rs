@@ -3,7 +3,7 @@
 use rrm_spec::{Family, NetworkSpec, Violations};
 
 use crate::builder::Builder;
-use crate::{After, Layer, Tensor, alexnet, dnn, resnet, vgg, vgg16};
+use crate::{After, Layer, Tensor, alexnet, dnn, preact_resnet, resnet, vgg, vgg16};
 
 /// Every layer of a network, from the normalised image to the logits.
 ///
@@ -31,6 +31,7 @@ impl Anatomy {
             Family::Vgg11 => vgg::build(&mut builder, divided, &vgg::VGG11),
             Family::Vgg19 => vgg::build(&mut builder, divided, &vgg::VGG19),
             Family::ResNet18 => resnet::build(&mut builder, divided, &resnet::RESNET18),
+            Family::PreActResNet18 => preact_resnet::build(&mut builder, divided),
             Family::ResNet50 => resnet::build(&mut builder, divided, &resnet::RESNET50),
             Family::ResNet50ImageNet => resnet::build(&mut builder, divided, &resnet::RESNET50_IMAGENET),
             Family::AlexNet => alexnet::build(&mut builder, divided),
@@ -44,7 +45,7 @@ impl Anatomy {
     pub fn classifier(family: Family) -> &'static str {
         match family {
             Family::Dnn | Family::Vgg11 | Family::Vgg19 => "classifier",
-            Family::ResNet18 | Family::ResNet50 => "linear",
+            Family::ResNet18 | Family::PreActResNet18 | Family::ResNet50 => "linear",
             Family::AlexNet => "last_layer",
             Family::ResNet50ImageNet => "fc",
             Family::Vgg16 => "classifier.6",
@@ -55,7 +56,7 @@ impl Anatomy {
     pub fn first(family: Family) -> &'static str {
         match family {
             Family::Dnn | Family::Vgg11 | Family::Vgg19 | Family::AlexNet | Family::Vgg16 => "features.0",
-            Family::ResNet18 | Family::ResNet50 | Family::ResNet50ImageNet => "conv1",
+            Family::ResNet18 | Family::PreActResNet18 | Family::ResNet50 | Family::ResNet50ImageNet => "conv1",
         }
     }
 
@@ -131,6 +132,8 @@ mod tests {
             ("vgg19", 398_136_320),
             ("resnet18", 555_422_720),
             ("resnet18/4", 35_046_656),
+            ("preactresnet18", 555_422_720),
+            ("preactresnet18/4", 35_046_656),
             ("resnet50", 1_298_863_104),
             ("alexnet", 701_722_304),
             ("resnet50-imagenet", 4_087_154_688),

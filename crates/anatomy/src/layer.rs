@@ -85,7 +85,9 @@ pub enum After {
     Nothing,
     /// ReLU.
     Relu,
-    /// The sum of a residual block's two ways, then ReLU.
+    /// The sum of a residual block's two ways.
+    Sum,
+    /// That sum, then ReLU.
     SumRelu,
 }
 
@@ -94,6 +96,7 @@ impl fmt::Display for After {
         f.write_str(match self {
             Self::Nothing => "",
             Self::Relu => "ReLU",
+            Self::Sum => "sum",
             Self::SumRelu => "sum, ReLU",
         })
     }

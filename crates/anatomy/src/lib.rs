@@ -5,6 +5,7 @@ mod anatomy;
 mod builder;
 mod dnn;
 mod layer;
+mod preact_resnet;
 mod resnet;
 mod vgg;
 mod vgg16;

@@ -4,7 +4,7 @@ use crate::After;
 use crate::builder::{Bias, Builder, Kernel};
 
 /// (width, stride of the first block) of each layer.
-const LAYERS: [(usize, usize); 4] = [(64, 1), (128, 2), (256, 2), (512, 2)];
+pub(crate) const LAYERS: [(usize, usize); 4] = [(64, 1), (128, 2), (256, 2), (512, 2)];
 /// By how much a bottleneck's output is wider than its middle.
 const EXPANSION: usize = 4;
 

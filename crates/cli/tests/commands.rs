@@ -277,7 +277,7 @@ fn architectures_are_listed_with_what_they_cost() {
     assert_eq!((&resnet18["parameters"], &resnet18["multiply_adds"]), (&11_173_962.into(), &555_422_720.into()));
     let table = stdout(&rrm(&home, &["model", "list"]));
     assert!(table.contains("24 554 570") && table.contains("3×224×224"), "{table}");
-    assert_eq!(stdout(&rrm(&home, &["-q", "model", "list"])).lines().count(), 8);
+    assert_eq!(stdout(&rrm(&home, &["-q", "model", "list"])).lines().count(), 9);
 }
 
 #[test]
@@ -292,6 +292,11 @@ fn an_architecture_is_shown_layer_by_layer() {
     for part in ["layer2.0.shortcut.0", "conv 1×1 stride 2", "sum, ReLU", "added_linear"] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
+    let preact = stdout(&rrm(&home, &["model", "show", "preactresnet18/16"]));
+    for part in ["layer2.0.shortcut.0", "sum", "layer4.1.bn2"] {
+        assert!(preact.contains(part), "{part} is missing in {preact}");
+    }
+    assert!(!preact.contains("sum, ReLU"), "{preact}");
     let plain = stdout(&rrm(&home, &["-q", "model", "show", "resnet50/16", "--adapter", "none", "--classes", "7"]));
     assert!(plain.contains("linear.weight") && !plain.contains("added_linear"), "{plain}");
     let keys = stdout(&rrm(&home, &["model", "show", "vgg11", "--keys", "--channels", "1"]));

@@ -87,6 +87,12 @@ impl Conv {
         self.forward_activated(x, Activation::Identity)
     }
 
+    /// conv(x) + residual, as one operation.
+    pub(crate) fn forward_residual(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        let epilogue = Epilogue { residual: Some(residual), activation: Activation::Identity };
+        self.kept.conv2d_finished(x, &self.weight, self.bias.as_ref(), self.config, epilogue)
+    }
+
     /// relu(conv(x)), as one operation.
     pub(crate) fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_activated(x, Activation::Relu)
@@ -116,6 +122,17 @@ impl Norm {
             running_var: vb.get_with_hints(channels, "running_var", init::ONE)?.detach(),
             batches: vb.get_with_hints_dtype((), "num_batches_tracked", init::ZERO, DType::I64)?.detach(),
         })
+    }
+
+    /// `epilogue(norm(x))`, of a norm that no convolution precedes.
+    pub(crate) fn forward(&self, x: &Tensor, mode: Mode, epilogue: Epilogue<'_>) -> Result<Tensor> {
+        match mode {
+            Mode::Train => self.forward_train(x, epilogue),
+            Mode::Eval => {
+                let FrozenNorm { gamma, beta, running_mean, running_var, epsilon } = self.frozen();
+                rrm_kernels::batch_norm_eval(x, gamma, beta, running_mean, running_var, epsilon, epilogue)
+            }
+        }
     }
 
     /// Normalises by the batch's own statistics, and moves the running ones towards them.

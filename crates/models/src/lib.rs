@@ -10,6 +10,7 @@ mod init;
 mod layers;
 mod model;
 mod network;
+mod preact_resnet;
 mod random;
 mod resnet;
 mod vgg;

@@ -11,6 +11,7 @@ use crate::dnn::Dnn;
 use crate::dropout::{Dropout, Masks};
 use crate::head::{Head, Plan};
 use crate::init::Beginning;
+use crate::preact_resnet::PreActResNet;
 use crate::resnet::ResNet;
 use crate::vgg::Vgg;
 use crate::vgg16::Vgg16;
@@ -50,6 +51,7 @@ impl Layers {
             Family::Vgg11 => (Box::new(Vgg::vgg11(&vb, spec)?), plain("classifier")),
             Family::Vgg19 => (Box::new(Vgg::vgg19(&vb, spec)?), plain("classifier")),
             Family::ResNet18 => (Box::new(ResNet::resnet18(&vb, spec)?), plain("linear")),
+            Family::PreActResNet18 => (Box::new(PreActResNet::new(&vb, spec)?), plain("linear")),
             Family::ResNet50 => (Box::new(ResNet::resnet50(&vb, spec)?), plain("linear")),
             Family::AlexNet => (Box::new(AlexNet::new(&vb, spec, masks)?), plain("last_layer")),
             Family::ResNet50ImageNet => (Box::new(ResNet::resnet50_imagenet(&vb, spec)?), plain("fc")),

@@ -19,10 +19,10 @@ use crate::layers::{Conv, ConvNorm, Kernel, Norm, relu_overlapping_max_pool};
 use crate::network::Backbone;
 
 /// (name, width, stride of the first block).
-const LAYERS: [(&str, usize, usize); 4] =
+pub(crate) const LAYERS: [(&str, usize, usize); 4] =
     [("layer1", 64, 1), ("layer2", 128, 2), ("layer3", 256, 2), ("layer4", 512, 2)];
 /// Channels of the stem.
-const STEM: usize = 64;
+pub(crate) const STEM: usize = 64;
 /// By how much a bottleneck's output is wider than its middle.
 const EXPANSION: usize = 4;
 

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The paper's network families (digest §1.2 and §1.3), with their parameters for CIFAR-10 or Restricted-ImageNet.
+/// The network families: the paper's (digest §1.2 and §1.3) and fast_adversarial's (§1.4), with their parameters for CIFAR-10 or Restricted-ImageNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// Six convolutions and two linear layers, no batch-norm; 1 341 226 parameters.
@@ -15,6 +15,8 @@ pub enum Family {
     Vgg19,
     /// ResNet18 with a 3×3 stem; 11 173 962 parameters.
     ResNet18,
+    /// ResNet18 with batch-norms before its convolutions, as fast_adversarial trains it; 11 172 170 parameters.
+    PreActResNet18,
     /// ResNet50 with a 3×3 stem and the authors' linear layer to a representation of 512 numbers; 24 554 570 parameters.
     ResNet50,
     /// AlexNet with a second hidden layer of 2048 instead of 4096, for 224×224 images; 48 631 625 parameters.
@@ -27,11 +29,12 @@ pub enum Family {
 
 impl Family {
     /// Every family, those for small images first, and each kind in the order of cost.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Dnn,
         Self::Vgg11,
         Self::Vgg19,
         Self::ResNet18,
+        Self::PreActResNet18,
         Self::ResNet50,
         Self::AlexNet,
         Self::ResNet50ImageNet,
@@ -46,6 +49,7 @@ impl Family {
             Self::Vgg11 => "vgg11",
             Self::Vgg19 => "vgg19",
             Self::ResNet18 => "resnet18",
+            Self::PreActResNet18 => "preactresnet18",
             Self::ResNet50 => "resnet50",
             Self::AlexNet => "alexnet",
             Self::ResNet50ImageNet => "resnet50-imagenet",
@@ -56,7 +60,7 @@ impl Family {
     /// Height and width, in pixels, of the images that the family is made for.
     pub fn image_side(self) -> usize {
         match self {
-            Self::Dnn | Self::Vgg11 | Self::Vgg19 | Self::ResNet18 | Self::ResNet50 => 32,
+            Self::Dnn | Self::Vgg11 | Self::Vgg19 | Self::ResNet18 | Self::PreActResNet18 | Self::ResNet50 => 32,
             Self::AlexNet | Self::ResNet50ImageNet | Self::Vgg16 => 224,
         }
     }
@@ -64,7 +68,7 @@ impl Family {
     /// What comes out of the last layer before any adapter.
     fn feature_width(self) -> usize {
         match self {
-            Self::Dnn | Self::Vgg11 | Self::Vgg19 | Self::ResNet18 => 512,
+            Self::Dnn | Self::Vgg11 | Self::Vgg19 | Self::ResNet18 | Self::PreActResNet18 => 512,
             Self::ResNet50 | Self::AlexNet | Self::ResNet50ImageNet | Self::Vgg16 => 2048,
         }
     }
@@ -93,8 +97,8 @@ impl Arch {
     pub const DIVISORS: [u32; 5] = [1, 2, 4, 8, 16];
 
     /// What can be written for a network, in words.
-    pub const FORMS: &str = "dnn, vgg11, vgg19, resnet18 or resnet50 for 32×32 images, alexnet, resnet50-imagenet or vgg16 for \
-        224×224 images, with /2, /4, /8 or /16 for a narrower one";
+    pub const FORMS: &str = "dnn, vgg11, vgg19, resnet18, preactresnet18 or resnet50 for 32×32 images, alexnet, resnet50-imagenet or \
+        vgg16 for 224×224 images, with /2, /4, /8 or /16 for a narrower one";
 
     /// A network of `family` with its widths divided by `width_divisor`; `None` where that is not one of
     /// [`Self::DIVISORS`].
@@ -182,7 +186,16 @@ mod tests {
 
     #[test]
     fn a_divisor_that_does_not_divide_is_refused() {
-        for text in ["resnet18/3", "resnet18/0", "dnn/32", "vgg11/", "resnet", "vgg11/2/2", "alexnet-imagenet"] {
+        for text in [
+            "resnet18/3",
+            "resnet18/0",
+            "preactresnet18/32",
+            "dnn/32",
+            "vgg11/",
+            "resnet",
+            "vgg11/2/2",
+            "alexnet-imagenet",
+        ] {
             assert!(text.parse::<Arch>().is_err(), "{text}");
         }
     }

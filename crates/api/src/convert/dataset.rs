@@ -25,6 +25,7 @@ wire_enum!(Family {
     AlexNet => Alexnet,
     ResNet50ImageNet => Resnet50Imagenet,
     Vgg16 => Vgg16,
+    PreActResNet18 => PreactResnet18,
 });
 
 impl OnWire for Dataset {

@@ -12,11 +12,21 @@ use rrm_models::{Model, Network, NetworkSpec};
 use rrm_spec::{Mode, Normalization};
 
 /// Every network at a sixteenth of its width.
-const NARROW: [&str; 8] =
-    ["dnn/16", "vgg11/16", "vgg19/16", "resnet18/16", "resnet50/16", "alexnet/16", "resnet50-imagenet/16", "vgg16/16"];
+const NARROW: [&str; 9] = [
+    "dnn/16",
+    "vgg11/16",
+    "vgg19/16",
+    "resnet18/16",
+    "preactresnet18/16",
+    "resnet50/16",
+    "alexnet/16",
+    "resnet50-imagenet/16",
+    "vgg16/16",
+];
 
 /// Those of them that normalise by a batch's statistics.
-const WITH_NORMS: [&str; 5] = ["vgg11/16", "vgg19/16", "resnet18/16", "resnet50/16", "resnet50-imagenet/16"];
+const WITH_NORMS: [&str; 6] =
+    ["vgg11/16", "vgg19/16", "resnet18/16", "preactresnet18/16", "resnet50/16", "resnet50-imagenet/16"];
 
 /// The paper's network of that name, or a narrower one, for ten classes of colour images.
 fn cifar10(arch: &str) -> NetworkSpec {

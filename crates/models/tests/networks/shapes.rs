@@ -9,12 +9,13 @@ use rrm_spec::{Arch, Family, Mode, Normalization};
 
 use crate::{NARROW, cifar10, network, numbers, pixels, square, state};
 
-/// Keys and shapes of PyTorch's `state_dict` of the authors' networks, and the counts of digest §1.2 and §1.3.
-const PYTORCH: [(&str, &str, usize, u64); 8] = [
+/// Keys and shapes of PyTorch's `state_dict` of the authors' networks and of fast_adversarial's, and the counts of digest §1.2 to §1.4.
+const PYTORCH: [(&str, &str, usize, u64); 9] = [
     ("dnn", include_str!("../state_dict/dnn.txt"), 16, 1_341_226),
     ("vgg11", include_str!("../state_dict/vgg11.txt"), 58, 9_231_114),
     ("vgg19", include_str!("../state_dict/vgg19.txt"), 114, 20_040_522),
     ("resnet18", include_str!("../state_dict/resnet18.txt"), 122, 11_173_962),
+    ("preactresnet18", include_str!("../state_dict/preactresnet18.txt"), 107, 11_172_170),
     ("resnet50", include_str!("../state_dict/resnet50.txt"), 322, 24_554_570),
     ("alexnet", include_str!("../state_dict/alexnet.txt"), 16, 48_631_625),
     ("resnet50-imagenet", include_str!("../state_dict/resnet50-imagenet.txt"), 320, 23_526_473),

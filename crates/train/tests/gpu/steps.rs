@@ -21,8 +21,17 @@ pub(crate) fn tests() -> Vec<OnDevice> {
 /// In their own width, and in f32.
 const WIDE: [&str; 3] = ["resnet18", "vgg11", "dnn"];
 /// Every network, narrow, since the CPU makes the same steps in f64.
-const NARROW: [&str; 8] =
-    ["resnet18/8", "vgg11/8", "dnn/8", "vgg19/16", "resnet50/16", "alexnet/16", "vgg16/16", "resnet50-imagenet/16"];
+const NARROW: [&str; 9] = [
+    "resnet18/8",
+    "vgg11/8",
+    "dnn/8",
+    "vgg19/16",
+    "preactresnet18/16",
+    "resnet50/16",
+    "alexnet/16",
+    "vgg16/16",
+    "resnet50-imagenet/16",
+];
 
 fn parsed(arch: &str) -> anyhow::Result<Arch> {
     arch.parse().map_err(|error| anyhow::anyhow!("{arch}: {error}"))

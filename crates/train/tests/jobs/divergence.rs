@@ -124,6 +124,9 @@ fn the_first_layer_with_a_spoilt_output_is_named_and_no_weight_changes() {
         ("dnn/16", "classifier.bias", "classifier"),
         ("vgg11/16", "features.9.bias", "features.9"),
         ("resnet18/16", "layer2.0.shortcut.0.weight", "layer2.0.shortcut.0"),
+        ("preactresnet18/16", "layer1.0.bn1.weight", "layer1.0.bn1"),
+        ("preactresnet18/16", "layer2.0.shortcut.0.weight", "layer2.0.shortcut.0"),
+        ("preactresnet18/16", "layer3.1.conv2.weight", "layer3.1.conv2"),
     ] {
         let mut student = student(network(arch, 2, 32), 1, 2);
         let weights = |student: &Student| -> Vec<(String, String)> {
