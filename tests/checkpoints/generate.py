@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import networks
-from networks import MADRY_MEAN, MADRY_STD
+from networks import FAST_MEAN, FAST_STD, MADRY_MEAN, MADRY_STD
 
 FOLDER = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "data")
 LEGACY = {"_use_new_zipfile_serialization": False}
@@ -94,6 +94,22 @@ def authors(net):
     return {"state_dict": state, "optimizer_state_dict": momentum, "epoch": 48, "best_acc": 0.61, "time_per_epoch": [12.5, 12.25]}
 
 
+def fast_adversarial():
+    """A network of fast_adversarial's with statistics that are not the first ones, as apex casts it: all but the batch-norms in f16.
+
+    Returns the same network in f32, too."""
+    net = seeded("preactresnet18/16")
+    for norm in (module for module in net.modules() if isinstance(module, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.uniform_(norm.bias, -0.2, 0.2)
+    net.train()(torch.randn(8, 3, 32, 32))
+    norms = tuple(name for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d))
+    cast = lambda key, t: t if key.rpartition(".")[0] in norms else t.half()
+    state = {key: cast(key, t) for key, t in net.state_dict().items()}
+    net.load_state_dict(state)
+    return state, net.eval()
+
+
 def strided(net):
     """All parameters as views of one storage, matrices transposed in it and kernels with their channels last."""
     state, views = net.state_dict(), {}
@@ -141,8 +157,11 @@ def main():
     save(nn.Sequential(nn.Linear(2, 2)), "whole_module.pt")
     save({"epoch": 3, "accuracy": 0.5}, "no_network.pt")
     save_file(of(torch.bfloat16), FOLDER / "brain.safetensors")
+    state, fast = fast_adversarial()
+    save(state, "fast_adversarial_legacy.pt", **LEGACY)
     exact, half, brain = (networks.logits(n) for n in (net, rounded(net, torch.float16), rounded(net, torch.bfloat16)))
     expected = {"image": "(37 i + 11) mod 256 / 255", "f32": exact, "f16": half, "bf16": brain}
+    expected["fast_adversarial"] = networks.logits(fast, mean=FAST_MEAN, std=FAST_STD)
     (FOLDER / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 

@@ -20,5 +20,5 @@ net = networks.build(arguments.arch)
 if arguments.without_adapter:
     net = networks.without_adapter(net)
 net.load_state_dict(load_file(arguments.file), strict=True)
-side = 32 if arguments.arch.partition("/")[0] in ("dnn", "vgg11", "vgg19", "resnet18", "resnet50") else 224
+side = 32 if arguments.arch.partition("/")[0] in ("dnn", "vgg11", "vgg19", "resnet18", "preactresnet18", "resnet50") else 224
 print(json.dumps(networks.logits(net.eval(), side)))

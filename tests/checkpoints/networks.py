@@ -21,6 +21,7 @@ def golden_networks():
 
 golden = golden_networks()
 MADRY_MEAN, MADRY_STD = golden.NORMALISERS["madry"]
+FAST_MEAN, FAST_STD = golden.NORMALISERS["fast"]
 
 
 class Dnn(golden.Dnn):
@@ -49,6 +50,7 @@ BUILDERS = {
     "vgg11": lambda divisor: golden.Vgg(golden.VGG11, divisor),
     "vgg19": lambda divisor: golden.Vgg(golden.VGG19, divisor),
     "resnet18": lambda divisor: golden.ResNet((2, 2, 2, 2), False, divisor=divisor),
+    "preactresnet18": golden.PreActResNet18,
     "resnet50": lambda divisor: golden.ResNet((3, 4, 6, 3), True, divisor=divisor),
     "alexnet": golden.AlexNet,
     "resnet50-imagenet": lambda divisor: golden.ResNet((3, 4, 6, 3), True, True, divisor),

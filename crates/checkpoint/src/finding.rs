@@ -65,6 +65,8 @@ pub enum Finding {
         /// Width of the features, which are the representation.
         representation: usize,
     },
+    /// What the shortcuts' convolutions read, which no key tells: each block's input, as in fast_adversarial's network.
+    ShortcutsOfInputs,
     /// Batch counters were not in the file, as before PyTorch 0.4.1, and are 0 now.
     NoCounters(usize),
 }
@@ -88,6 +90,7 @@ impl Finding {
             | Self::HalfPrecisionValues
             | Self::Adapter(_)
             | Self::NoAdapter { .. }
+            | Self::ShortcutsOfInputs
             | Self::NoCounters(_) => Weight::Note,
         }
     }
@@ -135,6 +138,10 @@ impl fmt::Display for Finding {
                 f,
                 "there is no adapter, as the authors' network has: the representation is the {representation} features \
                  (MadryLab's form)"
+            ),
+            Self::ShortcutsOfInputs => f.write_str(
+                "the 1×1 shortcuts read their block's input, as in fast_adversarial's network; where a file's own read the block's \
+                 first ReLU, as in robust_overfitting's, keys are the same, but accuracy is lost here",
             ),
             Self::NoCounters(count) => write!(f, "{count} batch counters are not in the file, and are 0 now"),
         }

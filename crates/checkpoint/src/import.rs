@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use half::f16;
 use rrm_anatomy::{Anatomy, Role, Tensor};
-use rrm_spec::{Arch, NetworkSpec, Normalization};
+use rrm_spec::{Arch, Family, NetworkSpec, Normalization};
 use safetensors::tensor::TensorView;
 
 use crate::file::Opened;
@@ -60,6 +60,8 @@ pub fn import(bytes: &[u8], wanted: &Wanted) -> Result<Imported, CheckpointError
     findings.extend(temperature(&network, file.description.as_ref(), wanted));
     findings.extend(loader.findings());
     findings.extend(adapter(&network));
+    // The project's own files are of the project's own network.
+    findings.extend(file.description.is_none().then(|| shortcuts(&network)).flatten());
     Ok(Imported { network, tensors, findings })
 }
 
@@ -338,4 +340,9 @@ fn adapter(network: &NetworkSpec) -> Option<Finding> {
         true => Some(Finding::Adapter(representation)),
         false => (usual != representation).then_some(Finding::NoAdapter { representation }),
     }
+}
+
+/// What is to be said about shortcuts of which the keys do not tell all.
+fn shortcuts(network: &NetworkSpec) -> Option<Finding> {
+    (network.arch.family() == Family::PreActResNet18).then_some(Finding::ShortcutsOfInputs)
 }

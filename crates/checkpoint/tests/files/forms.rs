@@ -149,6 +149,49 @@ fn the_authors_files_show_that_they_were_trained_in_fp16() {
     assert!(authors.findings.contains(&Finding::PassedOver(left_out)));
 }
 
+/// Of fast_adversarial's network, whose files do not say how it normalises.
+fn narrow_preact() -> Wanted {
+    Wanted {
+        arch: Some("preactresnet18/16".parse().unwrap()),
+        normalization: Some(Normalization::Cifar10Fast),
+        classes: Some(10),
+    }
+}
+
+#[test]
+fn a_bare_state_dict_of_fast_adversarial_is_read_and_what_its_keys_do_not_tell_is_told() {
+    let imported = import(&file("fast_adversarial_legacy.pt"), &narrow_preact()).unwrap();
+    assert_eq!((imported.tensors.len(), imported.network.representation_width), (107, 32));
+    assert!(imported.findings.contains(&Finding::ShortcutsOfInputs), "{:?}", told(&imported));
+    // Convolutions and the linear layer; batch-norms are f32.
+    let converted = Finding::Converted { from: Dtype::F16, tensors: 22, rounded: 0 };
+    assert!(imported.findings.contains(&converted), "{:?}", told(&imported));
+    assert_eq!(imported.findings.iter().map(Finding::weight).max(), Some(Weight::Note));
+    assert_eq!(numbers(&imported, "layer2.0.shortcut.0.weight").len(), 8 * 4);
+    let again = import(&imported.to_artifact(), &Wanted::default()).unwrap();
+    assert_eq!((&again.network, &again.tensors), (&imported.network, &imported.tensors));
+    assert!(!again.findings.contains(&Finding::ShortcutsOfInputs), "{:?}", told(&again));
+}
+
+#[test]
+fn a_network_with_the_wrapper_of_data_parallel_is_the_same_network() {
+    let bare = import(&file("fast_adversarial_legacy.pt"), &narrow_preact()).unwrap();
+    let bytes = bare.to_artifact();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let wrapped = tensors.tensors().into_iter().map(|(key, tensor)| (format!("module.{key}"), tensor));
+    let wrapped = import(&safetensors::serialize(wrapped, None).unwrap(), &narrow_preact()).unwrap();
+    assert_eq!((&wrapped.network, &wrapped.tensors), (&bare.network, &bare.tensors));
+    assert!(wrapped.findings.contains(&Finding::Prefixes(vec!["module".to_owned()])), "{:?}", told(&wrapped));
+}
+
+#[test]
+fn networks_that_differ_by_the_order_of_their_norms_are_told_apart() {
+    let post = Wanted { arch: Some("resnet18/16".parse().unwrap()), ..narrow_preact() };
+    let error = refused(&file("fast_adversarial_legacy.pt"), &post);
+    assert!(error.to_string().ends_with("the tensors are those of preactresnet18/16"), "{error}");
+    assert_eq!(error.next_step().unwrap(), "import it with --arch preactresnet18/16");
+}
+
 #[test]
 fn a_network_whose_tensors_share_a_single_number_is_read() {
     let arch = Some("resnet50/16".parse().unwrap());

@@ -21,7 +21,7 @@ pub(crate) enum ModelCommand {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Parameters, multiply-adds and tensors are those of the authors' networks: 10 classes for 32×32 images, 9 for 224×224.
+Parameters, multiply-adds and tensors are those of the authors' networks, and of fast_adversarial's preactresnet18: 10 classes for 32×32 images, 9 for 224×224.
 
 Examples:
   rrm model list
@@ -86,7 +86,7 @@ impl FromStr for Adapter {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Reads PyTorch's zip archives and its files from before 1.6, and safetensors: MadryLab's checkpoints, those of the paper's authors and of \
-fast_adversarial, state dicts as RobustBench's. Prefixes of wrappers (module., model., net., attacker.model.) are stripped, \
+fast_adversarial (preactresnet18), state dicts as RobustBench's. Prefixes of wrappers (module., model., net., attacker.model.) are stripped, \
 duplicates and the optimiser's state left out. No code in a file is run. Classes, channels and adapter are taken from the tensors; \
 normalisation from the file where it holds one.
 
@@ -98,6 +98,7 @@ Examples:
   rrm model import cifar_linf_8.pt --arch resnet50 --name madry-linf
   rrm model import checkpoint.pt.last --arch vgg11 --normalization cifar10-fast --name fast-vgg11
   rrm model import kd.pt.last --arch resnet50 --normalization cifar10-madry --temperature 30
+  rrm model import model.pth --arch preactresnet18 --normalization cifar10-fast --name fast-at
   rrm model import weights.safetensors --arch resnet18 --output teacher.safetensors      a file for { checkpoint = PATH }
 
 A plan then has teacher = { artifact = \"madry-linf\" } or model = { artifact = \"madry-linf\" }.")]

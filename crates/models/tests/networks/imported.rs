@@ -16,9 +16,12 @@ fn data(name: &str) -> PathBuf {
 
 /// The network of a file, by way of an artifact.
 fn network(name: &str) -> Network {
-    let arch = Some("dnn/16".parse().unwrap());
-    let wanted =
-        Wanted { arch, normalization: Some(Normalization::Cifar10Madry), classes: Some(10), temperature: None };
+    let (arch, normalization) = match name {
+        "fast_adversarial_legacy.pt" => ("preactresnet18/16", Normalization::Cifar10Fast),
+        _ => ("dnn/16", Normalization::Cifar10Madry),
+    };
+    let (arch, normalization) = (Some(arch.parse().unwrap()), Some(normalization));
+    let wanted = Wanted { arch, normalization, classes: Some(10), temperature: None };
     let imported = import(&read_file(&data(name)).unwrap(), &wanted).unwrap();
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("artifact.safetensors");
@@ -52,6 +55,7 @@ fn an_imported_network_computes_what_it_computed_in_pytorch() {
         ("authors_legacy.pt", "f16"),
         ("half.pt", "f16"),
         ("brain.safetensors", "bf16"),
+        ("fast_adversarial_legacy.pt", "fast_adversarial"),
     ] {
         let found = logits(&network(name), &image(), Mode::Eval).flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let expected: Vec<f64> = serde_json::from_value(expected[numbers].clone()).unwrap();
