@@ -155,6 +155,7 @@ fn narrow_preact() -> Wanted {
         arch: Some("preactresnet18/16".parse().unwrap()),
         normalization: Some(Normalization::Cifar10Fast),
         classes: Some(10),
+        temperature: None,
     }
 }
 

@@ -55,9 +55,11 @@ proptest! {
         let side = (h + 2 - k) / stride + 1;
         let (x, weight) = (tensor(1, &[n, c, h, h], F64), tensor(2, &[o, c, k, k], F64));
         let inputs = [x, weight, tensor(3, &[n, o, side, side], F64), tensor(4, &[o], F64)];
-        let epilogue = |residual| Epilogue { residual: Some(residual), activation };
-        check_gradients(|t| conv2d_finished(&t[0], &t[1], Some(&t[3]), config, epilogue(&t[2])), &inputs);
-        check_gradients(|t| conv2d_finished(&t[0], &t[1], None, config, epilogue(&t[2])), &inputs[..3]);
+        let finished = |t: &[Tensor], bias: Option<&Tensor>| {
+            conv2d_finished(&t[0], &t[1], bias, config, Epilogue { residual: Some(&t[2]), activation })
+        };
+        check_gradients(|t| finished(t, Some(&t[3])), &inputs);
+        check_gradients(|t| finished(t, None), &inputs[..3]);
     }
 
     #[test]
