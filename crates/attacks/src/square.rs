@@ -14,7 +14,7 @@ mod search;
 
 use candle_core::{Result, Tensor};
 use rrm_models::Model;
-use rrm_spec::{Mode, SquareLoss, SquareSchedule, SquareSpec};
+use rrm_spec::{Mode, Norm, SquareLoss, SquareSchedule, SquareSpec};
 
 use crate::{
     Attack, AttackRng, Attacked, Ball, Form, Randomness,
@@ -28,10 +28,14 @@ use extent::Extent;
 pub use search::{Observer, Round};
 use search::{Search, Standing};
 
+/// The share of the radius that an l1 search keeps within, as in the reference: its projection ends at the ball's very surface, and
+/// rounding might lead out.
+const L1_SHARE: f64 = 1.0 - 1e-6;
+
 /// Square Attack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Square {
-    /// Where it searches: l∞ or l2.
+    /// Where it searches.
     pub ball: Ball,
     /// Altered images that are tried per restart, beside the start.
     pub queries: u32,
@@ -100,8 +104,8 @@ impl Square {
     /// round, the one that tries the start included.
     ///
     /// # Errors
-    /// When labels are not one for each image or no classes, images are not (N, C, H, W), the type is neither f32 nor f64, the
-    /// ball is one of l1, or the victim fails.
+    /// When labels are not one for each image or no classes, images are not (N, C, H, W), the type is neither f32 nor f64, or
+    /// the victim fails.
     pub fn single_run<R: Randomness + Send>(
         &self,
         victim: &dyn Model,
@@ -121,7 +125,9 @@ impl Square {
     }
 
     fn region<T: Pixel>(&self, pixels: &Tensor) -> Result<Region<T>> {
-        Ok(Region::around(self.ball, Form::CroceHein, Pixels::read(pixels)?))
+        let Ball { norm, epsilon } = self.ball;
+        let share = if norm == Norm::L1 { L1_SHARE } else { 1.0 };
+        Ok(Region::around(Ball { norm, epsilon: epsilon * share }, Form::CroceHein, Pixels::read(pixels)?))
     }
 
     fn search<'a, T: Pixel>(

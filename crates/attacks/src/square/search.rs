@@ -69,7 +69,7 @@ impl<T: Pixel> Search<'_, T> {
             if rows.is_empty() {
                 break;
             }
-            let proposals = self.proposals(&mut standing, query)?;
+            let proposals = self.proposals(&mut standing, query);
             let answers = self.ask(&proposals, &rows)?;
             for (position, (&row, answer)) in rows.iter().zip(answers).enumerate() {
                 standing.consider(row, proposals.image(position), &answer);
@@ -82,11 +82,11 @@ impl<T: Pixel> Search<'_, T> {
     fn begin<R: Randomness + Send>(&self, mut randoms: Vec<R>) -> Result<Standing<T, R>> {
         let proposer = Proposer { square: self.square, extent: self.extent };
         let (region, natural) = (self.region, self.region.natural());
-        let starts = randoms.par_iter_mut().enumerate().map(|(row, random)| {
-            let target = proposer.start(&numbers(natural.image(row)), random)?;
-            Ok(settled(region, row, target))
-        });
-        let best = natural.with_images(&starts.collect::<Result<Vec<_>>>()?);
+        let starts = randoms
+            .par_iter_mut()
+            .enumerate()
+            .map(|(row, random)| settled(region, row, proposer.start(&numbers(natural.image(row)), random)));
+        let best = natural.with_images(&starts.collect::<Vec<_>>());
         let rows: Vec<usize> = (0..best.len()).collect();
         let answers = self.ask(&best, &rows)?;
         Ok(Standing {
@@ -101,17 +101,17 @@ impl<T: Pixel> Search<'_, T> {
     }
 
     /// The next proposal for each image that is not broken.
-    fn proposals<R: Randomness + Send>(&self, standing: &mut Standing<T, R>, query: u32) -> Result<Pixels<T>> {
+    fn proposals<R: Randomness + Send>(&self, standing: &mut Standing<T, R>, query: u32) -> Pixels<T> {
         let proposer = Proposer { square: self.square, extent: self.extent };
         let (region, natural) = (self.region, self.region.natural());
         let Standing { best, margins, randoms, .. } = standing;
         let (best, margins) = (&*best, &*margins);
         let unbroken = randoms.par_iter_mut().enumerate().filter(|(row, _)| margins[*row] > 0.0);
         let proposals = unbroken.map(|(row, random)| {
-            let target = proposer.next(&numbers(natural.image(row)), &numbers(best.image(row)), query, random)?;
-            Ok(settled(region, row, target))
+            let target = proposer.next(&numbers(natural.image(row)), &numbers(best.image(row)), query, random);
+            settled(region, row, target)
         });
-        Ok(natural.with_images(&proposals.collect::<Result<Vec<_>>>()?))
+        natural.with_images(&proposals.collect::<Vec<_>>())
     }
 
     fn ask(&self, pixels: &Pixels<T>, rows: &[usize]) -> Result<Vec<Answer>> {

@@ -23,14 +23,6 @@ fn threat() -> impl Strategy<Value = ThreatModel> {
     (norm, epsilon).prop_map(|(norm, epsilon)| ThreatModel { norm, epsilon: epsilon.into() })
 }
 
-/// Square Attack has no form for l1.
-fn without_l1() -> impl Strategy<Value = ThreatModel> {
-    threat().prop_map(|threat| ThreatModel {
-        norm: if threat.norm == Norm::L1 { Norm::Linf } else { threat.norm },
-        ..threat
-    })
-}
-
 fn fgsm() -> impl Strategy<Value = AttackSpec> {
     let dialect = prop_oneof![Just(FgsmDialect::Goodfellow), Just(FgsmDialect::Wong), Just(FgsmDialect::Tramer)];
     (threat(), dialect, proptest::option::of(0.05..1.5f64)).prop_map(|(threat, dialect, share)| {
@@ -88,12 +80,10 @@ fn fab() -> impl Strategy<Value = AttackSpec> {
 fn square() -> impl Strategy<Value = AttackSpec> {
     let loss = prop_oneof![Just(SquareLoss::Margin), Just(SquareLoss::Ce)];
     let schedule = prop_oneof![Just(SquareSchedule::Fixed), Just(SquareSchedule::Rescaled)];
-    (without_l1(), 1..30u32, loss, 0.1..=1.0f64, schedule).prop_map(
-        |(threat, queries, loss, initial_share, schedule)| {
-            let (queries, restarts) = (count(queries), count(1));
-            AttackSpec::Square(SquareSpec { threat, queries, restarts, loss, initial_share, schedule })
-        },
-    )
+    (threat(), 1..30u32, loss, 0.1..=1.0f64, schedule).prop_map(|(threat, queries, loss, initial_share, schedule)| {
+        let (queries, restarts) = (count(queries), count(1));
+        AttackSpec::Square(SquareSpec { threat, queries, restarts, loss, initial_share, schedule })
+    })
 }
 
 fn carlini_wagner() -> impl Strategy<Value = AttackSpec> {
@@ -119,7 +109,7 @@ fn autoattack() -> impl Strategy<Value = AttackSpec> {
         AutoAttackPart::Square,
     ];
     let attacks = proptest::sample::subsequence(parts, 1..=4).prop_shuffle();
-    (without_l1(), attacks, 1..8u32, 1..20u32).prop_map(|(threat, attacks, iterations, queries)| {
+    (threat(), attacks, 1..8u32, 1..20u32).prop_map(|(threat, attacks, iterations, queries)| {
         let (iterations, queries) = (count(iterations), count(queries));
         let custom = CustomAutoAttack { iterations, queries, ..CustomAutoAttack::of(attacks) };
         AttackSpec::AutoAttack(AutoAttackSpec { threat, version: AutoAttackVersion::Custom(custom) })
