@@ -21,7 +21,7 @@ use crate::{
     victims::{Victim, norm_named},
 };
 
-/// Radius in units of the net's small one.
+/// Radius in units of the net's small one, where the index gives none.
 const RADIUS: f64 = 10.0;
 
 /// What f32 margins may be off f64's, where no near-tie was decided another way.
@@ -39,7 +39,7 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
     for &arithmetic in Arithmetic::all() {
         report.begin(arithmetic);
         let victim = Victim::load(folder, net, arithmetic.dtype())?;
-        for norm in ["Linf", "L2"] {
+        for norm in ["Linf", "L2", "L1"].into_iter().filter(|norm| tensors.has(&format!("{norm}.dist.f64"))) {
             let square = square(&entry.parameters, &victim, norm)?;
             let numbers = Stream::of(folder, &tensors, norm, arithmetic.suffix(), &victim)?;
             let run = Run { tensors: &tensors, victim: &victim, norm, arithmetic, tolerance, square };
@@ -52,8 +52,12 @@ pub(crate) fn compare(folder: &Folder, file: &str) -> Result<Report> {
 
 fn square(parameters: &Value, victim: &Victim, norm: &str) -> Result<Square> {
     ensure!(parameters["resc_schedule"] == false, "a rescaled schedule was not expected");
+    let epsilon = match parameters["epsilon"].as_f64() {
+        Some(epsilon) => epsilon,
+        None => RADIUS * victim.epsilon(norm, "small")?,
+    };
     Ok(Square {
-        ball: Ball { norm: norm_named(norm)?, epsilon: RADIUS * victim.epsilon(norm, "small")? },
+        ball: Ball { norm: norm_named(norm)?, epsilon },
         queries: parameters["n_queries"].as_u64().context("n_queries")? as u32,
         restarts: 1,
         loss: SquareLoss::Margin,
@@ -69,7 +73,7 @@ struct Stream {
     images: usize,
     channels: usize,
     width: usize,
-    is_l2: bool,
+    has_bumps: bool,
 }
 
 impl Stream {
@@ -81,12 +85,12 @@ impl Stream {
         let count = images * channels * width.max(25) + 25 + rounds * (5 + images * channels);
         let coarse = |u: f64| (u * 24f64.exp2()).floor() * (-24f64).exp2();
         let numbers = folder.generator().u01(&format!("square.{norm}"), count).into_iter().map(coarse).collect();
-        Ok(Self { numbers, margins: flat(&margins)?, images, channels, width, is_l2: norm == "L2" })
+        Ok(Self { numbers, margins: flat(&margins)?, images, channels, width, has_bumps: norm != "Linf" })
     }
 
     /// The numbers that concern one image.
     fn of_image(&self, image: usize) -> Vec<f64> {
-        if self.is_l2 { self.of_l2(image) } else { self.of_linf(image) }
+        if self.has_bumps { self.of_bumps(image) } else { self.of_linf(image) }
     }
 
     /// Stripes for each image; then for all of them a place and a sign for each channel.
@@ -98,7 +102,7 @@ impl Stream {
 
     /// For each of 25 tiles, and then for each round, numbers for all images, followed by a sign for each channel of each image
     /// that is left.
-    fn of_l2(&self, image: usize) -> Vec<f64> {
+    fn of_bumps(&self, image: usize) -> Vec<f64> {
         let mut found = Vec::new();
         let mut rest = self.numbers.as_slice();
         let mut take = |shared: usize, before: usize, images: usize| {
