@@ -46,7 +46,7 @@ pub struct Apgd {
     pub restarts: u32,
     /// What is maximised by [`Attack::perturb`]; where a [`Victim`] is given, its objective is, unless the loss is targeted.
     pub loss: ApgdLoss,
-    /// Classes that the targeted loss tries; none = 9, or one less than the network's classes where that is fewer.
+    /// Classes that the targeted loss tries, none = 9; one less than the network's classes where that is fewer.
     pub targets: Option<u32>,
     /// Passes that each gradient is averaged over by [`Attack::perturb`]; where a [`Victim`] is given, its own are.
     pub passes: NonZeroU32,

@@ -1,6 +1,6 @@
 //! The classes that APGD-T tries.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 
 use super::Apgd;
 use crate::{Victim, rivals::rivals};
@@ -24,14 +24,11 @@ impl Targets {
         Self { rivals: None, count: 1, restarts }
     }
 
-    /// The other classes by the victim's natural logits, as many as the attack asks for.
+    /// The other classes by the victim's natural logits, as many as the attack asks for or as there are.
     pub(super) fn ranked(apgd: &Apgd, victim: &Victim<'_>, pixels: &Tensor, labels: &[u32]) -> Result<Self> {
         let rivals = rivals(&victim.logits(&pixels.to_device(victim.model.device())?)?, labels);
         let others = rivals.first().map_or(0, Vec::len);
-        let count = apgd.targets.map_or(others.min(MOST), |count| count as usize);
-        if count > others {
-            bail!("{count} targets were asked for, of a network that knows {others} other classes");
-        }
+        let count = apgd.targets.map_or(MOST, |count| count as usize).min(others);
         Ok(Self { rivals: Some(rivals), count: count as u32, restarts: apgd.restarts })
     }
 

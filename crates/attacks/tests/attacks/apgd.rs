@@ -169,8 +169,9 @@ fn nine_classes_are_eight_targets_each_once() {
     assert_eq!(attacked.broken_by, [None]);
     // A look at the natural image, its ranking, and three passes for each target.
     assert_eq!(victim.passes().len(), 2 + 8 * 3);
-    let error = Apgd { targets: Some(9), ..targeted }.perturb(&victim, Mode::Eval, &natural, &[0], &keys(0, &[0]));
-    assert!(error.unwrap_err().to_string().contains("9 targets"));
+    let (nine, victim) = (Apgd { targets: Some(9), ..targeted }, nine_classes());
+    nine.perturb(&victim, Mode::Eval, &natural, &[0], &keys(0, &[0])).unwrap();
+    assert_eq!(victim.passes().len(), 2 + 8 * 3, "there are no nine");
 }
 
 #[test]

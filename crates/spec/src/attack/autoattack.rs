@@ -19,6 +19,12 @@ const TARGETS: NonZeroU32 = NonZeroU32::new(9).expect("not zero");
 /// Restarts of the untargeted parts of version `plus`.
 const PLUS_RESTARTS: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 
+/// Restarts of APGD-CE in version `standard` in l1.
+const L1_RESTARTS: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
+
+/// Classes that APGD-T goes for in version `standard` in l1; fewer where the network has fewer.
+const L1_TARGETS: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
+
 /// Passes that version `rand` averages its gradients over.
 const RAND_PASSES: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 
@@ -36,7 +42,8 @@ pub struct AutoAttackSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum AutoAttackVersion {
-    /// APGD-CE, APGD-T, FAB-T and Square, of one restart each: what is meant by AutoAttack where nothing else is said.
+    /// APGD-CE, APGD-T, FAB-T and Square, of one restart each (in l1 APGD-CE of five, and APGD-T towards five classes): what is meant by
+    /// AutoAttack where nothing else is said.
     Standard,
     /// APGD-CE, APGD-DLR and FAB of five restarts each, Square, APGD-T and FAB-T.
     Plus,
@@ -155,10 +162,15 @@ impl AutoAttackPart {
 
 impl AutoAttackVersion {
     /// The lists that it is made of, one after another.
-    fn lists(&self) -> Vec<CustomAutoAttack> {
+    fn lists(&self, norm: Norm) -> Vec<CustomAutoAttack> {
         use AutoAttackPart::{ApgdCe, ApgdDlr, ApgdT, Fab, FabT, Square};
         let of = |attacks: &[AutoAttackPart]| CustomAutoAttack::of(attacks.to_vec());
         match self {
+            Self::Standard if norm == Norm::L1 => vec![
+                CustomAutoAttack { restarts: L1_RESTARTS, ..of(&[ApgdCe]) },
+                CustomAutoAttack { targets: Some(L1_TARGETS), ..of(&[ApgdT]) },
+                of(&[FabT, Square]),
+            ],
             Self::Standard => vec![of(&[ApgdCe, ApgdT, FabT, Square])],
             Self::Plus => vec![
                 CustomAutoAttack { restarts: PLUS_RESTARTS, ..of(&[ApgdCe, ApgdDlr, Fab]) },
@@ -169,17 +181,19 @@ impl AutoAttackVersion {
         }
     }
 
-    /// Norms that all its attacks have a form for.
-    pub(crate) fn norms(&self) -> &'static [Norm] {
-        let has_square = self.lists().iter().any(|list| list.attacks.contains(&AutoAttackPart::Square));
-        if has_square { SquareSpec::NORMS } else { &[Norm::Linf, Norm::L2, Norm::L1] }
+    /// Whether its numbers are the reference's and not the user's.
+    fn is_named(&self) -> bool {
+        match self {
+            Self::Standard | Self::Plus | Self::Rand => true,
+            Self::Custom(_) => false,
+        }
     }
 }
 
 impl AutoAttackSpec {
     /// The attacks that it is made of, in their order.
     pub fn parts(&self) -> Vec<AttackSpec> {
-        self.version.lists().iter().flat_map(|list| list.parts(&self.threat)).collect()
+        self.version.lists(self.threat.norm).iter().flat_map(|list| list.parts(&self.threat)).collect()
     }
 
     pub(super) fn label(&self) -> String {
@@ -208,8 +222,8 @@ impl AttackSpec {
         }
     }
 
-    /// Whether a network of so many classes can be attacked so: DLR needs three, targeted DLR four, and there are no more
-    /// targets than other classes.
+    /// Whether a network of so many classes can be attacked so: DLR needs three, targeted DLR four, and a user asks for no more
+    /// targets than there are other classes.
     ///
     /// # Errors
     /// All faults at once.
@@ -224,6 +238,7 @@ impl AttackSpec {
             Self::AutoAttack(_) => ("version", "version.targets"),
             _ => ("loss", "targets"),
         };
+        let has_own_targets = !matches!(self, Self::AutoAttack(spec) if spec.version.is_named());
         let mut found = Vec::new();
         for part in self.parts() {
             let Self::Apgd(spec) = part else { continue };
@@ -231,7 +246,7 @@ impl AttackSpec {
             if classes < fewest {
                 let allowed = format!("needs a network of at least {fewest} classes, not {classes}");
                 found.push(Violation { field: loss.to_owned(), value: spec.loss.name().into(), allowed });
-            } else if let Some(targets) = spec.targets.filter(|targets| targets.get() >= classes) {
+            } else if let Some(targets) = spec.targets.filter(|targets| has_own_targets && targets.get() >= classes) {
                 let allowed = format!("must be 1 to {} for a network of {classes} classes", classes - 1);
                 found.push(Violation { field: targets_of.to_owned(), value: targets.to_string(), allowed });
             }
@@ -252,8 +267,11 @@ mod tests {
     }
 
     fn labels(version: AutoAttackVersion) -> Vec<String> {
-        let threat = ThreatModel { norm: Norm::Linf, epsilon: "8/255".parse().unwrap() };
-        AutoAttackSpec { threat, version }.parts().iter().map(AttackSpec::label).collect()
+        within(Norm::Linf, version).parts().iter().map(AttackSpec::label).collect()
+    }
+
+    fn within(norm: Norm, version: AutoAttackVersion) -> AutoAttackSpec {
+        AutoAttackSpec { threat: ThreatModel { norm, epsilon: "8/255".parse().unwrap() }, version }
     }
 
     #[test]
@@ -264,6 +282,25 @@ mod tests {
         let others = ["Square 5000x1", "APGD-T 100x1", "FAB-T 100x1 (9 targets)"];
         assert_eq!(labels(AutoAttackVersion::Plus), [untargeted, others].concat());
         assert_eq!(labels(AutoAttackVersion::Rand), ["APGD-CE 100x1 EOT 20", "APGD-DLR 100x1 EOT 20"]);
+    }
+
+    #[test]
+    fn standard_in_l1_has_more_restarts_and_fewer_targets() {
+        let parts = within(Norm::L1, AutoAttackVersion::Standard).parts();
+        let labels: Vec<String> = parts.iter().map(AttackSpec::label).collect();
+        assert_eq!(labels, ["APGD-CE 100x5", "APGD-T 100x1", "FAB-T 100x1 (9 targets)", "Square 5000x1"]);
+        let AttackSpec::Apgd(targeted) = &parts[1] else { panic!("{parts:?}") };
+        assert_eq!(targeted.targets, NonZeroU32::new(5));
+        let five_classes = AttackSpec::AutoAttack(within(Norm::L1, AutoAttackVersion::Standard)).check_classes(5);
+        assert_eq!(five_classes, Ok(()), "there are four targets then");
+    }
+
+    #[test]
+    fn only_standard_has_parts_of_its_own_in_l1() {
+        for version in [AutoAttackVersion::Plus, AutoAttackVersion::Rand] {
+            let of = |norm| within(norm, version.clone()).parts().iter().map(AttackSpec::label).collect::<Vec<_>>();
+            assert_eq!(of(Norm::L1), of(Norm::Linf));
+        }
     }
 
     #[test]

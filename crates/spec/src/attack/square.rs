@@ -5,13 +5,13 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::one;
-use crate::{Norm, ThreatModel};
+use crate::ThreatModel;
 
 /// Parameters of Square Attack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SquareSpec {
-    /// The ball, of l∞ or l2.
+    /// The ball.
     pub threat: ThreatModel,
     /// Altered images that are tried per restart, beside the start.
     pub queries: NonZeroU32,
@@ -30,9 +30,6 @@ pub struct SquareSpec {
 }
 
 impl SquareSpec {
-    /// Norms that it has a form for.
-    pub(crate) const NORMS: &[Norm] = &[Norm::Linf, Norm::L2];
-
     /// That of AutoAttack.
     pub fn default_initial_share() -> f64 {
         0.8

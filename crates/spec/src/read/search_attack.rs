@@ -82,7 +82,6 @@ mod tests {
             [
                 "attack.loss: unknown variant `dlr`, expected `margin` or `ce`",
                 "attack.schedule: unknown variant `never`, expected `fixed` or `rescaled`",
-                "attack.threat.norm: must be linf or l2",
                 "attack.queries: must be 1 to 1000000",
                 "attack.restarts: must be 1 to 1000",
                 "attack.initial_share: must be above 0 and at most 1",

@@ -49,7 +49,6 @@ fn targets(targets: Option<NonZeroU32>, has_targets: bool, whose: &str, check: &
 }
 
 pub(super) fn autoattack(spec: &AutoAttackSpec, check: &mut Checker<'_>) {
-    search_attack::norm(&spec.threat, spec.version.norms(), check);
     match &spec.version {
         AutoAttackVersion::Standard | AutoAttackVersion::Plus | AutoAttackVersion::Rand => {}
         AutoAttackVersion::Custom(custom) => self::custom(custom, &mut check.within("version")),

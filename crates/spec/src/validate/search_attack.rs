@@ -6,7 +6,6 @@ use super::Checker;
 use crate::{CarliniWagnerSpec, FabSpec, Norm, SquareSpec, ThreatModel};
 
 pub(super) fn square(spec: &SquareSpec, check: &mut Checker<'_>) {
-    norm(&spec.threat, SquareSpec::NORMS, check);
     queries(spec.queries, check);
     check.at_most("restarts", spec.restarts.get(), 1000);
     let share = spec.initial_share;

@@ -92,7 +92,7 @@ fn autoattack() -> impl Strategy<Value = AttackSpec> {
         },
     );
     let named = select(vec![AutoAttackVersion::Standard, AutoAttackVersion::Plus, AutoAttackVersion::Rand]);
-    (threat().prop_filter("Square has no l1", |threat| threat.norm != Norm::L1), prop_oneof![named, custom])
+    (threat(), prop_oneof![named, custom])
         .prop_map(|(threat, version)| AttackSpec::AutoAttack(AutoAttackSpec { threat, version }))
 }
 
@@ -115,7 +115,7 @@ fn attack() -> BoxedStrategy<AttackSpec> {
 fn square() -> impl Strategy<Value = AttackSpec> {
     let loss = select(&[SquareLoss::Margin, SquareLoss::Ce][..]);
     let schedule = select(&[SquareSchedule::Fixed, SquareSchedule::Rescaled][..]);
-    (dense_threat(), count(5000), count(10), loss, 0.01..=1.0f64, schedule).prop_map(
+    (threat(), count(5000), count(10), loss, 0.01..=1.0f64, schedule).prop_map(
         |(threat, queries, restarts, loss, initial_share, schedule)| {
             AttackSpec::Square(SquareSpec { threat, queries, restarts, loss, initial_share, schedule })
         },
