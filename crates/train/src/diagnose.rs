@@ -131,7 +131,7 @@ impl<'a> Bench<'a> {
         by_gradient: [Option<&Broken>; 2],
         monitor: &mut Monitor<'_>,
     ) -> Result<(), Halt> {
-        let Some(square) = &battery.square else { return Ok(()) };
+        let square = &battery.square;
         let broken = self.broken(square, 1.0, monitor)?;
         let left = |i: usize| by_gradient.iter().flatten().all(|other| other[i].is_none());
         let only = (0..broken.len()).filter(|&i| broken[i].is_some() && left(i)).count();

@@ -29,8 +29,8 @@ pub(super) struct Battery {
     pub(super) single: AttackSpec,
     /// AutoPGD on DLR with all restarts; none for a network of two classes.
     pub(super) dlr: Option<AttackSpec>,
-    /// Square Attack; none in l1.
-    pub(super) square: Option<AttackSpec>,
+    /// Square Attack.
+    pub(super) square: AttackSpec,
     /// The single restart in balls of other sizes, with their names, the smallest first.
     pub(super) radii: Vec<(&'static str, AttackSpec)>,
 }
@@ -45,7 +45,7 @@ impl Battery {
         Self {
             white: apgd(&threat, ApgdLoss::Ce, RESTARTS),
             dlr: (classes >= ApgdLoss::Dlr.fewest_classes() as usize).then(|| apgd(&threat, ApgdLoss::Dlr, RESTARTS)),
-            square: (threat.norm != Norm::L1).then(|| square(&threat)),
+            square: square(&threat),
             radii: radii.collect(),
             single,
         }
@@ -65,7 +65,7 @@ impl Battery {
         let radii = self.radii.iter().map(|(_, attack)| attack.clone());
         let others = radii.filter(|attack| attack.threat() != self.threat());
         let once = std::iter::once(self.white.clone());
-        once.chain(self.dlr.clone()).chain(self.square.clone()).chain(rungs).chain(others).collect()
+        once.chain(self.dlr.clone()).chain([self.square.clone()]).chain(rungs).chain(others).collect()
     }
 }
 
