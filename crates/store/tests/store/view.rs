@@ -75,6 +75,24 @@ async fn a_run_is_one_wide_row() {
 }
 
 #[tokio::test]
+async fn an_evaluation_at_another_temperature_is_not_the_networks_own() {
+    let bench = Bench::new().await;
+    let attack = CHAIN.split("[[job]]").last().unwrap();
+    let softened = attack.replace("name = \"attack\"", "name = \"softened\"\n    temperature = 30.0");
+    bench.submit(&plan(&format!("{CHAIN}\n[[job]]{softened}"))).await.unwrap();
+    let worker = bench.worker("node", &[Device::Cpu]).await;
+    for _ in 0..4 {
+        let lease = bench.start(worker).await;
+        bench.finish(&lease).await;
+    }
+    let of_each: Vec<(String, Option<i64>)> =
+        rows(&bench, "select name, evaluation_job_id from runs where kind <> 'synthesize' order by job_id");
+    let own = |name: &str, evaluation| (name.to_owned(), evaluation);
+    let expected = [own("teacher", None), own("student", Some(3)), own("attack", Some(3)), own("softened", Some(4))];
+    assert_eq!(of_each, expected);
+}
+
+#[tokio::test]
 async fn a_run_says_what_was_trained_in_also_where_its_spec_does_not() {
     let bench = Bench::new().await;
     let mut plan = plan(CHAIN);
