@@ -4,6 +4,9 @@ FAB, Square, AutoPGD in l1 and the projections of l1 and of planes are those of 
 Wagner's attack is foolbox 3.3.4's. The folder must have its attacked network already. `requirements.txt` beside this has what is needed.
 Files of other makers that the repository has (`fab_dnn`, `square_dnn`) are left alone in its own folder, unless `--all` is given.
 
+In l1 Square adds a projection's correction to the change first, and then the sum to the image, where the reference adds one after the other:
+that leaves 1e-16 of changes that are taken back, which it then divides by 1e-12 and takes for a direction.
+
 In f64 runs the reference's conversions to float are made conversions to double. For l1 pixels count as changed from 1e-9 on: the
 reference counts what differs at all, rounding of unchanged pixels included.
 """
@@ -18,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pyautoattack import autopgd_base, fab_projections, fab_pt
+from pyautoattack import square as square_module
 from pyautoattack.square import SquareAttack
 from safetensors.numpy import load_file
 
@@ -140,6 +144,15 @@ class TracedSquare(SquareAttack):
         return margin, loss
 
 
+def corrected(images, change, epsilon):
+    """The reference's projection, whose correction is in the change already."""
+    change += autopgd_base.L1_projection(images, change, epsilon)
+    return torch.zeros_like(change)
+
+
+square_module.L1_projection = corrected
+
+
 class Stream:
     """Numbers in place of `torch.rand`: the upper bits of a golden stream, in the order of the calls."""
 
@@ -155,7 +168,7 @@ class Stream:
 def square(folder, made):
     """In l1, with a radius of its own."""
     entry = {
-        "code": "pyautoattack 0.2.0 (fra31/auto-attack) square.SquareAttack.attack_single_run, norm L1, torch.rand replaced as for square_dnn",
+        "code": "pyautoattack 0.2.0 (fra31/auto-attack) square.SquareAttack.attack_single_run, norm L1, torch.rand replaced as for square_dnn; corrections are added to changes first",
         "parameters": folder.model["files"]["square_dnn.safetensors"]["parameters"] | {"epsilon": 6.0},
         "tolerance": "f64 1e-8; f32 may differ on near-ties",
     }
