@@ -86,7 +86,8 @@ impl Report {
     }
 
     /// Compares f32 numbers of paths that rounding sends other ways: against f64, at least the share `often` of as many as in
-    /// PyTorch's own f32 run must be within the tolerance. Where a run ended earlier in f32, up to there.
+    /// PyTorch's own f32 run must be within the tolerance, or so many that chance explains what is missing: of a dozen images a few
+    /// more or less are no sign of anything. Where a run ended earlier in f32, up to there.
     pub(crate) fn as_often(
         &mut self,
         often: f64,
@@ -106,7 +107,7 @@ impl Report {
                 "golden margin: {what}: {own} of {length} within {tolerance:?}, of PyTorch's {theirs}, {often} needed"
             );
         }
-        if length == 0 || (own as f64) < often * theirs as f64 {
+        if length == 0 || (own as f64) < often * theirs as f64 && chance(own, theirs, length) < CHANCE {
             self.fault(format!(
                 "{what}: {own} of {length} numbers are within {tolerance:?} of f64's, of PyTorch's {theirs}"
             ));
@@ -212,6 +213,20 @@ pub(crate) fn numbers(text: &str) -> impl Iterator<Item = f64> + '_ {
     })
 }
 
+/// Less likely than this, a difference is no accident.
+const CHANCE: f64 = 1e-3;
+
+/// How likely it is that of `length` trials each, of equal chances, one side has `own` successes or fewer where both together have
+/// `own + theirs`: Fisher's exact test, one-sided.
+fn chance(own: usize, theirs: usize, length: usize) -> f64 {
+    let mut factorials = vec![0.0];
+    (1..=2 * length).for_each(|n| factorials.push(factorials[n - 1] + (n as f64).ln()));
+    let choose = |n: usize, k: usize| factorials[n] - factorials[k] - factorials[n - k];
+    let successes = own + theirs;
+    let likely = |k: usize| (choose(length, k) + choose(length, successes - k) - choose(2 * length, successes)).exp();
+    (successes.saturating_sub(length)..=own).map(likely).sum()
+}
+
 /// Trials of the comparisons themselves: one that cannot fail would be none.
 pub(crate) mod trials {
     use super::*;
@@ -244,6 +259,8 @@ pub(crate) mod trials {
     pub(crate) fn closeness() -> Result<()> {
         use Tolerance::{Absolute, Each, Exact, Scaled};
         let (inf, nan) = (f64::INFINITY, f64::NAN);
+        // Of a dozen numbers so many ones.
+        let near = |count| [vec![1.0; count], vec![9.0; 12 - count]].concat();
         let must_fail = [
             fails(&[1.0], &[1.0 + 1e-15], Exact),
             fails(&[1.0, 2.0], &[1.0], Scaled(1.0)),
@@ -257,7 +274,7 @@ pub(crate) mod trials {
             fails(&[-inf], &[inf], Each(1.0)),
             mostly_fails(&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 9.0, 9.0], 0.75),
             mostly_fails(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0], 0.75),
-            as_often_fails(&[1.0, 2.0, 9.0, 9.0], &[1.0, 2.0, 3.0, 9.0], &[1.0, 2.0, 3.0, 4.0]),
+            as_often_fails(&near(2), &near(11), &near(12)),
             as_often_fails(&[], &[], &[]),
             same_signs_fails(&[1.0, -2.0, 3.0], &[1.0, 2.0, 3.0]),
             same_signs_fails(&[1.0, 0.0, 3.0], &[1.0, 2.0, 3.0]),
@@ -273,6 +290,7 @@ pub(crate) mod trials {
             mostly_fails(&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 9.0], 0.75),
             as_often_fails(&[1.0, 9.0, 3.0, 9.0], &[1.0, 2.0, 9.0, 9.0], &[1.0, 2.0, 3.0, 4.0]),
             as_often_fails(&[1.0, 2.0, 3.0, 9.0], &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 4.0]),
+            as_often_fails(&near(8), &near(11), &near(12)),
             same_signs_fails(&[1.5, -2.5, 1e-6], &[1.0, -2.0, -1e-6]),
         ];
         if must_fail.contains(&false) || must_pass.contains(&true) {
