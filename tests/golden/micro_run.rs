@@ -38,6 +38,9 @@ use crate::{
 const AFTER_FLIPS: f64 = 0.02;
 /// The same where signs are attacked with: a flipped one moves a pixel by a whole step.
 const AFTER_FLIPPED_ATTACKS: f64 = 0.1;
+/// And by Winograd's algorithm, which moves sums ten times as far as another order of summation: a fresh seed has found a statistic of a
+/// batch of eight 0.22 off, after three attacks by sign.
+const AFTER_FLIPPED_ATTACKS_BY_WINOGRAD: f64 = 0.3;
 
 /// Where a loss of PyTorch's own f32 run is off by more than this share, the run has parted from f64; where it is not, another run in f32
 /// may have, by what [`AFTER_FLIPPED_ATTACKS`] allows.
@@ -185,7 +188,8 @@ impl Run<'_> {
         if self.is_exact() {
             told
         } else if self.is_attacked() {
-            told.max(AFTER_FLIPPED_ATTACKS)
+            let by_winograd = self.arithmetic == Arithmetic::Winograd;
+            told.max(if by_winograd { AFTER_FLIPPED_ATTACKS_BY_WINOGRAD } else { AFTER_FLIPPED_ATTACKS })
         } else {
             told.max(OF_PYTORCHS_ERROR * largest(errors)).max(AFTER_FLIPS)
         }
