@@ -1,5 +1,6 @@
 //! In which numbers, and by which convolutions, a comparison is made.
 
+use crate::compare::is_another_folder;
 use candle_core::DType;
 
 /// A way to compute.
@@ -18,9 +19,9 @@ impl Arithmetic {
     /// Those in which comparisons are made: f64 and what is used otherwise, and direct f32 where another folder than the repository's is
     /// compared with. It tells what is Winograd's doing, and takes a third of the time.
     pub(crate) fn all() -> &'static [Self] {
-        match std::env::var_os("RRM_GOLDEN_DIR") {
-            Some(_) => &[Self::Double, Self::Direct, Self::Winograd],
-            None => &[Self::Double, Self::Winograd],
+        match is_another_folder() {
+            true => &[Self::Double, Self::Direct, Self::Winograd],
+            false => &[Self::Double, Self::Winograd],
         }
     }
 

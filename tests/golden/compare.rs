@@ -86,8 +86,9 @@ impl Report {
     }
 
     /// Compares f32 numbers of paths that rounding sends other ways: against f64, at least the share `often` of as many as in
-    /// PyTorch's own f32 run must be within the tolerance, or so many that chance explains what is missing: of a dozen images a few
-    /// more or less are no sign of anything. Where a run ended earlier in f32, up to there.
+    /// PyTorch's own f32 run must be within the tolerance; of another folder than the repository's, whose seed nobody has seen, or so many
+    /// that chance explains what is missing: of a dozen images a few more or less are no sign of anything. Where a run ended earlier
+    /// in f32, up to there.
     pub(crate) fn as_often(
         &mut self,
         often: f64,
@@ -107,7 +108,8 @@ impl Report {
                 "golden margin: {what}: {own} of {length} within {tolerance:?}, of PyTorch's {theirs}, {often} needed"
             );
         }
-        if length == 0 || (own as f64) < often * theirs as f64 && chance(own, theirs, length) < CHANCE {
+        let by_chance = is_another_folder() && chance(own, theirs, length) >= CHANCE;
+        if length == 0 || (own as f64) < often * theirs as f64 && !by_chance {
             self.fault(format!(
                 "{what}: {own} of {length} numbers are within {tolerance:?} of f64's, of PyTorch's {theirs}"
             ));
@@ -213,6 +215,11 @@ pub(crate) fn numbers(text: &str) -> impl Iterator<Item = f64> + '_ {
     })
 }
 
+/// Whether the numbers are not the repository's own, for which bounds are as narrow as they can be.
+pub(crate) fn is_another_folder() -> bool {
+    std::env::var_os("RRM_GOLDEN_DIR").is_some()
+}
+
 /// Less likely than this, a difference is no accident.
 const CHANCE: f64 = 1e-3;
 
@@ -274,7 +281,9 @@ pub(crate) mod trials {
             fails(&[-inf], &[inf], Each(1.0)),
             mostly_fails(&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 9.0, 9.0], 0.75),
             mostly_fails(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0], 0.75),
+            as_often_fails(&[1.0, 2.0, 9.0, 9.0], &[1.0, 2.0, 3.0, 9.0], &[1.0, 2.0, 3.0, 4.0]) || is_another_folder(),
             as_often_fails(&near(2), &near(11), &near(12)),
+            chance(2, 11, 12) < CHANCE,
             as_often_fails(&[], &[], &[]),
             same_signs_fails(&[1.0, -2.0, 3.0], &[1.0, 2.0, 3.0]),
             same_signs_fails(&[1.0, 0.0, 3.0], &[1.0, 2.0, 3.0]),
@@ -290,7 +299,7 @@ pub(crate) mod trials {
             mostly_fails(&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 9.0], 0.75),
             as_often_fails(&[1.0, 9.0, 3.0, 9.0], &[1.0, 2.0, 9.0, 9.0], &[1.0, 2.0, 3.0, 4.0]),
             as_often_fails(&[1.0, 2.0, 3.0, 9.0], &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 4.0]),
-            as_often_fails(&near(8), &near(11), &near(12)),
+            chance(8, 11, 12) < CHANCE,
             same_signs_fails(&[1.5, -2.5, 1e-6], &[1.0, -2.0, -1e-6]),
         ];
         if must_fail.contains(&false) || must_pass.contains(&true) {
